@@ -1,0 +1,1 @@
+"""What every Mercato service is built on. Knows no service."""

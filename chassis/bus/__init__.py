@@ -1,0 +1,84 @@
+"""The log port: topics of ordered partitions, over Kafka or an embedded log.
+
+A record's key decides its partition, so the records of one key keep their order. Consumers of a group share the
+partitions; an offset is committed after the effect, never before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from chassis.errors import Trouble
+
+__all__ = ["Bus", "BusDown", "Consumer", "Lost", "Partition", "Record", "Topic"]
+
+Partition = tuple[str, int]
+"""(topic, number)."""
+
+
+class BusDown(Trouble):
+    """The log cannot be reached or does not answer in time."""
+
+
+class Lost(Exception):
+    """This consumer no longer owns the partition: what it did not commit comes to another."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """`retention` in seconds, after which records may go."""
+
+    name: str
+    partitions: int = 4
+    retention: float = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Record:
+    """`partition`, `offset` and `time` (RFC 3339) are set by the log; a producer leaves them out."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    partition: int = -1
+    offset: int = -1
+    time: str = ""
+
+
+class Consumer(Protocol):
+    """One member of a group. Not for use by two threads."""
+
+    def poll(self, limit: int, wait: float) -> list[Record]:
+        """Up to `limit` records of the owned partitions, in order in each, behind the last polled; waits up to `wait` seconds."""
+
+    def owned(self) -> frozenset[Partition]:
+        """The partitions that are this member's now; it changes only inside `poll`."""
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Record that everything before each offset is done. Raises Lost for a partition that is owned no longer."""
+
+    def rewind(self, partition: Partition, offset: int) -> None:
+        """Poll from this offset again."""
+
+    def lag(self) -> Mapping[Partition, int]:
+        """For each owned partition, how many records wait behind the committed offset."""
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+
+
+class Bus(Protocol):
+    def ensure(self, topics: Sequence[Topic]) -> None:
+        """Make the topics; nothing happens where they are there."""
+
+    def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
+        """Append the records; for each None once it is stored safely, or why not. An error leaves its fate unknown."""
+
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
+        """Join a group, from the earliest record on where it has committed nothing."""
+
+    def ping(self) -> None:
+        """Return if the log answers, else raise BusDown."""
+
+    def close(self) -> None: ...

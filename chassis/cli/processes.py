@@ -1,0 +1,44 @@
+"""The commands that are a process of the platform: what a container, or the launcher, runs."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from chassis.local import lifeline
+from chassis.settings import settings
+
+
+@click.command()
+@click.argument("name")
+def web(name: str) -> None:
+    """Serve the HTTP API of a service."""
+    from chassis.web.server import serve
+
+    serve(lambda: _service(name).application(), threads=settings().threads)
+
+
+@click.command()
+@click.argument("name")
+def worker(name: str) -> None:
+    """Run a service's relay, consumers, sagas and sweeps."""
+    lifeline.watch()
+    _service(name).worker()
+
+
+@click.command()
+def router() -> None:
+    """Route the public paths to the services, in the Ingress's place."""
+    from chassis.local.router import THREADS, Router
+    from chassis.web.server import serve
+
+    serve(Router, threads=THREADS)
+
+
+def _service(name: str) -> Any:
+    try:
+        return import_module(f"services.{name}.service").service
+    except ModuleNotFoundError as error:
+        if error.name in ("services", f"services.{name}", f"services.{name}.service"):
+            raise click.ClickException(f"there is no service {name!r}") from None
+        raise

@@ -1,0 +1,83 @@
+"""Time, randomness and ids: everything that a test wants to own comes in through here."""
+
+import os
+import time as _time
+from datetime import UTC, datetime, timedelta
+from random import SystemRandom
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Clock:
+    """The machine's own time and randomness; `chassis.testing.FakeClock` stands in for it."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return _time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        _time.sleep(seconds)
+
+    def random(self) -> float:
+        return _random.random()
+
+    def entropy(self, size: int) -> bytes:
+        return os.urandom(size)
+
+
+_random = SystemRandom()
+_clock = Clock()
+
+
+def use(clock: Clock) -> None:
+    """Replace the clock of this process."""
+    global _clock
+    _clock = clock
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return _clock.now()
+
+
+def monotonic() -> float:
+    """Seconds that only ever grow; deadlines are measured with it."""
+    return _clock.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    _clock.sleep(seconds)
+
+
+def random() -> float:
+    """A number in [0, 1)."""
+    return _clock.random()
+
+
+def entropy(size: int) -> bytes:
+    """`size` bytes that nobody can guess."""
+    return _clock.entropy(size)
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """RFC 3339 in UTC with milliseconds: compares as text in the order of time."""
+    moment = moment or now()
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def ahead(seconds: float) -> str:
+    """The timestamp that many seconds from now; negative: ago."""
+    return timestamp(now() + timedelta(seconds=seconds))
+
+
+def seconds_since(stamp: str) -> float:
+    """Seconds from an RFC 3339 timestamp until now."""
+    return (now() - datetime.fromisoformat(stamp)).total_seconds()
+
+
+def new_id() -> str:
+    """A ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 of randomness, sorts by time."""
+    value = int(now().timestamp() * 1000) << 80 | int.from_bytes(entropy(10), "big")
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))

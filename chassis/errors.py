@@ -1,0 +1,56 @@
+"""The few ways in which work can fail, as the domain and the chassis name them.
+
+    Failure
+    ├── Refusal        the domain says no: asking again will not help
+    │   └── NotFound   there is no such thing, or not for this caller
+    └── Trouble        the platform could not: asking again may help
+        ├── NotSent    certainly not done (breaker, no connection, overload)
+        ├── Unknown    may or may not have been done (timeout, lost answer)
+        └── TooLate    the deadline passed before the work began
+
+`chassis.web.problems` alone turns them into HTTP.
+"""
+
+from typing import Any
+
+
+class Failure(Exception):
+    """Work that did not succeed."""
+
+
+class Refusal(Failure):
+    """The domain refuses. `kind` is for programs, `title` for people, `detail` says what to do, `extra` joins the problem."""
+
+    def __init__(self, kind: str, title: str, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail or title)
+        self.kind, self.title, self.detail, self.extra = kind, title, detail, extra
+
+
+class NotFound(Refusal):
+    """There is no such thing, or none that the caller may see."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("not_found", "Not found", f"There is no such {what}.")
+
+
+class Trouble(Failure):
+    """The platform could not do it now. `retry_after` in seconds."""
+
+    retry_after: float = 1.0
+
+    def __init__(self, what: str, retry_after: float | None = None) -> None:
+        super().__init__(what)
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class NotSent(Trouble):
+    """Certainly not done: nothing to undo."""
+
+
+class Unknown(Trouble):
+    """May or may not have been done: ask again with the same key."""
+
+
+class TooLate(Trouble):
+    """The deadline passed before the work began."""

@@ -1,0 +1,228 @@
+"""The consumer: polls, handles in order, and commits only after the effect. Poison is parked with its key.
+
+    poll -> note the batch -> for each: parked key? join it : handle, 3 tries -> park -> commit
+
+A handler that raises is tried again and then parked. One that kills the process is known by the note of the batch:
+after a crash its events go one by one, each counted before it is handled. Trouble (the own store is down) parks
+nothing: the batch is polled again later.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from chassis import bus, clock
+from chassis.bus import Partition, Record
+from chassis.errors import Trouble
+from chassis.events import deadletters, envelope
+from chassis.events.envelope import Meta, Unreadable
+from chassis.events.messages import Event
+from chassis.observe import metrics, trace
+from chassis.observe.log import log
+from chassis.store import Collection, Doc, Duplicate
+
+BATCH = 50
+TRIES = 3
+_REDRIVE_EVERY = 1.0
+
+progress = Collection("consumer_progress")
+"""{_id: "topic:partition", offset, until, at, tries}: the batch that is being handled."""
+
+Handler = Callable[[Any, Meta], None]
+
+
+class Consumer:
+    """Runs the handlers of one service: event type -> handler(event, meta)."""
+
+    def __init__(self, member: bus.Consumer, handlers: Mapping[type[Event], Handler]) -> None:
+        self._member = member
+        self._handlers = {event.type: (event, handler) for event, handler in handlers.items()}
+        self._known = {
+            item.type
+            for event in handlers
+            for item in vars(sys.modules[event.__module__]).values()
+            if isinstance(item, type) and issubclass(item, Event) and item.type
+        }
+        self._owned: frozenset[Partition] = frozenset()
+        self._parked: set[tuple[str, str]] = set()
+        self._notes: dict[Partition, Doc] = {}
+        self._looked = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Consume until told to stop, then leave the group."""
+        pause = 0.0
+        while not stop.is_set():
+            try:
+                self.step()
+                pause = 0.0
+            except Trouble as error:
+                pause = min(max(pause * 2, 0.2), 5.0)
+                log.warning("the consumer waits", error=error)
+                stop.wait(pause)
+        self._member.close()
+
+    def step(self, wait: float = 0.5) -> int:
+        """Handle one batch; how many records it had."""
+        records = self._member.poll(BATCH, wait)
+        if self._member.owned() != self._owned:
+            self._owned = self._member.owned()
+            self._parked = {(doc["topic"], doc["key"]) for doc in deadletters.letters.every({"blocks": True})}
+            self._notes.clear()
+        batches: dict[Partition, list[Record]] = {}
+        for record in records:
+            batches.setdefault((record.topic, record.partition), []).append(record)
+        for partition, batch in batches.items():
+            try:
+                self._batch(partition, batch)
+            except bus.Lost:
+                log.info("a partition went to another consumer", topic=partition[0], partition=partition[1])
+            except Trouble:
+                for other, records_of in batches.items():
+                    self._member.rewind(other, records_of[0].offset)
+                raise
+        if clock.monotonic() - self._looked >= _REDRIVE_EVERY:
+            self._looked = clock.monotonic()
+            self._redrive()
+            for (topic, _), behind in self._member.lag().items():
+                metrics.lag.labels(topic).set(behind)
+        return len(records)
+
+    def _batch(self, partition: Partition, batch: list[Record]) -> None:
+        crashed = self._note(partition, batch)
+        for record in batch:
+            if record.offset <= crashed:
+                self._careful(partition, record)
+                self._member.commit({partition: record.offset + 1})
+            else:
+                self._one(record)
+        self._member.commit({partition: batch[-1].offset + 1})
+
+    def _note(self, partition: Partition, batch: list[Record]) -> int:
+        """Write down what is about to be handled; the last offset that a crash may have left half done, else -1."""
+        id, first, until = f"{partition[0]}:{partition[1]}", batch[0].offset, batch[-1].offset
+        note = self._notes.get(partition)
+        crashed = -1
+        if note is None:
+            note = progress.get(id)
+            if note is not None and note["offset"] <= first <= note["until"]:
+                crashed = note["until"]
+                until = max(until, crashed)
+        fields = {"offset": first, "until": until}
+        if note is None:
+            note = {"_id": id, **fields, "at": -1, "tries": 0}
+            try:
+                progress.insert(note)
+            except Duplicate:
+                progress.update(id, {"$set": fields})
+        else:
+            note = progress.update(id, {"$set": fields}) or note
+        self._notes[partition] = note
+        return crashed
+
+    def _careful(self, partition: Partition, record: Record) -> None:
+        note = self._notes[partition]
+        tries = note["tries"] + 1 if note["at"] == record.offset else 1
+        changed = progress.update(note["_id"], {"$set": {"at": record.offset, "tries": tries}})
+        self._notes[partition] = changed or note
+        if tries > TRIES:
+            self._park(record, "its handler ended the process", attempts=tries - 1)
+        else:
+            self._one(record)
+
+    def _one(self, record: Record) -> None:
+        try:
+            meta, data = envelope.read(record)
+        except Unreadable as error:
+            deadletters.park(record, None, str(error), "", 1, blocks=False)
+            self._count(record, "parked")
+            return
+        found = self._handlers.get(meta.type)
+        if found is None:
+            if meta.type not in self._known:
+                deadletters.park(record, meta, f"no one declares {meta.type}", "", 1, blocks=False)
+            self._count(record, "skipped" if meta.type in self._known else "parked")
+            return
+        event, handler = found
+        if (record.topic, record.key) in self._parked:
+            if event.erases:
+                self._forget(record.topic, record.key)
+            else:
+                self._park(record, "an earlier event of its key is parked", attempts=0)
+                return
+        if reason := self._handled(meta, data, event, handler):
+            self._park(record, reason, attempts=TRIES)
+        else:
+            self._count(record, "handled")
+            metrics.delay.labels(record.topic).observe(max(0.0, clock.seconds_since(meta.time)))
+
+    def _handled(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
+        """Handle, with retries; "" or why it failed for good. Raises Trouble where trying later may help."""
+        reason = ""
+        with trace.continued(meta.traceparent):
+            for attempt in range(TRIES):
+                if attempt:
+                    clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
+                try:
+                    handler(event.read(data), meta)
+                    return ""
+                except Trouble:
+                    raise
+                except ValidationError as error:
+                    places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+                    return f"data of another shape: {places}"
+                except Exception as error:
+                    reason = f"{type(error).__name__}: {error}"
+                    log.error("an event was not handled", event_id=meta.id, attempt=attempt + 1, error=error)
+        return reason
+
+    def _park(self, record: Record, reason: str, attempts: int) -> None:
+        try:
+            meta, _ = envelope.read(record)
+        except Unreadable:
+            deadletters.park(record, None, reason, "", attempts, blocks=False)
+        else:
+            found = self._handlers.get(meta.type)
+            name = found[1].__qualname__ if found else ""
+            deadletters.park(record, meta, reason, name, attempts, blocks=True)
+            self._parked.add((record.topic, record.key))
+        self._count(record, "parked")
+
+    def _forget(self, topic: str, key: str) -> None:
+        for letter in deadletters.of_key(topic, key):
+            deadletters.letters.delete(letter["_id"])
+        self._parked.discard((topic, key))
+
+    def _redrive(self) -> None:
+        """Handle again what operators asked for, between batches: only the partition's owner may, or order is lost."""
+        asked = deadletters.letters.find({"redrive": True}, limit=BATCH)
+        for topic, key in dict.fromkeys((doc["topic"], doc["key"]) for doc in asked):
+            for letter in deadletters.of_key(topic, key):
+                if (letter["topic"], letter["partition"]) not in self._owned:
+                    break
+                if not self._again(letter):
+                    break
+                deadletters.letters.delete(letter["_id"])
+                log.info("a dead letter was handled", letter=letter["_id"])
+            else:
+                self._parked.discard((topic, key))
+        metrics.parked.set(len(self._parked))
+
+    def _again(self, letter: Doc) -> bool:
+        record = deadletters.record_of(letter)
+        try:
+            meta, data = envelope.read(record)
+            found = self._handlers.get(meta.type)
+            reason = self._handled(meta, data, *found) if found else f"no one handles {meta.type}"
+        except Unreadable as error:
+            reason = str(error)
+        if reason:
+            change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
+            deadletters.letters.update(letter["_id"], change)
+        return not reason
+
+    @staticmethod
+    def _count(record: Record, outcome: str) -> None:
+        metrics.consumed.labels(record.topic, outcome).inc()

@@ -1,0 +1,119 @@
+"""The outbox: an event is stored by the very write that makes it true, and stays until the log has acknowledged it.
+
+    {_id, ..., seq: 7, published: 5, pending: 2, slot: 3, outbox: [{seq: 6, ...}, {seq: 7, ...}]}
+
+`seq` is the last sequence number given, `published` the last one acknowledged. Clearing is guarded by `published`,
+so a relay that slept past its lease clears nothing that another one has counted already.
+"""
+
+import zlib
+from collections.abc import Callable, Collection as Some
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.bus import Record
+from chassis.errors import Trouble
+from chassis.events import envelope
+from chassis.events.messages import Event
+from chassis.store import Change, Collection, Doc, Index, Where
+
+SLOTS = 16
+MOST_PENDING = 1000
+PENDING = Index("pending", "slot", when={"pending": {"$gt": 0}})
+"""The index that a collection with an outbox needs."""
+
+
+def slot(aggregate: str) -> int:
+    """Which share of the aggregates this one belongs to."""
+    return zlib.crc32(aggregate.encode()) % SLOTS
+
+
+def opened(aggregate: str, *events: Event) -> Doc:
+    """The fields of a new document that says these events first."""
+    return {
+        "seq": len(events),
+        "published": 0,
+        "pending": len(events),
+        "slot": slot(aggregate),
+        "outbox": [envelope.entry(event, number) for number, event in enumerate(events, 1)],
+    }
+
+
+def says(doc: Doc, event: Event) -> tuple[Change, Where]:
+    """The part of a change that adds this event to the document as it was read, and the guard that it still is so."""
+    if doc["pending"] >= MOST_PENDING:
+        raise Trouble("too many events of this object wait to be published", retry_after=5)
+    waiting = envelope.entry(event, doc["seq"] + 1)
+    return {"$push": {"outbox": waiting}, "$inc": {"seq": 1, "pending": 1}}, {"seq": doc["seq"]}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The events of one aggregate that wait, in order, as (sequence, record)."""
+
+    id: str
+    published: int
+    events: list[tuple[int, Record]]
+
+
+class Outbox(Protocol):
+    """Where a relay finds what waits."""
+
+    collection: Collection
+
+    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]: ...
+    def clear(self, waiting: Waiting, upto: int) -> None: ...
+
+
+def find_waiting(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
+    """The documents of these slots with something to publish."""
+    where: dict[str, object] = {"pending": {"$gt": 0}}
+    if len(slots) < SLOTS:
+        where["slot"] = {"$in": sorted(slots)}
+    return collection.find(where, limit=limit)
+
+
+class Embedded:
+    """Events that wait inside the document of their aggregate."""
+
+    def __init__(self, service: str, collection: Collection) -> None:
+        self._service, self.collection = service, collection
+
+    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
+        return [
+            Waiting(
+                doc["_id"],
+                doc["published"],
+                [(item["seq"], envelope.record(self._service, doc["_id"], item)) for item in doc["outbox"]],
+            )
+            for doc in find_waiting(self.collection, slots, limit)
+        ]
+
+    def clear(self, waiting: Waiting, upto: int) -> None:
+        self.collection.update(
+            waiting.id,
+            {
+                "$pull": {"outbox": {"seq": {"$lte": upto}}},
+                "$inc": {"pending": waiting.published - upto},
+                "$set": {"published": upto},
+            },
+            when={"published": waiting.published},
+        )
+
+
+class Latest:
+    """One event a document, made from the document when it is published: only the latest state is worth telling."""
+
+    def __init__(self, service: str, collection: Collection, make: Callable[[Doc], Event]) -> None:
+        self._service, self.collection, self._make = service, collection, make
+
+    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
+        found = []
+        for doc in find_waiting(self.collection, slots, limit):
+            item = {**envelope.entry(self._make(doc), doc["seq"]), "time": doc["updatedAt"]}
+            record = envelope.record(self._service, doc["_id"], item)
+            found.append(Waiting(doc["_id"], doc["published"], [(doc["seq"], record)]))
+        return found
+
+    def clear(self, waiting: Waiting, upto: int) -> None:
+        self.collection.update(waiting.id, {"$set": {"pending": 0, "published": upto}}, when={"seq": upto})

@@ -1,0 +1,124 @@
+"""One process of the platform: started, asked whether it is ready, restarted when it dies, ended."""
+
+import http.client
+import os
+import signal
+import subprocess  # noqa: S404  starting processes is what it is for
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chassis import clock
+from chassis.local import lifeline
+from chassis.local.ports import HOST
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart
+_STEADY = 10.0  # seconds after which a process no longer counts as one that keeps dying
+_PROBE = 0.5
+
+
+@dataclass
+class Child:
+    """`kind` is web, worker or router. `port` is where it serves, `health_port` where it tells how it is; 0: nowhere."""
+
+    name: str
+    kind: str
+    environment: dict[str, str]
+    log: Path
+    port: int = 0
+    health_port: int = 0
+    restarts: int = 0
+    pid: int = 0
+    started: str = ""
+    """When the process began, as the machine names it: tells it from a later one of the same pid."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _since: float = 0.0
+    _again: float = 0.0
+    _pause: float = 0.0
+
+    @property
+    def title(self) -> str:
+        return self.kind if self.kind == "router" else f"{self.name} {self.kind}"
+
+    def start(self, lifeline_fd: int) -> None:
+        """Start the process in a session of its own, its output appended to its log."""
+        command = [sys.executable, "-m", "chassis.cli", self.kind, *([] if self.kind == "router" else [self.name])]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and command
+                command,
+                env=os.environ | self.environment | {lifeline.VARIABLE: str(lifeline_fd)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(lifeline_fd,),
+                start_new_session=True,
+            )
+        self.pid, self.started, self._since = self._process.pid, born(self._process.pid), clock.monotonic()
+
+    def died(self) -> str:
+        """How it died ("by SIGKILL", "with exit code 1") when it just has, else "". What is left of it is killed."""
+        if self._process is None or self._process.poll() is None:
+            return ""
+        code = self._process.returncode
+        self.kill()
+        self._process = None
+        steady = clock.monotonic() - self._since >= _STEADY
+        self._pause = _FIRST_PAUSE if steady or not self._pause else min(self._pause * 2, _LONGEST_PAUSE)
+        self._again = clock.monotonic() + self._pause
+        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+    def due(self) -> bool:
+        """Whether it is dead and the pause before its restart is over."""
+        return self._process is None and clock.monotonic() >= self._again
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def terminate(self) -> None:
+        """Ask it to finish."""
+        if self.alive():
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and whatever it started."""
+        kill_group(self.pid)
+        if self._process is not None:
+            self._process.wait()
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        names = ("name", "kind", "pid", "started", "port", "health_port", "restarts")
+        return {name: getattr(self, name) for name in names} | {"log": str(self.log)}
+
+
+def ready(port: int, health_port: int) -> bool:
+    """Whether the process answers: a service's on its health port that it is ready, the router anything at all."""
+    connection = http.client.HTTPConnection(HOST, health_port or port, timeout=_PROBE)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200 or not health_port
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def born(pid: int) -> str:
+    """When the process of this pid began, "" when there is none."""
+    if sys.platform == "linux":
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if state in "ZX" else fields[18]  # proc(5): starttime, in ticks since boot
+    answer = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603
+    return answer.stdout.strip()
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to a session's whole group; none left is as good."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # the latter is what macOS says of a group of zombies
+        return

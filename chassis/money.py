@@ -1,0 +1,70 @@
+"""Money: an integer of minor units and an ISO 4217 code. Never a float, on no path."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+# ISO 4217 list one, the codes in daily use; those that do not have two digits are in _DIGITS.
+CURRENCIES = frozenset(
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP "
+    "CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF "
+    "IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD "
+    "MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB "
+    "RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD "
+    "UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG".split()
+)
+_DIGITS = dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0) | dict.fromkeys(
+    "BHD IQD JOD KWD LYD OMR TND".split(), 3
+)
+LARGEST = 10**14
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount in minor units: Money(69999, "EUR") is 699.99 euro."""
+
+    minor: int
+    currency: str
+
+    @classmethod
+    def parse(cls, value: Decimal | int | str, currency: str) -> "Money":
+        """Read a decimal exactly. Raises ValueError: no such currency, more digits than it has, negative, too large."""
+        if currency not in CURRENCIES:
+            raise ValueError(f"{currency} is not an ISO 4217 currency")
+        if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
+            raise ValueError("an amount is a decimal number, such as 699.99")
+        if isinstance(value, str) and not _NUMBER.fullmatch(value):
+            raise ValueError("an amount is a decimal number, such as 699.99")
+        try:
+            number = Decimal(value)
+        except InvalidOperation as error:
+            raise ValueError("an amount is a decimal number, such as 699.99") from error
+        if not number.is_finite() or number < 0:
+            raise ValueError("an amount is not negative")
+        if number >= LARGEST:
+            raise ValueError("the amount is too large")
+        minor = number.scaleb(digits(currency))
+        if minor != minor.to_integral_value():
+            raise ValueError(f"{currency} has {digits(currency)} decimal places")
+        return cls(int(minor), currency)
+
+    def __str__(self) -> str:
+        """The decimal as it goes over the wire: "699.99"."""
+        places = digits(self.currency)
+        if places == 0:
+            return str(self.minor)
+        return f"{self.minor // 10**places}.{self.minor % 10**places:0{places}d}"
+
+    def __add__(self, other: "Money") -> "Money":
+        if other.currency != self.currency:
+            raise ValueError(f"{self.currency} and {other.currency} cannot be added")
+        return Money(self.minor + other.minor, self.currency)
+
+    def __mul__(self, quantity: int) -> "Money":
+        return Money(self.minor * quantity, self.currency)
+
+
+def digits(currency: str) -> int:
+    """How many decimal places the currency has."""
+    return _DIGITS.get(currency, 2)

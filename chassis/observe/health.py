@@ -1,0 +1,71 @@
+"""Health and metrics on a port and a thread of their own, so that a full pool of requests never fails liveness."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from chassis.errors import Trouble
+
+
+class Health:
+    """`started` and `draining` are set by the process; `check` raises Trouble while its own store does not answer."""
+
+    def __init__(self, service: str, check: Callable[[], None]) -> None:
+        self.service, self._check = service, check
+        self.started = self.draining = False
+
+    def answer(self, path: str) -> tuple[int, str]:
+        """(status, what) for one probe: liveness looks at the process alone, readiness also at drain and store."""
+        if path == "/livez":
+            return 200, "alive"
+        if path in ("/startupz", "/readyz") and not self.started:
+            return 503, "starting"
+        if path == "/startupz":
+            return 200, "started"
+        if path == "/readyz":
+            if self.draining:
+                return 503, "draining"
+            try:
+                self._check()
+            except Trouble:
+                return 503, "the store does not answer"
+            return 200, "ready"
+        return 404, "not found"
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer on this port from now on, in threads of its own."""
+        server = _Server((host, port), _handler(self))
+        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._send(200, generate_latest(), CONTENT_TYPE_LATEST)
+            else:
+                status, what = health.answer(path)
+                self._send(status, orjson.dumps({"status": what, "service": health.service}), "application/json")
+
+        def _send(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes are not worth a line."""
+
+    return Handler

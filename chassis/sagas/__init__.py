@@ -1,0 +1,198 @@
+"""Sagas: a list of steps, each `do` beside its `undo`; what was done is undone in reverse when a later step is refused.
+
+This file is the value and its rules, without I/O. `driver` carries it out and keeps it in the store.
+
+    checkout = Saga("checkout", steps=(
+        Step("place", do=place, undo=reject),
+        Step("take payment", do=Charge, undo=CancelPayment, within=600),
+    ))
+    run = checkout.given(order_id="o1", total=3000)
+    run.expects("place").replies(Done())
+    run.expects("take payment").replies(Refusal("declined", "Payment declined"))
+    run.expects_undo("place", because="declined").replies(Done())
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chassis import clock
+from chassis.errors import NotSent, Refusal, Unknown
+from chassis.events.messages import Command, Wire
+
+Data = dict[str, Any]
+Action = type[Command] | Callable[[Data], Wire | None]
+
+FIRST_WAIT, LONGEST_WAIT, LONGEST_UNDO_WAIT = 0.2, 5.0, 15.0
+STUCK = 10
+"""Tries of one undo after which an operator is told."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The step was done; `answer` joins the saga's data."""
+
+    answer: Data = field(default_factory=dict)
+
+
+Outcome = Done | Refusal | NotSent | Unknown
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, and how to undo it.
+
+    A command takes its fields from the saga's data by name; a function gets the data. While its outcome is not known,
+    `do` is repeated under the same key for `within` seconds, then undone; None: for ever. `meanwhile` is sent before
+    each repetition.
+    """
+
+    name: str
+    do: Action
+    undo: Action | None = None
+    within: float | None = 600.0
+    meanwhile: type[Command] | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a saga stands. `since` is when the present step began; `unsure`: it may have been done unseen."""
+
+    data: Data
+    step: int = 0
+    undoing: bool = False
+    tries: int = 0
+    since: str = ""
+    unsure: bool = False
+    reason: Data | None = None
+    log: tuple[Data, ...] = ()
+    ended: str = ""
+
+    @classmethod
+    def read(cls, doc: Mapping[str, Any]) -> "State":
+        return cls(**{name: doc[name] for name in cls.__dataclass_fields__ if name != "log"}, log=tuple(doc["log"]))
+
+    def fields(self) -> Data:
+        """As the fields of a document."""
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "log": list(self.log)}
+
+
+class Saga:
+    """Steps under a name. `secrets` are the names of data that are dropped as soon as the saga ends."""
+
+    def __init__(self, name: str, steps: tuple[Step, ...], secrets: tuple[str, ...] = ()) -> None:
+        self.name, self.steps, self.secrets = name, steps, secrets
+
+    def begin(self, data: Data) -> State:
+        return State(data=data, since=clock.timestamp())
+
+    def action(self, state: State) -> tuple[Step, Action]:
+        """What is to be carried out now."""
+        step = self.steps[state.step]
+        action = step.undo if state.undoing else step.do
+        if action is None:
+            raise ValueError(f"{step.name} has no undo")
+        return step, action
+
+    def key(self, id: str, state: State) -> str:
+        """The idempotency key of the present action: the same at each repetition."""
+        return f"{id}:{self.steps[state.step].name.replace(' ', '-')}{':undo' if state.undoing else ''}"
+
+    def advance(self, state: State, outcome: Outcome) -> State:
+        """The state after this outcome of the present action."""
+        return self._undone(state, outcome) if state.undoing else self._done(state, outcome)
+
+    def wait(self, state: State) -> float:
+        """Seconds before the next try, 0 where the last outcome led on."""
+        if not state.tries:
+            return 0.0
+        longest = LONGEST_UNDO_WAIT if state.undoing else LONGEST_WAIT
+        return float(min(longest, FIRST_WAIT * 2 ** min(state.tries - 1, 10)))
+
+    def _done(self, state: State, outcome: Outcome) -> State:
+        step = self.steps[state.step]
+        if isinstance(outcome, Done):
+            state = self._noted(replace(state, data={**state.data, **outcome.answer}), "done")
+            if state.step + 1 == len(self.steps):
+                return self._ended(state, "done")
+            return self._moved(state, state.step + 1)
+        if isinstance(outcome, Refusal):
+            reason = {"kind": outcome.kind, "title": outcome.title, "detail": outcome.detail, "extra": outcome.extra}
+            state = self._noted(state, "refused", outcome.kind)
+            return self._back(state, reason, state.step - 1)
+        unsure = state.unsure or isinstance(outcome, Unknown)
+        state = self._noted(state, "unknown" if isinstance(outcome, Unknown) else "not sent", str(outcome))
+        if step.within is not None and clock.seconds_since(state.since) >= step.within:
+            reason = {"kind": "timeout", "title": f"Could not {step.name}", "detail": "It took too long.", "extra": {}}
+            return self._back(state, reason, state.step if unsure else state.step - 1)
+        return replace(state, tries=state.tries + 1, unsure=unsure)
+
+    def _undone(self, state: State, outcome: Outcome) -> State:
+        if isinstance(outcome, Done):
+            state = self._noted(replace(state, data={**state.data, **outcome.answer}), "undone")
+            return self._back(state, state.reason, state.step - 1)
+        state = self._noted(state, "undo failed", str(outcome))
+        return replace(state, tries=state.tries + 1)
+
+    def _back(self, state: State, reason: Data | None, step: int) -> State:
+        while step >= 0 and self.steps[step].undo is None:
+            step -= 1
+        state = replace(state, undoing=True, reason=reason)
+        return self._ended(state, "undone") if step < 0 else self._moved(state, step)
+
+    def _moved(self, state: State, step: int) -> State:
+        return replace(state, step=step, tries=0, unsure=False, since=clock.timestamp())
+
+    def _ended(self, state: State, how: str) -> State:
+        data = {name: value for name, value in state.data.items() if name not in self.secrets}
+        return replace(state, data=data, ended=how, tries=0)
+
+    def _noted(self, state: State, what: str, why: str = "") -> State:
+        """The log with this outcome; a repetition only counts up, so that a long outage does not fill the document."""
+        line: Data = {"step": self.steps[state.step].name, "outcome": what, "detail": why, "times": 1}
+        before = state.log[-1] if state.log else None
+        kept = state.log
+        if before and (before["step"], before["outcome"]) == (line["step"], what):
+            kept, line["times"] = state.log[:-1], before["times"] + 1
+        return replace(state, log=(*kept, {**line, "at": clock.timestamp()}))
+
+    def given(self, **data: Any) -> "Run":
+        """A run for a test: the steps are played by hand."""
+        return Run(self, self.begin(data))
+
+
+class Run:
+    """Plays a saga step by step, by the same rules as the driver."""
+
+    def __init__(self, saga: Saga, state: State) -> None:
+        self.saga, self.state = saga, state
+
+    def expects(self, step: str) -> "Run":
+        """The saga is about to do this step."""
+        return self._expects(step, undoing=False)
+
+    def expects_undo(self, step: str, because: str = "") -> "Run":
+        """The saga is about to undo this step, for a reason of this kind."""
+        self._expects(step, undoing=True)
+        kind = (self.state.reason or {}).get("kind")
+        if because and kind != because:
+            raise AssertionError(f"undone because of {kind}, not {because}")
+        return self
+
+    def replies(self, outcome: Outcome) -> "Run":
+        self.state = self.saga.advance(self.state, outcome)
+        return self
+
+    def ends(self, how: str) -> "Run":
+        """The saga has ended `done` or `undone`."""
+        if self.state.ended != how:
+            raise AssertionError(f"the saga is not {how}: {self.state}")
+        return self
+
+    def _expects(self, step: str, undoing: bool) -> "Run":
+        if self.state.ended:
+            raise AssertionError(f"the saga has ended {self.state.ended}")
+        at = self.saga.steps[self.state.step].name, self.state.undoing
+        if at != (step, undoing):
+            raise AssertionError(f"the saga is at {at}, not at {(step, undoing)}")
+        return self

@@ -1,0 +1,162 @@
+"""The driver: carries sagas out, one write for each step, so that any other driver can go on where this one died.
+
+    {_id, saga, ...State, open, fence: 3, due: "until when the present driver may go on, or when to try again"}
+
+A driver claims a saga that is due by raising its fence; every write it makes is guarded by that fence, so one that
+slept past its lease writes nothing more. What it may still call is refused or repeated under the step's key.
+The write that holds the outcome of one step also says that the next is begun.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from chassis import calls, clock
+from chassis.calls import deadline
+from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
+from chassis.events.messages import Command
+from chassis.observe import metrics, trace
+from chassis.observe.log import log
+from chassis.sagas import STUCK, Data, Done, Outcome, Saga, State
+from chassis.store import Collection, Doc, Index
+
+DUE = Index("open", "due", when={"open": True})
+THREADS = 8
+
+Send = Callable[[Command, str], object]
+
+
+def _send(command: Command, key: str) -> object:
+    return calls.send(command, key=key, attempts=1)
+
+
+class Driver:
+    """Drives the sagas of one collection. `lease` in seconds is longer than any call lasts."""
+
+    def __init__(self, saga: Saga, collection: Collection, lease: Callable[[], float], send: Send = _send) -> None:
+        self.saga, self.collection, self._lease, self._send = saga, collection, lease, send
+
+    def open(self, id: str, data: Data) -> Doc:
+        """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before."""
+        doc = {
+            "_id": id,
+            "saga": self.saga.name,
+            **self.saga.begin(data).fields(),
+            "open": True,
+            "fence": 1,
+            "due": clock.ahead(self._lease()),
+            "openedAt": clock.timestamp(),
+            "traceparent": trace.traceparent(),
+        }
+        self.collection.insert(doc)
+        return doc
+
+    def drive(self, doc: Doc, seconds: float | None = None) -> Doc:
+        """Go on with a claimed saga until it ends, has to wait, or `seconds` are over; the saga as it is then."""
+        ends = None if seconds is None else clock.monotonic() + seconds
+        while doc["open"]:
+            state = State.read(doc)
+            if ends is not None and clock.monotonic() >= ends:
+                return self._write(doc, state, due=clock.timestamp())
+            outcome = self._perform(doc["_id"], state, ends)
+            state = self.saga.advance(state, outcome)
+            wait = self.saga.wait(state)
+            if wait and (ends is None or clock.monotonic() + wait >= ends):
+                return self._write(doc, state, due=clock.ahead(wait))
+            fence = doc["fence"]
+            doc = self._write(doc, state, due=clock.ahead(self._lease()))
+            if doc["fence"] != fence:
+                return doc
+            clock.sleep(wait)
+        return doc
+
+    def claim(self, doc: Doc) -> Doc | None:
+        """Take over a saga that is due; None if another driver did. What its last driver sent is not known."""
+        change = {"$set": {"due": clock.ahead(self._lease()), "unsure": True}, "$inc": {"fence": 1}}
+        return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
+
+    def resume(self, doc: Doc) -> None:
+        """Claim a saga that is due, and drive it."""
+        claimed = self.claim(doc)
+        if claimed:
+            with trace.continued(claimed["traceparent"]):
+                self.drive(claimed)
+
+    def due(self) -> list[Doc]:
+        """The sagas that a driver may take now."""
+        return self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=100)
+
+    def run(self, stop: threading.Event, pause: float) -> None:
+        """Resume what is due until told to stop."""
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="saga") as pool:
+            while not stop.is_set():
+                try:
+                    found = self.due()
+                    list(pool.map(self._safely, found))
+                except Trouble as error:
+                    log.warning("the saga driver waits", error=error)
+                    found = []
+                    stop.wait(1.0)
+                if not found:
+                    stop.wait(pause)
+
+    def _safely(self, doc: Doc) -> None:
+        try:
+            self.resume(doc)
+        except Trouble as error:
+            log.warning("a saga waits", saga=doc["_id"], error=error)
+
+    def _perform(self, id: str, state: State, ends: float | None) -> Outcome:
+        step, action = self.saga.action(state)
+        outcome: Outcome
+        try:
+            left = calls.LONGEST if ends is None else ends - clock.monotonic()
+            with deadline.within(left):
+                if step.meanwhile and state.tries and not state.undoing:
+                    self._aside(step.meanwhile, id, state)
+                if isinstance(action, type):
+                    answer = self._send(filled(action, state), self.saga.key(id, state))
+                else:
+                    answer = action(state_data(state))
+            outcome = Done(answer.model_dump(mode="json") if hasattr(answer, "model_dump") else {})
+        except (Refusal, NotSent, Unknown) as result:
+            outcome = result
+            if isinstance(result, Refusal) and state.undoing:
+                outcome = Unknown(f"an undo cannot be refused: {result}")
+        except TooLate as error:
+            outcome = NotSent(str(error))
+        except Trouble as error:
+            outcome = Unknown(str(error))
+        except Exception as error:
+            # A defect must not lose a saga: it stays open, is repeated, and shows.
+            log.error("a saga step failed", saga=id, step=step.name, undoing=state.undoing, error=error)
+            outcome = Unknown(f"{type(error).__name__} in {step.name}")
+        metrics.saga_steps.labels(self.saga.name, step.name, type(outcome).__name__).inc()
+        if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
+            log.error("undoing a saga step keeps failing", saga=id, step=step.name, tries=STUCK, error=str(outcome))
+        return outcome
+
+    def _aside(self, command: type[Command], id: str, state: State) -> None:
+        try:
+            self._send(filled(command, state), "")
+        except (Refusal, Trouble) as error:
+            log.warning("a saga's companion command failed", saga=id, command=command.name, error=error)
+
+    def _write(self, doc: Doc, state: State, due: str) -> Doc:
+        fields = {**state.fields(), "open": not state.ended, "due": due}
+        fenced = self.collection.update(doc["_id"], {"$set": fields}, when={"fence": doc["fence"]})
+        if fenced is None:
+            log.warning("another driver has taken this saga over", saga=doc["_id"])
+            return self.collection.get(doc["_id"]) or doc
+        return fenced
+
+
+def state_data(state: State) -> Data:
+    """What an action sees: the saga's data, and why it is being undone."""
+    return {**state.data, "reason": state.reason} if state.reason else dict(state.data)
+
+
+def filled(command: type[Command], state: State) -> Command:
+    """A command with its fields taken from the saga's data by name."""
+    data = state_data(state)
+    return command.model_validate({name: data[name] for name in command.model_fields if name in data}, strict=False)

@@ -1,0 +1,185 @@
+"""The store in one SQLite file: a table for each collection, indexes over the documents' JSON, every write synced.
+
+    "products"         id, doc           a document, as JSON
+    "products:name"                      an index over json_extract(doc, '$."name"'), id
+    "products:words"   value, id         the table that stands for an index over a list
+"""
+
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from chassis.store import After, Change, Collection, Doc, Duplicate, Index, StoreDown, Where, sql
+from chassis.store.documents import MISSING, changed, check_unique, matches, value_at
+from chassis.store.sqlitefile import SqliteFile
+
+
+class SqliteStore:
+    """Implements `chassis.store.Store` for the processes of one machine that share a file."""
+
+    def __init__(self, file: Path | SqliteFile) -> None:
+        self._file = file if isinstance(file, SqliteFile) else SqliteFile(file, StoreDown)
+        self._tables: dict[str, _Table] = {}
+
+    def ensure(self, collection: Collection) -> None:
+        table = _Table(collection)
+        there = dict(self._file.read("SELECT name, sql FROM sqlite_master"))
+        if any(there.get(name) != text for name, text in table.schema.items()):
+            with self._file.writing() as db:
+                table.make(db)
+        self._tables[collection.name] = table
+
+    def insert(self, collection: Collection, doc: Doc) -> None:
+        table = self._table(collection)
+        check_unique(doc, collection.indexes)
+        text = orjson.dumps(doc).decode()
+        try:
+            with self._file.writing() as db:
+                db.execute(table.insert, (doc["_id"], text))
+                table.note_words(db, {}, doc)
+        except sqlite3.IntegrityError as error:
+            # SQLite checks its constraints in an order of its own; `_id` comes first, as in MongoDB.
+            field = "_id" if self.get(collection, doc["_id"]) is not None else table.field(error)
+            raise Duplicate(field) from None
+
+    def get(self, collection: Collection, id: str) -> Doc | None:
+        rows = self._file.read(self._table(collection).select, (id,))
+        return orjson.loads(rows[0][0]) if rows else None
+
+    def find(self, collection: Collection, where: Where, sort: str, limit: int, after: After | None) -> list[Doc]:
+        query, values = self._table(collection).find(where, sort, limit, after)
+        return [orjson.loads(text) for (text,) in self._file.read(query, values)]
+
+    def update(self, collection: Collection, id: str, change: Change, when: Where) -> Doc | None:
+        table = self._table(collection)
+        try:
+            with self._file.writing() as db:
+                row = db.execute(table.select, (id,)).fetchone()
+                if row is None:
+                    return None
+                old: Doc = orjson.loads(row[0])
+                if not matches(old, when):
+                    return None
+                new = changed(old, change)
+                check_unique(new, collection.indexes)
+                text = orjson.dumps(new).decode()
+                if text != row[0]:
+                    db.execute(table.update, (text, id))
+                    table.note_words(db, old, new)
+        except sqlite3.IntegrityError as error:
+            raise Duplicate(table.field(error)) from None
+        result: Doc = orjson.loads(text)
+        return result
+
+    def delete(self, collection: Collection, id: str, when: Where) -> bool:
+        table = self._table(collection)
+        with self._file.writing() as db:
+            row = db.execute(table.select, (id,)).fetchone()
+            if row is None:
+                return False
+            old: Doc = orjson.loads(row[0])
+            if not matches(old, when):
+                return False
+            db.execute(table.delete, (id,))
+            table.note_words(db, old, {})
+        return True
+
+    def ping(self) -> None:
+        self._file.read("SELECT count(*) FROM sqlite_master")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _table(self, collection: Collection) -> "_Table":
+        table = self._tables.get(collection.name)
+        if table is None:
+            self.ensure(collection)
+            table = self._tables[collection.name]
+        return table
+
+
+class _Table:
+    """The SQL of one collection, written once."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.name = name = sql.quoted(collection.name)
+        self.select = f"SELECT doc FROM {name} WHERE id = ?"
+        self.insert = f"INSERT INTO {name} (id, doc) VALUES (?, ?)"
+        self.update = f"UPDATE {name} SET doc = ? WHERE id = ?"
+        self.delete = f"DELETE FROM {name} WHERE id = ?"
+        self._literals = sql.literals(collection.indexes)
+        self._indexes = {f"{collection.name}:{index.name}": index for index in collection.indexes}
+        if len(self._indexes) < len(collection.indexes):
+            raise ValueError(f"two indexes of {collection.name} have the same fields")
+        self._lists = {index.fields[0]: sql.quoted(key) for key, index in self._indexes.items() if index.many}
+        self.schema = {collection.name: f"CREATE TABLE {name} (id TEXT NOT NULL PRIMARY KEY, doc TEXT NOT NULL)"}
+        self.schema |= {key: self._index(key, index) for key, index in self._indexes.items()}
+
+    def make(self, db: sqlite3.Connection) -> None:
+        """Make what is missing; an index that was declared otherwise before is made anew."""
+        there = dict(db.execute("SELECT name, sql FROM sqlite_master"))
+        for key, text in self.schema.items():
+            if there.get(key) == text:
+                continue
+            index = self._indexes.get(key)
+            if key in there and index:
+                db.execute(f"DROP {'TABLE' if index.many else 'INDEX'} {sql.quoted(key)}")
+            db.execute(text)
+            if index and index.many:
+                for (doc,) in db.execute(f"SELECT doc FROM {self.name}").fetchall():  # noqa: S608
+                    self.note_words(db, {}, orjson.loads(doc), index.fields[0])
+
+    def note_words(self, db: sqlite3.Connection, old: Doc, new: Doc, only: str = "") -> None:
+        """Keep the tables of list indexes equal to what the document holds."""
+        for path, table in self._lists.items():
+            if path.startswith(only):
+                before, after = _words(old, path), _words(new, path)
+                id = new.get("_id") or old.get("_id")
+                db.executemany(
+                    f"DELETE FROM {table} WHERE value = ? AND id = ?",  # noqa: S608
+                    [(word, id) for word in before - after],
+                )
+                db.executemany(
+                    f"INSERT INTO {table} (value, id) VALUES (?, ?)",  # noqa: S608
+                    [(word, id) for word in after - before],
+                )
+
+    def find(self, where: Where, sort: str, limit: int, after: After | None) -> tuple[str, list[Any]]:
+        """The query and its values."""
+        clause = sql.where_clause(where, self._literals)
+        for path, words in sql.words_of(where):
+            for word in words:
+                clause.add(f"id IN (SELECT id FROM {self._lists[path]} WHERE value = ?)", word)  # noqa: S608
+            if not words:
+                clause.add("FALSE")
+        field = sql.column(sort.lstrip("-"))
+        way, beyond = ("DESC", "<") if sort.startswith("-") else ("ASC", ">")
+        keys = ["id"] if field == "id" else [field, "id"]
+        if after:
+            marks = ", ".join("?" * len(keys))
+            clause.add(f"({', '.join(keys)}) {beyond} ({marks})", *after[-len(keys) :])
+        order = ", ".join(f"{key} {way}" for key in keys)
+        query = f"SELECT doc FROM {self.name} WHERE {clause} ORDER BY {order} LIMIT ?"  # noqa: S608
+        return query, [*clause.values, limit]
+
+    def field(self, error: sqlite3.IntegrityError) -> str:
+        """Which field was a duplicate: SQLite names the index."""
+        named = re.search(r"index '(.+)'", str(error))
+        return self._indexes[named[1]].fields[0] if named else "_id"
+
+    def _index(self, key: str, index: Index) -> str:
+        if index.many:
+            columns = "value TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (value, id)"
+            return f"CREATE TABLE {sql.quoted(key)} ({columns}) WITHOUT ROWID"
+        unique = "UNIQUE " if index.unique else ""
+        partial = f" WHERE {sql.where_clause(index.when, self._literals)}" if index.when else ""
+        return f"CREATE {unique}INDEX {sql.quoted(key)} ON {self.name} ({sql.index_columns(index)}){partial}"
+
+
+def _words(doc: Doc, path: str) -> set[str]:
+    value = value_at(doc, path)
+    items = value if isinstance(value, list) else [value] if value is not MISSING else []
+    return {item for item in items if isinstance(item, str)}

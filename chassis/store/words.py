@@ -1,0 +1,95 @@
+"""The words of the store port: checked in one place, so that an unknown one is an error on every engine.
+
+    guards   $eq $ne $gt $gte $lt $lte $in $exists, and $all on a list of strings
+    changes  $set $unset $inc $push $pull (equal, or {field: {"$lte": x}})
+
+A path is `name` or `name.name`; it never crosses a list. `$eq` is written as the bare value or in full.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+GUARDS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$all"})
+CHANGES = frozenset({"$set", "$unset", "$inc", "$push", "$pull"})
+INT64 = 2**63
+_PATH = re.compile(r"[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*")
+
+
+def check_value(value: Any) -> None:
+    """Refuse what one of the engines would not keep as it is."""
+    if value is None or isinstance(value, str | bool):
+        return
+    if isinstance(value, int):
+        if not -INT64 <= value < INT64:
+            raise ValueError(f"{value} does not fit into 64 bits")
+    elif isinstance(value, list):
+        for item in value:
+            check_value(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not _PATH.fullmatch(key) or "." in key:
+                raise ValueError(f"{key!r} cannot be a field's name")
+            check_value(item)
+    else:
+        raise TypeError(f"a document cannot hold a {type(value).__name__}")
+
+
+def check_document(doc: Mapping[str, Any]) -> None:
+    if not isinstance(doc.get("_id"), str):
+        raise ValueError("a document needs an _id of text")
+    check_value(doc)
+
+
+def check_where(where: Mapping[str, Any]) -> None:
+    for path, condition in where.items():
+        _check_path(path)
+        for word, value in conditions(condition):
+            if word not in GUARDS:
+                raise ValueError(f"{word} is not a word of the store")
+            if word in ("$in", "$all"):
+                if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
+                    raise ValueError(f"{word} takes a list of scalars")
+            elif word == "$exists":
+                if not isinstance(value, bool):
+                    raise ValueError("$exists takes a bool")
+            elif value is None or not isinstance(value, str | int):
+                raise ValueError(f"{word} takes a scalar, not {value!r}")
+            check_value(value)
+
+
+def check_change(change: Mapping[str, Mapping[str, Any]]) -> None:
+    seen: set[str] = set()
+    if not change:
+        raise ValueError("an empty change")
+    for word, fields in change.items():
+        if word not in CHANGES:
+            raise ValueError(f"{word} is not a word of the store")
+        for path, value in fields.items():
+            _check_path(path)
+            if path == "_id":
+                raise ValueError("an _id never changes")
+            if path in seen and word != "$pull":
+                raise ValueError(f"{path} is changed twice")
+            seen.add(path)
+            if word == "$inc" and (not isinstance(value, int) or isinstance(value, bool)):
+                raise ValueError("$inc takes an int")
+            if word == "$pull" and isinstance(value, dict):
+                check_where(value)
+            elif word != "$unset":
+                check_value(value)
+    for path in seen:
+        if any(other.startswith(path + ".") for other in seen):
+            raise ValueError(f"{path} is changed together with a part of it")
+
+
+def conditions(condition: Any) -> list[tuple[str, Any]]:
+    """A condition as (word, value) pairs: a bare value means `$eq`."""
+    if isinstance(condition, Mapping):
+        return list(condition.items())
+    return [("$eq", condition)]
+
+
+def _check_path(path: str) -> None:
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is not a path")

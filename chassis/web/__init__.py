@@ -1,0 +1,1 @@
+"""The Flask app of a service, and the server that runs it."""

@@ -1,0 +1,52 @@
+"""gunicorn, as every web process of the platform runs it: one gthread worker, made without a configuration file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from chassis.local import lifeline
+from chassis.settings import settings
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  where the worker's heartbeat costs no disk
+
+
+def serve(make: Callable[[], Any], threads: int) -> None:
+    """Serve the WSGI app that `make` returns on HOST:PORT until SIGTERM; it is called in the worker, after the fork."""
+    lifeline.watch()
+    _Server(make, threads).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, make: Callable[[], Any], threads: int) -> None:
+        self._make, self._threads = make, threads
+        super().__init__()
+
+    def load_config(self) -> None:
+        values = {
+            "bind": f"{settings().host}:{settings().port}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": self._threads,
+            "backlog": 64,
+            "keepalive": 75,  # longer than an edge keeps an idle upstream connection
+            "graceful_timeout": int(settings().shutdown),
+            "limit_request_line": 8190,
+            "limit_request_fields": 100,
+            "limit_request_field_size": 8190,
+            "forwarded_allow_ips": "",  # the chassis decides whom it believes
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "worker_tmp_dir": str(_MEMORY) if _MEMORY.is_dir() else None,
+            "post_fork": _after_fork,
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._make()
+
+
+def _after_fork(arbiter: object, worker: object) -> None:
+    lifeline.watch()
