@@ -2,7 +2,9 @@
 
     Failure
     ├── Refusal        the domain says no: asking again will not help
-    │   └── NotFound   there is no such thing, or not for this caller
+    │   ├── NotFound   there is no such thing, or not for this caller
+    │   ├── Invalid    the input cannot be taken as it is
+    │   └── Stale      it has changed since the caller read it
     └── Trouble        the platform could not: asking again may help
         ├── NotSent    certainly not done (breaker, no connection, overload)
         ├── Unknown    may or may not have been done (timeout, lost answer)
@@ -31,6 +33,21 @@ class NotFound(Refusal):
 
     def __init__(self, what: str) -> None:
         super().__init__("not_found", "Not found", f"There is no such {what}.")
+
+
+class Invalid(Refusal):
+    """The input cannot be taken: `errors` are (field, reason)."""
+
+    def __init__(self, *errors: tuple[str, str]) -> None:
+        listed = [{"field": field, "reason": reason} for field, reason in errors]
+        super().__init__("invalid", "Invalid input", "See errors for the fields to correct.", errors=listed)
+
+
+class Stale(Refusal):
+    """The object has another version than the caller's `If-Match`."""
+
+    def __init__(self) -> None:
+        super().__init__("stale", "Changed meanwhile", "Read it again, and send If-Match with its present ETag.")
 
 
 class Trouble(Failure):

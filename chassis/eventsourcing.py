@@ -30,6 +30,7 @@ class Commit:
     sequence: int
     time: str
     event: Event
+    mark: str = ""
 
 
 class Aggregate(Protocol):
@@ -52,18 +53,20 @@ class Streams(Collection):
         """Every commit of a stream, from version 1 on; empty where there is none."""
         rows = self.find({"stream": stream}, sort="version", limit=LONGEST_STREAM)
         return [
-            Commit(row["version"], row["sequence"], row["time"], self._types[row["type"]].read(row["data"]))
+            Commit(
+                row["version"], row["sequence"], row["time"], self._types[row["type"]].read(row["data"]), row["mark"]
+            )
             for row in rows
         ]
 
-    def append(self, stream: str, event: Event, history: list[Commit]) -> Commit:
+    def append(self, stream: str, event: Event, history: list[Commit], mark: str = "") -> Commit:
         """Commit one event behind `history`. Raises Duplicate if the stream has grown meanwhile."""
         version = len(history) + 1
         if version > LONGEST_STREAM:
             raise Trouble("the stream is full")
         public = sum(commit.sequence > 0 for commit in history)
         sequence = public + 1 if event.public else 0
-        commit = Commit(version, sequence, clock.timestamp(), event)
+        commit = Commit(version, sequence, clock.timestamp(), event, mark)
         self.insert(
             {
                 "_id": f"{stream}:{version:06d}",
@@ -73,6 +76,7 @@ class Streams(Collection):
                 "type": event.type,
                 "data": event.data(),
                 "time": commit.time,
+                "mark": mark,
                 "traceparent": trace.traceparent(),
                 "pending": int(event.public),
                 "slot": slot(stream),
@@ -84,22 +88,23 @@ class Streams(Collection):
         """The names of all streams."""
         return list(dict.fromkeys(row["stream"] for row in self.every()))
 
-    def execute(self, stream: str, empty: A, decide: Callable[[A], Event | None]) -> tuple[A, Event | None]:
-        """Fold, decide, commit, and again if another commit came first; the new state and what happened, if anything.
+    def execute(self, stream: str, empty: A, decide: Callable[[A], Event | None], mark: str = "") -> A:
+        """Fold, decide, commit, and again if another commit came first; the state afterwards.
 
-        `decide` gets the state and returns an event, None where nothing is to be done, or raises a Refusal.
+        `decide` gets the state and returns an event, None where nothing is to be done, or raises a Refusal. Under a
+        `mark` that the stream holds already, it was decided before.
         """
         for _ in range(_TRIES):
             history = self.load(stream)
             state = fold(empty, history)
-            event = decide(state)
+            event = None if mark and any(commit.mark == mark for commit in history) else decide(state)
             if event is None:
-                return state, None
+                return state
             try:
-                commit = self.append(stream, event, history)
+                commit = self.append(stream, event, history, mark)
             except Duplicate:
                 continue
-            return state.apply(commit.event, commit.time), event
+            return state.apply(commit.event, commit.time)
         raise Trouble("too many commits to one stream at once")
 
 

@@ -6,6 +6,8 @@ Members share the slots evenly. A lease is for order and economy; what must neve
 or a version where it happens, since a holder may sleep past its lease and not know it.
 """
 
+from typing import Any
+
 from chassis import clock
 from chassis.store import Collection, Doc, Duplicate
 
@@ -29,6 +31,13 @@ class Slots:
             self._renewed = started
         return self._held
 
+    def look(self) -> None:
+        """Renew at the next `held` if somebody came or went: for whom reading the leases costs little."""
+        doc = self._read()
+        members = {member: until for member, until in doc["members"].items() if until > clock.timestamp()}
+        if self.holder not in members or self._mine(self._shared(doc["slots"], members)) != self._held:
+            self._renewed = float("-inf")
+
     def release(self) -> None:
         """Give everything up, so that others need not wait for the lease to end."""
         self._held = self._change(leave=True)
@@ -42,10 +51,13 @@ class Slots:
             if not leave:
                 members[self.holder] = clock.ahead(self._ttl)
             slots = self._shared(doc["slots"], members)
-            change = {"$set": {"members": members, "slots": slots}, "$inc": {"version": 1}}
+            change: dict[str, dict[str, Any]] = {"$set": {"members": members, "slots": slots}, "$inc": {"version": 1}}
             if self._collection.update(self._name, change, when={"version": doc["version"]}):
-                return {int(n): slot["fence"] for n, slot in slots.items() if slot["holder"] == self.holder}
+                return self._mine(slots)
         return {}
+
+    def _mine(self, slots: dict[str, Doc]) -> dict[int, int]:
+        return {int(n): slot["fence"] for n, slot in slots.items() if slot["holder"] == self.holder}
 
     def _shared(self, slots: dict[str, Doc], members: dict[str, str]) -> dict[str, Doc]:
         """The slots after this member gave up those beyond its share and took free ones up to it."""

@@ -17,15 +17,17 @@ from requests.adapters import HTTPAdapter
 from chassis import clock
 from chassis.calls import deadline
 from chassis.calls.tokens import ServiceTokens
-from chassis.errors import NotFound, NotSent, Refusal, TooLate, Trouble, Unknown
-from chassis.events.messages import Command, Wire
+from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
+from chassis.events.messages import Command
 from chassis.observe import metrics, trace
+from chassis.wire import Wire
 
 CONNECT = 0.25
 LONGEST = 4.0
 """Seconds that a call may take at most; shorter than any lease it is made under."""
 ATTEMPTS = 3
 BACKOFF = 0.05
+_PROBLEM = {"type", "title", "status", "detail", "instance", "traceId"}
 
 __all__ = ["Client", "deadline", "fetch", "send", "use"]
 
@@ -110,13 +112,12 @@ def _answer(command: Command, response: requests.Response) -> Wire:
         data = orjson.loads(response.content)
         if status == 200:
             return command.Answer.read(data)
-        kind, title, detail = data.get("kind", ""), data["title"], data.get("detail", "")
+        kind = data["type"].removeprefix("/problems/").replace("-", "_")
+        title, detail = data["title"], data.get("detail", "")
     except (ValueError, KeyError, AttributeError, ValidationError) as error:
         raise Unknown(f"{command.service} answered {status} with something unreadable") from error
-    if status == 404 and kind == "not_found":
-        raise NotFound(data.get("what", "object"))
     if status == 409:
-        raise Refusal(kind, title, detail, **data.get("extra", {}))
+        raise Refusal(kind, title, detail, **{name: value for name, value in data.items() if name not in _PROBLEM})
     if kind == "not_done":
         raise NotSent(f"{command.service}: {title}")
     raise Unknown(f"{command.service} answered {status} {title}")

@@ -1,4 +1,4 @@
-"""The `mercato` command. Each module here defines commands; the table says which, so that only what runs is imported."""
+"""The `mercato` command. Each part is in a module here; the table says where, so that only what runs is imported."""
 
 from importlib import import_module
 

@@ -14,37 +14,9 @@ The service a message belongs to is the package that declares it. On the wire ev
 """
 
 import re
-import unicodedata
-from typing import Annotated, Any, ClassVar, Self
+from typing import ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
-from pydantic.alias_generators import to_camel
-
-
-class Wire(BaseModel):
-    """Data as they travel: camelCase, exact types, frozen. Readers ignore fields they do not know."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, strict=True)
-
-    @classmethod
-    def read(cls, data: Any) -> Self:
-        """From camelCase data. Raises pydantic's ValidationError."""
-        return cls.model_validate(data, strict=False, by_alias=True, by_name=False)
-
-    def data(self) -> dict[str, Any]:
-        """As camelCase data."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _clean(text: str) -> str:
-    """Refuse what no one types: control characters and lone surrogates; keep tab and new lines."""
-    if any(unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n\r" for char in text):
-        raise ValueError("must not contain control characters")
-    return text
-
-
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Text = Annotated[str, AfterValidator(_clean)]
+from chassis.wire import Wire
 
 
 class Event(Wire):

@@ -3,7 +3,7 @@
 import http.client
 import os
 import signal
-import subprocess  # noqa: S404  starting processes is what it is for
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ _PROBE = 0.5
 
 @dataclass
 class Child:
-    """`kind` is web, worker or router. `port` is where it serves, `health_port` where it tells how it is; 0: nowhere."""
+    """`kind` is web, worker or router. `port` is where it serves, `health_port` where it tells how it is; or 0."""
 
     name: str
     kind: str

@@ -11,7 +11,7 @@ VARIABLE = "LIFELINE_FD"
 
 
 def watch() -> None:
-    """End this process by SIGTERM once the launcher is gone. To be called again after a fork: threads do not survive it."""
+    """End this process by SIGTERM once the launcher is gone. To be called again after a fork: no thread survives it."""
     descriptor = os.environ.get(VARIABLE)
     if descriptor:
         threading.Thread(target=_wait, args=(int(descriptor),), name="lifeline", daemon=True).start()

@@ -18,7 +18,8 @@ from typing import Any
 
 from chassis import clock
 from chassis.errors import NotSent, Refusal, Unknown
-from chassis.events.messages import Command, Wire
+from chassis.events.messages import Command
+from chassis.wire import Wire
 
 Data = dict[str, Any]
 Action = type[Command] | Callable[[Data], Wire | None]

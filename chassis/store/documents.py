@@ -65,7 +65,7 @@ def check_unique(doc: "Doc", indexes: Iterable["Index"]) -> None:
 
 def _holds(value: Any, word: str, wanted: Any) -> bool:
     if word == "$exists":
-        return (value is not MISSING) == wanted
+        return bool(wanted) == (value is not MISSING)
     if word == "$ne":
         return not _some(value, operator.eq, wanted)
     if word == "$in":

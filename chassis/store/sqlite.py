@@ -1,9 +1,11 @@
 """The store in one SQLite file: a table for each collection, indexes over the documents' JSON, every write synced.
 
-    "products"         id, doc           a document, as JSON
-    "products:name"                      an index over json_extract(doc, '$."name"'), id
-    "products:words"   value, id         the table that stands for an index over a list
+table "products"        id, doc      a document, as JSON
+index "products:name"                over json_extract(doc, '$."name"'), id
+table "products:words"  value, id    stands for an index over the list `words`
 """
+
+# ruff: noqa: S608  names are checked by sql.quoted, values are always bound
 
 import re
 import sqlite3
@@ -26,7 +28,7 @@ class SqliteStore:
 
     def ensure(self, collection: Collection) -> None:
         table = _Table(collection)
-        there = dict(self._file.read("SELECT name, sql FROM sqlite_master"))
+        there: dict[str, str] = dict(self._file.read("SELECT name, sql FROM sqlite_master"))
         if any(there.get(name) != text for name, text in table.schema.items()):
             with self._file.writing() as db:
                 table.make(db)
@@ -129,7 +131,7 @@ class _Table:
                 db.execute(f"DROP {'TABLE' if index.many else 'INDEX'} {sql.quoted(key)}")
             db.execute(text)
             if index and index.many:
-                for (doc,) in db.execute(f"SELECT doc FROM {self.name}").fetchall():  # noqa: S608
+                for (doc,) in db.execute(f"SELECT doc FROM {self.name}").fetchall():
                     self.note_words(db, {}, orjson.loads(doc), index.fields[0])
 
     def note_words(self, db: sqlite3.Connection, old: Doc, new: Doc, only: str = "") -> None:
@@ -139,11 +141,11 @@ class _Table:
                 before, after = _words(old, path), _words(new, path)
                 id = new.get("_id") or old.get("_id")
                 db.executemany(
-                    f"DELETE FROM {table} WHERE value = ? AND id = ?",  # noqa: S608
+                    f"DELETE FROM {table} WHERE value = ? AND id = ?",
                     [(word, id) for word in before - after],
                 )
                 db.executemany(
-                    f"INSERT INTO {table} (value, id) VALUES (?, ?)",  # noqa: S608
+                    f"INSERT INTO {table} (value, id) VALUES (?, ?)",
                     [(word, id) for word in after - before],
                 )
 
@@ -152,17 +154,21 @@ class _Table:
         clause = sql.where_clause(where, self._literals)
         for path, words in sql.words_of(where):
             for word in words:
-                clause.add(f"id IN (SELECT id FROM {self._lists[path]} WHERE value = ?)", word)  # noqa: S608
+                clause.add(f"id IN (SELECT id FROM {self._lists[path]} WHERE value = ?)", word)
             if not words:
                 clause.add("FALSE")
         field = sql.column(sort.lstrip("-"))
         way, beyond = ("DESC", "<") if sort.startswith("-") else ("ASC", ">")
-        keys = ["id"] if field == "id" else [field, "id"]
-        if after:
-            marks = ", ".join("?" * len(keys))
-            clause.add(f"({', '.join(keys)}) {beyond} ({marks})", *after[-len(keys) :])
+        # SQLite would rather walk the whole table by `id` than sort what an index finds: `+` bars that.
+        id = "+id" if where and "_id" not in where else "id"
+        keys = [id] if field == "id" else [field, "id"]
+        if after and field == "id":
+            clause.add(f"{id} {beyond} ?", after[1])
+        elif after:
+            clause.add(f"{field} {beyond}= ?", after[0])  # what the index is entered by; pairs are not
+            clause.add(f"({field}, id) {beyond} (?, ?)", *after)
         order = ", ".join(f"{key} {way}" for key in keys)
-        query = f"SELECT doc FROM {self.name} WHERE {clause} ORDER BY {order} LIMIT ?"  # noqa: S608
+        query = f"SELECT doc FROM {self.name} WHERE {clause} ORDER BY {order} LIMIT ?"
         return query, [*clause.values, limit]
 
     def field(self, error: sqlite3.IntegrityError) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from chassis import clock
 from chassis.errors import Trouble
@@ -16,6 +17,10 @@ Row = tuple[Any, ...]
 # SQLite's own waiting backs off to 100 ms and starves beside a busy process: let it wait briefly, and ask again.
 _SHORT_WAIT = 0.01
 _PRAGMAS = ("synchronous = FULL", "journal_size_limit = 67108864", "cache_size = -8000", "temp_store = MEMORY")
+
+
+class _Connection(sqlite3.Connection):
+    """One that can be referred to weakly, so that it is closed with the thread that used it."""
 
 
 class SqliteFile:
@@ -28,7 +33,7 @@ class SqliteFile:
     def __init__(self, path: Path, down: type[Trouble], patience: float = 2.0) -> None:
         self.path, self._down, self._patience = path, down, patience
         self._mine = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: WeakSet[_Connection] = WeakSet()
         self._opener = 0
         self._turn = threading.Lock()  # threads of one process queue here, instead of polling SQLite's lock
 
@@ -70,14 +75,14 @@ class SqliteFile:
     def close(self) -> None:
         """Close every connection of this process."""
         if self._opener == os.getpid():
-            for db in self._opened:
+            for db in list(self._opened):
                 db.close()
         self._opened.clear()
         self._mine = threading.local()
         self._opener = 0
 
-    def _connection(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._mine, "db", None)
+    def _connection(self) -> _Connection:
+        db: _Connection | None = getattr(self._mine, "db", None)
         if self._opener not in (0, os.getpid()):
             raise RuntimeError(f"{self.path.name} was opened before this process was forked")
         if db is None:
@@ -86,13 +91,15 @@ class SqliteFile:
             except sqlite3.DatabaseError as error:
                 raise self._trouble(error) from error
             self._mine.db = db
-            self._opened.append(db)
+            self._opened.add(db)
             self._opener = os.getpid()
         return db
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> _Connection:
         # Any thread may close it, in `close`; apart from that each uses its own.
-        db = sqlite3.connect(self.path, timeout=_SHORT_WAIT, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path, timeout=_SHORT_WAIT, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
         try:
             self._run(db, "PRAGMA journal_mode = WAL", (), self._patience)
             for pragma in _PRAGMAS:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gunicorn.app.base import BaseApplication
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from chassis.local import lifeline
 from chassis.settings import settings
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a body that is read at all; the app has a limit of its own, below this one."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  where the worker's heartbeat costs no disk
 
@@ -19,6 +22,8 @@ def serve(make: Callable[[], Any], threads: int) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
+    body_limit = BODY_LIMIT
+
     def __init__(self, make: Callable[[], Any], threads: int) -> None:
         self._make, self._threads = make, threads
         super().__init__()
@@ -26,7 +31,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         values = {
             "bind": f"{settings().host}:{settings().port}",
-            "worker_class": "gthread",
+            "worker_class": "chassis.web.worker.Worker",
             "workers": 1,
             "threads": self._threads,
             "backlog": 64,

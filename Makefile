@@ -1,0 +1,55 @@
+# What a person does with Mercato. Everything runs from .venv, which is made on first use.
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
+ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status demo test lint lock clean
+
+help: ## explain every target (what `make` alone does)
+	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
+	@echo
+	@awk -F":.*## " '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
+
+up: $(STAMP) ## start the platform at http://127.0.0.1:8080 and look after it until Ctrl-C
+	@exec $(BIN)/mercato up
+
+down: $(STAMP) ## end the platform that runs here; its data stay in .mercato
+	@exec $(BIN)/mercato down
+
+status: $(STAMP) ## show every process, its port and whether it is ready
+	@exec $(BIN)/mercato status
+
+demo: $(STAMP) ## place orders and watch what becomes of them
+	@exec $(BIN)/mercato demo
+
+test: $(STAMP) ## lint, then every test that needs no engine or cluster
+	@$(BIN)/python tests/run.py
+
+lint: $(STAMP) ## style, import rules and types only
+	@$(BIN)/python tests/run.py style imports types
+
+lock: ## compile requirements.lock again: hashes of every platform, no addresses (needs uv)
+	@command -v uv >/dev/null || { echo "mercato: uv is needed to compile the lock" >&2; exit 1; }
+	@echo setuptools | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-header --no-annotate --no-emit-index-url --extra dev --output-file requirements.lock pyproject.toml -
+
+clean: ## remove .venv and every cache; the data in .mercato stay
+	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@for python in $(PYTHONS); do \
+		"$$python" -c '$(ENOUGH)' >/dev/null 2>&1 && found="$$python" && break; \
+	done; \
+	test -n "$$found" || { echo "mercato: Python 3.11 or later is needed, and none of $(PYTHONS) is one" >&2; exit 1; }; \
+	echo "Installing into .venv ..."; \
+	"$$found" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
+	@touch $@

@@ -1,0 +1,152 @@
+"""The bus in one SQLite file: partitions, groups and offsets for the processes of one machine, every record synced.
+
+partitions  id, topic, number, first, next      `next` is the offset of the next record, `first` of the oldest kept
+records     partition, offset, time, key, value, headers
+committed   grp, partition, fence, offset       the fence is that of the member who owns the partition
+leases                                          a collection: who owns what, see chassis.leases
+"""
+
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import orjson
+
+from chassis import clock
+from chassis.bus import BusDown, Record, Topic
+from chassis.bus.sqliteconsumer import SqliteConsumer
+from chassis.store import Collection
+from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlitefile import SqliteFile
+
+_SCHEMA = (
+    "CREATE TABLE topics (name TEXT PRIMARY KEY, retention REAL NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE partitions (
+        id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL,
+        first INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, number))""",
+    """CREATE TABLE records (
+        partition INTEGER NOT NULL, offset INTEGER NOT NULL, time TEXT NOT NULL, key TEXT NOT NULL,
+        value BLOB NOT NULL, headers TEXT NOT NULL, PRIMARY KEY (partition, offset)) WITHOUT ROWID""",
+    """CREATE TABLE committed (
+        grp TEXT NOT NULL, partition INTEGER NOT NULL, fence INTEGER NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (grp, partition)) WITHOUT ROWID""",
+)
+_PRUNE_EVERY = 3600.0
+_PRUNED_AT_ONCE = 500  # in one transaction, so that publishers need not wait long
+
+
+class SqliteBus:
+    """Implements `chassis.bus.Bus`. A member of a group that is silent for `ttl` seconds loses its partitions."""
+
+    def __init__(self, path: Path, ttl: float = 10.0) -> None:
+        self._file, self._ttl = SqliteFile(path, BusDown), ttl
+        self._leases: Collection | None = None
+        self._partitions: dict[str, list[int]] = {}
+        self._pruned = clock.monotonic()
+
+    def ensure(self, topics: Sequence[Topic]) -> None:
+        self._open()
+        wanted = [topic for topic in topics if not self._is_there(topic)]
+        if wanted:
+            with self._file.writing() as db:
+                for topic in wanted:
+                    _make_topic(db, topic)
+        self._prune()
+
+    def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
+        outcomes: list[BaseException | None] = [None] * len(records)
+        batches: dict[int, list[Record]] = defaultdict(list)
+        try:
+            self._open()
+            for at, record in enumerate(records):
+                if partitions := self._partitions_of(record.topic):
+                    batches[partitions[zlib.crc32(record.key.encode()) % len(partitions)]].append(record)
+                else:
+                    outcomes[at] = BusDown(f"there is no topic {record.topic}")
+            if batches:
+                with self._file.writing(timeout) as db:
+                    for partition, batch in batches.items():
+                        _append(db, partition, batch)
+        except BusDown as error:
+            return [error] * len(records)
+        if clock.monotonic() - self._pruned >= _PRUNE_EVERY:
+            self._prune()
+        return outcomes
+
+    def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
+        return SqliteConsumer(self._file, self._open(), group, topics, self._ttl)
+
+    def ping(self) -> None:
+        self._file.read("SELECT count(*) FROM sqlite_master")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _open(self) -> Collection:
+        """Make the tables where they are missing; the collection of the leases."""
+        if self._leases is None:
+            if not self._has_tables():
+                with self._file.writing() as db:
+                    if not self._has_tables():
+                        for text in _SCHEMA:
+                            db.execute(text)
+            leases = Collection("leases")
+            leases.bind(SqliteStore(self._file))
+            self._leases = leases
+        return self._leases
+
+    def _has_tables(self) -> bool:
+        return bool(self._file.read("SELECT 1 FROM sqlite_master WHERE name = 'committed'"))
+
+    def _is_there(self, topic: Topic) -> bool:
+        rows = self._file.read("SELECT retention FROM topics WHERE name = ?", (topic.name,))
+        return rows == [(topic.retention,)]
+
+    def _partitions_of(self, topic: str) -> list[int]:
+        """The ids of a topic's partitions, by number; none where there is no such topic."""
+        found = self._partitions.get(topic)
+        if not found:
+            rows = self._file.read("SELECT id FROM partitions WHERE topic = ? ORDER BY number", (topic,))
+            found = self._partitions[topic] = [id for (id,) in rows]
+        return found
+
+    def _prune(self) -> None:
+        """Remove what is older than its topic's retention, from the oldest on."""
+        self._pruned = clock.monotonic()
+        for partition, retention in self._file.read(
+            "SELECT partitions.id, retention FROM partitions JOIN topics ON topics.name = topic"
+        ):
+            while self._prune_some(partition, clock.ahead(-retention)):
+                pass
+
+    def _prune_some(self, partition: int, before: str) -> bool:
+        """Whether there may be more to remove."""
+        oldest = "SELECT offset, time FROM records WHERE partition = ? ORDER BY offset LIMIT ?"
+        if not any(time < before for _, time in self._file.read(oldest, (partition, 1))):
+            return False
+        with self._file.writing() as db:
+            rows = db.execute(oldest, (partition, _PRUNED_AT_ONCE)).fetchall()
+            keep = next((offset for offset, time in rows if time >= before), rows[-1][0] + 1 if rows else 0)
+            db.execute("DELETE FROM records WHERE partition = ? AND offset < ?", (partition, keep))
+            db.execute("UPDATE partitions SET first = max(first, ?) WHERE id = ?", (keep, partition))
+        return len(rows) == _PRUNED_AT_ONCE
+
+
+def _make_topic(db: sqlite3.Connection, topic: Topic) -> None:
+    db.execute("INSERT OR REPLACE INTO topics (name, retention) VALUES (?, ?)", (topic.name, topic.retention))
+    if not db.execute("SELECT 1 FROM partitions WHERE topic = ?", (topic.name,)).fetchone():
+        numbers = [(topic.name, number) for number in range(topic.partitions)]
+        db.executemany("INSERT INTO partitions (topic, number) VALUES (?, ?)", numbers)
+
+
+def _append(db: sqlite3.Connection, partition: int, records: Iterable[Record]) -> None:
+    (start,) = db.execute("SELECT next FROM partitions WHERE id = ?", (partition,)).fetchone()
+    now = clock.timestamp()
+    rows = [
+        (partition, offset, now, record.key, record.value, orjson.dumps(dict(record.headers)).decode())
+        for offset, record in enumerate(records, start)
+    ]
+    db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+    db.execute("UPDATE partitions SET next = ? WHERE id = ?", (start + len(rows), partition))

@@ -1,0 +1,129 @@
+"""The commands that run the platform on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+import orjson
+
+from chassis import clock
+from chassis.settings import settings
+
+_PATIENCE = 75.0  # seconds for `up --detach`: the launcher itself gives up waiting at 60
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when everything is ready and leave it running.")
+@click.option("--background", is_flag=True, hidden=True)
+def up(detach: bool, background: bool) -> None:
+    """Start the platform here: PORT (8080), DATA_DIR (.mercato), ADMIN_EMAIL, ADMIN_PASSWORD, RATE_LIMITS."""
+    from chassis.local.launcher import Launcher
+    from chassis.local.screen import Screen
+
+    if detach:
+        _detached()
+    else:
+        Launcher(settings(), Screen(reveals=not background)).run()
+
+
+def _detached() -> None:
+    from chassis.local.launcher import open_folder, shown
+    from chassis.local.screen import Screen
+
+    folder, begun = open_folder(settings().data_dir), clock.monotonic()
+    log = folder.log("up")
+    folder.rotate("up")
+    with log.open("ab") as output:
+        said = output.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chassis.cli", "up", "--background"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while clock.monotonic() - begun < _PATIENCE:
+        if process.poll() is not None:
+            raise SystemExit(log.read_bytes()[said:].decode(errors="replace").strip() or "mercato: it ended at once")
+        run = folder.read("run.json") or {}
+        if run.get("pid") == process.pid and run["ready"]:
+            Screen().welcome(run["url"], folder.read("admin.json"), f"{clock.monotonic() - begun:.1f} s")
+            return
+        clock.sleep(0.05)
+    raise SystemExit(f"mercato: not everything is ready after {_PATIENCE:.0f} s: see {shown(log)}")
+
+
+@click.command()
+def down() -> None:
+    """End the platform that runs here; its data stay."""
+    from chassis.local.child import born
+    from chassis.local.launcher import end_leftovers, open_folder, shown
+
+    folder = open_folder(settings().data_dir)
+    if folder.lock():
+        end_leftovers(folder)
+        click.echo(f"mercato: nothing runs in {shown(folder.path)}")
+        return
+    run = folder.read("run.json") or {}
+    if not run or born(run["pid"]) != run["started"]:
+        raise SystemExit("mercato: it is just starting or ending: try again")
+    os.kill(run["pid"], signal.SIGTERM)
+    until = clock.monotonic() + settings().shutdown + 10
+    while not folder.lock():
+        if clock.monotonic() > until:
+            os.kill(run["pid"], signal.SIGKILL)
+        clock.sleep(0.05)
+    end_leftovers(folder)
+    click.echo(f"mercato: {run['url']} has ended")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Show every process that `up` started here, and whether it is ready. Exit code 1 when one is not."""
+    run = _status()
+    if as_json:
+        click.echo(orjson.dumps(run, option=orjson.OPT_INDENT_2))
+    elif run is None:
+        click.echo(f"mercato: nothing runs in {settings().data_dir}", err=True)
+    else:
+        _table(run)
+    sys.exit(0 if run and run["ready"] else 1)
+
+
+def _status() -> dict[str, Any] | None:
+    """What `run.json` says, with `ready` as it is now for each process and for all; None when nothing runs."""
+    from chassis.local.child import born, ready
+
+    path = settings().data_dir / "run.json"
+    run: dict[str, Any] | None = orjson.loads(path.read_bytes()) if path.exists() else None
+    if run is None or born(run["pid"]) != run["started"]:
+        return None
+    processes = run["processes"]
+    with ThreadPoolExecutor(len(processes)) as pool:
+        answers = list(pool.map(lambda process: ready(process["port"], process["health_port"]), processes))
+    run["processes"] = [process | {"ready": answer} for process, answer in zip(processes, answers, strict=True)]
+    run["ready"] = all(answers)
+    return run
+
+
+def _table(run: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "kind", "ready", "pid", "port", "health", "restarts", title=f"Mercato at {run['url']}")
+    for process in run["processes"]:
+        table.add_row(
+            process["name"],
+            process["kind"],
+            "[green]yes[/]" if process["ready"] else "[red]no[/]",
+            str(process["pid"]),
+            str(process["port"] or ""),
+            str(process["health_port"] or ""),
+            str(process["restarts"]),
+        )
+    Console(highlight=False).print(table)

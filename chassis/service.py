@@ -1,0 +1,193 @@
+"""A service: what it stores, serves, answers, calls, publishes and consumes, said in one place and run from here.
+
+    service = Service("orders")
+    service.stores(streams, sagas)
+    service.publishes(StreamOutbox("orders", streams))
+    service.serves(api)
+    service.calls("inventory", "payments")
+    service.answers(PriceItems, handlers.price_items)
+    service.runs(checkout)
+    service.on(PaymentRefunded, handlers.note_refund)
+    service.sweeps(handlers.expire, every=5)
+
+`application()` is its web process, `worker()` its worker.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from chassis import calls
+from chassis.bus import Bus, Topic
+from chassis.bus.engines import open_bus
+from chassis.calls.discovery import address
+from chassis.calls.tokens import ServiceTokens
+from chassis.errors import Trouble
+from chassis.events import consumer, deadletters
+from chassis.events.messages import Command, Event
+from chassis.events.outbox import Outbox
+from chassis.events.relay import Relay
+from chassis.observe.health import Health
+from chassis.observe.log import log, setup
+from chassis.sagas.driver import Driver
+from chassis.settings import settings
+from chassis.store import Collection
+from chassis.store.engines import open_store
+from chassis.wire import Wire
+
+if TYPE_CHECKING:
+    from chassis.web.api import Api
+    from chassis.web.middleware import Middleware
+
+leases = Collection("leases")
+
+
+class Service:
+    """One service of the platform, by the name that everything has: package, database, topic, address."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.collections: list[Collection] = [leases]
+        self.outboxes: list[Outbox] = []
+        self.apis: list[Api] = []
+        self.callees: tuple[str, ...] = ()
+        self.commands: dict[type[Command], Callable[[Any], Wire | None]] = {}
+        self.drivers: list[Driver] = []
+        self.handlers: dict[type[Event], consumer.Handler] = {}
+        self.sweepers: list[tuple[Callable[[], None], float]] = []
+        self.starters: list[Callable[[], None]] = []
+        self.events: list[type[Event]] = []
+        self._public_keys: Callable[[], Any] = lambda: calls.fetch("users", "/api/auth/jwks.json")
+
+    def stores(self, *collections: Collection) -> None:
+        self.collections += collections
+
+    def publishes(self, outbox: Outbox, *events: type[Event]) -> None:
+        """Publish what waits in this outbox; `events` are the types that may."""
+        self.outboxes.append(outbox)
+        self.events += events
+
+    def serves(self, api: "Api") -> None:
+        from chassis.web import idempotency
+
+        self.apis.append(api)
+        if idempotency.records not in self.collections:
+            self.stores(idempotency.records)
+            self.sweeps(idempotency.sweep, every=60)
+
+    def calls(self, *services: str) -> None:
+        self.callees += services
+
+    def answers(self, command: type[Command], handler: Callable[[Any], Wire | None]) -> None:
+        """Carry out a command that another service sends."""
+        self.commands[command] = handler
+
+    def runs(self, driver: Driver) -> None:
+        self.stores(driver.collection)
+        self.drivers.append(driver)
+
+    def on(self, event: type[Event], handler: consumer.Handler) -> None:
+        """Handle an event as handler(event, meta), exactly once in effect if it keeps to the inbox."""
+        if not self.handlers:
+            self.stores(deadletters.letters, consumer.progress)
+            self.outboxes.append(deadletters.Copies(self.name))
+        self.handlers[event] = handler
+
+    def sweeps(self, sweep: Callable[[], None], every: float) -> None:
+        """Call this in the worker, every so many seconds."""
+        self.sweepers.append((sweep, every))
+
+    def starts(self, prepare: Callable[[], None]) -> None:
+        """Call this once the stores are open, in each process."""
+        self.starters.append(prepare)
+
+    def verifies(self, public_keys: Callable[[], Any]) -> None:
+        """Take the public keys of users' tokens from here instead of from `users`."""
+        self._public_keys = public_keys
+
+    def open(self, process: str) -> Health:
+        """Open the stores and the client of the other services in this process, after any fork."""
+        setup(self.name, process, settings().log_level)
+        store = open_store(settings(), self.name)
+        for collection in self.collections:
+            collection.bind(store)
+        calls.use(calls.Client(self._tokens(), address, pool=settings().threads))
+        for prepare in self.starters:
+            prepare()
+        return Health(self.name, store.ping)
+
+    def application(self) -> "Middleware":
+        """The WSGI app, with its stores open and its health served: called in the web process after the fork."""
+        from chassis.web.app import make_app
+        from chassis.web.auth import Verifier
+
+        health = self.open("web")
+        app = make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
+        health.serve(settings().host, settings().health_port)
+        health.started = True
+        log.info("web is ready", port=settings().port, health_port=settings().health_port)
+        return app
+
+    def worker(self) -> None:
+        """Relay, consume, drive sagas and sweep until SIGTERM; then finish what is begun, and leave."""
+        stop = threading.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+        health = self.open("worker")
+        health.serve(settings().host, settings().health_port)
+        bus = open_bus(settings())
+        self._make_topics(bus)
+        threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
+        for thread in threads:
+            thread.start()
+        health.started = True
+        log.info("worker is ready", jobs=[thread.name for thread in threads])
+        stop.wait()
+        health.draining = True
+        for thread in threads:
+            thread.join(settings().shutdown)
+        bus.close()
+
+    def _jobs(self, bus: Bus) -> list[tuple[str, Callable[[threading.Event], None]]]:
+        jobs: list[tuple[str, Callable[[threading.Event], None]]] = []
+        if self.outboxes:
+            relay = Relay(self.outboxes, bus, leases, settings().lease, settings().relay_pause)
+            jobs.append(("relay", relay.run))
+        if self.handlers:
+            jobs.append(("consumer", self._consumer(bus).run))
+        for driver in self.drivers:
+            jobs.append((f"saga {driver.saga.name}", lambda stop, driver=driver: driver.run(stop, settings().relay_pause)))
+        for sweep, every in self.sweepers:
+            jobs.append((f"sweep {sweep.__name__}", lambda stop, s=sweep, e=every: _repeat(s, e, stop)))
+        return jobs
+
+    def _consumer(self, bus: Bus) -> consumer.Consumer:
+        topics = sorted({f"{event.service}.events" for event in self.handlers})
+        return consumer.Consumer(bus.consumer(self.name, topics), self.handlers)
+
+    def _guarded(self, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        """A job that ends by an error nobody expected begins again: half a worker would look alive and do nothing."""
+        while not stop.is_set():
+            try:
+                job(stop)
+            except Exception as error:
+                log.error("a job of the worker failed and begins again", job=threading.current_thread().name, error=error)
+                stop.wait(1.0)
+
+    def _make_topics(self, bus: Bus) -> None:
+        names = {f"{self.name}.events", f"{self.name}.dead", *(f"{event.service}.events" for event in self.handlers)}
+        bus.ensure([Topic(name, settings().partitions, settings().retention) for name in sorted(names)])
+
+    def _tokens(self) -> ServiceTokens:
+        secret = settings().platform_secret.get_secret_value()
+        return ServiceTokens(self.name, secret, settings().allowed_callers)
+
+
+def _repeat(sweep: Callable[[], None], every: float, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            sweep()
+        except Trouble as error:
+            log.warning("a sweep waits", sweep=sweep.__name__, error=error)
+        stop.wait(every)

@@ -1,0 +1,199 @@
+"""Routes: declared beside the function that answers, checked in one order, and described in the contract as they are.
+
+    api = Api()
+
+    @api.post("/api/orders", who=SIGNED_IN, answers={201: OrderView, 202: OrderView}, refuses={"payment_declined": 402})
+    def place(caller: Caller, body: PlaceOrder, attempt: Attempt) -> Reply: ...
+
+The order of checks: size, authentication, rate, schema, authorisation, logic. An argument is filled by its name:
+`body`, `query`, `caller`, `attempt`, `if_match` (the version in If-Match, or None), or a part of the path.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from flask import Request, request
+from werkzeug.wrappers import Response
+
+from chassis.errors import NotFound, Stale
+from chassis.web import idempotency, limits
+from chassis.web.auth import Caller
+from chassis.web.bodies import read_json
+from chassis.web.problems import Problem
+from chassis.wire import ID, Body, Query, Wire
+
+ANYONE, SIGNED_IN, ADMIN = "anyone", "signed in", "admin"
+Handler = Callable[..., "Reply | Wire"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is more than a body: `version` becomes the ETag."""
+
+    body: Wire | None = None
+    status: int = 200
+    version: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        headers = dict(self.headers)
+        if self.version is not None:
+            headers["ETag"] = f'"{self.version}"'
+        if self.body is None:
+            return Response(status=self.status, headers=headers)
+        body = orjson.dumps(self.body.model_dump(mode="json", by_alias=True))
+        return Response(body, self.status, headers, content_type="application/json")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route as it was declared; the contract is made from these."""
+
+    method: str
+    path: str
+    who: str
+    function: Handler
+    answers: Mapping[int, type[Wire] | None]
+    refuses: Mapping[str, int]
+    keyed: bool
+    body: type[Body] | None
+    query: type[Query] | None
+    arguments: frozenset[str]
+
+    @property
+    def rule(self) -> str:
+        """The path as Flask writes it."""
+        return re.sub(r"{(\w+)}", r"<\1>", self.path)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the parts of the path."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    def __call__(self, authenticate: Callable[[Request, bool], Caller], **parts: str) -> Response:
+        """Answer the request under way."""
+        caller = authenticate(request, self.who != ANYONE)
+        allowance = limits.of_request(self.method, caller)
+        if any(not ID.fullmatch(part) for part in parts.values()):
+            raise NotFound("object")
+        given: dict[str, Any] = {**parts, "caller": caller}
+        if self.query:
+            given["query"] = self.query.read(_single(request))
+        elif request.args:
+            raise Problem(422, "This route takes no query.")
+        if self.body:
+            given["body"] = self.body.read(read_json(request))
+        if "if_match" in self.arguments:
+            given["if_match"] = _version(request.headers.get("If-Match"))
+        if self.who == ADMIN and not caller.is_admin:
+            raise Problem(403, "This needs an administrator.")
+
+        def work(attempt: idempotency.Attempt) -> Response:
+            given["attempt"] = attempt
+            reply = self.function(**{name: value for name, value in given.items() if name in self.arguments})
+            return reply.response() if isinstance(reply, Reply) else Reply(reply).response()
+
+        key = request.headers.get("Idempotency-Key")
+        if self.keyed and key is not None:
+            response = self._once(key, caller, work)
+        else:
+            response = work(idempotency.fresh())
+        response.headers.update(allowance)
+        return response
+
+    def _once(self, key: str, caller: Caller, work: Callable[[idempotency.Attempt], Response]) -> Response:
+        from chassis.web import problems
+
+        def answered(attempt: idempotency.Attempt) -> Response:
+            try:
+                return work(attempt)
+            except Exception as error:
+                return problems.of(error, request.path, dict(self.refuses))
+
+        operation = f"{self.method} {request.path}"
+        precondition = request.headers.get("If-Match", "").encode()
+        return idempotency.once(key, caller.name, operation, precondition + b"\n" + request.get_data(), answered)
+
+
+class Api:
+    """The public routes of one service."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+
+    def get(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self._route("GET", path, **declared)
+
+    def post(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self._route("POST", path, **declared)
+
+    def put(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self._route("PUT", path, **declared)
+
+    def patch(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self._route("PATCH", path, **declared)
+
+    def delete(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self._route("DELETE", path, **declared)
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        *,
+        who: str,
+        answers: Mapping[int, type[Wire] | None],
+        refuses: Mapping[str, int] | None = None,
+        keyed: bool = True,
+    ) -> Callable[[Handler], Handler]:
+        """`refuses` is the status of each kind of refusal; `keyed`: a write that takes Idempotency-Key."""
+
+        def declare(function: Handler) -> Handler:
+            hints = inspect.get_annotations(function, eval_str=True)
+            operation = Operation(
+                method,
+                path,
+                who,
+                function,
+                answers,
+                refuses or {},
+                keyed and method != "GET",
+                hints.get("body"),
+                hints.get("query"),
+                frozenset(inspect.signature(function).parameters),
+            )
+            self.operations.append(operation)
+            return function
+
+        return declare
+
+
+def require_self(caller: Caller, user: str, what: str) -> None:
+    """Go on for the owner and for administrators; for anyone else there is no such thing."""
+    if caller.id != user and not caller.is_admin:
+        raise NotFound(what)
+
+
+def require_version(if_match: int | None, version: int) -> None:
+    """Go on if the caller gave no version or this one. Raises Stale."""
+    if if_match is not None and if_match != version:
+        raise Stale()
+
+
+def _single(request: Request) -> dict[str, str]:
+    if repeated := [name for name, values in request.args.lists() if len(values) > 1]:
+        raise Problem(422, f"The query has {repeated[0][:50]} more than once.")
+    return request.args.to_dict()
+
+
+def _version(header: str | None) -> int | None:
+    if header is None or header.strip() == "*":
+        return None
+    found = re.fullmatch(r'\s*"([0-9]{1,18})"\s*', header)
+    return int(found[1]) if found else -1
+
+

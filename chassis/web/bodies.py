@@ -1,0 +1,36 @@
+"""Reading what a client sent: JSON by the letter of the standard, with exact decimals, and nothing else."""
+
+from typing import Any
+
+import jiter
+from flask import Request
+
+from chassis.web.problems import Problem
+
+LARGEST = 64 * 1024
+DEEPEST = 20
+
+
+def read_json(request: Request) -> Any:
+    """The body as data, decimals as Decimal. Raises Problem 400 (malformed), 413 (too large), 415 (another type)."""
+    if request.mimetype != "application/json":
+        raise Problem(415, "Send application/json.")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "Send the body as it is, without compression.")
+    try:
+        data = jiter.from_json(
+            request.get_data(), float_mode="decimal", catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="none"
+        )
+    except ValueError as error:
+        raise Problem(400, f"The body is not JSON: {error}.") from None
+    if _depth(data) > DEEPEST:
+        raise Problem(400, f"The body is nested deeper than {DEEPEST}.")
+    return data
+
+
+def _depth(data: Any) -> int:
+    if isinstance(data, dict):
+        return 1 + max(map(_depth, data.values()), default=0)
+    if isinstance(data, list):
+        return 1 + max(map(_depth, data), default=0)
+    return 0

@@ -1,0 +1,56 @@
+"""Lists a page at a time: the cursor is signed, so that only one we gave out is ever used against the store."""
+
+import base64
+import hashlib
+import hmac
+from typing import Annotated, Any
+
+import orjson
+from pydantic import Field
+
+from chassis.errors import Invalid
+from chassis.settings import settings
+from chassis.store import After, Collection, Doc, Where, last
+from chassis.wire import Query
+
+_SIGNATURE = 12
+
+
+class Page(Query):
+    """What every list takes."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str, Field(max_length=1000)] = ""
+
+
+def page(collection: Collection, where: Where, query: Page, sort: str = "_id") -> tuple[list[Doc], str | None]:
+    """One page of what matches, and the cursor of the next. Raises Invalid for a cursor of another list or of no one."""
+    scope = orjson.dumps([collection.name, where, sort], option=orjson.OPT_SORT_KEYS)
+    after = _read(query.cursor, scope) if query.cursor else None
+    docs = collection.find(where, sort=sort, limit=query.limit + 1, after=after)
+    if len(docs) <= query.limit:
+        return docs, None
+    docs = docs[: query.limit]
+    return docs, _write(last(docs, sort), scope)
+
+
+def _write(after: After, scope: bytes) -> str:
+    payload = orjson.dumps(after)
+    return base64.urlsafe_b64encode(_sign(payload, scope) + payload).decode().rstrip("=")
+
+
+def _read(cursor: str, scope: bytes) -> After:
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        raw = b""
+    signature, payload = raw[:_SIGNATURE], raw[_SIGNATURE:]
+    if not hmac.compare_digest(signature, _sign(payload, scope)):
+        raise Invalid(("cursor", "is not one that this list gave out"))
+    value: list[Any] = orjson.loads(payload)
+    return value[0], value[1]
+
+
+def _sign(payload: bytes, scope: bytes) -> bytes:
+    secret = settings().platform_secret.get_secret_value().encode()
+    return hmac.digest(secret, b"cursor" + hashlib.sha256(scope).digest() + payload, "sha256")[:_SIGNATURE]

@@ -1,0 +1,186 @@
+"""gunicorn's gthread worker, taught to read a request whole before it spends a thread on it.
+
+    accepted or kept alive ──► reading ──whole──► a thread ──► kept alive, or lingering ──► closed
+                                  └──too large, too slow──► refused ──► lingering ──► closed
+
+So a client that is slow to send, or that never goes away, costs a socket and a buffer and holds up nobody. Only methods
+of the main loop are replaced; parsing, threads, keep-alive and the drain at the end are gunicorn's.
+"""
+
+import errno
+import selectors
+import socket
+import struct
+from collections import OrderedDict
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from chassis import clock
+from chassis.web.reading import MORE, WHOLE, Reading
+
+_READING = 10.0  # seconds a client may take for a whole request
+_LINGERING = 2.0  # seconds it may take to see our answer and close
+_HEAD_LIMIT = 64 * 1024
+_PIECE = 64 * 1024
+_STALLED = struct.pack("ll", int(_READING), 0)  # a struct timeval
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client's connection. A graceful close lingers in the main loop instead of waiting in it."""
+
+    def __init__(self, worker: "Worker", *args: Any) -> None:
+        super().__init__(*args)
+        self._worker = worker
+        self.reading = Reading(0, 0)
+        self.since = 0.0
+        self.polled = False
+
+    def close(self, graceful: bool = False) -> None:
+        if graceful:
+            self._worker.linger(self)
+        else:
+            util.close(self.sock)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """`app.body_limit`: bytes of a body that is read at all."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reading: OrderedDict[Connection, None] = OrderedDict()
+        self._lingering: OrderedDict[Connection, None] = OrderedDict()
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                return
+            raise
+        self.nr_conns += 1
+        # The kernel's own limits hold in a thread too: nobody may stall an answer by not reading it.
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            client.setsockopt(socket.SOL_SOCKET, option, _STALLED)
+        self.enqueue_req(Connection(self, self.cfg, client, address, listener.getsockname()))
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """The connection is new, or its next request has begun to come."""
+        begun = conn.parser.unreader.take_buffered() if conn.parser else b""
+        conn.reading = Reading(_HEAD_LIMIT, self.app.body_limit, begun)
+        conn.since = clock.monotonic()
+        conn.sock.setblocking(False)
+        self._reading[conn] = None
+        self._read(conn, conn.sock)
+
+    def _read(self, conn: Connection, _socket: object) -> None:
+        try:
+            data = conn.sock.recv(_PIECE)
+        except BlockingIOError:
+            data = None
+        except OSError:
+            data = b""
+        verdict = MORE if data == b"" else conn.reading.add(data or b"")
+        if verdict == WHOLE:
+            self._forget(conn)
+            self._hand_over(conn)
+        elif verdict != MORE:
+            self._forget(conn)
+            self._refuse(conn, verdict)
+        elif data == b"":
+            self._forget(conn)
+            self._drop(conn)
+        else:
+            if conn.reading.expects:
+                conn.reading.expects = False
+                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._poll(conn, self._read)
+
+    def _hand_over(self, conn: Connection) -> None:
+        conn.init()
+        conn.data_ready = True
+        conn.parser.unreader.unread(bytes(conn.reading.buffer))
+        conn.reading.buffer.clear()
+        super().enqueue_req(conn)
+
+    def _refuse(self, conn: Connection, status: int) -> None:
+        write_problem(conn.sock, status, HTTPStatus(status).phrase, "")
+        self.nr_conns -= 1
+        self.linger(conn)
+
+    def linger(self, conn: Connection) -> None:
+        """Say that no more will come, and close once the client has: an early close may cost it our answer."""
+        self.nr_conns += 1
+        conn.since = clock.monotonic()
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        self._lingering[conn] = None
+        self._poll(conn, self._discard)
+
+    def _discard(self, conn: Connection, _socket: object) -> None:
+        try:
+            over = not conn.sock.recv(_PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            over = True
+        if over:
+            self._forget(conn)
+            self._drop(conn)
+
+    def murder_pending(self) -> None:
+        """Cut those that take too long; gunicorn calls it in each round."""
+        super().murder_pending()
+        now = clock.monotonic()
+        while self._reading:
+            conn = next(iter(self._reading))
+            begun = bool(conn.reading.buffer)
+            if now - conn.since < _READING and (self.alive or begun):
+                break
+            self._forget(conn)
+            if begun:
+                self._refuse(conn, HTTPStatus.REQUEST_TIMEOUT)
+            else:
+                self._drop(conn)
+        while self._lingering and now - next(iter(self._lingering)).since >= _LINGERING:
+            conn = next(iter(self._lingering))
+            self._forget(conn)
+            self._drop(conn)
+
+    def _poll(self, conn: Connection, then: Any) -> None:
+        if not conn.polled:
+            conn.polled = True
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(then, conn))
+
+    def _forget(self, conn: Connection) -> None:
+        if conn.polled:
+            conn.polled = False
+            self.poller.unregister(conn.sock)
+        self._reading.pop(conn, None)
+        self._lingering.pop(conn, None)
+
+    def _drop(self, conn: Connection) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+def write_problem(sock: socket.socket, status: int, reason: str, detail: str) -> None:
+    """Answer a request that no app will see, as RFC 9457 says, and announce the end of the connection."""
+    problem = {"type": "about:blank", "title": reason, "status": status, "detail": detail}
+    body = orjson.dumps(problem | {"instance": "", "traceId": clock.entropy(16).hex()})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+    try:
+        util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    except OSError:
+        return  # the client has gone; nobody waits for it
+
+
+util.write_error = write_problem  # gunicorn's own is a page of HTML, and it offers no other place

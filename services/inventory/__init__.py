@@ -1,0 +1,1 @@
+"""Stock, and reservations of it that expire."""

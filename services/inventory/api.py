@@ -1,0 +1,55 @@
+"""`/api/inventory`."""
+
+from chassis.store import Doc
+from chassis.web.api import ADMIN, Api
+from chassis.web.paging import Page, page
+from chassis.wire import Id, Timestamp, Wire
+from services.inventory import handlers
+
+api = Api()
+
+
+class Stock(Wire):
+    product_id: Id
+    available: int
+    reserved: int
+    sold: int
+    updated_at: Timestamp
+
+
+class Reservation(Wire):
+    order_id: Id
+    quantity: int
+    status: str
+    expires_at: Timestamp
+
+
+class Reservations(Wire):
+    items: list[Reservation]
+    next_cursor: str | None
+
+
+@api.get("/api/inventory/{id}", who=ADMIN, answers={200: Stock})
+def get_stock(id: str) -> Stock:
+    """The stock of a product."""
+    doc = handlers.get_stock(id)
+    return Stock(
+        product_id=id,
+        available=doc["available"],
+        reserved=doc["reserved"],
+        sold=doc["sold"],
+        updated_at=doc["updatedAt"],
+    )
+
+
+@api.get("/api/inventory/{id}/reservations", who=ADMIN, answers={200: Reservations})
+def list_reservations(id: str, query: Page) -> Reservations:
+    """The reservations of a product, oldest first."""
+    handlers.get_stock(id)
+    docs, cursor = page(handlers.reservations, {"products": {"$all": [id]}}, query)
+    return Reservations(items=[_view(doc, id) for doc in docs], next_cursor=cursor)
+
+
+def _view(doc: Doc, product: str) -> Reservation:
+    quantity = sum(line["quantity"] for line in doc["lines"] if line["productId"] == product)
+    return Reservation(order_id=doc["_id"], quantity=quantity, status=doc["status"], expires_at=doc["expiresAt"])

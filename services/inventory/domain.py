@@ -1,0 +1,110 @@
+"""Stock arithmetic: what each stage of a reservation does to the stock of one product, and under which guard.
+
+    reserving -> reserved -> confirming -> confirmed -> returning -> returned
+        |            |
+        +-> releasing <-+ -> released | refused
+
+`holds.<order> = {quantity, turn, at}` in the stock document is the mark of the last stage that came there: a stage
+applies only where the mark is of an earlier turn. So a stage may be repeated, and one that wakes up late does nothing.
+"""
+
+from typing import Any
+
+from chassis import clock
+from chassis.errors import Refusal
+from chassis.store import Doc
+
+WORKING = frozenset({"reserving", "releasing", "confirming", "returning"})
+MARK_KEPT = 120.0
+"""Seconds for which a mark that holds nothing stays, to refuse what wakes up late."""
+
+Guarded = tuple[dict[str, Any], dict[str, Any]]
+"""A change of the stock document, and when it applies."""
+
+
+def new_stock(product: str, quantity: int, closed: bool = False) -> Doc:
+    """The stock document of a new product; the sum of available, reserved and sold is always `received`."""
+    return {
+        "_id": product,
+        "available": quantity,
+        "reserved": 0,
+        "sold": 0,
+        "received": quantity,
+        "closed": closed,
+        "holds": {},
+        "held": 0,
+        "adjusted": [],
+        "updatedAt": clock.timestamp(),
+    }
+
+
+def hold(order: str, turn: int, quantity: int) -> list[Guarded]:
+    """Take units for an order: they must be there, and none be held yet."""
+    enough = {"available": {"$gte": quantity}, "closed": False}
+    moved = {"available": -quantity, "reserved": quantity}
+    return [
+        _marked(order, turn, quantity, {**moved, "held": 1}, {**enough, **_absent(order)}),
+        _marked(order, turn, quantity, moved, {**enough, **_before(order, turn, 0)}),
+    ]
+
+
+def unhold(order: str, turn: int, quantity: int) -> list[Guarded]:
+    """Give units that are held back."""
+    moved = {"available": quantity, "reserved": -quantity}
+    return [_marked(order, turn, 0, moved, _before(order, turn, quantity))]
+
+
+def sell(order: str, turn: int, quantity: int) -> list[Guarded]:
+    """Turn units that are held into sold ones."""
+    moved = {"sold": quantity, "reserved": -quantity}
+    return [_marked(order, turn, 0, moved, _before(order, turn, quantity))]
+
+
+def give_back(order: str, turn: int, quantity: int) -> list[Guarded]:
+    """Turn sold units into available ones."""
+    moved = {"sold": -quantity, "available": quantity}
+    return [
+        _marked(order, turn, 0, {**moved, "held": 1}, _absent(order)),
+        _marked(order, turn, 0, moved, _before(order, turn, 0)),
+    ]
+
+
+def tidied(stock: Doc, over: set[str]) -> Guarded | None:
+    """Drop the marks of these orders, which are over, with what a late `hold` may have left; None if there are none."""
+    found = {order: stock["holds"][order] for order in over & stock["holds"].keys()}
+    if not found:
+        return None
+    stray = sum(mark["quantity"] for mark in found.values())
+    change = told({"$unset": {f"holds.{order}": True for order in found}})
+    change["$inc"] |= {"held": -len(found), "available": stray, "reserved": -stray}
+    return change, {f"holds.{order}.turn": mark["turn"] for order, mark in found.items()}
+
+
+def told(change: dict[str, Any]) -> dict[str, Any]:
+    """The change with what makes the relay tell the new state."""
+    now = clock.timestamp()
+    return {
+        **change,
+        "$inc": {**change.get("$inc", {}), "seq": 1},
+        "$set": {**change.get("$set", {}), "pending": 1, "updatedAt": now},
+    }
+
+
+def why_not(stock: Doc | None, product: str, quantity: int) -> Refusal:
+    """Why units could not be held."""
+    available = stock["available"] if stock and not stock["closed"] else 0
+    detail = f"Of product {product} there are {available} left, not {quantity}."
+    return Refusal("insufficient_stock", "Insufficient stock", detail, productId=product, available=available)
+
+
+def _marked(order: str, turn: int, quantity: int, moved: dict[str, int], when: dict[str, Any]) -> Guarded:
+    mark = {"quantity": quantity, "turn": turn, "at": clock.timestamp()}
+    return told({"$inc": moved, "$set": {f"holds.{order}": mark}}), when
+
+
+def _absent(order: str) -> dict[str, Any]:
+    return {f"holds.{order}": {"$exists": False}}
+
+
+def _before(order: str, turn: int, quantity: int) -> dict[str, Any]:
+    return {f"holds.{order}.turn": {"$lt": turn}, f"holds.{order}.quantity": quantity}

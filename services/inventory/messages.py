@@ -1,0 +1,86 @@
+"""What `inventory` says and can be asked."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from chassis.events.messages import Command, Event
+from chassis.wire import Id, Wire
+
+Quantity = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class Line(Wire):
+    product_id: Id
+    quantity: Quantity
+
+
+class StockChanged(Event, type="stock.changed", key="product_id"):
+    """The latest wins: states between two of these are not told."""
+
+    product_id: Id
+    available: int
+
+
+class StockReserved(Event, type="stock.reserved", key="order_id"):
+    order_id: Id
+    lines: list[Line]
+
+
+class StockReleased(Event, type="stock.released", key="order_id"):
+    order_id: Id
+    lines: list[Line]
+
+
+class StockConfirmed(Event, type="stock.confirmed", key="order_id"):
+    order_id: Id
+    lines: list[Line]
+
+
+class StockReturned(Event, type="stock.returned", key="order_id"):
+    order_id: Id
+    lines: list[Line]
+
+
+class StockProduct(Command):
+    """Make the stock of a product unless it is there."""
+
+    product_id: Id
+    quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class AdjustStock(Command):
+    """Add to what is available, or take from it; once for each `mark`. Refused as `insufficient_stock`."""
+
+    product_id: Id
+    adjustment: int
+    mark: str
+
+    class Answer(Wire):
+        available: int
+        sequence: int
+
+
+class Reserve(Command):
+    """Hold the lines of an order, all or none. Refused as `insufficient_stock`, naming the product."""
+
+    order_id: Id
+    lines: list[Line]
+
+
+class RenewReservation(Command):
+    """Let a reservation begin its time anew."""
+
+    order_id: Id
+
+
+class ConfirmStock(Command):
+    """Sell what is reserved; taken again if it has expired. Refused as `insufficient_stock` if it is gone."""
+
+    order_id: Id
+
+
+class Release(Command):
+    """Give back whatever the order holds or has bought; a late `Reserve` or `ConfirmStock` is refused from then on."""
+
+    order_id: Id

@@ -1,0 +1,42 @@
+"""Inventory: stock, and reservations of it that expire."""
+
+from chassis.events.outbox import Embedded, Latest
+from chassis.service import Service
+from services.inventory import handlers
+from services.inventory.api import api
+from services.inventory.messages import (
+    AdjustStock,
+    ConfirmStock,
+    Release,
+    RenewReservation,
+    Reserve,
+    StockChanged,
+    StockConfirmed,
+    StockProduct,
+    StockReleased,
+    StockReserved,
+    StockReturned,
+)
+from services.orders.messages import OrderCancelled
+from services.products.messages import ProductCreated, ProductDeleted
+
+service = Service("inventory")
+service.stores(handlers.stock, handlers.reservations)
+service.publishes(Latest("inventory", handlers.stock, handlers.changed), StockChanged)
+service.publishes(
+    Embedded("inventory", handlers.reservations), StockReserved, StockReleased, StockConfirmed, StockReturned
+)
+service.serves(api)
+service.calls("users")
+service.answers(StockProduct, handlers.stock_product)
+service.answers(AdjustStock, handlers.adjust)
+service.answers(Reserve, handlers.reserve)
+service.answers(RenewReservation, handlers.renew)
+service.answers(ConfirmStock, handlers.confirm)
+service.answers(Release, handlers.release)
+service.on(ProductCreated, handlers.note_product)
+service.on(ProductDeleted, handlers.close_product)
+service.on(OrderCancelled, handlers.note_cancelled)
+service.sweeps(handlers.sweep_cancelled, every=0.25)
+service.sweeps(handlers.sweep_reservations, every=1)
+service.sweeps(handlers.sweep_marks, every=15)

@@ -1,0 +1,48 @@
+"""`/api/notifications`."""
+
+from typing import Literal
+
+from chassis.store import Doc
+from chassis.web.api import SIGNED_IN, Api
+from chassis.web.auth import Caller
+from chassis.web.paging import Page, page
+from chassis.wire import Id, Timestamp, Wire
+from services.notifications import handlers
+
+api = Api()
+
+
+class Notification(Wire):
+    id: Id
+    kind: Literal[
+        "welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"
+    ]
+    subject: str
+    body: str
+    channel: Literal["email", "record"]
+    status: Literal["pending", "sent"]
+    created_at: Timestamp
+
+
+class Notifications(Wire):
+    items: list[Notification]
+    next_cursor: str | None
+
+
+@api.get("/api/notifications", who=SIGNED_IN, answers={200: Notifications})
+def list_notifications(query: Page, caller: Caller) -> Notifications:
+    """What was sent to the signed-in user."""
+    docs, cursor = page(handlers.notifications, {"userId": caller.id}, query)
+    return Notifications(items=[_view(doc) for doc in docs], next_cursor=cursor)
+
+
+def _view(doc: Doc) -> Notification:
+    return Notification(
+        id=doc["_id"],
+        kind=doc["kind"],
+        subject=doc["subject"],
+        body=doc["body"],
+        channel=doc["channel"],
+        status=doc["status"],
+        created_at=doc["createdAt"],
+    )

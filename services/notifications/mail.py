@@ -1,0 +1,27 @@
+"""E-mail by SMTP, where `SMTP_URL` names a server: smtp://user:password@host:port, or smtps://."""
+
+import smtplib
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from chassis.errors import Unknown
+from chassis.settings import settings
+
+TIMEOUT = 5.0
+
+
+def send(id: str, address: str, subject: str, body: str) -> None:
+    """Send one mail; the Message-ID comes from `id`, so a mail sent twice is known to be one. Raises Unknown."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = settings().mail_from, address, subject
+    message["Message-ID"] = f"<{id}@{settings().mail_from.rpartition('@')[2]}>"
+    message.set_content(body)
+    url = urlsplit(settings().smtp_url)
+    kind = smtplib.SMTP_SSL if url.scheme == "smtps" else smtplib.SMTP
+    try:
+        with kind(url.hostname or "localhost", url.port or 0, timeout=TIMEOUT) as server:
+            if url.username:
+                server.login(unquote(url.username), unquote(url.password or ""))
+            server.send_message(message)
+    except (OSError, smtplib.SMTPException) as error:
+        raise Unknown(f"the mail server did not take it: {type(error).__name__}") from error

@@ -1,0 +1,1 @@
+"""Event-sourced orders, and the checkout saga."""

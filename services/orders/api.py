@@ -1,0 +1,186 @@
+"""`/api/orders`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from chassis.errors import Invalid
+from chassis.store import Doc
+from chassis.web.api import ADMIN, SIGNED_IN, Api, Reply, require_self
+from chassis.web.auth import Caller
+from chassis.web.idempotency import Attempt
+from chassis.web.paging import Page, page
+from chassis.web.problems import Problem
+from chassis.wire import Body, Decimals, Id, Timestamp, Wire
+from services.orders import handlers, views
+from services.orders.checkout import sagas
+from services.orders.domain import Order as OrderState
+
+api = Api()
+
+MOST_UNITS = 10_000
+Quantity = Annotated[int, Field(ge=1, le=MOST_UNITS)]
+Status = Literal["pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"]
+
+
+class WantedItem(Body):
+    product_id: Id
+    quantity: Quantity
+
+
+class NewOrder(Body):
+    """Either `items`, or one `productId` with its `quantity`."""
+
+    items: Annotated[list[WantedItem], Field(min_length=1, max_length=100)] | None = None
+    product_id: Id | None = None
+    quantity: Quantity | None = None
+    payment_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$")] = "tok_ok"
+    user_id: Id | None = None
+
+
+class Mine(Page):
+    status: Status | None = None
+    user_id: Id | None = None
+
+
+class Item(Wire):
+    product_id: Id
+    name: str
+    quantity: int
+    price: Decimals
+
+
+class Order(Wire):
+    id: Id
+    user_id: Id
+    items: list[Item]
+    total_amount: Decimals
+    currency: str
+    status: Status
+    reason: str | None
+    payment_id: Id | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class Orders(Wire):
+    items: list[Order]
+    next_cursor: str | None
+
+
+class Moment(Wire):
+    """An event of the order, or a step of its saga with its outcome."""
+
+    time: Timestamp
+    type: str
+    step: str
+    outcome: str
+    detail: str
+
+
+class Timeline(Wire):
+    items: list[Moment]
+
+
+@api.post(
+    "/api/orders",
+    who=SIGNED_IN,
+    answers={201: Order, 202: Order},
+    refuses={"insufficient_stock": 409, "payment_declined": 402, "buyer_unknown": 403},
+)
+def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Reply:
+    """Buy: 201 when confirmed, 202 while it is still being decided."""
+    user = body.user_id or caller.id
+    if user != caller.id and not caller.is_admin:
+        raise Problem(403, "Orders are placed for oneself.")
+    order = handlers.place(attempt.new_id, user, _wanted(body), body.payment_token)
+    return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
+
+
+@api.get("/api/orders", who=SIGNED_IN, answers={200: Orders})
+def list_orders(query: Mine, caller: Caller) -> Orders:
+    """One's own orders, newest first; anyone's for an administrator."""
+    where: dict[str, Any] = {}
+    if query.user_id and query.user_id != caller.id and not caller.is_admin:
+        raise Problem(403, "These are another user's orders.")
+    if query.user_id or not caller.is_admin:
+        where["userId"] = query.user_id or caller.id
+    if query.status:
+        where["status"] = query.status
+    docs, cursor = page(views.summaries, where, query, sort="-_id")
+    return Orders(items=[_listed(doc) for doc in docs], next_cursor=cursor)
+
+
+@api.get("/api/orders/{id}", who=SIGNED_IN, answers={200: Order})
+def get_order(id: str, caller: Caller) -> Reply:
+    """One order, as its events tell it."""
+    return _reply(_mine(id, caller))
+
+
+@api.get("/api/orders/{id}/timeline", who=SIGNED_IN, answers={200: Timeline})
+def get_timeline(id: str, caller: Caller) -> Timeline:
+    """All that happened to an order, in the order of time."""
+    _mine(id, caller)
+    return Timeline(items=[Moment(**moment) for moment in views.timeline(id, sagas.get(id))])
+
+
+@api.post("/api/orders/{id}/cancel", who=SIGNED_IN, answers={200: Order, 202: Order})
+def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Reply:
+    """Cancel: 202 while a pending order is being undone; refund and restock follow."""
+    _mine(id, caller)
+    order = handlers.cancel(id, attempt.mark)
+    return _reply(order, 202 if order.status == "pending" else 200)
+
+
+@api.post("/api/orders/{id}/ship", who=ADMIN, answers={200: Order})
+def ship_order(id: str, attempt: Attempt) -> Reply:
+    """The order has left the house."""
+    return _reply(handlers.ship(id, attempt.mark))
+
+
+@api.post("/api/orders/{id}/deliver", who=ADMIN, answers={200: Order})
+def deliver_order(id: str, attempt: Attempt) -> Reply:
+    """The order has arrived."""
+    return _reply(handlers.deliver(id, attempt.mark))
+
+
+def _wanted(body: NewOrder) -> dict[str, int]:
+    """Product -> units, lines of the same product merged. Raises Invalid."""
+    single = body.product_id is not None and body.quantity is not None
+    if (body.items is not None) == single or (body.items is not None and (body.product_id or body.quantity)):
+        raise Invalid(("items", "give either items, or productId with quantity"))
+    wanted: dict[str, int] = {}
+    if body.items is None:
+        return {str(body.product_id): body.quantity or 0}
+    for number, item in enumerate(body.items):
+        wanted[item.product_id] = wanted.get(item.product_id, 0) + item.quantity
+        if wanted[item.product_id] > MOST_UNITS:
+            raise Invalid((f"items[{number}].quantity", f"more than {MOST_UNITS} units of one product"))
+    return wanted
+
+
+def _mine(id: str, caller: Caller) -> OrderState:
+    order = views.get(id)
+    require_self(caller, order.user_id, "order")
+    return order
+
+
+def _reply(order: OrderState, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+    view = Order(
+        id=order.id,
+        user_id=order.user_id,
+        items=[Item.read(item.data()) for item in order.items],
+        total_amount=order.total_amount,
+        currency=order.currency,
+        status=order.status,  # type: ignore[arg-type]
+        reason=order.reason or None,
+        payment_id=order.payment_id or None,
+        created_at=order.created_at,
+        updated_at=order.updated_at,
+    )
+    return Reply(view, status, version=order.version, headers=headers or {})
+
+
+def _listed(doc: Doc) -> Order:
+    fields = {**doc, "id": doc["_id"], "reason": doc["reason"] or None, "paymentId": doc["paymentId"] or None}
+    return Order.read(fields)

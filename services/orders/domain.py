@@ -1,0 +1,177 @@
+"""What may happen to an order, and when.
+
+    pending -> confirmed -> shipped -> delivered
+       |-> rejected  |
+       +-> cancelled <+
+"""
+
+from dataclasses import dataclass, replace
+
+from chassis.errors import Invalid, NotFound, Refusal
+from chassis.events.messages import Event
+from chassis.money import Money
+from chassis.wire import Id
+from services.orders.messages import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderItem,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+)
+from services.products.messages import PricedItem
+
+
+class CancelRequested(Event, type="order.cancel_requested", key="order_id", public=False):
+    order_id: Id
+
+
+class RefundNoted(Event, type="order.refund_noted", key="order_id", public=False):
+    order_id: Id
+
+
+class RestockNoted(Event, type="order.restock_noted", key="order_id", public=False):
+    order_id: Id
+
+
+EVENTS = (OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, OrderShipped, OrderDelivered)
+INTERNAL = (CancelRequested, RefundNoted, RestockNoted)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order as its stream tells it; `version` counts the commits."""
+
+    id: str = ""
+    user_id: str = ""
+    items: tuple[OrderItem, ...] = ()
+    total_amount: str = ""
+    currency: str = ""
+    status: str = ""
+    reason: str = ""
+    payment_id: str = ""
+    cancel_requested: bool = False
+    refunded: bool = False
+    restocked: bool = False
+    version: int = 0
+    created_at: str = ""
+    updated_at: str = ""
+
+    def apply(self, event: Event, time: str) -> "Order":
+        order = replace(self, version=self.version + 1, updated_at=time)
+        match event:
+            case OrderPlaced():
+                return replace(
+                    order,
+                    id=event.order_id,
+                    user_id=event.user_id,
+                    items=tuple(event.items),
+                    total_amount=event.total_amount,
+                    currency=event.currency,
+                    status="pending",
+                    created_at=time,
+                )
+            case OrderConfirmed():
+                return replace(order, status="confirmed", payment_id=event.payment_id)
+            case OrderRejected():
+                return replace(order, status="rejected", reason=event.reason)
+            case OrderCancelled():
+                return replace(order, status="cancelled", reason=event.reason)
+            case OrderShipped():
+                return replace(order, status="shipped")
+            case OrderDelivered():
+                return replace(order, status="delivered")
+            case CancelRequested():
+                return replace(order, cancel_requested=True)
+            case RefundNoted():
+                return replace(order, refunded=True)
+            case RestockNoted():
+                return replace(order, restocked=True)
+        raise ValueError(f"an order knows no {event.type}")
+
+
+NEW = Order()
+
+
+def priced(wanted: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
+    """The items of an order and their total, at the prices of the catalogue. Raises Invalid."""
+    found = {item.product_id: item for item in prices}
+    if missing := [product for product in wanted if product not in found]:
+        raise Invalid(*(("items", f"there is no product {product}") for product in missing))
+    currencies = sorted({item.currency for item in prices})
+    if len(currencies) > 1:
+        raise Invalid(("items", f"products of different currencies ({', '.join(currencies)}) cannot be one order"))
+    total = Money(0, currencies[0])
+    items = []
+    for product, quantity in wanted.items():
+        price = Money(found[product].price, currencies[0])
+        total += price * quantity
+        items.append(OrderItem(product_id=product, name=found[product].name, quantity=quantity, price=str(price)))
+    return items, total
+
+
+def place(order: Order, placed: OrderPlaced) -> OrderPlaced | None:
+    return None if order.status else placed
+
+
+def confirm(order: Order, payment: str) -> OrderConfirmed | None:
+    """Raises Refusal where the buyer has asked to cancel."""
+    if order.status == "confirmed":
+        return None
+    if order.cancel_requested or order.status != "pending":
+        raise Refusal("cancelled", "Cancelled", "The order was cancelled before it was confirmed.")
+    return OrderConfirmed(order_id=order.id, user_id=order.user_id, payment_id=payment)
+
+
+def reject(order: Order, reason: str) -> OrderRejected | OrderCancelled | None:
+    """End an order that could not be had: cancelled if that was asked for, else rejected."""
+    if order.status != "pending":
+        return None
+    if order.cancel_requested:
+        return OrderCancelled(order_id=order.id, user_id=order.user_id, reason="cancelled")
+    return OrderRejected(order_id=order.id, user_id=order.user_id, reason=reason)
+
+
+def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
+    """Raises Refusal for an order that is on its way, or rejected."""
+    _exists(order)
+    if order.status == "pending":
+        return None if order.cancel_requested else CancelRequested(order_id=order.id)
+    if order.status == "confirmed":
+        return OrderCancelled(order_id=order.id, user_id=order.user_id, reason="cancelled")
+    if order.status == "cancelled":
+        return None
+    raise _wrong(order, "cancelled")
+
+
+def ship(order: Order) -> OrderShipped:
+    _exists(order)
+    if order.status != "confirmed":
+        raise _wrong(order, "shipped")
+    return OrderShipped(order_id=order.id, user_id=order.user_id)
+
+
+def deliver(order: Order) -> OrderDelivered:
+    _exists(order)
+    if order.status != "shipped":
+        raise _wrong(order, "delivered")
+    return OrderDelivered(order_id=order.id, user_id=order.user_id)
+
+
+def note_refund(order: Order) -> RefundNoted | None:
+    return RefundNoted(order_id=order.id) if order.status and not order.refunded else None
+
+
+def note_restock(order: Order) -> RestockNoted | None:
+    return RestockNoted(order_id=order.id) if order.status and not order.restocked else None
+
+
+def _exists(order: Order) -> None:
+    if not order.status:
+        raise NotFound("order")
+
+
+def _wrong(order: Order, wanted: str) -> Refusal:
+    detail = f"An order that is {order.status} cannot be {wanted}."
+    return Refusal("wrong_status", "Wrong status", detail, orderStatus=order.status)

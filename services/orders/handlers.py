@@ -1,0 +1,96 @@
+"""Orders: placed through the checkout saga, cancelled, shipped, delivered."""
+
+from chassis import calls, clock
+from chassis.errors import Refusal
+from chassis.events.envelope import Meta
+from chassis.events.messages import Event
+from chassis.settings import settings
+from chassis.store import Doc, Duplicate
+from services.inventory.messages import StockReturned
+from services.orders import domain, views
+from services.orders.checkout import driver, sagas
+from services.orders.domain import Order
+from services.payments.messages import PaymentRefunded
+from services.products.messages import PriceItems
+
+
+def place(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
+    """Place an order and take it as far as time allows; still pending, the worker goes on with it.
+
+    Raises Invalid, and the Refusal of the saga with the `orderId` of the order that is rejected. Opening the saga is
+    the one write that accepts the order; the prices are those of the catalogue at that moment.
+    """
+    began = clock.monotonic()
+    saga = sagas.get(id) or _open(id, user, wanted, payment_token)
+    if saga["open"] and saga["fence"] == 1:
+        saga = driver.drive(saga, max(0.0, settings().checkout_deadline - (clock.monotonic() - began)))
+    if saga["ended"] == "undone":
+        why = saga["reason"]
+        raise Refusal(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
+    return _placed(id, saga)
+
+
+def cancel(id: str, mark: str) -> Order:
+    """Cancel, or ask the checkout that is under way to. Raises NotFound, Refusal `wrong_status`."""
+    return views.decide(id, domain.cancel, mark)
+
+
+def ship(id: str, mark: str) -> Order:
+    return views.decide(id, domain.ship, mark)
+
+
+def deliver(id: str, mark: str) -> Order:
+    return views.decide(id, domain.deliver, mark)
+
+
+def note_refund(event: PaymentRefunded, meta: Meta) -> None:
+    views.decide(event.order_id, domain.note_refund)
+
+
+def note_restock(event: StockReturned, meta: Meta) -> None:
+    views.decide(event.order_id, domain.note_restock)
+
+
+def show(event: Event, meta: Meta) -> None:
+    """Bring the list up to one of our own events, in case the process that committed it could not."""
+    views.project(event.subject)
+
+
+def _open(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
+    prices = calls.send(PriceItems(product_ids=list(wanted)))
+    items, total = domain.priced(wanted, prices.items)
+    data = {
+        "order_id": id,
+        "user_id": user,
+        "items": [item.data() for item in items],
+        "lines": [{"productId": product, "quantity": quantity} for product, quantity in wanted.items()],
+        "total": total.minor,
+        "total_amount": str(total),
+        "currency": total.currency,
+        "payment_token": payment_token,
+    }
+    try:
+        return driver.open(id, data)
+    except Duplicate:
+        saga = sagas.get(id)
+        if saga is None:
+            raise
+        return saga
+
+
+def _placed(id: str, saga: Doc) -> Order:
+    """The order as it stands; before its first commit, as the saga will place it."""
+    order = views.decide(id, lambda _: None)
+    if order.status:
+        return order
+    data = saga["data"]
+    return Order(
+        id=id,
+        user_id=data["user_id"],
+        items=tuple(domain.OrderItem.read(item) for item in data["items"]),
+        total_amount=data["total_amount"],
+        currency=data["currency"],
+        status="pending",
+        created_at=saga["openedAt"],
+        updated_at=saga["openedAt"],
+    )

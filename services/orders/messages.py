@@ -1,0 +1,47 @@
+"""What `orders` says. Prices are decimals of the order's currency."""
+
+from chassis.events.messages import Event
+from chassis.wire import Id, Wire
+
+
+class OrderItem(Wire):
+    product_id: Id
+    name: str
+    quantity: int
+    price: str
+
+
+class OrderPlaced(Event, type="order.placed", key="order_id"):
+    order_id: Id
+    user_id: Id
+    items: list[OrderItem]
+    total_amount: str
+    currency: str
+
+
+class OrderConfirmed(Event, type="order.confirmed", key="order_id"):
+    order_id: Id
+    user_id: Id
+    payment_id: Id
+
+
+class OrderRejected(Event, type="order.rejected", key="order_id"):
+    order_id: Id
+    user_id: Id
+    reason: str
+
+
+class OrderCancelled(Event, type="order.cancelled", key="order_id"):
+    order_id: Id
+    user_id: Id
+    reason: str
+
+
+class OrderShipped(Event, type="order.shipped", key="order_id"):
+    order_id: Id
+    user_id: Id
+
+
+class OrderDelivered(Event, type="order.delivered", key="order_id"):
+    order_id: Id
+    user_id: Id

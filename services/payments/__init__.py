@@ -1,0 +1,1 @@
+"""Charges and refunds, through a provider."""

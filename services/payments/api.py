@@ -1,0 +1,64 @@
+"""`/api/payments`."""
+
+from typing import Any, Literal
+
+from chassis.money import Money
+from chassis.store import Doc
+from chassis.web.api import SIGNED_IN, Api, require_self
+from chassis.web.auth import Caller
+from chassis.web.paging import Page, page
+from chassis.wire import Decimals, Id, Timestamp, Wire
+from services.payments import handlers
+
+api = Api()
+
+
+class OfOrder(Page):
+    order_id: Id | None = None
+
+
+class Payment(Wire):
+    id: Id
+    order_id: Id
+    amount: Decimals
+    currency: str
+    status: Literal["pending", "completed", "failed", "unknown", "refunded"]
+    refunded_amount: Decimals
+    provider: str
+    created_at: Timestamp
+
+
+class Payments(Wire):
+    items: list[Payment]
+    next_cursor: str | None
+
+
+@api.get("/api/payments", who=SIGNED_IN, answers={200: Payments})
+def list_payments(query: OfOrder, caller: Caller) -> Payments:
+    """One's own payments; all of them for an administrator."""
+    where: dict[str, Any] = {} if caller.is_admin else {"userId": caller.id}
+    if query.order_id is not None:
+        where["orderId"] = query.order_id
+    docs, cursor = page(handlers.payments, where, query)
+    return Payments(items=[_view(doc) for doc in docs], next_cursor=cursor)
+
+
+@api.get("/api/payments/{id}", who=SIGNED_IN, answers={200: Payment})
+def get_payment(id: str, caller: Caller) -> Payment:
+    """One payment."""
+    payment = handlers.get(id)
+    require_self(caller, payment["userId"], "payment")
+    return _view(payment)
+
+
+def _view(doc: Doc) -> Payment:
+    return Payment(
+        id=doc["_id"],
+        order_id=doc["orderId"],
+        amount=str(Money(doc["amount"], doc["currency"])),
+        currency=doc["currency"],
+        status=doc["status"],
+        refunded_amount=str(Money(doc["refundedAmount"], doc["currency"])),
+        provider=doc["provider"],
+        created_at=doc["createdAt"],
+    )

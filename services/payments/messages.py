@@ -1,0 +1,54 @@
+"""What `payments` says and can be asked. Amounts are minor units in commands, decimals in events."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from chassis.events.messages import Command, Event
+from chassis.wire import Id, Wire
+
+Minor = Annotated[int, Field(ge=0)]
+
+
+class PaymentCompleted(Event, type="payment.completed", key="order_id"):
+    payment_id: Id
+    order_id: Id
+    amount: str
+    currency: str
+
+
+class PaymentFailed(Event, type="payment.failed", key="order_id"):
+    payment_id: Id
+    order_id: Id
+    amount: str
+    currency: str
+    reason: str
+
+
+class PaymentRefunded(Event, type="payment.refunded", key="order_id"):
+    payment_id: Id
+    order_id: Id
+    amount: str
+    currency: str
+
+
+class Charge(Command):
+    """Take the payment of an order, once however often it is asked. Refused as `payment_declined` or `payment_cancelled`."""
+
+    order_id: Id
+    user_id: Id
+    total: Minor
+    currency: str
+    payment_token: str
+
+    class Answer(Wire):
+        payment_id: Id
+
+
+class CancelPayment(Command):
+    """Undo a charge: what was taken is refunded, what was not can no longer be."""
+
+    order_id: Id
+    user_id: Id
+    total: Minor
+    currency: str

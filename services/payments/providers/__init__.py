@@ -1,0 +1,46 @@
+"""The payment provider port. Every call carries the payment's key, and may be repeated under it.
+
+"Not found" proves nothing: a charge may still be on its way. Only `cancel` settles that: it refunds what was captured,
+and bars a charge that comes late.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.errors import Refusal
+
+TIMEOUT = 3.0
+"""Seconds that a provider may take."""
+
+
+class Declined(Refusal):
+    """The provider says no."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("payment_declined", "Payment declined", f"The payment was declined: {reason}.", reason=reason)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What the provider holds under a key, in minor units."""
+
+    captured: int
+    refunded: int
+
+
+class Provider(Protocol):
+    """Raises Unknown where the provider's answer did not come."""
+
+    name: str
+
+    def charge(self, key: str, amount: int, currency: str, token: str) -> None:
+        """Capture the amount. Raises Declined."""
+
+    def find(self, key: str) -> Capture | None:
+        """What is captured under the key, or None where nothing is known of it."""
+
+    def cancel(self, key: str) -> Capture:
+        """Refund what was captured and bar any later charge; what was captured and refunded in the end."""
+
+    def refund(self, key: str) -> Capture:
+        """Refund what was captured."""

@@ -1,0 +1,19 @@
+"""Payments: charges and refunds, through a provider."""
+
+from chassis.events.outbox import Embedded
+from chassis.service import Service
+from services.orders.messages import OrderCancelled
+from services.payments import handlers
+from services.payments.api import api
+from services.payments.messages import CancelPayment, Charge, PaymentCompleted, PaymentFailed, PaymentRefunded
+from services.payments.providers.test import ledger
+
+service = Service("payments")
+service.stores(handlers.payments, ledger)
+service.publishes(Embedded("payments", handlers.payments), PaymentCompleted, PaymentFailed, PaymentRefunded)
+service.serves(api)
+service.calls("users")
+service.answers(Charge, handlers.charge)
+service.answers(CancelPayment, handlers.cancel)
+service.on(OrderCancelled, handlers.note_cancelled)
+service.sweeps(handlers.sweep_refunds, every=0.25)

@@ -1,0 +1,1 @@
+"""The catalogue: products, prices, categories, and a view of their stock."""

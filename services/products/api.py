@@ -1,0 +1,154 @@
+"""`/api/products`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from chassis.errors import Invalid
+from chassis.money import Money
+from chassis.settings import settings
+from chassis.store import Doc
+from chassis.web.api import ADMIN, ANYONE, Api, Reply
+from chassis.web.idempotency import Attempt
+from chassis.web.paging import Page, page
+from chassis.wire import Amount, Body, Decimals, Id, Text, Timestamp, Wire
+from services.products import domain, handlers
+
+api = Api()
+
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Description = Annotated[Text, StringConstraints(max_length=5000)]
+Category = Annotated[Text, StringConstraints(max_length=100)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Bound = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
+
+
+class NewProduct(Body):
+    name: Name
+    price: Amount
+    currency: Currency = ""
+    stock: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    description: Description = ""
+    category: Category = ""
+
+
+class ProductChange(Body):
+    name: Name = ""
+    price: Amount = None  # type: ignore[assignment]  # never read when it is left out
+    currency: Currency = ""
+    description: Description = ""
+    category: Category = ""
+
+
+class StockChange(Body):
+    adjustment: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
+
+
+class Search(Page):
+    category: Annotated[str, StringConstraints(max_length=100)] | None = None
+    q: Annotated[str, StringConstraints(max_length=200)] | None = None
+    min_price: Bound | None = None
+    max_price: Bound | None = None
+    sort: Literal["name", "price", "-price", "-createdAt"] = "name"
+
+
+class Product(Wire):
+    id: Id
+    name: str
+    description: str
+    price: Decimals
+    currency: str
+    category: str
+    stock: int
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class Products(Wire):
+    items: list[Product]
+    next_cursor: str | None
+
+
+@api.post("/api/products", who=ADMIN, answers={201: Product})
+def create_product(body: NewProduct, attempt: Attempt) -> Reply:
+    """Add a product; it can be ordered at once."""
+    price = domain.price(body.price, body.currency or settings().currency)
+    product = handlers.create(attempt.new_id, body.name, price, body.stock, body.description, body.category)
+    return _product(product, status=201)
+
+
+@api.get("/api/products", who=ANYONE, answers={200: Products})
+def list_products(query: Search) -> Products:
+    """The catalogue, by category, words and price."""
+    where: dict[str, Any] = {"deleted": False}
+    if query.category is not None:
+        where["category"] = query.category
+    if query.q is not None:
+        where["words"] = {"$all": _words(query.q)}
+    if query.min_price or query.max_price:
+        where["price"] = _between(query)
+    docs, cursor = page(handlers.products, where, query, sort=query.sort)
+    return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
+
+
+@api.get("/api/products/{id}", who=ANYONE, answers={200: Product})
+def get_product(id: str) -> Reply:
+    """One product."""
+    return _product(handlers.get(id))
+
+
+@api.put("/api/products/{id}", who=ADMIN, answers={200: Product})
+def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int | None) -> Reply:
+    """Change some of a product's fields; its stock has a route of its own."""
+    fields = {name: getattr(body, name) for name in body.model_fields_set}
+    return _product(handlers.change(id, fields, if_match, attempt.mark))
+
+
+@api.delete("/api/products/{id}", who=ADMIN, answers={204: None})
+def delete_product(id: str, if_match: int | None) -> Reply:
+    """Take a product out of the catalogue; what is reserved of it runs out."""
+    handlers.delete(id, if_match)
+    return Reply(status=204)
+
+
+@api.patch("/api/products/{id}/stock", who=ADMIN, answers={200: Product})
+def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Reply:
+    """Add to the stock, or take from it; nothing changes where there is too little."""
+    return _product(handlers.adjust_stock(id, body.adjustment, attempt.mark))
+
+
+def _words(q: str) -> list[str]:
+    words = domain.words(q)
+    if not words:
+        raise Invalid(("q", "has no word to search for"))
+    return words
+
+
+def _between(query: Search) -> dict[str, int]:
+    """Bounds are in the shop's currency, which is what the catalogue is sorted in."""
+    bounds = {}
+    for word, name, amount in (("$gte", "minPrice", query.min_price), ("$lte", "maxPrice", query.max_price)):
+        if amount:
+            try:
+                bounds[word] = Money.parse(amount, settings().currency).minor
+            except ValueError as error:
+                raise Invalid((name, str(error))) from None
+    return bounds
+
+
+def _view(doc: Doc) -> Product:
+    return Product(
+        id=doc["_id"],
+        name=doc["name"],
+        description=doc["description"],
+        price=str(Money(doc["price"], doc["currency"])),
+        currency=doc["currency"],
+        category=doc["category"],
+        stock=doc["stock"],
+        created_at=doc["createdAt"],
+        updated_at=doc["updatedAt"],
+    )
+
+
+def _product(doc: Doc, status: int = 200) -> Reply:
+    return Reply(_view(doc), status, version=doc["version"])

@@ -1,0 +1,26 @@
+"""What makes a product: a price that its currency can hold, and the words it is found by."""
+
+import re
+import unicodedata
+
+from chassis.errors import Invalid
+from chassis.money import Money
+
+LONGEST_INDEX = 200
+"""Words of a product that are found at the most."""
+
+
+def price(amount: object, currency: str) -> Money:
+    """Raises Invalid, naming the field that is wrong."""
+    try:
+        return Money.parse(amount, currency)  # type: ignore[arg-type]
+    except ValueError as error:
+        field = "currency" if "ISO 4217" in str(error) else "price"
+        raise Invalid((field, str(error))) from None
+
+
+def words(*texts: str) -> list[str]:
+    """The words of some texts as they are searched: folded, without accents, each once."""
+    folded = unicodedata.normalize("NFKD", " ".join(texts)).casefold()
+    plain = "".join(char for char in folded if not unicodedata.combining(char))
+    return list(dict.fromkeys(re.findall(r"\w+", plain)))[:LONGEST_INDEX]

@@ -1,0 +1,136 @@
+"""The catalogue: made, changed, deleted, priced; its stock view follows `inventory`."""
+
+from typing import Any
+
+from chassis import calls, clock
+from chassis.errors import NotFound
+from chassis.events import inbox, outbox
+from chassis.events.envelope import Meta
+from chassis.money import Money
+from chassis.store import Collection, Doc, Duplicate, Index, merged
+from chassis.web.api import require_version
+from services.inventory.messages import AdjustStock, StockChanged, StockProduct
+from services.products import domain
+from services.products.messages import PricedItem, PriceItems, ProductCreated, ProductDeleted, ProductUpdated
+
+products = Collection(
+    "products",
+    Index("deleted", "name"),
+    Index("deleted", "price"),
+    Index("deleted", "createdAt"),
+    Index("deleted", "category", "name"),
+    Index("words", many=True),
+    outbox.PENDING,
+)
+
+
+def create(id: str, name: str, price: Money, stock: int, description: str = "", category: str = "") -> Doc:
+    """Make a product that can be ordered when this returns; made before under this id, it is returned.
+
+    Its stock comes first: a product that no one can order is never shown.
+    """
+    calls.send(StockProduct(product_id=id, quantity=stock), key=id)
+    now = clock.timestamp()
+    told = ProductCreated(
+        product_id=id, name=name, price=str(price), currency=price.currency, category=category, initial_stock=stock
+    )
+    product = {
+        "_id": id,
+        "name": name,
+        "description": description,
+        "price": price.minor,
+        "currency": price.currency,
+        "category": category,
+        "words": domain.words(name, description),
+        "stock": stock,
+        "deleted": False,
+        "version": 1,
+        "mark": "",
+        "createdAt": now,
+        "updatedAt": now,
+        **inbox.empty("inventory"),
+        **outbox.opened(id, told),
+    }
+    try:
+        products.insert(product)
+    except Duplicate:
+        return get(id)
+    return product
+
+
+def get(id: str) -> Doc:
+    """Raises NotFound."""
+    product = products.get(id)
+    if product is None or product["deleted"]:
+        raise NotFound("product")
+    return product
+
+
+def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> Doc:
+    """Change some of name, description, price, currency, category. Raises NotFound, Stale, Invalid."""
+    while True:
+        product = get(id)
+        if product["mark"] == mark:
+            return product
+        require_version(if_match, product["version"])
+        new = {**product, **fields}
+        if "price" in fields or "currency" in fields:
+            old = Money(product["price"], product["currency"])
+            price = domain.price(fields.get("price", str(old)), new["currency"])
+            new |= {"price": price.minor, "currency": price.currency}
+        names = ("name", "description", "price", "currency", "category")
+        told = ProductUpdated(
+            product_id=id,
+            name=new["name"],
+            price=str(Money(new["price"], new["currency"])),
+            currency=new["currency"],
+            category=new["category"],
+        )
+        says, guard = outbox.says(product, told)
+        sets = {name: new[name] for name in names} | {
+            "words": domain.words(new["name"], new["description"]),
+            "mark": mark,
+            "updatedAt": clock.timestamp(),
+        }
+        update = merged({"$set": sets, "$inc": {"version": 1}}, says)
+        if changed := products.update(id, update, when={**guard, "version": product["version"]}):
+            return changed
+
+
+def delete(id: str, if_match: int | None) -> None:
+    """Take a product out of the catalogue. Raises NotFound, Stale."""
+    while True:
+        product = get(id)
+        require_version(if_match, product["version"])
+        says, guard = outbox.says(product, ProductDeleted(product_id=id))
+        gone = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+        if products.update(id, merged(gone, says), when={**guard, "version": product["version"]}):
+            return
+
+
+def adjust_stock(id: str, adjustment: int, mark: str) -> Doc:
+    """The product with the stock that `inventory` answered. Raises NotFound, Refusal `insufficient_stock`."""
+    get(id)
+    answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, mark=mark), key=mark)
+    _see_stock(id, answer.available, answer.sequence)
+    return {**get(id), "stock": answer.available}
+
+
+def note_stock(event: StockChanged, meta: Meta) -> None:
+    """Follow the stock: the latest wins, whatever came in between."""
+    _see_stock(event.product_id, event.available, meta.sequence)
+
+
+def price_items(command: PriceItems) -> PriceItems.Answer:
+    found = [products.get(id) for id in dict.fromkeys(command.product_ids)]
+    items = [
+        PricedItem(product_id=doc["_id"], name=doc["name"], price=doc["price"], currency=doc["currency"])
+        for doc in found
+        if doc is not None and not doc["deleted"]
+    ]
+    return PriceItems.Answer(items=items)
+
+
+def _see_stock(id: str, available: int, sequence: int) -> None:
+    change = {"$set": {"stock": available, "last_seq.inventory": sequence}}
+    products.update(id, change, when={"last_seq.inventory": {"$lt": sequence}})

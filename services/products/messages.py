@@ -1,0 +1,47 @@
+"""What `products` says and can be asked."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from chassis.events.messages import Command, Event
+from chassis.wire import Id, Wire
+
+
+class ProductCreated(Event, type="product.created", key="product_id"):
+    product_id: Id
+    name: str
+    price: str
+    currency: str
+    category: str
+    initial_stock: int
+
+
+class ProductUpdated(Event, type="product.updated", key="product_id"):
+    product_id: Id
+    name: str
+    price: str
+    currency: str
+    category: str
+
+
+class ProductDeleted(Event, type="product.deleted", key="product_id"):
+    product_id: Id
+
+
+class PricedItem(Wire):
+    """`price` in minor units of `currency`."""
+
+    product_id: Id
+    name: str
+    price: int
+    currency: str
+
+
+class PriceItems(Command):
+    """The names and prices of products; one that does not exist is left out."""
+
+    product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+    class Answer(Wire):
+        items: list[PricedItem]

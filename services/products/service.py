@@ -1,0 +1,16 @@
+"""Products: the catalogue, and a view of the stock that follows inventory."""
+
+from chassis.events.outbox import Embedded
+from chassis.service import Service
+from services.inventory.messages import StockChanged
+from services.products import handlers
+from services.products.api import api
+from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
+
+service = Service("products")
+service.stores(handlers.products)
+service.publishes(Embedded("products", handlers.products), ProductCreated, ProductUpdated, ProductDeleted)
+service.serves(api)
+service.calls("users", "inventory")
+service.answers(PriceItems, handlers.price_items)
+service.on(StockChanged, handlers.note_stock)

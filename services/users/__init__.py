@@ -1,0 +1,1 @@
+"""Accounts, credentials, refresh-token families, signing keys."""

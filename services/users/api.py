@@ -1,0 +1,176 @@
+"""`/api/users` and `/api/auth`."""
+
+
+
+from pydantic import Field, StringConstraints
+
+from chassis.settings import settings
+from chassis.store import Doc
+from chassis.web import limits
+from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Reply, require_self
+from chassis.web.auth import Caller
+from chassis.web.idempotency import Attempt
+from chassis.web.paging import Page, page
+from chassis.wire import Body, Id, Text, Timestamp, Wire
+from services.users import domain, handlers, keys, sessions
+
+api = Api()
+
+Email = Annotated[Text, StringConstraints(min_length=3, max_length=254)]
+Name = Annotated[Text, StringConstraints(min_length=2, max_length=100)]
+Password = Annotated[Text, StringConstraints(min_length=8, max_length=128)]
+Age = Annotated[int, Field(ge=0, le=150)]
+Token = Annotated[str, StringConstraints(max_length=200)]
+
+
+class NewUser(Body):
+    email: Email
+    name: Name
+    password: Password
+    age: Age | None = None
+
+
+class UserChange(Body):
+    name: Name = ""
+    email: Email = ""
+    age: Age | None = None
+    password: Password = ""
+
+
+class Credentials(Body):
+    email: Annotated[str, StringConstraints(max_length=254)]
+    password: Annotated[str, StringConstraints(max_length=128)]
+
+
+class RefreshToken(Body):
+    refresh_token: Token
+
+
+class User(Wire):
+    id: Id
+    email: str
+    name: str
+    age: int | None
+    role: Literal["customer", "admin"]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class Users(Wire):
+    items: list[User]
+    next_cursor: str | None
+
+
+class Tokens(Wire):
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+
+
+class Key(Wire):
+    kid: str
+    kty: str
+    crv: str
+    x: str
+    use: str
+    alg: str
+
+
+class KeySet(Wire):
+    keys: list[Key]
+
+
+@api.post("/api/users", who=ANYONE, answers={201: User})
+def sign_up(body: NewUser, attempt: Attempt) -> Reply:
+    """Make an account."""
+    account = handlers.create(attempt.new_id, body.email, body.name, body.password, body.age)
+    return _user(account, status=201)
+
+
+@api.post("/api/auth/login", who=ANYONE, answers={200: Tokens}, refuses={"wrong_credentials": 401}, keyed=False)
+def sign_in(body: Credentials, caller: Caller) -> Tokens:
+    """Sign in with e-mail address and password."""
+    account_and_address = f"{domain.email_key(body.email)} {caller.address}"
+    limits.hit("sign-in", "5/minute", account_and_address)
+    limits.hit("sign-in-address", "20/minute", caller.address)
+    return _tokens(*handlers.sign_in(body.email, body.password))
+
+
+@api.post("/api/auth/refresh", who=ANYONE, answers={200: Tokens}, refuses={"signed_out": 401}, keyed=False)
+def refresh(body: RefreshToken) -> Tokens:
+    """Use a refresh token up for a new pair; used again by another, it ends them all."""
+    return _tokens(*handlers.renew(body.refresh_token))
+
+
+@api.post("/api/auth/logout", who=ANYONE, answers={204: None}, refuses={"signed_out": 401}, keyed=False)
+def sign_out(body: RefreshToken) -> Reply:
+    """Sign out: the refresh token and all that came from it are used up."""
+    sessions.end(body.refresh_token)
+    return Reply(status=204)
+
+
+@api.get("/api/auth/jwks.json", who=ANYONE, answers={200: KeySet})
+def public_keys() -> KeySet:
+    """The keys that access tokens are signed by."""
+    return KeySet.read(keys.public_keys())
+
+
+@api.get("/api/users/me", who=SIGNED_IN, answers={200: User})
+def get_me(caller: Caller) -> Reply:
+    """The signed-in user."""
+    return _user(handlers.get(caller.id))
+
+
+@api.get("/api/users/{id}", who=SIGNED_IN, answers={200: User})
+def get_user(id: str, caller: Caller) -> Reply:
+    """One user: oneself, or any for an administrator."""
+    require_self(caller, id, "user")
+    return _user(handlers.get(id))
+
+
+@api.get("/api/users", who=ADMIN, answers={200: Users})
+def list_users(query: Page) -> Users:
+    """All users, oldest first."""
+    docs, cursor = page(handlers.accounts, {"erased": False}, query)
+    return Users(items=[_view(doc) for doc in docs], next_cursor=cursor)
+
+
+@api.put("/api/users/{id}", who=SIGNED_IN, answers={200: User})
+def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: int | None) -> Reply:
+    """Change some of a user's fields."""
+    require_self(caller, id, "user")
+    fields = {name: getattr(body, name) for name in body.model_fields_set}
+    return _user(handlers.change(id, fields, if_match, attempt.mark))
+
+
+@api.delete("/api/users/{id}", who=SIGNED_IN, answers={204: None})
+def delete_user(id: str, caller: Caller, if_match: int | None) -> Reply:
+    """Erase a user: their personal data go here and everywhere else."""
+    require_self(caller, id, "user")
+    handlers.erase(id, if_match)
+    return Reply(status=204)
+
+
+def _view(account: Doc) -> User:
+    return User(
+        id=account["_id"],
+        email=account["email"],
+        name=account["name"],
+        age=account["age"],
+        role=account["role"],
+        created_at=account["createdAt"],
+        updated_at=account["updatedAt"],
+    )
+
+
+def _user(account: Doc, status: int = 200) -> Reply:
+    return Reply(_view(account), status, version=account["version"])
+
+
+def _tokens(account: Doc, session: sessions.Session) -> Tokens:
+    return Tokens(
+        access_token=handlers.access_token(account),
+        refresh_token=session.token,
+        expires_in=int(settings().access_token),
+    )

@@ -1,0 +1,29 @@
+"""What makes an account: its one e-mail address, its one name, its tombstone."""
+
+import unicodedata
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+
+from chassis.errors import Invalid, Refusal
+
+EMAIL_TAKEN = Refusal("email_taken", "Email already exists", "Sign in, or take another address.")
+PERSONAL = ("email", "name", "age", "password")
+
+
+def normal_email(email: str) -> str:
+    """The address in its normal form. Raises Invalid."""
+    try:
+        return validate_email(email, check_deliverability=False).normalized
+    except EmailNotValidError:
+        raise Invalid(("email", "must be an e-mail address")) from None
+
+
+def email_key(email: str) -> str:
+    """What two spellings of one address have in common: unique among accounts."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", email).casefold())
+
+
+def tombstone(id: str) -> dict[str, Any]:
+    """The fields that an erased account has left in the place of its personal data."""
+    return {"emailKey": f"erased:{id}", "erased": True, "leftovers": True}

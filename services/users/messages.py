@@ -1,0 +1,26 @@
+"""What `users` says and can be asked. Personal data travel in `user.created` and `user.updated` alone."""
+
+from chassis.events.messages import Command, Event
+from chassis.wire import Id
+
+
+class UserCreated(Event, type="user.created", key="user_id"):
+    user_id: Id
+    email: str
+    name: str
+
+
+class UserUpdated(Event, type="user.updated", key="user_id"):
+    user_id: Id
+    email: str
+    name: str
+
+
+class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
+    user_id: Id
+
+
+class CheckBuyer(Command):
+    """Is there such a user, and may they buy? Refused as `buyer_unknown`."""
+
+    user_id: Id

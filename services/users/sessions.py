@@ -1,0 +1,109 @@
+"""Refresh-token families: each token is used once, and its use again by another ends the family.
+
+    token = "<family>.<secret>"; the store keeps only hashes. The successor of a token is derived from it under the
+    platform's secret, so a client that lost the answer gets the same successor within 10 s, though no one keeps it.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from chassis import clock
+from chassis.errors import Refusal
+from chassis.settings import settings
+from chassis.store import Collection, Index
+
+GRACE = 10.0
+ENDED = Refusal("signed_out", "Unauthorized", "Sign in again.")
+
+families = Collection("families", Index("userId"), Index("expiresAt"))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A user's live refresh token."""
+
+    user: str
+    token: str
+
+
+def begin(user: str) -> Session:
+    """Open a family."""
+    family, secret = clock.new_id(), clock.entropy(32)
+    families.insert(
+        {
+            "_id": family,
+            "userId": user,
+            "current": _hash(secret),
+            "previous": "",
+            "rotatedAt": clock.timestamp(),
+            "ended": False,
+            "expiresAt": clock.ahead(settings().refresh_token),
+        }
+    )
+    return Session(user, _token(family, secret))
+
+
+def rotate(token: str) -> Session:
+    """Use a token up for its successor. Raises ENDED; a token used before ends its family."""
+    family, secret = _parts(token)
+    used, successor = _hash(secret), _successor(secret)
+    rotated = families.update(
+        family,
+        {"$set": {"current": _hash(successor), "previous": used, "rotatedAt": clock.timestamp()}},
+        when={"current": used, "ended": False, "expiresAt": {"$gt": clock.timestamp()}},
+    )
+    if rotated is not None:
+        return Session(rotated["userId"], _token(family, successor))
+    doc = families.get(family)
+    if doc is None or doc["ended"] or doc["expiresAt"] <= clock.timestamp():
+        raise ENDED
+    lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= GRACE
+    if lost and doc["current"] == _hash(successor):
+        return Session(doc["userId"], _token(family, successor))
+    families.update(family, {"$set": {"ended": True}})
+    raise ENDED
+
+
+def end(token: str) -> None:
+    """Sign out: end the family of a token, whatever is left of it."""
+    family, secret = _parts(token)
+    used = _hash(secret)
+    for field in ("current", "previous"):
+        families.update(family, {"$set": {"ended": True}}, when={field: used})
+
+
+def end_all(user: str) -> None:
+    """End every family of a user."""
+    while found := families.find({"userId": user}):
+        for doc in found:
+            families.delete(doc["_id"])
+
+
+def sweep() -> None:
+    """Drop families whose time is over."""
+    while found := families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
+        for doc in found:
+            families.delete(doc["_id"])
+
+
+def _parts(token: str) -> tuple[str, bytes]:
+    family, _, text = token.partition(".")
+    try:
+        return family, base64.urlsafe_b64decode(text.encode("ascii") + b"=")
+    except ValueError:
+        raise ENDED from None
+
+
+def _token(family: str, secret: bytes) -> str:
+    return f"{family}.{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
+
+
+def _hash(secret: bytes) -> str:
+    return hashlib.sha256(secret).hexdigest()
+
+
+def _successor(secret: bytes) -> bytes:
+    pepper = settings().platform_secret.get_secret_value().encode()
+    return hmac.digest(pepper, b"refresh" + secret, "sha256")

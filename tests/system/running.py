@@ -1,0 +1,75 @@
+"""A platform started as a person starts it, in a folder of its own, for tests to look at and to break."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_for(what: Callable[[], Any], within: float = 20.0) -> Any:
+    """The first true answer of `what`; an AssertionError when there is none in that many seconds."""
+    until = time.monotonic() + within
+    while not (answer := what()):
+        assert time.monotonic() < until, f"still {answer!r} after {within} s"
+        time.sleep(0.02)
+    return answer
+
+
+class Platform:
+    """`environment` adds to, and by None takes from, what the commands inherit."""
+
+    def __init__(self, folder: Path, **environment: str | None) -> None:
+        self.folder = folder
+        settings: dict[str, str | None] = {"PORT": "0", "DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
+        settings |= environment
+        self.environment = {k: v for k, v in (os.environ | settings).items() if v is not None}
+
+    def mercato(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        return subprocess.run(
+            self._command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=90
+        )
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command and leave it running, its output on a pipe."""
+        return subprocess.Popen(
+            self._command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def up(self) -> "Platform":
+        done = self.mercato("up", "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self
+
+    def down(self) -> None:
+        self.mercato("down")
+
+    def run(self) -> dict[str, Any]:
+        path = self.folder / "data" / "run.json"
+        return (json.loads(path.read_text()) if path.exists() else None) or {}
+
+    @property
+    def port(self) -> int:
+        return int(self.run()["processes"][0]["port"])
+
+    def process(self, name: str, kind: str) -> dict[str, Any]:
+        return next(p for p in self.run()["processes"] if (p["name"], p["kind"]) == (name, kind))
+
+    def log(self, name: str) -> str:
+        return (self.folder / "data" / "logs" / f"{name}.log").read_text()
+
+    @staticmethod
+    def _command(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "chassis.cli", *arguments]

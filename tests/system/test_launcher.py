@@ -1,0 +1,217 @@
+"""The launcher, by real processes: it starts, looks after and ends a platform, whatever dies."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+
+import pytest
+import toys
+from running import Platform, wait_for
+
+
+@pytest.fixture
+def shop(tmp_path):
+    platform = toys.platform(tmp_path)
+    yield platform
+    platform.down()
+
+
+def get(platform: Platform, path: str = "/api/shop", timeout: float = 10) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def exists(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def family(platform: Platform) -> list[int]:
+    """The pids of all its processes and their children."""
+    pids = [process["pid"] for process in platform.run()["processes"]]
+    for pid in list(pids):
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            pids += map(int, file.read().split())
+    return pids
+
+
+def test_it_starts_everything_says_so_and_ends_everything(shop):
+    said = shop.mercato("up", "--detach").stdout
+    run, kept = shop.run(), json.loads((shop.folder / "data" / "admin.json").read_text())
+    assert run["url"] in said and kept["email"] in said and kept["password"] in said
+    assert get(shop) == 200
+
+    status = shop.mercato("status", "--json")
+    processes = json.loads(status.stdout)["processes"]
+    assert status.returncode == 0
+    assert [(p["name"], p["kind"], p["ready"]) for p in processes] == [
+        ("router", "router", True),
+        ("shop", "web", True),
+        ("people", "web", True),
+        ("shop", "worker", True),
+    ]
+    table = shop.mercato("status").stdout
+    assert "people" in table and "\x1b" not in table
+
+    pids = [run["pid"], *family(shop)]
+    assert shop.mercato("down").returncode == 0
+    assert not [pid for pid in pids if exists(pid)]
+    assert shop.mercato("status").returncode == 1
+
+
+def test_each_process_is_told_what_it_needs_and_no_more(shop):
+    shop.environment["ADMIN_PASSWORD"] = "correct horse battery"
+    shop.up()
+    told = {}
+    for name in ("shop", "people"):
+        connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=5)
+        connection.request("GET", f"/api/{name}")
+        told[name] = json.loads(connection.getresponse().read())["environment"]
+        connection.close()
+    ports = {name: shop.process(name, "web")["port"] for name in told}
+    assert told["shop"]["ADDRESSES"] == f"shop=127.0.0.1:{ports['shop']},people=127.0.0.1:{ports['people']}"
+    assert (told["people"]["ALLOWED_CALLERS"], told["shop"]["ALLOWED_CALLERS"]) == ("shop", "")
+    assert told["shop"]["PLATFORM_SECRET"] == (shop.folder / "data" / "secret").read_text()
+    assert told["shop"]["HOST"] == told["shop"]["TRUSTED_PROXIES"] == "127.0.0.1"
+    assert "correct horse battery" not in told["shop"].values()
+
+
+def test_what_it_keeps_is_for_its_owner_alone_and_stays(shop):
+    shop.up().down()
+    data = shop.folder / "data"
+    kept = {name: (data / name).read_text() for name in ("secret", "admin.json")}
+    assert {oct((data / name).stat().st_mode & 0o777) for name in kept} == {"0o600"}
+    assert oct(data.stat().st_mode & 0o777) == "0o700"
+    again = shop.mercato("up", "--detach").stdout
+    assert {name: (data / name).read_text() for name in kept} == kept
+    assert json.loads(kept["admin.json"])["password"] in again
+    assert not [log for log in (data / "logs").iterdir() if json.loads(kept["admin.json"])["password"] in log.read_text()]
+
+
+def test_a_process_that_dies_is_back_at_once_where_it_was(shop):
+    shop.up()
+    for name, kind in (("shop", "web"), ("shop", "worker"), ("router", "router")):
+        before = shop.process(name, kind)
+        children = family(shop)
+        os.kill(before["pid"], signal.SIGKILL)
+        after = wait_for(lambda k=(name, kind), b=before: (p := shop.process(*k))["pid"] != b["pid"] and p, within=2)
+        assert (after["port"], after["health_port"]) == (before["port"], before["health_port"])
+        assert after["restarts"] == 1
+        wait_for(lambda: shop.mercato("status", "--json").returncode == 0, within=10)
+        assert before["pid"] not in [pid for pid in children if exists(pid)]
+    assert get(shop) == 200
+    assert "shop web died by SIGKILL: it is restarted; its log is data/logs/shop-web.log" in shop.log("up")
+
+
+def test_a_process_that_keeps_dying_is_restarted_ever_more_slowly(shop):
+    shop.up()
+    (shop.folder / "data" / "crash").touch()
+    wait_for(lambda: shop.log("shop-worker").count("the toy crashed") >= 3)
+    begun, so_far = time.monotonic(), shop.process("shop", "worker")["restarts"]
+    wait_for(lambda: shop.process("shop", "worker")["restarts"] >= so_far + 2)
+    assert time.monotonic() - begun > 1.2
+    assert "shop worker died with exit code 1" in shop.log("up")
+    (shop.folder / "data" / "crash").unlink()
+    wait_for(lambda: shop.mercato("status", "--json").returncode == 0)
+
+
+def test_nothing_outlives_a_launcher_that_was_killed(shop):
+    shop.up()
+    pids = family(shop)
+    os.kill(shop.run()["pid"], signal.SIGKILL)
+    wait_for(lambda: not [pid for pid in pids if exists(pid)], within=10)
+    assert shop.mercato("status").returncode == 1
+
+
+def test_a_platform_starts_at_once_after_its_launcher_was_killed_even_where_something_hangs(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    platform = toys.platform(tmp_path, PORT=str(port), STUBBORN="1", SHUTDOWN="1")
+    try:
+        platform.up()
+        left, old = family(platform), platform.run()["pid"]
+        os.kill(old, signal.SIGKILL)
+        begun = time.monotonic()
+        platform.up()
+        assert time.monotonic() - begun < 15
+        assert not [pid for pid in left if exists(pid)]
+        assert get(platform) == 200
+    finally:
+        platform.down()
+
+
+def test_a_request_in_flight_is_finished_before_the_end(shop):
+    shop.up()
+    launcher = shop.run()["pid"]
+    connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
+    connection.request("GET", "/api/shop/slow?2")
+    time.sleep(0.5)  # the request is to be inside the service; nothing shows when
+    os.kill(launcher, signal.SIGTERM)
+    assert connection.getresponse().status == 200
+    wait_for(lambda: not exists(launcher))
+
+
+def test_ctrl_c_ends_it_with_success_and_says_what_it_does(shop):
+    launcher = shop.begin("up")
+    wait_for(lambda: shop.run().get("ready"))
+    os.kill(launcher.pid, signal.SIGINT)
+    said, _ = launcher.communicate(timeout=30)
+    assert launcher.returncode == 0
+    assert "Ending 4 processes" in said and said.strip().endswith("Ended.")
+    assert "\x1b" not in said
+
+
+def test_a_process_that_does_not_end_is_killed_in_the_end(tmp_path):
+    platform = toys.platform(tmp_path, STUBBORN="1", SHUTDOWN="1").up()
+    pids = family(platform)
+    platform.down()
+    assert not [pid for pid in pids if exists(pid)]
+    assert "Killing shop worker." in platform.log("up")
+
+
+@pytest.mark.parametrize("how", [(), ("--detach",)])
+def test_a_second_start_in_the_same_folder_is_refused_in_one_line(shop, how):
+    shop.up()
+    second = shop.mercato("up", *how)
+    assert second.returncode == 1
+    assert second.stderr == f"mercato: already running in data at {shop.run()['url']}\n"
+    assert get(shop) == 200
+
+
+def test_a_taken_port_is_refused_in_one_line(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = toys.platform(tmp_path, PORT=str(port)).mercato("up")
+    assert refused.returncode == 1
+    assert refused.stderr == f"mercato: port {port} is taken: set PORT to a free one\n"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    refused = toys.platform(tmp_path, DATA_DIR="file/data").mercato("up")
+    assert refused.returncode == 1
+    assert refused.stderr == "mercato: cannot write to DATA_DIR=file/data: Not a directory\n"
+
+
+def test_several_platforms_run_side_by_side(tmp_path):
+    platforms = [toys.platform(tmp_path / name) for name in ("one", "two")]
+    try:
+        starts = [platform.begin("up", "--detach") for platform in platforms]
+        assert [start.wait(60) for start in starts] == [0, 0]
+        assert [get(platform) for platform in platforms] == [200, 200]
+    finally:
+        for platform in platforms:
+            platform.down()

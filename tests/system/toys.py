@@ -1,0 +1,80 @@
+"""Two toy services, so that the launcher and the router are tested apart from the real ones."""
+
+from pathlib import Path
+
+from running import ROOT, Platform
+
+VALUES = """
+services:
+  shop: {routes: [/api/shop, /api/people/of/shop], worker: true, calls: [people]}
+  people: {routes: [/api/people], worker: false, calls: []}
+"""
+
+TOY = '''
+import json, os, signal, sys, threading, time
+
+from chassis.observe.health import Health
+from chassis.settings import settings
+
+
+class Service:
+    def __init__(self, name):
+        self.name = name
+
+    def application(self):
+        self.open()
+        return self.answer
+
+    def answer(self, environ, start):
+        body = environ["wsgi.input"].read()
+        path, _, query = environ["RAW_URI"].partition("?")
+        if path.endswith("/slow"):
+            time.sleep(float(query))
+        if path.endswith("/die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        said = {
+            "service": self.name,
+            "target": environ["RAW_URI"],
+            "method": environ["REQUEST_METHOD"],
+            "body": body.decode("latin-1")[:100],
+            "size": len(body),
+            "headers": {k: v for k, v in environ.items() if k.startswith("HTTP_") or k == "CONTENT_TYPE"},
+            "environment": dict(os.environ),
+        }
+        answer = json.dumps(said).encode()
+        start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer))),
+                         ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+        return [answer]
+
+    def worker(self):
+        self.open()
+        if os.environ.get("STUBBORN"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                time.sleep(1)
+        done = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: done.set())
+        while not done.wait(0.1):
+            if os.path.exists(os.path.join(os.environ["DATA_DIR"], "crash")):
+                sys.exit("the toy crashed")
+
+    def open(self):
+        health = Health(self.name, lambda: None)
+        health.serve(settings().host, settings().health_port)
+        health.started = True
+'''
+
+
+def platform(folder: Path, **environment: str | None) -> Platform:
+    """A platform of the toys, not yet started."""
+    toys = folder / "toys"
+    for name in ("shop", "people"):
+        package = toys / "services" / name
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").touch()
+        (package / "service.py").write_text(f'from toy import Service\n\nservice = Service("{name}")\n')
+    (toys / "services" / "__init__.py").touch()
+    (toys / "toy.py").write_text(TOY)
+    (toys / "values.yaml").write_text(VALUES)
+    found = {"MERCATO_VALUES": str(toys / "values.yaml"), "PYTHONPATH": f"{toys}:{ROOT}"}
+    return Platform(folder, **(found | environment))
