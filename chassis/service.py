@@ -15,7 +15,7 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from chassis import calls
@@ -32,7 +32,7 @@ from chassis.observe.health import Health
 from chassis.observe.log import log, setup
 from chassis.sagas.driver import Driver
 from chassis.settings import settings
-from chassis.store import Collection
+from chassis.store import Collection, Doc
 from chassis.store.engines import open_store
 from chassis.wire import Wire
 
@@ -58,6 +58,7 @@ class Service:
         self.sweepers: list[tuple[Callable[[], None], float]] = []
         self.starters: list[Callable[[], None]] = []
         self.events: list[type[Event]] = []
+        self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
         self._public_keys: Callable[[], Any] = lambda: calls.fetch("users", "/api/auth/jwks.json")
 
     def stores(self, *collections: Collection) -> None:
@@ -74,7 +75,7 @@ class Service:
         self.apis.append(api)
         if idempotency.records not in self.collections:
             self.stores(idempotency.records)
-            self.sweeps(idempotency.sweep, every=60)
+            self.sweeps(idempotency.sweep_records, every=60)
 
     def calls(self, *services: str) -> None:
         self.callees += services
@@ -101,6 +102,10 @@ class Service:
     def starts(self, prepare: Callable[[], None]) -> None:
         """Call this once the stores are open, in each process."""
         self.starters.append(prepare)
+
+    def replays(self, replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]]) -> None:
+        """Rebuild the read models with this, yielding (id, as it was, as it must be) of each that differed."""
+        self.replay = replay
 
     def verifies(self, public_keys: Callable[[], Any]) -> None:
         """Take the public keys of users' tokens from here instead of from `users`."""

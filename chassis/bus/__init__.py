@@ -50,7 +50,10 @@ class Consumer(Protocol):
     """One member of a group. Not for use by two threads."""
 
     def poll(self, limit: int, wait: float) -> list[Record]:
-        """Up to `limit` records of the owned partitions, in order in each, behind the last polled; waits up to `wait` seconds."""
+        """Up to `limit` records of the owned partitions, in order in each, behind the last polled.
+
+        Waits up to `wait` seconds for the first.
+        """
 
     def owned(self) -> frozenset[Partition]:
         """The partitions that are this member's now; it changes only inside `poll`."""

@@ -1,6 +1,7 @@
 """The `mercato` command. Each part is in a module here; the table says where, so that only what runs is imported."""
 
 from importlib import import_module
+from importlib.util import find_spec
 
 import click
 
@@ -11,18 +12,33 @@ _COMMANDS = {
     "web": "processes",
     "worker": "processes",
     "router": "processes",
+    "dlq": "operate",
+    "sagas": "operate",
+    "outbox": "operate",
+    "replay": "operate",
 }
 
 
+def _of_services() -> dict[str, click.Command]:
+    """The commands that services bring: `commands` of each `services.<name>.commands`."""
+    from chassis.catalog import catalog
+
+    found: dict[str, click.Command] = {}
+    for name in catalog():
+        if find_spec(f"services.{name}") and find_spec(f"services.{name}.commands"):
+            found |= import_module(f"services.{name}.commands").commands
+    return found
+
+
 class _Commands(click.Group):
-    """A group that finds the function of a command, named as the command, in the command's module."""
+    """A group that finds a command in its module only when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *_of_services()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            return _of_services().get(cmd_name)
         module = import_module(f"chassis.cli.{_COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command

@@ -22,11 +22,11 @@ from chassis.wire import Wire
 class Event(Wire):
     """Something that happened. `type` names it for ever, `key` is the field with the aggregate's id."""
 
-    type: ClassVar[str]
-    key: ClassVar[str]
-    service: ClassVar[str]
-    public: ClassVar[bool]
-    erases: ClassVar[bool]
+    type: ClassVar[str] = ""
+    key: ClassVar[str] = ""
+    service: ClassVar[str] = ""
+    public: ClassVar[bool] = True
+    erases: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, type: str = "", key: str = "", public: bool = True, erases: bool = False) -> None:
         cls.type, cls.key, cls.public, cls.erases = type, key, public, erases

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chassis.errors import Trouble
-from chassis.store import words
+from chassis.store import documents, words
 
 Doc = dict[str, Any]
 Where = Mapping[str, Any]
@@ -24,6 +24,7 @@ After = tuple[Any, str]
 __all__ = ["After", "Change", "Collection", "Doc", "Duplicate", "Index", "Store", "StoreDown", "Where", "words"]
 
 LARGEST_PAGE = 1000
+_PARTIAL = frozenset({"$eq", "$gt", "$gte", "$lt", "$lte", "$exists"})  # what MongoDB can make an index partial by
 
 
 class Duplicate(Exception):
@@ -52,6 +53,11 @@ class Index:
             object.__setattr__(self, name, value)
         if many and len(fields) != 1:
             raise ValueError("an index over a list has one field")
+        if many and (unique or when):
+            raise ValueError("an index over a list is neither unique nor partial")
+        for condition in (when or {}).values():
+            if unknown := {word for word, _ in words.conditions(condition)} - _PARTIAL:
+                raise ValueError(f"an index cannot be partial by {', '.join(unknown)}")
 
     @property
     def name(self) -> str:
@@ -66,9 +72,7 @@ class Store(Protocol):
 
     def insert(self, collection: "Collection", doc: Doc) -> None: ...
     def get(self, collection: "Collection", id: str) -> Doc | None: ...
-    def find(
-        self, collection: "Collection", where: Where, sort: str, limit: int, after: After | None
-    ) -> list[Doc]: ...
+    def find(self, collection: "Collection", where: Where, sort: str, limit: int, after: After | None) -> list[Doc]: ...
     def update(self, collection: "Collection", id: str, change: Change, when: Where) -> Doc | None: ...
     def delete(self, collection: "Collection", id: str, when: Where) -> bool: ...
 
@@ -85,6 +89,7 @@ class Collection:
         self.name, self.indexes = name, indexes
         self._indexed = {"_id"} | {field for index in indexes for field in index.fields}
         self._indexed |= {field for index in indexes for field in index.when or ()}
+        self._lists = {index.fields[0] for index in indexes if index.many}
         self._store: Store | None = None
 
     def bind(self, store: Store) -> None:
@@ -118,9 +123,21 @@ class Collection:
         unknown = {*where, sort.lstrip("-")} - self._indexed
         if unknown:
             raise ValueError(f"{self.name} has no index on {', '.join(sorted(unknown))}")
+        self._check_lists(where, sort)
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit must be 1 to {LARGEST_PAGE}")
+        if after is not None:
+            words.check_after(after)
         return self.store.find(self, where, sort, limit, after)
+
+    def _check_lists(self, where: Where, sort: str) -> None:
+        """A list is found by `$all`, and nothing else is."""
+        if sort.lstrip("-") in self._lists:
+            raise ValueError(f"{sort} is a list: nothing is in its order")
+        for path, condition in where.items():
+            for word, _ in words.conditions(condition):
+                if (word == "$all") != (path in self._lists):
+                    raise ValueError(f"{path}: $all is for an index over a list, and the only word for it")
 
     def every(self, where: Where | None = None) -> Iterable[Doc]:
         """All that match, in the order of `_id`, read page by page: what changes meanwhile may or may not be seen."""
@@ -155,5 +172,4 @@ def merged(*changes: Change) -> dict[str, dict[str, Any]]:
 
 def last(page: Sequence[Doc], sort: str) -> After:
     """The `after` that continues behind this page."""
-    field = sort.lstrip("-")
-    return page[-1][field], page[-1]["_id"]
+    return documents.value_at(page[-1], sort.lstrip("-")), page[-1]["_id"]

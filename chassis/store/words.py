@@ -1,6 +1,6 @@
 """The words of the store port: checked in one place, so that an unknown one is an error on every engine.
 
-    guards   $eq $ne $gt $gte $lt $lte $in $exists, and $all on a list of strings
+    guards   $eq $ne $gt $gte $lt $lte $in $exists, and $all on a list of text
     changes  $set $unset $inc $push $pull (equal, or {field: {"$lte": x}})
 
 A path is `name` or `name.name`; it never crosses a list. `$eq` is written as the bare value or in full.
@@ -18,9 +18,11 @@ _PATH = re.compile(r"[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*")
 
 def check_value(value: Any) -> None:
     """Refuse what one of the engines would not keep as it is."""
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, bool):
         return
-    if isinstance(value, int):
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, int):
         if not -INT64 <= value < INT64:
             raise ValueError(f"{value} does not fit into 64 bits")
     elif isinstance(value, list):
@@ -48,8 +50,9 @@ def check_where(where: Mapping[str, Any]) -> None:
             if word not in GUARDS:
                 raise ValueError(f"{word} is not a word of the store")
             if word in ("$in", "$all"):
-                if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
-                    raise ValueError(f"{word} takes a list of scalars")
+                kinds = str if word == "$all" else str | int
+                if not isinstance(value, list) or not all(isinstance(item, kinds) for item in value):
+                    raise ValueError(f"{word} takes a list of {'text' if word == '$all' else 'scalars'}")
             elif word == "$exists":
                 if not isinstance(value, bool):
                     raise ValueError("$exists takes a bool")
@@ -72,15 +75,18 @@ def check_change(change: Mapping[str, Mapping[str, Any]]) -> None:
             if path in seen and word != "$pull":
                 raise ValueError(f"{path} is changed twice")
             seen.add(path)
-            if word == "$inc" and (not isinstance(value, int) or isinstance(value, bool)):
-                raise ValueError("$inc takes an int")
-            if word == "$pull" and isinstance(value, dict):
-                check_where(value)
-            elif word != "$unset":
-                check_value(value)
+            _check_operand(word, value)
     for path in seen:
         if any(other.startswith(path + ".") for other in seen):
             raise ValueError(f"{path} is changed together with a part of it")
+
+
+def check_after(after: tuple[Any, str]) -> None:
+    value, id = after
+    if not isinstance(value, str | int) or not isinstance(id, str):
+        raise ValueError("after is the sort field's value, a scalar, and an _id")
+    check_value(value)
+    check_value(id)
 
 
 def conditions(condition: Any) -> list[tuple[str, Any]]:
@@ -88,6 +94,22 @@ def conditions(condition: Any) -> list[tuple[str, Any]]:
     if isinstance(condition, Mapping):
         return list(condition.items())
     return [("$eq", condition)]
+
+
+def _check_operand(word: str, value: Any) -> None:
+    if word == "$inc" and (not isinstance(value, int) or isinstance(value, bool)):
+        raise ValueError("$inc takes an int")
+    if word == "$pull" and isinstance(value, dict):
+        check_where(value)
+    elif word != "$unset":
+        check_value(value)
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("text cannot hold NUL")
+    if not text.isascii():
+        text.encode()  # a lone surrogate is no text: UnicodeEncodeError, a ValueError
 
 
 def _check_path(path: str) -> None:

@@ -75,7 +75,7 @@ def forget(person: str) -> None:
                 records.delete(record["_id"])
 
 
-def sweep() -> None:
+def sweep_records() -> None:
     """Drop the records whose time is over."""
     while found := records.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for record in found:

@@ -31,8 +31,8 @@ class Notifications(Wire):
 
 @api.get("/api/notifications", who=SIGNED_IN, answers={200: Notifications})
 def list_notifications(query: Page, caller: Caller) -> Notifications:
-    """What was sent to the signed-in user."""
-    docs, cursor = page(handlers.notifications, {"userId": caller.id}, query)
+    """What was sent to the signed-in user, newest first."""
+    docs, cursor = page(handlers.notifications, {"userId": caller.id}, query, sort="-createdAt")
     return Notifications(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 

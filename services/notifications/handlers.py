@@ -14,7 +14,7 @@ from services.users.messages import UserCreated, UserDeleted, UserUpdated
 
 recipients = Collection("recipients", Index("leftovers", when={"leftovers": True}))
 notifications = Collection(
-    "notifications", Index("userId"), Index("toSend", "retryAt", when={"toSend": True}), outbox.PENDING
+    "notifications", Index("userId", "createdAt"), Index("toSend", "retryAt", when={"toSend": True}), outbox.PENDING
 )
 _RETRY = 10.0
 

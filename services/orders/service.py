@@ -14,6 +14,7 @@ service.publishes(StreamOutbox("orders", views.streams), *domain.EVENTS)
 service.serves(api)
 service.calls("users", "products", "inventory", "payments")
 service.runs(driver)
+service.replays(views.replay)
 service.on(PaymentRefunded, handlers.note_refund)
 service.on(StockReturned, handlers.note_restock)
 for event in domain.EVENTS:

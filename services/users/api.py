@@ -1,6 +1,6 @@
 """`/api/users` and `/api/auth`."""
 
-
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 

@@ -81,7 +81,7 @@ def end_all(user: str) -> None:
             families.delete(doc["_id"])
 
 
-def sweep() -> None:
+def sweep_families() -> None:
     """Drop families whose time is over."""
     while found := families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for doc in found:

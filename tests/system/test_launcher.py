@@ -156,7 +156,7 @@ def test_a_request_in_flight_is_finished_before_the_end(shop):
     launcher = shop.run()["pid"]
     connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
     connection.request("GET", "/api/shop/slow?2")
-    time.sleep(0.5)  # the request is to be inside the service; nothing shows when
+    wait_for((shop.folder / "data" / "slow").exists)
     os.kill(launcher, signal.SIGTERM)
     assert connection.getresponse().status == 200
     wait_for(lambda: not exists(launcher))

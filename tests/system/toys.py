@@ -29,6 +29,7 @@ class Service:
         body = environ["wsgi.input"].read()
         path, _, query = environ["RAW_URI"].partition("?")
         if path.endswith("/slow"):
+            open(os.path.join(os.environ["DATA_DIR"], "slow"), "w").close()
             time.sleep(float(query))
         if path.endswith("/die"):
             os.kill(os.getpid(), signal.SIGKILL)

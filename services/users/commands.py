@@ -1,0 +1,42 @@
+"""`mercato user`: accounts from the command line, the first administrator among them."""
+
+import sys
+
+import click
+
+from chassis import clock
+from chassis.cli.operate import bound
+from chassis.errors import Refusal
+
+
+@click.group()
+def user() -> None:
+    """Accounts of users."""
+
+
+@user.command()
+@click.option("--email", required=True)
+@click.option("--name", default="Administrator")
+@click.option("--role", type=click.Choice(["customer", "admin"]), default="customer")
+@click.option("--if-absent", is_flag=True, help="An account with this address is fine.")
+def create(email: str, name: str, role: str, if_absent: bool) -> None:
+    """Make an account; its password is read from standard input."""
+    from services.users import domain, handlers
+    from services.users.service import service
+
+    bound(service)
+    if if_absent and handlers.by_email(domain.normal_email(email)):
+        return
+    password = (
+        click.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else sys.stdin.readline()
+    ).rstrip("\n")
+    if not 8 <= len(password) <= 128:
+        raise click.ClickException("a password has 8 to 128 characters")
+    try:
+        account = handlers.create(clock.new_id(), email, name, password, role=role)
+    except Refusal as refusal:
+        raise click.ClickException(str(refusal)) from None
+    click.echo(account["_id"])
+
+
+commands = {"user": user}

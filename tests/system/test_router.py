@@ -1,0 +1,205 @@
+"""The router and the server under it, by raw sockets: what passes, what does not, and what stays when a service goes."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+
+import pytest
+import toys
+from running import wait_for
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    platform = toys.platform(tmp_path_factory.mktemp("router"), DEADLINE="1").up()
+    yield platform
+    platform.down()
+
+
+def send(port: int, raw: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, header fields and body of the answer to exactly these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(raw)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response.status, dict(response.getheaders()), response.read()
+
+
+def get(shop, target: str, *fields: str) -> tuple[int, dict[str, str], bytes]:
+    return send(shop.port, "\r\n".join((f"GET {target} HTTP/1.1", "Host: here", *fields, "", "")).encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "service"),
+    [
+        ("/api/shop", "shop"),
+        ("/api/shop/1?a=b", "shop"),
+        ("/api/people/of/shop/1", "shop"),
+        ("/api/people/of", "people"),
+        ("/api/people/of/shops", "people"),
+        ("/api/shop/%2e%2e/%00//x?q=%2F&q=%zz", "shop"),
+    ],
+)
+def test_a_path_goes_unchanged_to_the_service_with_the_longest_prefix(shop, target, service):
+    status, _, body = get(shop, target)
+    assert (status, json.loads(body)["service"], json.loads(body)["target"]) == (200, service, target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/", "/api", "/api/shopping", "/internal/shop", "/metrics", "/readyz", "//api/shop", "/API/shop", "/x/../api/shop",
+     "/api%2Fshop", "/;/api/shop", "http://elsewhere/api/shop"],
+)  # fmt: skip
+def test_everything_else_stays_outside(shop, target):
+    status, fields, body = get(shop, target)
+    assert (status, fields["Content-Type"]) == (404, "application/problem+json")
+    assert json.loads(body)["status"] == 404
+
+
+def test_fields_pass_but_for_those_of_the_connection_and_those_that_only_the_edge_may_set(shop):
+    _, fields, body = get(
+        shop,
+        "/api/shop",
+        "Authorization: Bearer a.b.c",
+        "Idempotency-Key: k",
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-Host: evil",
+        "Forwarded: for=6.6.6.6",
+        "X-Deadline-Ms: 999999",
+        "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01",
+        "Connection: keep-alive, X-Private",
+        "X-Private: 1",
+        "TE: trailers",
+    )
+    said = json.loads(body)["headers"]
+    assert len(said.pop("HTTP_X_REQUEST_ID")) == 26
+    assert said == {
+        "HTTP_HOST": "here",
+        "HTTP_AUTHORIZATION": "Bearer a.b.c",
+        "HTTP_IDEMPOTENCY_KEY": "k",
+        "HTTP_X_FORWARDED_FOR": "127.0.0.1",
+        "HTTP_X_FORWARDED_PROTO": "http",
+    }
+    assert "Set-Cookie" in fields
+
+
+def test_a_request_id_of_the_client_is_kept(shop):
+    assert json.loads(get(shop, "/api/shop", "X-Request-Id: mine")[2])["headers"]["HTTP_X_REQUEST_ID"] == "mine"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("body", [b"", b"hello"])
+def test_a_method_and_a_body_pass(shop, method, body):
+    head = f"{method} /api/shop HTTP/1.1\r\nHost: here\r\nContent-Type: text/x\r\nContent-Length: {len(body)}\r\n\r\n"
+    said = json.loads(send(shop.port, head.encode() + body)[2])
+    assert (said["method"], said["body"], said["headers"]["CONTENT_TYPE"]) == (method, body.decode(), "text/x")
+
+
+def test_a_chunked_body_passes(shop):
+    head = b"POST /api/shop HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert json.loads(send(shop.port, head + b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n")[2])["body"] == "abcde"
+
+
+def test_head_answers_without_a_body(shop):
+    with socket.create_connection(("127.0.0.1", shop.port), timeout=5) as connection:
+        connection.sendall(b"HEAD /api/shop HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n\r\n") and b"Content-Length: " in answer
+
+
+def test_a_megabyte_passes_and_more_is_refused(shop):
+    head = b"POST /api/shop HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
+    assert json.loads(send(shop.port, head % 2**20 + b"x" * 2**20)[2])["size"] == 2**20
+    status, fields, _ = send(shop.port, head % (2**20 + 1) + b"x" * (2**20 + 1))
+    assert (status, fields["Content-Type"]) == (413, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabcd", 400),
+        (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n", 400),
+        (b"GET /api/shop HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /api/shop\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
+        (b"GET /api/shop HTTP/1.1\r\nHost: a\r\n" + b"X-A: 1\r\n" * 101 + b"\r\n", 431),
+        (b"GET /api/shop HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 8192 + b"\r\n\r\n", 431),
+        (b"GET /api/shop HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 70_000, 431),
+    ],
+)
+def test_what_is_no_request_is_refused_as_a_problem(shop, raw, status):
+    got, fields, body = send(shop.port, raw)
+    assert (got, fields["Content-Type"], json.loads(body)["status"]) == (status, "application/problem+json", status)
+
+
+def test_what_a_client_sent_is_escaped_in_the_log(shop):
+    send(shop.port, b"GET /api/shop\x1b[31m\r[fake] HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert "\x1b" not in shop.log("router") and "\r" not in shop.log("router")
+
+
+def test_two_requests_in_one_packet_get_two_answers(shop):
+    one = b"GET /api/shop HTTP/1.1\r\nHost: a\r\n"
+    with socket.create_connection(("127.0.0.1", shop.port), timeout=5) as connection:
+        connection.sendall(one + b"\r\n" + one + b"Connection: close\r\n\r\n")
+        assert b"".join(iter(lambda: connection.recv(65536), b"")).count(b"HTTP/1.1 200") == 2
+
+
+def test_a_client_that_waits_to_be_told_is_told_to_continue(shop):
+    with socket.create_connection(("127.0.0.1", shop.port), timeout=5) as connection:
+        connection.sendall(b"POST /api/shop HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"hi")
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert (response.status, json.loads(response.read())["body"]) == (200, "hi")
+
+
+def test_slow_clients_hold_nobody_up_and_are_cut_after_ten_seconds(shop):
+    port, begun = shop.port, time.monotonic()
+    starts = [b"", b"GET /api/shop HTTP/1.1\r\nHost: ", b"POST /api/shop HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"]
+    slow = []
+    for number in range(150):
+        slow.append(socket.create_connection(("127.0.0.1", port), timeout=15))
+        slow[-1].sendall(starts[number % 3])
+    lingering = socket.create_connection(("127.0.0.1", port), timeout=5)
+    lingering.sendall(b"GET /api/shop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    lingering.recv(65536)
+    for _ in range(20):
+        asked = time.monotonic()
+        assert get(shop, "/api/shop")[0] == 200
+        assert time.monotonic() - asked < 1
+    answers = [connection.recv(4096)[:12] for connection in slow[:3]]
+    assert answers == [b"", b"HTTP/1.1 408", b"HTTP/1.1 408"]
+    assert 9 < time.monotonic() - begun < 14
+    for connection in (*slow, lingering):
+        connection.close()
+
+
+def test_a_service_that_is_too_slow_is_a_504(shop):
+    asked = time.monotonic()
+    status, fields, _ = get(shop, "/api/people/slow?20")
+    assert (status, fields["Content-Type"]) == (504, "application/problem+json")
+    assert 1.9 < time.monotonic() - asked < 3
+
+
+def test_a_service_that_breaks_off_is_a_502_since_nobody_knows_what_was_done(shop):
+    head = b"POST /api/people/die HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    assert send(shop.port, head)[0] == 502
+    wait_for(lambda: get(shop, "/api/people")[0] == 200)
+
+
+def test_a_service_that_is_away_is_a_503_and_found_again_where_it_was(shop):
+    for _ in range(5):
+        get(shop, "/api/people")  # so that there are kept connections, and all of them go
+    os.kill(shop.process("people", "web")["pid"], signal.SIGSTOP)
+    os.killpg(shop.process("people", "web")["pid"], signal.SIGKILL)
+    head = b"POST /api/people HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    status, fields, body = send(shop.port, head)
+    assert (status, fields["Retry-After"], json.loads(body)["title"]) == (503, "1", "Service Unavailable")
+    assert wait_for(lambda: send(shop.port, head)[0] == 200)
+    assert get(shop, "/api/shop")[0] == 200

@@ -1,0 +1,35 @@
+"""The list of services, and what is read from it."""
+
+import pytest
+
+from chassis import catalog
+
+
+@pytest.fixture
+def values(tmp_path, monkeypatch):
+    path = tmp_path / "values.yaml"
+    path.write_text("services:\n  a: {routes: [/api/a, /api/b/a], worker: true, calls: [b]}\n  b: {routes: [/api/b]}\n")
+    monkeypatch.setenv("MERCATO_VALUES", str(path))
+    catalog.catalog.cache_clear()
+    yield
+    catalog.catalog.cache_clear()
+
+
+@pytest.mark.usefixtures("values")
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [("/api/a", "a"), ("/api/a/", "a"), ("/api/ab", None), ("/api/b/x", "b"), ("/api/b/a/x", "a"), ("/api/b/ax", "b"), ("", None)],
+)  # fmt: skip
+def test_a_path_belongs_to_the_longest_prefix_that_ends_where_a_segment_does(path, owner):
+    assert catalog.owner(path) == owner
+
+
+@pytest.mark.usefixtures("values")
+def test_the_callers_of_a_service_are_those_that_say_they_call_it():
+    assert (catalog.callers("b"), catalog.callers("a")) == (["a"], [])
+
+
+def test_each_service_has_a_route_and_calls_only_services():
+    services = catalog.catalog()
+    assert services
+    assert all(entry.routes and set(entry.calls) <= set(services) - {entry.name} for entry in services.values())

@@ -1,0 +1,102 @@
+"""The router's connections to a service, against a scripted server: when is a request sent again, and when never?"""
+
+import socket
+import threading
+from contextlib import closing
+
+import pytest
+
+from chassis.local.upstream import Lost, NoAnswer, Unreachable, Upstream
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\nA: 2\r\n\r\nok"
+REQUEST = b"X /a HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Server:
+    """Each connection it accepts plays the next script: for each request the bytes to answer with; at the end it closes."""
+
+    def __init__(self, *scripts: list[bytes]) -> None:
+        self.requests = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self._socket.getsockname()[1]
+        self.closed = threading.Event()
+        threading.Thread(target=self._play, args=(scripts,), daemon=True).start()
+
+    def _play(self, scripts: tuple[list[bytes], ...]) -> None:
+        for script in scripts:
+            connection, _ = self._socket.accept()
+            with closing(connection):
+                for answer in script:
+                    if not connection.recv(65536):
+                        break
+                    self.requests += 1
+                    connection.sendall(answer)
+            self.closed.set()
+        self._socket.close()
+
+
+def test_a_connection_is_used_again():
+    server = Server([OK, OK, OK])
+    upstream = Upstream(server.address, 2)
+    assert [upstream.send("GET", REQUEST, b"") for _ in range(3)] == [
+        ("200 OK", [("Content-Length", "2"), ("A", "1"), ("A", "2")], b"ok")
+    ] * 3
+
+
+def test_a_connection_that_the_service_has_closed_is_not_tried():
+    server = Server([OK], [OK])
+    upstream = Upstream(server.address, 2)
+    upstream.send("POST", REQUEST, b"")
+    server.closed.wait(5)
+    assert upstream.send("POST", REQUEST, b"")[2] == b"ok"
+    assert server.requests == 2
+
+
+def test_a_connection_lost_before_the_answer_is_replaced_once_if_repeating_does_no_harm():
+    server = Server([OK, b""], [OK])
+    upstream = Upstream(server.address, 2)
+    upstream.send("GET", REQUEST, b"")
+    assert upstream.send("GET", REQUEST, b"")[2] == b"ok"
+    assert server.requests == 3
+
+
+def test_a_post_that_may_have_been_done_is_never_sent_again():
+    server = Server([OK, b""], [OK])
+    upstream = Upstream(server.address, 2)
+    upstream.send("POST", REQUEST, b"")
+    with pytest.raises(Lost):
+        upstream.send("POST", REQUEST, b"")
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", b"nonsense\r\n\r\n"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_half_an_answer_is_lost_and_not_asked_for_again(answer, method):
+    server = Server([OK, answer], [OK])
+    upstream = Upstream(server.address, 2)
+    upstream.send(method, REQUEST, b"")
+    with pytest.raises(Lost):
+        upstream.send(method, REQUEST, b"")
+    assert server.requests == 2
+
+
+def test_silence_is_no_answer_and_its_connection_is_not_used_again():
+    server = Server([b"HTTP/1.1 200 OK\r\n"] * 2, [OK])
+    upstream = Upstream(server.address, 0.2)
+    with pytest.raises(NoAnswer):
+        upstream.send("GET", REQUEST, b"")
+    server.closed.wait(5)
+    assert upstream.send("GET", REQUEST, b"")[2] == b"ok"
+
+
+def test_addresses_take_turns_and_one_that_is_away_is_passed_over():
+    one, other = Server([OK] * 4), Server([OK] * 4)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = "127.0.0.1:%d" % nobody.getsockname()[1]
+        upstream = Upstream(f"{one.address}|{other.address}|{away}", 2)
+        for _ in range(6):
+            upstream.send("POST", REQUEST, b"")
+        assert sorted((one.requests, other.requests)) == [2, 4]
+        with pytest.raises(Unreachable):
+            Upstream(away, 2).send("POST", REQUEST, b"")
