@@ -6,7 +6,8 @@ The `_id` is the optimistic lock: of two commits of one version, one is refused.
 alone, 0 for one that stays inside; only public ones are published.
 """
 
-from collections.abc import Callable, Collection as Some
+from collections.abc import Callable
+from collections.abc import Collection as Some
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 

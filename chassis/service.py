@@ -16,6 +16,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chassis import calls
@@ -162,9 +163,9 @@ class Service:
         if self.handlers:
             jobs.append(("consumer", self._consumer(bus).run))
         for driver in self.drivers:
-            jobs.append((f"saga {driver.saga.name}", lambda stop, driver=driver: driver.run(stop, settings().relay_pause)))
+            jobs.append((f"saga {driver.saga.name}", partial(driver.run, pause=settings().relay_pause)))
         for sweep, every in self.sweepers:
-            jobs.append((f"sweep {sweep.__name__}", lambda stop, s=sweep, e=every: _repeat(s, e, stop)))
+            jobs.append((sweep.__name__, partial(_repeat, sweep, every)))
         return jobs
 
     def _consumer(self, bus: Bus) -> consumer.Consumer:
@@ -177,7 +178,9 @@ class Service:
             try:
                 job(stop)
             except Exception as error:
-                log.error("a job of the worker failed and begins again", job=threading.current_thread().name, error=error)
+                log.error(
+                    "a job of the worker failed and begins again", job=threading.current_thread().name, error=error
+                )
                 stop.wait(1.0)
 
     def _make_topics(self, bus: Bus) -> None:

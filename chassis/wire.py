@@ -67,4 +67,6 @@ Amount = Annotated[
     WithJsonSchema({"type": ["string", "number"], "description": "A decimal, read exactly", "examples": ["699.99"]}),
 ]
 Decimals = Annotated[str, Field(description="A decimal of the currency", examples=["699.99"])]
-Timestamp = Annotated[str, Field(description="RFC 3339 in UTC with milliseconds", examples=["2026-01-31T12:00:00.000Z"])]
+Timestamp = Annotated[
+    str, Field(description="RFC 3339 in UTC with milliseconds", examples=["2026-01-31T12:00:00.000Z"])
+]

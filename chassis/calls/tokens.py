@@ -1,4 +1,4 @@
-"""Service tokens: who calls, said by a JWT of 60 s under the platform's secret. Users' tokens are `chassis.web.auth`."""
+"""Service tokens: who calls, said by a JWT of 60 s under the platform's secret. For users' see `chassis.web.auth`."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class ServiceTokens:
         return token
 
     def caller(self, token: str) -> str | None:
-        """The service that this token speaks for; "" if it is known but not allowed here, None if the token is not good."""
+        """The service that this token speaks for; "" if it may not call here, None if the token is not good."""
         try:
             decoded = jwt.decode(token, self._key, algorithms=["HS256"])
             self._registry.validate(decoded.claims)

@@ -22,7 +22,7 @@ from chassis.events.envelope import Meta, Unreadable
 from chassis.events.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
-from chassis.store import Collection, Doc, Duplicate
+from chassis.store import Change, Collection, Doc, Duplicate
 
 BATCH = 50
 TRIES = 3
@@ -219,7 +219,7 @@ class Consumer:
         except Unreadable as error:
             reason = str(error)
         if reason:
-            change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
+            change: Change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
             deadletters.letters.update(letter["_id"], change)
         return not reason
 

@@ -1,6 +1,6 @@
 """Dead letters: the events of a parked key, kept in the consumer's own store until an operator redrives them.
 
-    {_id: "orders.events:o1:3", topic, partition, offset, key, order, value, headers, reason, handler, attempts, redrive}
+    {_id: "orders.events:o1:3", topic, partition, offset, key, value, headers, reason, handler, attempts, redrive}
 
 A copy goes to `<consumer>.dead` by the relay, from the same document.
 """
@@ -26,7 +26,11 @@ letters = Collection(
 
 def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts: int, blocks: bool) -> None:
     """Keep the record with what is known about its failure. `blocks`: later events of its key must join it."""
-    id = f"{record.topic}:{meta.subject}:{meta.sequence}" if meta else f"{record.topic}:{record.partition}:{record.offset}"
+    id = (
+        f"{record.topic}:{meta.subject}:{meta.sequence}"
+        if meta
+        else f"{record.topic}:{record.partition}:{record.offset}"
+    )
     letter = {
         "_id": id,
         "topic": record.topic,

@@ -1,6 +1,6 @@
 """The inbox: a document remembers the last event of each source that it took in, in the very write of the effect.
 
-    cards.update(id, merged({"$set": {...}}, inbox.seen(meta)), when={..., **inbox.unseen(meta)})
+cards.update(id, merged({"$set": {...}}, inbox.seen(meta)), when={..., **inbox.unseen(meta)})
 """
 
 from chassis.events.envelope import Meta

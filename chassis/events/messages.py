@@ -43,7 +43,7 @@ class Nothing(Wire):
 
 
 class Command(Wire):
-    """A question or an order of one service to another, at `POST /internal/<name>`; safe to repeat with the same key."""
+    """What one service asks of another, at `POST /internal/<name>`; safe to repeat with the same data."""
 
     name: ClassVar[str]
     service: ClassVar[str]

@@ -7,7 +7,8 @@ so a relay that slept past its lease clears nothing that another one has counted
 """
 
 import zlib
-from collections.abc import Callable, Collection as Some
+from collections.abc import Callable
+from collections.abc import Collection as Some
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,7 +60,8 @@ class Waiting:
 class Outbox(Protocol):
     """Where a relay finds what waits."""
 
-    collection: Collection
+    @property
+    def collection(self) -> Collection: ...
 
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]: ...
     def clear(self, waiting: Waiting, upto: int) -> None: ...

@@ -1,4 +1,4 @@
-"""The relay: takes what waits in the outboxes to the log, in order for each aggregate, and forgets it once acknowledged.
+"""The relay: takes what waits in the outboxes to the log, each aggregate in order, and clears what is acknowledged.
 
     lease slots -> read what waits -> publish the first event of each -> the second of each ... -> clear
 

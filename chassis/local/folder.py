@@ -1,11 +1,11 @@
 """DATA_DIR: what one platform keeps on this machine.
 
-    lock        held by the launcher as long as it runs
-    run.json    the launcher and its processes, for `mercato status` and for the launcher after this one
-    secret      signs the tokens with which services call each other
-    admin.json  the administrator's e-mail and password
-    logs/       one file a process
-    store/, bus.db  the services' own
+lock        held by the launcher as long as it runs
+run.json    the launcher and its processes, for `mercato status` and for the launcher after this one
+secret      signs the tokens with which services call each other
+admin.json  the administrator's e-mail and password
+logs/       one file a process
+store/, bus.db  the services' own
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """The router: stands in the Ingress's place on one machine and sends each public path, unchanged, to its service.
 
-    client ──► router ──► the service whose longest prefix the path is under
-                 └──────► 404 for everything else, so /internal/ and /metrics stay inside
+client ──► router ──► the service whose longest prefix the path is under
+             └──────► 404 for everything else, so /internal/ and /metrics stay inside
 """
 
 import sys

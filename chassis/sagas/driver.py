@@ -18,7 +18,7 @@ from chassis.events.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.sagas import STUCK, Data, Done, Outcome, Saga, State
-from chassis.store import Collection, Doc, Index
+from chassis.store import Change, Collection, Doc, Index
 
 DUE = Index("open", "due", when={"open": True})
 THREADS = 8
@@ -72,7 +72,7 @@ class Driver:
 
     def claim(self, doc: Doc) -> Doc | None:
         """Take over a saga that is due; None if another driver did. What its last driver sent is not known."""
-        change = {"$set": {"due": clock.ahead(self._lease()), "unsure": True}, "$inc": {"fence": 1}}
+        change: Change = {"$set": {"due": clock.ahead(self._lease()), "unsure": True}, "$inc": {"fence": 1}}
         return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
 
     def resume(self, doc: Doc) -> None:

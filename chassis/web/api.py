@@ -195,5 +195,3 @@ def _version(header: str | None) -> int | None:
         return None
     found = re.fullmatch(r'\s*"([0-9]{1,18})"\s*', header)
     return int(found[1]) if found else -1
-
-

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from chassis import clock
 from chassis.errors import Refusal
 from chassis.settings import settings
-from chassis.store import Collection, Doc, Duplicate, Index
+from chassis.store import Change, Collection, Doc, Duplicate, Index
 from chassis.web.problems import Problem
 
 LONGEST_KEY = 255
@@ -61,7 +61,9 @@ def once(key: str, caller: str, operation: str, body: bytes, work: Callable[[Att
         answer = {
             "status": response.status_code,
             "body": response.get_data(as_text=True),
-            "headers": {name: value for name, value in response.headers if name in ("Content-Type", "Location", "ETag")},
+            "headers": {
+                name: value for name, value in response.headers if name in ("Content-Type", "Location", "ETag")
+            },
         }
         records.update(id, {"$set": answer}, when={"fence": record["fence"]})
     return response
@@ -110,7 +112,7 @@ def _claim(id: str, caller: str, print: str) -> Doc:
         return found
     if found["until"] > clock.timestamp():
         raise Refusal("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")
-    claim = {"$set": {"until": clock.ahead(settings().lease)}, "$inc": {"fence": 1}}
+    claim: Change = {"$set": {"until": clock.ahead(settings().lease)}, "$inc": {"fence": 1}}
     claimed = records.update(id, claim, when={"fence": found["fence"]})
     if claimed is None:
         raise Refusal("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")

@@ -44,7 +44,13 @@ def unauthenticated() -> Problem:
 
 
 def respond(
-    status: int, title: str, detail: str, instance: str, kind: str = "", headers: dict[str, str] | None = None, **extra: Any
+    status: int,
+    title: str,
+    detail: str,
+    instance: str,
+    kind: str = "",
+    headers: dict[str, str] | None = None,
+    **extra: Any,
 ) -> Response:
     """A problem as a response."""
     body = {
@@ -69,7 +75,9 @@ def of(error: BaseException, instance: str, statuses: dict[str, int]) -> Respons
         status = statuses.get(error.kind) or STATUS.get(error.kind, 409)
         return respond(status, error.title, error.detail, instance, error.kind, **error.extra)
     if isinstance(error, ValidationError):
-        return respond(422, "Invalid input", "See errors for the fields to correct.", instance, "invalid", errors=fields(error))
+        return respond(
+            422, "Invalid input", "See errors for the fields to correct.", instance, "invalid", errors=fields(error)
+        )
     if isinstance(error, TooLate):
         return respond(504, _TITLES[504], "The deadline passed before the work began.", instance, "not_done")
     if isinstance(error, Trouble):

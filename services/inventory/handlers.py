@@ -217,7 +217,9 @@ def _give_back(doc: Doc) -> None:
         elif doc["status"] == "confirmed":
             doc = settle(_move(doc, "returning"))
         elif doc["expired"]:
-            doc = reservations.update(doc["_id"], {"$set": {"expired": False}}, when={"turn": doc["turn"]}) or _get(doc["_id"])
+            doc = reservations.update(doc["_id"], {"$set": {"expired": False}}, when={"turn": doc["turn"]}) or _get(
+                doc["_id"]
+            )
         else:
             return
     raise Trouble("the reservation changes too often")
@@ -232,7 +234,7 @@ def _move(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any
     when: Any = {"turn": doc["turn"]}
     if event:
         lines = [Line.read(line) for line in doc["lines"]]
-        says, guard = outbox.says(doc, event(order_id=doc["_id"], lines=lines))  # type: ignore[call-arg]
+        says, guard = outbox.says(doc, event(order_id=doc["_id"], lines=lines))
         change, when = merged(change, says), {**when, **guard}
     return reservations.update(doc["_id"], change, when=when) or _get(doc["_id"])
 

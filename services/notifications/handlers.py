@@ -115,6 +115,8 @@ def _record(user: str, text: tuple[str, str, str], meta: Meta) -> None:
 
 
 def _sent(doc: Doc) -> None:
-    says, guard = outbox.says(doc, NotificationSent(notification_id=doc["_id"], user_id=doc["userId"], kind=doc["kind"]))
+    says, guard = outbox.says(
+        doc, NotificationSent(notification_id=doc["_id"], user_id=doc["userId"], kind=doc["kind"])
+    )
     change = merged({"$set": {"status": "sent", "toSend": False}}, says)
     notifications.update(doc["_id"], change, when={"toSend": True, **guard})

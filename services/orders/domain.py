@@ -1,8 +1,8 @@
 """What may happen to an order, and when.
 
-    pending -> confirmed -> shipped -> delivered
-       |-> rejected  |
-       +-> cancelled <+
+pending -> confirmed -> shipped -> delivered
+   |-> rejected  |
+   +-> cancelled <+
 """
 
 from dataclasses import dataclass, replace

@@ -10,6 +10,7 @@ from services.inventory.messages import StockReturned
 from services.orders import domain, views
 from services.orders.checkout import driver, sagas
 from services.orders.domain import Order
+from services.orders.messages import OrderItem
 from services.payments.messages import PaymentRefunded
 from services.products.messages import PriceItems
 
@@ -87,7 +88,7 @@ def _placed(id: str, saga: Doc) -> Order:
     return Order(
         id=id,
         user_id=data["user_id"],
-        items=tuple(domain.OrderItem.read(item) for item in data["items"]),
+        items=tuple(OrderItem.read(item) for item in data["items"]),
         total_amount=data["total_amount"],
         currency=data["currency"],
         status="pending",

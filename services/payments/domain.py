@@ -1,8 +1,8 @@
 """What becomes of a payment: which status follows which, and the event that says so.
 
-    pending -> completed -> refunded
-       |-> unknown -> completed | failed
-       +-> failed
+pending -> completed -> refunded
+   |-> unknown -> completed | failed
+   +-> failed
 """
 
 from chassis.errors import Refusal

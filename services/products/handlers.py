@@ -7,7 +7,7 @@ from chassis.errors import NotFound
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.money import Money
-from chassis.store import Collection, Doc, Duplicate, Index, merged
+from chassis.store import Change, Collection, Doc, Duplicate, Index, merged
 from chassis.web.api import require_version
 from services.inventory.messages import AdjustStock, StockChanged, StockProduct
 from services.products import domain
@@ -103,7 +103,7 @@ def delete(id: str, if_match: int | None) -> None:
         product = get(id)
         require_version(if_match, product["version"])
         says, guard = outbox.says(product, ProductDeleted(product_id=id))
-        gone = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+        gone: Change = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
         if products.update(id, merged(gone, says), when={**guard, "version": product["version"]}):
             return
 

@@ -27,9 +27,10 @@ def create(email: str, name: str, role: str, if_absent: bool) -> None:
     bound(service)
     if if_absent and handlers.by_email(domain.normal_email(email)):
         return
-    password = (
-        click.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else sys.stdin.readline()
-    ).rstrip("\n")
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
     if not 8 <= len(password) <= 128:
         raise click.ClickException("a password has 8 to 128 characters")
     try:

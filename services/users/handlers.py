@@ -78,8 +78,8 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
         if account["mark"] == mark:
             return account
         require_version(if_match, account["version"])
-        email, name = fields.get("email", account["email"]), fields.get("name", account["name"])
-        says, guard = outbox.says(account, UserUpdated(user_id=id, email=email, name=name))
+        new = {**account, **fields}
+        says, guard = outbox.says(account, UserUpdated(user_id=id, email=new["email"], name=new["name"]))
         update = {"$set": {**fields, "mark": mark, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
         try:
             changed = accounts.update(id, merged(update, says), when={**guard, "version": account["version"]})

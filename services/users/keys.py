@@ -1,6 +1,6 @@
 """Signing keys: made once under a fixed `_id`, published as JWKS before they are used, and after they no longer are.
 
-    {_id: "signing", version, keys: [{kid, private: {...JWK}, since: "when it begins to sign"}]}
+{_id: "signing", version, keys: [{kid, private: {...JWK}, since: "when it begins to sign"}]}
 """
 
 from typing import Any
@@ -61,7 +61,8 @@ def rotate() -> None:
         return
     keys = doc["keys"]
     overlap = -(settings().access_token + _AHEAD)
-    kept = [key for key, after in zip(keys, keys[1:], strict=False) if after["since"] > clock.ahead(overlap)] + keys[-1:]
+    superseded = zip(keys, keys[1:], strict=False)
+    kept = [key for key, after in superseded if after["since"] > clock.ahead(overlap)] + keys[-1:]
     if keys[-1]["since"] < clock.ahead(-settings().key_rotation):
         kept.append(_new_key(clock.ahead(_AHEAD)))
     if kept != keys:

@@ -1,7 +1,7 @@
 """Refresh-token families: each token is used once, and its use again by another ends the family.
 
-    token = "<family>.<secret>"; the store keeps only hashes. The successor of a token is derived from it under the
-    platform's secret, so a client that lost the answer gets the same successor within 10 s, though no one keeps it.
+token = "<family>.<secret>"; the store keeps only hashes. The successor of a token is derived from it under the
+platform's secret, so a client that lost the answer gets the same successor within 10 s, though no one keeps it.
 """
 
 import base64

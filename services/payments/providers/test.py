@@ -1,7 +1,7 @@
 """The provider `test`: it moves no money, but keeps a ledger of its own, and fails as real ones do.
 
-    tok_ok  tok_declined  tok_insufficient_funds  tok_slow (2 s)  tok_timeout (charges, never answers)
-    tok_error (500 once, then charges)
+tok_ok  tok_declined  tok_insufficient_funds  tok_slow (2 s)  tok_timeout (charges, never answers)
+tok_error (500 once, then charges)
 """
 
 from chassis import clock
