@@ -18,8 +18,16 @@ def values(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("values")
 @pytest.mark.parametrize(
     ("path", "owner"),
-    [("/api/a", "a"), ("/api/a/", "a"), ("/api/ab", None), ("/api/b/x", "b"), ("/api/b/a/x", "a"), ("/api/b/ax", "b"), ("", None)],
-)  # fmt: skip
+    [
+        ("/api/a", "a"),
+        ("/api/a/", "a"),
+        ("/api/ab", None),
+        ("/api/b/x", "b"),
+        ("/api/b/a/x", "a"),
+        ("/api/b/ax", "b"),
+        ("", None),
+    ],
+)
 def test_a_path_belongs_to_the_longest_prefix_that_ends_where_a_segment_does(path, owner):
     assert catalog.owner(path) == owner
 

@@ -1,5 +1,7 @@
 """Where a request ends, however it is cut into pieces."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,9 @@ REQUESTS = [
 
 @given(st.sampled_from(REQUESTS), st.lists(st.integers(1, 80)))
 def test_a_request_is_whole_with_its_last_byte_and_not_before(request_bytes, cuts):
-    reading, cuts = Reading(1000, 1000), sorted({0, *(cut for cut in cuts if cut < len(request_bytes)), len(request_bytes)})
-    verdicts = [reading.add(request_bytes[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    reading, end = Reading(1000, 1000), len(request_bytes)
+    edges = sorted({0, *(cut for cut in cuts if cut < end), end})
+    verdicts = [reading.add(request_bytes[a:b]) for a, b in pairwise(edges)]
     assert verdicts == [MORE] * (len(verdicts) - 1) + [WHOLE]
     assert bytes(reading.buffer) == request_bytes.lstrip(b"\r\n")
 

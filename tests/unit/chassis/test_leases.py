@@ -1,0 +1,135 @@
+"""Who holds which slot: shares, takeover, fences."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chassis import clock
+from chassis.leases import Slots
+from chassis.store import Collection
+from chassis.store.sqlite import SqliteStore
+from chassis.testing import FakeClock
+
+TTL = 9.0
+
+
+@pytest.fixture
+def time() -> Iterator[FakeClock]:
+    fake = FakeClock()
+    clock.use(fake)
+    yield fake
+    clock.use(clock.Clock())
+
+
+@pytest.fixture
+def join(tmp_path, time):
+    leases = Collection("leases")
+    store = SqliteStore(tmp_path / "leases.db")
+    leases.bind(store)
+
+    def join(count=8, name="relay"):
+        time.pass_time(0.001)
+        return Slots(leases, name, count, TTL)
+
+    yield join
+    store.close()
+
+
+def rounds(time, *members, seconds=TTL):
+    """Let everybody renew as often as they do in that time."""
+    for _ in range(int(seconds)):
+        time.pass_time(1)
+        for member in members:
+            member.held()
+
+
+def test_one_alone_holds_everything(join):
+    assert sorted(join().held()) == list(range(8))
+
+
+@pytest.mark.parametrize(("members", "slots"), [(2, 8), (3, 8), (3, 3), (4, 2)])
+def test_members_come_to_hold_even_shares_and_nothing_twice(join, time, members, slots):
+    all = [join(slots) for _ in range(members)]
+    rounds(time, *all)
+    held = [sorted(member.held()) for member in all]
+    assert sorted(sum(held, [])) == list(range(slots))
+    assert max(map(len, held)) - min(map(len, held)) <= 1
+
+
+def test_no_slot_is_held_by_two_at_any_moment(join, time):
+    members = [join()]
+    for _ in range(40):
+        time.pass_time(1)
+        if len(members) < 4:
+            members.append(join())
+        held = [slot for member in members for slot in member.held()]
+        assert len(held) == len(set(held))
+
+
+def test_the_slots_of_a_silent_member_are_taken_over_with_a_higher_fence(join, time):
+    one, other = join(), join()
+    rounds(time, one, other)
+    before = one.held()
+    rounds(time, other, seconds=TTL * 1.5)
+    after = other.held()
+    assert sorted(after) == list(range(8))
+    assert all(after[slot] == fence + 1 for slot, fence in before.items())
+
+
+def test_one_that_slept_past_its_lease_learns_that_it_lost_its_slots(join, time):
+    sleeper, other = join(), join()
+    rounds(time, sleeper, other)
+    lost = sleeper.held()
+    rounds(time, other, seconds=TTL * 2)
+    woken = sleeper.held()
+    assert not {(slot, fence) for slot, fence in lost.items()} & set(woken.items())
+
+
+def test_one_that_slept_while_nobody_came_keeps_slots_and_fences(join, time):
+    alone = join()
+    before = dict(alone.held())
+    time.pass_time(TTL * 3)
+    assert alone.held() == before
+
+
+def test_a_member_that_leaves_is_followed_without_waiting_for_its_lease(join, time):
+    one, other = join(), join()
+    rounds(time, one, other)
+    one.release()
+    time.pass_time(TTL / 3)
+    assert sorted(other.held()) == list(range(8))
+
+
+def test_who_looks_takes_over_at_once(join, time):
+    one, other = join(), join()
+    rounds(time, one, other)
+    one.release()
+    other.look()
+    assert sorted(other.held()) == list(range(8))
+
+
+def test_looking_renews_nothing_where_nobody_came_or_went(join, time):
+    one, other = join(), join()
+    rounds(time, one, other)
+    for member in (one, other):
+        member.look()
+        member.held()
+    version = one._collection.get("relay")["version"]
+    for member in (one, other) * 3:
+        member.look()
+        member.held()
+    assert one._collection.get("relay")["version"] == version
+
+
+def test_a_wall_clock_set_back_takes_nothing_from_a_holder(join, time):
+    one, other = join(), join()
+    rounds(time, one, other)
+    before = dict(one.held())
+    time.set_back(600)
+    rounds(time, one, other)
+    assert one.held() == before
+
+
+def test_names_are_apart(join):
+    one, other = join(name="relay"), join(name="sweeps")
+    assert sorted(one.held()) == sorted(other.held()) == list(range(8))

@@ -1,0 +1,57 @@
+"""Handlers over a real embedded store, and a store that fails at a chosen operation."""
+
+import pytest
+
+from chassis.store import StoreDown
+from chassis.store.sqlite import SqliteStore
+
+
+class FaultyStore:
+    """Fails at its `at`-th operation, before it is carried out or after (done, but the answer was lost)."""
+
+    def __init__(self, store):
+        self._store, self.at, self.after, self.count = store, 0, False, 0
+
+    def fail(self, at, after):
+        self.at, self.after, self.count = at, after, 0
+
+    def __getattr__(self, name):
+        operation = getattr(self._store, name)
+        if name not in ("insert", "get", "find", "update", "delete"):
+            return operation
+
+        def counted(*arguments):
+            self.count += 1
+            if self.count != self.at:
+                return operation(*arguments)
+            if self.after:
+                operation(*arguments)
+            raise StoreDown("planted")
+
+        return counted
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store of its own; bind collections to it."""
+    engine = SqliteStore(tmp_path / "store.db")
+    yield FaultyStore(engine)
+    engine.close()
+
+
+def crashes(store, work, most=40):
+    """Run `work` once for each place in it where the store can fail, before and after; yields the order after each."""
+    for after in (False, True):
+        for at in range(1, most):
+            store.fail(at, after)
+            try:
+                work(f"{'after' if after else 'before'}-{at}")
+                whole = True
+            except StoreDown:
+                whole = False
+            store.fail(0, False)
+            yield f"{'after' if after else 'before'}-{at}"
+            if whole:
+                break
+        else:
+            raise AssertionError("the work never ended")

@@ -1,0 +1,244 @@
+"""Stock is never lost or sold twice, wherever a handler is cut off and however often it is repeated."""
+
+import pytest
+
+from chassis.errors import NotFound, Refusal
+from chassis.events.envelope import Meta
+from services.inventory import domain, handlers
+from services.inventory.messages import AdjustStock, ConfirmStock, Line, Release, Reserve, StockProduct
+from services.orders.messages import OrderCancelled
+from services.products.messages import ProductDeleted
+from tests.unit.conftest import crashes
+
+LINES = [Line(product_id="mug", quantity=2), Line(product_id="pot", quantity=1)]
+
+
+@pytest.fixture(autouse=True)
+def bound(store, fake_clock):
+    handlers.stock.bind(store)
+    handlers.reservations.bind(store)
+    for product in ("mug", "pot"):
+        handlers.stock_product(StockProduct(product_id=product, quantity=1000))
+
+
+def numbers(product):
+    doc = handlers.stock.get(product)
+    assert doc["available"] + doc["reserved"] + doc["sold"] == doc["received"]
+    assert min(doc["available"], doc["reserved"], doc["sold"]) >= 0
+    return doc["available"], doc["reserved"], doc["sold"]
+
+
+def reserve(order, lines=LINES):
+    handlers.reserve(Reserve(order_id=order, lines=lines))
+
+
+def confirm(order):
+    handlers.confirm(ConfirmStock(order_id=order))
+
+
+def release(order):
+    handlers.release(Release(order_id=order))
+
+
+def sweep(fake_clock):
+    fake_clock.pass_time(domain.MARK_KEPT + 1)
+    handlers.sweep_reservations()
+    handlers.sweep_marks()
+
+
+def test_a_reservation_takes_every_line_and_a_confirmation_sells_them():
+    reserve("o1")
+    assert (numbers("mug"), numbers("pot")) == ((998, 2, 0), (999, 1, 0))
+    confirm("o1")
+    assert (numbers("mug"), numbers("pot")) == ((998, 0, 2), (999, 0, 1))
+
+
+@pytest.mark.parametrize("again", [reserve, confirm, release])
+def test_a_command_that_is_repeated_has_its_effect_once(again):
+    reserve("o1")
+    confirm("o1")
+    before = numbers("mug")
+    if again is release:
+        release("o1")
+        before = (1000, 0, 0)
+    for _ in range(3):
+        if again is reserve:
+            reserve("o1")
+        else:
+            again("o1")
+    assert numbers("mug") == before
+
+
+def test_with_too_little_of_one_product_nothing_is_held_and_the_product_is_named():
+    with pytest.raises(Refusal) as refused:
+        reserve("o1", [LINES[0], Line(product_id="pot", quantity=1001)])
+    assert refused.value.extra == {"productId": "pot", "available": 1000}
+    assert numbers("mug") == (1000, 0, 0)
+    with pytest.raises(Refusal):
+        reserve("o1")
+
+
+def test_a_release_that_comes_first_refuses_the_reservation():
+    release("o1")
+    with pytest.raises(Refusal):
+        reserve("o1")
+    assert numbers("mug") == (1000, 0, 0)
+
+
+def test_an_expired_reservation_is_let_go_and_taken_again_when_it_is_confirmed(fake_clock):
+    reserve("o1")
+    fake_clock.pass_time(15 * 60 + 1)
+    handlers.sweep_reservations()
+    assert numbers("mug") == (1000, 0, 0)
+    confirm("o1")
+    assert numbers("mug") == (998, 0, 2)
+
+
+def test_an_expired_reservation_whose_units_are_gone_cannot_be_confirmed(fake_clock):
+    reserve("o1", [Line(product_id="mug", quantity=600)])
+    fake_clock.pass_time(15 * 60 + 1)
+    handlers.sweep_reservations()
+    reserve("o2", [Line(product_id="mug", quantity=600)])
+    with pytest.raises(Refusal) as refused:
+        confirm("o1")
+    assert refused.value.kind == "insufficient_stock"
+    assert numbers("mug") == (400, 600, 0)
+
+
+def test_what_was_released_is_not_taken_again_by_a_late_confirmation(fake_clock):
+    reserve("o1")
+    fake_clock.pass_time(15 * 60 + 1)
+    handlers.sweep_reservations()
+    release("o1")
+    with pytest.raises(Refusal):
+        confirm("o1")
+    assert numbers("mug") == (1000, 0, 0)
+
+
+def test_the_stock_of_a_deleted_product_is_closed_to_new_reservations_only():
+    reserve("o1")
+    meta = Meta("mug:2", "products", "product.deleted", "", "mug", 2)
+    handlers.close_product(ProductDeleted(product_id="mug"), meta)
+    with pytest.raises(Refusal):
+        reserve("o2")
+    confirm("o1")
+    assert numbers("mug") == (998, 0, 2)
+
+
+def test_a_cancelled_order_brings_its_units_back_once(fake_clock):
+    reserve("o1")
+    confirm("o1")
+    meta = Meta("o1:3", "orders", "order.cancelled", "", "o1", 3)
+    for _ in range(3):
+        handlers.note_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
+        handlers.sweep_cancelled()
+    assert (numbers("mug"), numbers("pot")) == ((1000, 0, 0), (1000, 0, 0))
+
+
+def test_an_adjustment_counts_once_for_each_mark_and_never_below_zero():
+    for _ in range(3):
+        answer = handlers.adjust(AdjustStock(product_id="mug", adjustment=-400, mark="m1"))
+        assert answer.available == 600
+    with pytest.raises(Refusal):
+        handlers.adjust(AdjustStock(product_id="mug", adjustment=-601, mark="m2"))
+    with pytest.raises(NotFound):
+        handlers.adjust(AdjustStock(product_id="none", adjustment=1, mark="m3"))
+    assert numbers("mug") == (600, 0, 0)
+
+
+def test_a_reservation_cut_off_anywhere_is_whole_when_it_is_repeated(store):
+    for order in crashes(store, reserve):
+        reserve(order)
+        held = handlers.stock.get("mug")["reserved"], handlers.stock.get("pot")["reserved"]
+        release(order)
+        assert held == (2, 1), order
+        assert numbers("mug")[:2] == (1000, 0)
+
+
+def test_a_reservation_cut_off_anywhere_is_finished_by_the_sweep(store, fake_clock):
+    for order in crashes(store, reserve):
+        fake_clock.pass_time(10)
+        handlers.sweep_reservations()
+        doc = handlers.reservations.get(order)
+        assert doc is None or doc["status"] == "reserved", order
+        assert numbers("mug")[1] == (2 if doc else 0), order
+        release(order)
+        assert numbers("mug") == (1000, 0, 0), order
+
+
+def test_a_confirmation_cut_off_anywhere_sells_once_when_it_is_repeated(store):
+    sold = 0
+
+    def work(order):
+        store.fail(0, False)
+        reserve(order)
+        store.fail(store_at["at"], store_at["after"])
+        confirm(order)
+
+    store_at = {"at": 0, "after": False}
+    for after in (False, True):
+        for at in range(1, 20):
+            store_at.update(at=at, after=after)
+            order = f"{after}-{at}"
+            try:
+                work(order)
+            except Exception:
+                store.fail(0, False)
+                confirm(order)
+            store.fail(0, False)
+            sold += 2
+            assert numbers("mug") == (1000 - sold, 0, sold), order
+
+
+def test_a_return_cut_off_anywhere_brings_the_units_back_once(store):
+    for after in (False, True):
+        for at in range(1, 20):
+            order = f"{after}-{at}"
+            reserve(order)
+            confirm(order)
+            store.fail(at, after)
+            try:
+                release(order)
+            except Exception:
+                store.fail(0, False)
+                release(order)
+            store.fail(0, False)
+            assert numbers("mug") == (1000, 0, 0), order
+
+
+def test_a_reservation_that_wakes_up_after_its_release_takes_nothing():
+    doc = handlers._new("o1", LINES, "reserving")
+    handlers.reservations.insert(doc)
+    release("o1")
+    assert not any(handlers._apply(doc, line, domain.hold) for line in doc["lines"])
+    assert numbers("mug") == (1000, 0, 0)
+
+
+def test_what_a_refused_reservation_takes_late_is_given_back_by_the_sweep(fake_clock):
+    lines = [Line(product_id="pot", quantity=1001), LINES[0]]
+    asleep = handlers._new("o1", lines, "reserving")
+    with pytest.raises(Refusal):
+        reserve("o1", lines)
+    assert handlers._apply(asleep, asleep["lines"][1], domain.hold)
+    assert numbers("mug") == (998, 2, 0)
+    sweep(fake_clock)
+    assert numbers("mug") == (1000, 0, 0)
+
+
+def test_a_return_that_wakes_up_late_gives_nothing_back_again():
+    reserve("o1")
+    confirm("o1")
+    returning = handlers._move(handlers.reservations.get("o1"), "returning")
+    handlers.settle(returning)
+    for line in returning["lines"]:
+        assert not handlers._apply(returning, line, domain.give_back)
+    assert numbers("mug") == (1000, 0, 0)
+
+
+def test_marks_are_dropped_when_the_order_is_over(fake_clock):
+    reserve("o1")
+    confirm("o1")
+    reserve("o2")
+    sweep(fake_clock)
+    assert list(handlers.stock.get("mug")["holds"]) == ["o2"]
+    assert handlers.stock.get("mug")["held"] == 1

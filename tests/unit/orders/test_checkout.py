@@ -1,0 +1,100 @@
+"""The checkout saga, played by hand: what follows what, and what is undone."""
+
+import pytest
+
+from chassis.errors import NotSent, Refusal, Unknown
+from chassis.sagas import Done
+from services.orders.checkout import checkout
+
+DECLINED = Refusal("payment_declined", "Payment declined")
+GONE = Refusal("insufficient_stock", "Insufficient stock")
+
+
+@pytest.fixture
+def run():
+    return checkout.given(order_id="o1", user_id="u1", total=3000, currency="EUR", lines=[], payment_token="tok_ok")
+
+
+def done_until(run, step):
+    for name in [each.name for each in checkout.steps]:
+        if name == step:
+            return run
+        run.expects(name).replies(Done({"payment_id": "o1"} if name == "take payment" else {}))
+    return run
+
+
+def test_an_order_that_nothing_refuses_is_confirmed(run):
+    done_until(run, None).ends("done")
+
+
+def test_an_unknown_buyer_has_the_order_rejected_and_nothing_else_undone(run):
+    done_until(run, "check buyer").replies(Refusal("buyer_unknown", "Buyer unknown"))
+    run.expects_undo("place", because="buyer_unknown").replies(Done())
+    run.ends("undone")
+
+
+def test_a_refused_payment_gives_the_stock_back(run):
+    done_until(run, "take payment").replies(DECLINED)
+    run.expects_undo("reserve stock", because="payment_declined").replies(Done())
+    run.expects_undo("place").replies(Done())
+    run.ends("undone")
+
+
+def test_units_that_are_gone_after_payment_are_paid_back(run):
+    done_until(run, "confirm stock").replies(GONE)
+    run.expects_undo("take payment", because="insufficient_stock").replies(Done())
+    run.expects_undo("reserve stock").replies(Done())
+    run.expects_undo("place").replies(Done())
+    run.ends("undone")
+
+
+def test_a_cancel_before_the_confirmation_undoes_everything(run):
+    done_until(run, "confirm order").replies(Refusal("cancelled", "Cancelled"))
+    for step in ("confirm stock", "take payment", "reserve stock", "place"):
+        run.expects_undo(step, because="cancelled").replies(Done())
+    run.ends("undone")
+
+
+def test_a_payment_of_unknown_outcome_is_asked_for_again_under_the_same_key(run):
+    done_until(run, "take payment")
+    key = checkout.key("o1", run.state)
+    run.replies(Unknown("no answer")).expects("take payment").replies(NotSent("breaker"))
+    assert checkout.key("o1", run.state) == key
+    run.expects("take payment").replies(Done({"payment_id": "o1"}))
+    run.expects("confirm stock")
+
+
+def test_a_payment_that_stays_unknown_too_long_is_cancelled(run, fake_clock):
+    done_until(run, "take payment").replies(Unknown("no answer"))
+    fake_clock.pass_time(601)
+    run.expects("take payment").replies(Unknown("no answer"))
+    run.expects_undo("take payment", because="timeout").replies(Done())
+
+
+def test_a_payment_that_was_never_sent_is_not_cancelled(run, fake_clock):
+    done_until(run, "take payment").replies(NotSent("no connection"))
+    fake_clock.pass_time(601)
+    run.expects("take payment").replies(NotSent("no connection"))
+    run.expects_undo("reserve stock", because="timeout")
+
+
+def test_after_the_payment_time_alone_undoes_nothing(run, fake_clock):
+    done_until(run, "confirm stock").replies(Unknown("no answer"))
+    fake_clock.pass_time(3600)
+    run.expects("confirm stock").replies(Unknown("no answer"))
+    run.expects("confirm stock")
+
+
+def test_an_undo_is_repeated_until_it_succeeds(run):
+    done_until(run, "take payment").replies(DECLINED)
+    for _ in range(30):
+        run.expects_undo("reserve stock").replies(Unknown("no answer"))
+    assert checkout.wait(run.state) == 15.0
+    run.expects_undo("reserve stock").replies(Done())
+    run.expects_undo("place")
+
+
+def test_the_payment_token_is_gone_when_the_saga_has_ended(run):
+    assert run.state.data["payment_token"]
+    done_until(run, None).ends("done")
+    assert "payment_token" not in run.state.data

@@ -1,0 +1,88 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from chassis.catalog import catalog
+from chassis.service import Service
+
+ROOT = Path(__file__).parents[2]
+SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/service.py"))
+
+
+def test_the_folders_and_the_chart_list_the_same_services():
+    assert SERVICES == sorted(catalog())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_one_name_everywhere(name):
+    service = _service(name)
+    assert service.name == name
+    assert all(event.service == name for event in service.events)
+    assert all(command.service == name for command in service.commands)
+    for api in service.apis:
+        for operation in api.operations:
+            assert any(operation.path.startswith(route) for route in catalog()[name].routes), operation.path
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_calls_whom_the_chart_says(name):
+    assert sorted(_service(name).callees) == sorted(catalog()[name].calls)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_sends_only_to_services_it_says_it_calls(name):
+    sent = {module.split(".")[1] for module, names in _imported(name) if _commands(module, names)}
+    assert sent <= set(_service(name).callees)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_import_each_others_messages_alone(name):
+    foreign = {module for module, _ in _imported(name)}
+    assert all(module.split(".")[2:] == ["messages"] for module in foreign), foreign
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_command_that_is_declared_is_answered(name):
+    messages = import_module(f"services.{name}.messages")
+    assert set(_commands(messages.__name__, vars(messages))) == set(_service(name).commands)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_event_that_is_declared_is_published(name):
+    from chassis.events.messages import Event
+
+    declared = {
+        item
+        for item in vars(import_module(f"services.{name}.messages")).values()
+        if isinstance(item, type) and issubclass(item, Event) and item is not Event
+    }
+    assert declared == set(_service(name).events)
+
+
+def _service(name) -> Service:
+    return import_module(f"services.{name}.service").service
+
+
+def _imported(name):
+    """(module, names) of what the files of a service import from other services."""
+    for path in (ROOT / "services" / name).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("services."):
+                if node.module.split(".")[1] != name:
+                    yield node.module, [alias.name for alias in node.names]
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.name.startswith("services.") and alias.name.split(".")[1] != name:
+                        yield alias.name, []
+
+
+def _commands(module, names):
+    from chassis.events.messages import Command
+
+    found = import_module(module)
+    items = [getattr(found, item) for item in names]
+    return [item for item in items if isinstance(item, type) and issubclass(item, Command) and item is not Command]
