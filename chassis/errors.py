@@ -21,7 +21,7 @@ class Failure(Exception):
 
 
 class Refusal(Failure):
-    """The domain refuses: `kind` for programs, `title` for people, `detail` for what to do; `extra` joins the problem."""
+    """The domain refuses: `kind` for programs, `title` for people, `detail` to act on; `extra` joins the problem."""
 
     def __init__(self, kind: str, title: str, detail: str = "", **extra: Any) -> None:
         super().__init__(detail or title)

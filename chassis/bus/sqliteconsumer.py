@@ -42,7 +42,7 @@ class SqliteConsumer:
         while True:
             version = self._file.version()
             news, self._seen = version != self._seen, version
-            if self._assign(news) or news or fresh:
+            if self._assign(news or fresh) or news or fresh:
                 fresh = False
                 if records := self._read(limit):
                     return records
@@ -66,7 +66,6 @@ class SqliteConsumer:
                     if not done.rowcount:
                         lost.append(partition)
         if lost:
-            self._seen = -1  # look at the leases before the next poll
             raise Lost(", ".join(f"{topic}/{number}" for topic, number in lost))
 
     def rewind(self, partition: Partition, offset: int) -> None:
@@ -85,11 +84,11 @@ class SqliteConsumer:
         for slots in self._slots.values():
             slots.release()
 
-    def _assign(self, news: bool) -> bool:
+    def _assign(self, look: bool) -> bool:
         """Bring what is owned in line with the leases; whether a partition was added."""
         due: dict[Partition, int] = {}
         for topic in self._topics:
-            if slots := self._slots_of(topic, news):
+            if slots := self._slots_of(topic, look):
                 due |= {(topic, number): fence for number, fence in slots.held().items()}
         for partition in [one for one, owned in self._owned.items() if due.get(one) != owned.fence]:
             del self._owned[partition]
@@ -98,14 +97,14 @@ class SqliteConsumer:
             self._take(partition, fence)
         return bool(new)
 
-    def _slots_of(self, topic: str, news: bool) -> Slots | None:
+    def _slots_of(self, topic: str, look: bool) -> Slots | None:
         """The leases of a topic's partitions; none until somebody has made the topic."""
         slots = self._slots.get(topic)
-        if slots is None and news:
+        if slots is None and look:
             count = self._file.read("SELECT count(*) FROM partitions WHERE topic = ?", (topic,))[0][0]
             if count:
                 slots = self._slots[topic] = Slots(self._leases, f"{self._group}/{topic}", count, self._ttl)
-        elif slots is not None and news:
+        elif slots is not None and look:
             slots.look()
         return slots
 

@@ -16,6 +16,7 @@ _COMMANDS = {
     "sagas": "operate",
     "outbox": "operate",
     "replay": "operate",
+    "contracts": "contracts",
 }
 
 

@@ -74,15 +74,16 @@ class Consumer:
         batches: dict[Partition, list[Record]] = {}
         for record in records:
             batches.setdefault((record.topic, record.partition), []).append(record)
-        for partition, batch in batches.items():
+        while batches:
+            partition, batch = next(iter(batches.items()))
             try:
                 self._batch(partition, batch)
             except bus.Lost:
                 log.info("a partition went to another consumer", topic=partition[0], partition=partition[1])
             except Trouble:
-                for other, records_of in batches.items():
-                    self._member.rewind(other, records_of[0].offset)
+                self._rewind(batches)
                 raise
+            del batches[partition]
         if clock.monotonic() - self._looked >= _REDRIVE_EVERY:
             self._looked = clock.monotonic()
             self._redrive()
@@ -99,6 +100,12 @@ class Consumer:
             else:
                 self._one(record)
         self._member.commit({partition: batch[-1].offset + 1})
+
+    def _rewind(self, batches: Mapping[Partition, list[Record]]) -> None:
+        """Poll again, later, what trouble kept from being handled."""
+        for partition, batch in batches.items():
+            if partition in self._member.owned():
+                self._member.rewind(partition, batch[0].offset)
 
     def _note(self, partition: Partition, batch: list[Record]) -> int:
         """Write down what is about to be handled; the last offset that a crash may have left half done, else -1."""

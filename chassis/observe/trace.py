@@ -1,4 +1,4 @@
-"""The trace context of the work under way (W3C Trace Context, level 1): taken over, handed on, named in each log line."""
+"""The trace context of the work under way (W3C Trace Context): taken over, handed on, named in each log line."""
 
 import re
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ _PRAGMAS = ("synchronous = FULL", "journal_size_limit = 67108864", "cache_size =
 
 
 class _Connection(sqlite3.Connection):
-    """One that can be referred to weakly, so that it is closed with the thread that used it."""
+    """One that can be referred to weakly, so that it goes when the thread that used it has ended."""
 
 
 class SqliteFile:

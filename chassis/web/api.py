@@ -98,10 +98,8 @@ class Operation:
             return reply.response() if isinstance(reply, Reply) else Reply(reply).response()
 
         key = request.headers.get("Idempotency-Key")
-        if self.keyed and key is not None:
-            response = self._once(key, caller, work)
-        else:
-            response = work(idempotency.fresh())
+        once = self.keyed and key is not None
+        response = self._once(key or "", caller, work) if once else work(idempotency.fresh())
         response.headers.update(allowance)
         return response
 

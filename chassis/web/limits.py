@@ -23,7 +23,7 @@ def _item(rule: str) -> RateLimitItem:
 
 
 def hit(name: str, rule: str, caller: str) -> dict[str, str]:
-    """Count one request under a limit such as "100/15minutes"; the RateLimit headers. Raises a 429 Problem beyond it."""
+    """Count a request under a limit such as "100/15minutes"; the RateLimit headers. Raises a 429 Problem beyond it."""
     if settings().rate_limits == "off":
         return {}
     item = _item(rule)

@@ -24,7 +24,7 @@ class Page(Query):
 
 
 def page(collection: Collection, where: Where, query: Page, sort: str = "_id") -> tuple[list[Doc], str | None]:
-    """One page of what matches, and the cursor of the next. Raises Invalid for a cursor of another list or of no one."""
+    """One page of what matches, and the cursor of the next. Raises Invalid for a cursor that this list did not give."""
     scope = orjson.dumps([collection.name, where, sort], option=orjson.OPT_SORT_KEYS)
     after = _read(query.cursor, scope) if query.cursor else None
     docs = collection.find(where, sort=sort, limit=query.limit + 1, after=after)

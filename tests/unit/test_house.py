@@ -14,7 +14,7 @@ SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/service.py"
 
 
 def test_the_folders_and_the_chart_list_the_same_services():
-    assert SERVICES == sorted(catalog())
+    assert sorted(catalog()) == SERVICES
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,6 +1,7 @@
 """The router's connections to a service, against a scripted server: when is a request sent again, and when never?"""
 
 import socket
+import struct
 import threading
 from contextlib import closing
 
@@ -9,11 +10,12 @@ import pytest
 from chassis.local.upstream import Lost, NoAnswer, Unreachable, Upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\nA: 2\r\n\r\nok"
+RESET = b"<reset>"
 REQUEST = b"X /a HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Server:
-    """Each connection plays the next script, for each request the bytes to answer with, and closes."""
+    """Each connection plays the next script, an answer for each request, and closes; after RESET hard."""
 
     def __init__(self, *scripts: list[bytes]) -> None:
         self.requests = 0
@@ -30,7 +32,9 @@ class Server:
                     if not connection.recv(65536):
                         break
                     self.requests += 1
-                    connection.sendall(answer)
+                    connection.sendall(answer.removesuffix(RESET))
+                    if answer.endswith(RESET):
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.closed.set()
         self._socket.close()
 
@@ -69,7 +73,7 @@ def test_a_post_that_may_have_been_done_is_never_sent_again():
     assert server.requests == 2
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 20", OK[:-1], b"nonsense\r\n\r\n"])
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 20", OK[:-1], OK[:-1] + RESET, b"nonsense\r\n\r\n"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_half_an_answer_is_lost_and_not_asked_for_again(answer, method):
     server = Server([OK, answer], [OK])
