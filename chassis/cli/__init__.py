@@ -9,6 +9,7 @@ _COMMANDS = {
     "up": "platform",
     "down": "platform",
     "status": "platform",
+    "demo": "platform",
     "web": "processes",
     "worker": "processes",
     "router": "processes",

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from runpy import run_module
 from typing import Any
 
 import click
@@ -95,13 +97,21 @@ def status(as_json: bool) -> None:
     sys.exit(0 if run and run["ready"] else 1)
 
 
+@click.command()
+def demo() -> None:
+    """Play a customer and an administrator here, step by step. Exit code 1 when a step comes out otherwise."""
+    if find_spec("demo") is None:
+        raise click.ClickException("the demo is in the source tree, and not in what is installed here")
+    run_module("demo", run_name="__main__")
+
+
 def _status() -> dict[str, Any] | None:
     """What `run.json` says, with `ready` as it is now for each process and for all; None when nothing runs."""
-    from chassis.local.child import born, ready
+    from chassis.local.beside import find_run
+    from chassis.local.child import ready
 
-    path = settings().data_dir / "run.json"
-    run: dict[str, Any] | None = orjson.loads(path.read_bytes()) if path.exists() else None
-    if run is None or born(run["pid"]) != run["started"]:
+    run = find_run(settings().data_dir)
+    if run is None:
         return None
     processes = run["processes"]
     with ThreadPoolExecutor(len(processes)) as pool:

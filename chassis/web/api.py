@@ -99,11 +99,14 @@ class Operation:
 
         key = request.headers.get("Idempotency-Key")
         once = self.keyed and key is not None
-        response = self._once(key or "", caller, work) if once else work(idempotency.fresh())
+        about = next(iter(parts.values()), "")
+        response = self._once(key or "", caller, about, work) if once else work(idempotency.fresh())
         response.headers.update(allowance)
         return response
 
-    def _once(self, key: str, caller: Caller, work: Callable[[idempotency.Attempt], Response]) -> Response:
+    def _once(
+        self, key: str, caller: Caller, about: str, work: Callable[[idempotency.Attempt], Response]
+    ) -> Response:
         from chassis.web import problems
 
         def answered(attempt: idempotency.Attempt) -> Response:
@@ -114,7 +117,8 @@ class Operation:
 
         operation = f"{self.method} {request.path}"
         precondition = request.headers.get("If-Match", "").encode()
-        return idempotency.once(key, caller.name, operation, precondition + b"\n" + request.get_data(), answered)
+        body = precondition + b"\n" + request.get_data()
+        return idempotency.once(key, caller.name, operation, about, body, answered)
 
 
 class Api:

@@ -1,6 +1,6 @@
 """Idempotency keys of clients: the record comes first, then the work, then the answer, kept for 24 hours.
 
-    {_id, caller, made: "the id of what will be made", print, until: "lease", status, body, headers, expiresAt}
+    {_id, caller, about: "the id in the path", made: "the id of what will be made", print, until: "lease", status, body, headers, expiresAt}
 
 A retry that finds the lease run out does the work again under the same `made`, so a unique `_id` makes it once.
 """
@@ -21,7 +21,7 @@ from chassis.web.problems import Problem
 LONGEST_KEY = 255
 KEPT = 24 * 3600.0
 
-records = Collection("idempotency", Index("expiresAt"), Index("caller"), Index("made"))
+records = Collection("idempotency", Index("expiresAt"), Index("caller"), Index("about"), Index("made"))
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,19 @@ def fresh() -> Attempt:
     return Attempt(clock.new_id(), clock.new_id())
 
 
-def once(key: str, caller: str, operation: str, body: bytes, work: Callable[[Attempt], Response]) -> Response:
+def once(
+    key: str, caller: str, operation: str, about: str, body: bytes, work: Callable[[Attempt], Response]
+) -> Response:
     """The answer of `work`, done once for this key of this caller; replayed where it is known.
 
+    `about` is the object that the operation changes, "" where it makes one.
     Raises Problem 400 (key too long), Refusal -> 422 (another body), 409 (still running).
     """
     if not key or len(key) > LONGEST_KEY or not key.isprintable():
         raise Problem(400, f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters.")
     secret = settings().platform_secret.get_secret_value().encode()
     id = hashlib.sha256(f"{caller}\n{operation}\n{key}".encode()).hexdigest()
-    record = _claim(id, caller, hmac.new(secret, body, "sha256").hexdigest())
+    record = _claim(id, caller, about, hmac.new(secret, body, "sha256").hexdigest())
     if record["status"]:
         headers = {**record["headers"], "Idempotent-Replayed": "true"}
         return Response(record["body"], record["status"], headers)
@@ -71,7 +74,7 @@ def once(key: str, caller: str, operation: str, body: bytes, work: Callable[[Att
 
 def forget(person: str) -> None:
     """Drop every record that was made by or about this user."""
-    for where in ({"caller": person}, {"made": person}):
+    for where in ({"caller": person}, {"about": person}, {"made": person}):
         while found := records.find(where):
             for record in found:
                 records.delete(record["_id"])
@@ -84,10 +87,11 @@ def sweep_records() -> None:
             records.delete(record["_id"])
 
 
-def _claim(id: str, caller: str, print: str) -> Doc:
+def _claim(id: str, caller: str, about: str, print: str) -> Doc:
     record: Doc = {
         "_id": id,
         "caller": caller,
+        "about": about,
         "made": clock.new_id(),
         "print": print,
         "until": clock.ahead(settings().lease),
@@ -105,7 +109,7 @@ def _claim(id: str, caller: str, print: str) -> Doc:
     found = records.get(id)
     if found is None or found["expiresAt"] < clock.timestamp():
         records.delete(id, when={"expiresAt": {"$lt": clock.timestamp()}})
-        return _claim(id, caller, print)
+        return _claim(id, caller, about, print)
     if not hmac.compare_digest(found["print"], print):
         raise Refusal("key_reused", "Key used before", "This Idempotency-Key came with another body; take a new one.")
     if found["status"]:

@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def wait_for(what: Callable[[], Any], within: float = 20.0) -> Any:
+def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
     """The first true answer of `what`; an AssertionError when there is none in that many seconds."""
     until = time.monotonic() + within
     while not (answer := what()):

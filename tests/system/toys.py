@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from running import ROOT, Platform
+from tests.system.running import ROOT, Platform
 
 VALUES = """
 services:
@@ -35,6 +35,7 @@ class Service:
             os.kill(os.getpid(), signal.SIGKILL)
         said = {
             "service": self.name,
+            "pid": os.getpid(),
             "target": environ["RAW_URI"],
             "method": environ["REQUEST_METHOD"],
             "body": body.decode("latin-1")[:100],
