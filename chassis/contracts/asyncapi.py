@@ -76,7 +76,7 @@ def _foreign(event: type[Event]) -> Schema:
 
 
 def _message(event: type[Event], payload: Schema) -> Schema:
-    key = {"type": "string", "description": f"`{to_camel(event.key)}`: the events of one come in order."}
+    key = {"type": "string", "description": f"`{to_camel(event.key)}` of the data"}
     said = {"summary": inspect.cleandoc(event.__doc__)} if event.__doc__ else {}
     return {
         "name": event.type,

@@ -58,10 +58,12 @@ _HEADERS: dict[str, Schema] = {
     "WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string"}},
 }
 
+_LIMITED = ("RateLimit", "RateLimit-Policy")
 _REFUSAL_HEADERS = {
-    401: ("WWW-Authenticate",),
-    429: ("RateLimit", "RateLimit-Policy", "Retry-After"),
-    503: ("Retry-After",),
+    401: ("WWW-Authenticate",),  # like 413 it comes before a request is counted
+    413: (),
+    429: (*_LIMITED, "Retry-After"),
+    503: (*_LIMITED, "Retry-After"),
 }
 
 _PARAMETERS: dict[str, Schema] = {
@@ -100,7 +102,9 @@ def document(service: Service) -> dict[str, Any]:
         "components": {
             "schemas": definitions,
             "responses": {
-                name: _problem(status, said, refs) for status, (name, said) in _REFUSALS.items() if status in used
+                name: _problem(said, refs, *_REFUSAL_HEADERS.get(status, _LIMITED))
+                for status, (name, said) in _REFUSALS.items()
+                if status in used
             },
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
@@ -146,7 +150,7 @@ def _parameters(operation: Operation) -> list[Schema]:
 
 
 def _answer(operation: Operation, model: type[Wire] | None, refs: dict[Use, Schema]) -> Schema:
-    headers = ["RateLimit", "RateLimit-Policy"]
+    headers = [*_LIMITED]
     if operation.keyed:
         headers.insert(0, "Idempotent-Replayed")
     if model and inspect.get_annotations(operation.function, eval_str=True).get("return") is Reply:
@@ -179,12 +183,12 @@ def _refusal(status: int, kinds: list[str], refs: dict[Use, Schema]) -> Schema:
     if not kinds:
         return {"$ref": f"#/components/responses/{name}"}
     types = ", ".join(f"`/problems/{kind.replace('_', '-')}`" for kind in kinds)
-    return _problem(status, f"{said} Of type {types}.", refs)
+    return _problem(f"{said} Of type {types}.", refs, *_LIMITED)
 
 
-def _problem(status: int, said: str, refs: dict[Use, Schema]) -> Schema:
+def _problem(said: str, refs: dict[Use, Schema], *headers: str) -> Schema:
     described: Schema = {"description": said}
-    if headers := _REFUSAL_HEADERS.get(status):
+    if headers:
         described["headers"] = _refs(*headers)
     return {**described, "content": {"application/problem+json": {"schema": refs[_PROBLEM]}}}
 

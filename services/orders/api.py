@@ -4,13 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import Invalid
+from chassis.errors import Invalid, Refusal
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Reply, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.web.problems import Problem
 from chassis.wire import Body, Decimals, Id, Timestamp, Wire
 from services.orders import handlers, views
 from services.orders.checkout import sagas
@@ -34,7 +33,7 @@ class NewOrder(Body):
     items: Annotated[list[WantedItem], Field(min_length=1, max_length=100)] | None = None
     product_id: Id | None = None
     quantity: Quantity | None = None
-    payment_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$")] = "tok_ok"
+    payment_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$")] = "tok_ok"  # noqa: S105 - a name
     user_id: Id | None = None
 
 
@@ -86,23 +85,23 @@ class Timeline(Wire):
     "/api/orders",
     who=SIGNED_IN,
     answers={201: Order, 202: Order},
-    refuses={"insufficient_stock": 409, "payment_declined": 402, "buyer_unknown": 403},
+    refuses={"insufficient_stock": 409, "payment_declined": 402, "buyer_unknown": 403, "forbidden": 403},
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Reply:
     """Buy: 201 when confirmed, 202 while it is still being decided."""
     user = body.user_id or caller.id
     if user != caller.id and not caller.is_admin:
-        raise Problem(403, "Orders are placed for oneself.")
+        raise Refusal("forbidden", "Forbidden", "Orders are placed for oneself.")
     order = handlers.place(attempt.new_id, user, _wanted(body), body.payment_token)
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 
-@api.get("/api/orders", who=SIGNED_IN, answers={200: Orders})
+@api.get("/api/orders", who=SIGNED_IN, answers={200: Orders}, refuses={"forbidden": 403})
 def list_orders(query: Mine, caller: Caller) -> Orders:
     """One's own orders, newest first; anyone's for an administrator."""
     where: dict[str, Any] = {}
     if query.user_id and query.user_id != caller.id and not caller.is_admin:
-        raise Problem(403, "These are another user's orders.")
+        raise Refusal("forbidden", "Forbidden", "These are another user's orders.")
     if query.user_id or not caller.is_admin:
         where["userId"] = query.user_id or caller.id
     if query.status:

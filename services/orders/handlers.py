@@ -19,12 +19,10 @@ def place(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Ord
     """Place an order and take it as far as time allows; still pending, the worker goes on with it.
 
     Raises Invalid, and the Refusal of the saga with the `orderId` of the order that is rejected. Opening the saga is
-    the one write that accepts the order; the prices are those of the catalogue at that moment.
+    the one write that accepts the order; the prices are those of the catalogue at that moment. A repetition does not
+    drive: the request that opened the saga may still be at it, under the same fence.
     """
-    began = clock.monotonic()
-    saga = sagas.get(id) or _open(id, user, wanted, payment_token)
-    if saga["open"] and saga["fence"] == 1:
-        saga = driver.drive(saga, max(0.0, settings().checkout_deadline - (clock.monotonic() - began)))
+    saga = sagas.get(id) or _driven(id, user, wanted, payment_token)
     if saga["ended"] == "undone":
         why = saga["reason"]
         raise Refusal(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
@@ -57,7 +55,9 @@ def show(event: Event, meta: Meta) -> None:
     views.project(event.subject)
 
 
-def _open(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
+def _driven(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
+    """Open the saga, and drive it as far as time allows."""
+    began = clock.monotonic()
     prices = calls.send(PriceItems(product_ids=list(wanted)))
     items, total = domain.priced(wanted, prices.items)
     data = {
@@ -71,12 +71,13 @@ def _open(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc
         "payment_token": payment_token,
     }
     try:
-        return driver.open(id, data)
+        saga = driver.open(id, data)
     except Duplicate:
-        saga = sagas.get(id)
-        if saga is None:
+        found = sagas.get(id)
+        if found is None:
             raise
-        return saga
+        return found
+    return driver.drive(saga, max(0.0, settings().checkout_deadline - (clock.monotonic() - began)))
 
 
 def _placed(id: str, saga: Doc) -> Order:

@@ -33,7 +33,7 @@ class PaymentRefunded(Event, type="payment.refunded", key="order_id"):
 
 
 class Charge(Command):
-    """Take the payment of an order, once however often it is asked. Refused as `payment_declined` or `payment_cancelled`."""
+    """Take the payment of an order, once however often asked. Refused as `payment_declined`, `payment_cancelled`."""
 
     order_id: Id
     user_id: Id

@@ -11,33 +11,30 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Reply
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.wire import Amount, Body, Decimals, Id, Text, Timestamp, Wire
+from chassis.wire import Amount, Body, Decimals, Id, Timestamp, Wire
 from services.products import domain, handlers
 
 api = Api()
 
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
-Description = Annotated[Text, StringConstraints(max_length=5000)]
-Category = Annotated[Text, StringConstraints(max_length=100)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Bound = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
 
 
 class NewProduct(Body):
-    name: Name
+    name: domain.Name
     price: Amount
     currency: Currency = ""
-    stock: Annotated[int, Field(ge=0, le=1_000_000_000)]
-    description: Description = ""
-    category: Category = ""
+    stock: domain.Stock
+    description: domain.Description = ""
+    category: domain.Category = ""
 
 
 class ProductChange(Body):
-    name: Name = ""
+    name: domain.Name = ""
     price: Amount = None  # type: ignore[assignment]  # never read when it is left out
     currency: Currency = ""
-    description: Description = ""
-    category: Category = ""
+    description: domain.Description = ""
+    category: domain.Category = ""
 
 
 class StockChange(Body):

@@ -1,10 +1,19 @@
-"""What makes a product: a price that its currency can hold, and the words it is found by."""
+"""What makes a product: how long its texts may be, a price that its currency can hold, the words it is found by."""
 
 import re
 import unicodedata
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid
 from chassis.money import Money
+from chassis.wire import CLEAN
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
+Description = Annotated[str, StringConstraints(max_length=5000), CLEAN]
+Category = Annotated[str, StringConstraints(max_length=100), CLEAN]
+Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 LONGEST_INDEX = 200
 """Words of a product that are found at the most."""

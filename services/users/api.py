@@ -11,14 +11,14 @@ from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Reply, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.wire import Body, Id, Text, Timestamp, Wire
+from chassis.wire import CLEAN, Body, Id, Timestamp, Wire
 from services.users import domain, handlers, keys, sessions
 
 api = Api()
 
-Email = Annotated[Text, StringConstraints(min_length=3, max_length=254)]
-Name = Annotated[Text, StringConstraints(min_length=2, max_length=100)]
-Password = Annotated[Text, StringConstraints(min_length=8, max_length=128)]
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254), CLEAN]
+Name = Annotated[str, StringConstraints(min_length=2, max_length=100), CLEAN]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=128), CLEAN]
 Age = Annotated[int, Field(ge=0, le=150)]
 Token = Annotated[str, StringConstraints(max_length=200)]
 
@@ -116,7 +116,7 @@ def public_keys() -> KeySet:
     return KeySet.read(keys.public_keys())
 
 
-@api.get("/api/users/me", who=SIGNED_IN, answers={200: User})
+@api.get("/api/users/me", who=SIGNED_IN, answers={200: User}, refuses={"not_found": 404})
 def get_me(caller: Caller) -> Reply:
     """The signed-in user."""
     return _user(handlers.get(caller.id))

@@ -67,11 +67,11 @@ def rotate(token: str) -> Session:
 
 
 def end(token: str) -> None:
-    """Sign out: end the family of a token, whatever is left of it."""
+    """Sign out: end the family of a token, which may be done again. Raises ENDED for a token of no family."""
     family, secret = _parts(token)
     used = _hash(secret)
-    for field in ("current", "previous"):
-        families.update(family, {"$set": {"ended": True}}, when={field: used})
+    if not any(families.update(family, {"$set": {"ended": True}}, when={at: used}) for at in ("current", "previous")):
+        raise ENDED
 
 
 def end_all(user: str) -> None:

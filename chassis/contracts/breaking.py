@@ -1,0 +1,194 @@
+"""What breaks between two versions of a contract: each thing that a client or a consumer of the old one may trip over.
+
+    an answer or an event, read by others:   every new value must be one that the old schema allows
+    a body, a query or a header, sent to us: every old value must be one that the new schema allows
+
+Both are one question: does a schema hold no value that another does not?
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+Schema = dict[str, Any]
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_LOWEST = ("minimum", "exclusiveMinimum", "minLength", "minItems")
+_HIGHEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
+
+
+def changes(old: Document, new: Document) -> list[str]:
+    """A sentence for each breaking change, in the order of the old document; the two are of one kind."""
+    return list(_openapi(old, new) if "openapi" in old else _asyncapi(old, new))
+
+
+def _openapi(old: Document, new: Document) -> Iterator[str]:
+    for path, methods in old["paths"].items():
+        for method in (method for method in _METHODS if method in methods):
+            name = f"{method.upper()} {path}"
+            now = new["paths"].get(path, {}).get(method)
+            if now is None:
+                yield f"{name} is gone"
+                continue
+            yield from _sent(methods[method], now, name, _Within(old, new))
+            yield from _answered(methods[method], now, name, _Within(new, old))
+
+
+def _asyncapi(old: Document, new: Document) -> Iterator[str]:
+    now, within = _messages(new), _Within(new, old)
+    for type, (channel, message) in _messages(old).items():
+        if type not in now:
+            yield f"{type} is gone"
+            continue
+        if now[type][0] != channel:
+            yield f"{type}: goes to {now[type][0]}"
+        for part in ("headers", "payload"):
+            yield from within.flaws(now[type][1].get(part, {}), message.get(part, {}), f"{type} {part}")
+        if now[type][1].get("bindings") != message.get("bindings"):
+            yield f"{type}: has another key"
+
+
+def _messages(document: Document) -> dict[str, tuple[str, Schema]]:
+    """Message -> its channel's address and itself, for those that the service sends."""
+    return {
+        message["$ref"].rpartition("/")[2]: (_at(document, operation["channel"])["address"], _at(document, message))
+        for operation in document["operations"].values()
+        if operation["action"] == "send"
+        for message in operation["messages"]
+    }
+
+
+def _sent(old: Schema, new: Schema, name: str, within: "_Within") -> Iterator[str]:
+    if added := _rights(new) - _rights(old):
+        yield f"{name}: needs {', '.join(sorted(added))}"
+    yield from within.flaws(_parameters(old, within.small), _parameters(new, within.large), f"{name}: an old request's")
+    before, now = (each.get("requestBody", {}).get("content", {}) for each in (old, new))
+    if bool(before) != bool(now):
+        yield f"{name}: {'takes no body any more' if before else 'wants a body'}"
+    for kind in before if now else ():
+        if kind in now:
+            yield from within.flaws(before[kind]["schema"], now[kind]["schema"], f"{name}: an old body's")
+        else:
+            yield f"{name}: takes no {kind} any more"
+
+
+def _answered(old: Schema, new: Schema, name: str, within: "_Within") -> Iterator[str]:
+    """Successes alone: any refusal may end, and a client must be ready for any."""
+    before, now = ({s: r for s, r in each["responses"].items() if s < "400"} for each in (old, new))
+    for status in sorted(before.keys() ^ now.keys()):
+        yield f"{name}: {'no longer' if status in before else 'now'} answers {status}"
+    for status in (status for status in before if status in now):
+        was, answer = _at(within.large, before[status]), _at(within.small, now[status])
+        for header in sorted(was.get("headers", {}).keys() - answer.get("headers", {}).keys()):
+            yield f"{name} {status}: no longer has {header}"
+        for kind, held in was.get("content", {}).items():
+            if kind in answer.get("content", {}):
+                yield from within.flaws(answer["content"][kind]["schema"], held["schema"], f"{name} {status}")
+            else:
+                yield f"{name} {status}: is no {kind} any more"
+
+
+def _rights(operation: Schema) -> set[str]:
+    """The schemes and roles that a caller needs."""
+    needed = operation["security"][0] if operation.get("security") else {}
+    return {*needed} | {f"{scheme} {role}" for scheme, roles in needed.items() for role in roles}
+
+
+def _parameters(operation: Schema, document: Document) -> Schema:
+    """The parameters as the fields of one object that takes no others."""
+    listed = [_at(document, parameter) for parameter in operation.get("parameters", ())]
+    named = {f"{parameter['in']} {parameter['name']}": parameter for parameter in listed}
+    return {
+        "type": "object",
+        "properties": {name: parameter["schema"] for name, parameter in named.items()},
+        "required": [name for name, parameter in named.items() if parameter["required"]],
+        "additionalProperties": False,
+    }
+
+
+def _at(document: Document, schema: Schema) -> Schema:
+    """The schema itself, or what its `$ref` leads to."""
+    while "$ref" in schema:
+        found: Any = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part.replace("~1", "/").replace("~0", "~")]
+        schema = found
+    return schema
+
+
+@dataclass(frozen=True)
+class _Within:
+    """Is a schema of the document `small` held within one of `large`? Unsure counts as no."""
+
+    small: Document
+    large: Document
+
+    def flaws(self, small: Schema, large: Schema, at: str) -> list[str]:
+        """Why some value of `small` may be none of `large`; empty if there is none."""
+        found: list[str] = []
+        for one in _branches(self.small, small):
+            tries = [list(self._flaws(one, other, at)) for other in _branches(self.large, large)]
+            nearest = min(tries, key=len)
+            found += nearest
+        return list(dict.fromkeys(found))
+
+    def _flaws(self, small: Schema, large: Schema, at: str) -> Iterator[str]:
+        kinds = small.get("type"), large.get("type")
+        if kinds[1] and kinds[0] != kinds[1] and kinds != ("integer", "number"):
+            yield f"{at} may be {kinds[0] or 'anything'}, not only {kinds[1]}"
+            return
+        if (allowed := _values(large)) is not None:
+            values = _values(small)
+            extra = "any value" if values is None else ", ".join(str(value) for value in values if value not in allowed)
+            if extra:
+                yield f"{at} may be {extra}"
+        yield from _bounds(small, large, at)
+        if "items" in large:
+            yield from self.flaws(small.get("items", {}), large["items"], f"{at}[]")
+        if kinds[0] == "object":
+            yield from self._fields(small, large, at)
+
+    def _fields(self, small: Schema, large: Schema, at: str) -> Iterator[str]:
+        fields, known = small.get("properties", {}), large.get("properties", {})
+        rest, allowed = small.get("additionalProperties", True), large.get("additionalProperties", True)
+        required, given = large.get("required", ()), small.get("required", ())
+        for name, field in known.items():
+            if name not in fields and rest is not False:
+                yield f"{at} {name} is gone"
+            elif name in required and name not in given:
+                yield f"{at} {name} may be missing"
+            if name in fields:
+                yield from self.flaws(fields[name], field, f"{at} {name}")
+        if allowed is not True:
+            for name in sorted(fields.keys() - known.keys()):
+                yield f"{at} {name} is not known"
+            if isinstance(rest, dict) and isinstance(allowed, dict):
+                yield from self.flaws(rest, allowed, f"{at} other fields")
+            elif rest is not False:
+                yield f"{at} may have fields that are not known"
+
+
+def _branches(document: Document, schema: Schema) -> list[Schema]:
+    """The alternatives that a schema is made of, each with one type."""
+    schema = _at(document, schema)
+    if "anyOf" in schema:
+        rest = {word: value for word, value in schema.items() if word != "anyOf"}
+        return [branch for each in schema["anyOf"] for branch in _branches(document, {**rest, **_at(document, each)})]
+    if isinstance(schema.get("type"), list):
+        return [{**schema, "type": type} for type in schema["type"]]
+    return [schema]
+
+
+def _bounds(small: Schema, large: Schema, at: str) -> Iterator[str]:
+    for word in ("pattern", "format"):
+        if word in large and small.get(word) != large[word]:
+            yield f"{at}: another {word}"
+    for words, sign in ((_LOWEST, 1), (_HIGHEST, -1)):
+        for word in (word for word in words if word in large):
+            if word not in small or small[word] * sign < large[word] * sign:
+                yield f"{at}: {word} is {small.get(word, 'nothing')}, not {large[word]}"
+
+
+def _values(schema: Schema) -> list[Any] | None:
+    return [schema["const"]] if "const" in schema else schema.get("enum")

@@ -1,0 +1,86 @@
+"""`mercato import`: a catalogue that was kept elsewhere."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from chassis import calls
+from chassis.cli.operate import bound
+from chassis.settings import settings
+
+if TYPE_CHECKING:
+    from services.products.importing import Report
+    from services.products.shopify import Item, Refused
+
+
+@click.group("import")
+def imports() -> None:
+    """Bring in what was kept elsewhere."""
+
+
+@imports.command("products")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def import_products(file: Path, as_json: bool) -> None:
+    """Import a product CSV as Shopify exports it. Imported again it changes what differs, and never a stock.
+
+    The exit code is 1 when a row was refused; the others are imported all the same.
+    """
+    from services.products.importing import import_rows
+
+    rows = _read(file)
+    _join()
+    report = import_rows(_watched(rows))
+    if as_json:
+        click.echo(orjson.dumps(report.data()))
+    else:
+        _tell(report)
+    sys.exit(0 if report.whole else 1)
+
+
+def _read(file: Path) -> "list[Item | Refused]":
+    from services.products import shopify
+
+    try:
+        return list(shopify.parse(file.read_bytes().decode("utf-8-sig"), settings().currency))
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    except ValueError as error:
+        raise click.ClickException(f"{file}: {error}") from None
+
+
+def _join() -> None:
+    """Speak to the others as the products service, over its own store."""
+    from chassis.calls.tokens import ServiceTokens
+    from chassis.local.beside import joined
+    from services.products.service import service
+
+    platform = joined(settings())
+    tokens = ServiceTokens(service.name, platform.platform_secret.get_secret_value(), frozenset())
+    calls.use(calls.Client(tokens, lambda name: platform.addresses.get(name, name), pool=1))
+    bound(service)
+
+
+def _watched(rows: "list[Item | Refused]") -> "Iterable[Item | Refused]":
+    """The rows, with a progress bar where a person looks on."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(rows, "Importing", console=console, transient=True) if console.is_terminal else rows
+
+
+def _tell(report: "Report") -> None:
+    for line, handle, reason in report.refused:
+        click.echo(f"line {line}: {handle or '(no handle)'}: {reason}", err=True)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes.items())
+    click.echo(f"{counts}, {len(report.refused)} refused")
+    if report.stopped:
+        click.echo(f"mercato: stopped at {report.stopped}; import the file again to go on", err=True)
+
+
+commands = {"import": imports}

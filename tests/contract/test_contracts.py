@@ -1,0 +1,145 @@
+"""The contracts in `services/*/contract`: what the code says, valid, and never broken for those who rely on them."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from openapi_spec_validator import validate
+
+from chassis.catalog import catalog
+from chassis.cli.operate import load
+from chassis.contracts import breaking
+from chassis.contracts.files import SERVICES, contract, drifted
+from chassis.web.api import ADMIN, ANYONE
+
+ROOT = SERVICES.parent
+OPENAPI = [SERVICES / name / "contract" / "openapi.yaml" for name in catalog()]
+ASYNCAPI = [SERVICES / name / "contract" / "asyncapi.yaml" for name in catalog()]
+
+
+def of_service(path):
+    return path.parent.parent.name
+
+
+each_service = pytest.mark.parametrize("name", catalog())
+each_openapi = pytest.mark.parametrize("path", OPENAPI, ids=of_service)
+each_asyncapi = pytest.mark.parametrize("path", ASYNCAPI, ids=of_service)
+each_file = pytest.mark.parametrize("path", OPENAPI + ASYNCAPI, ids=lambda path: f"{of_service(path)}-{path.stem}")
+
+
+@cache
+def read(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@each_service
+def test_a_contract_is_what_the_code_says(name):
+    stale = [str(path.relative_to(ROOT)) for path in drifted(load(name))]
+    assert not stale, "run `mercato contracts` and look at what it changed"
+
+
+@each_service
+def test_a_contract_folder_holds_nothing_else(name):
+    assert set((SERVICES / name / "contract").iterdir()) == set(contract(load(name)))
+
+
+@each_file
+def test_a_contract_breaks_nobody_who_relies_on_an_earlier_one(path):
+    now = read(path)
+    earlier = [yaml.safe_load(text) for text in committed(path)]
+    broken = [
+        change
+        for document in earlier
+        if document["info"]["version"] == now["info"]["version"]
+        for change in breaking.changes(document, now)
+    ]
+    assert not broken, "keep what clients use, or raise chassis.contracts.VERSION"
+
+
+def committed(path: Path) -> list[str]:
+    """The file as the last two commits that changed it left it."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("there is no git history here")
+    name = path.relative_to(ROOT).as_posix()
+    log = subprocess.run([git, "log", "-2", "--format=%H", "--", name], cwd=ROOT, capture_output=True, text=True)
+    found = (
+        subprocess.run([git, "show", f"{commit}:{name}"], cwd=ROOT, capture_output=True, text=True)
+        for commit in log.stdout.split()
+    )
+    texts = [shown.stdout for shown in found if shown.returncode == 0]
+    if not texts:
+        pytest.skip(f"{name} is not committed yet")
+    return texts
+
+
+@each_openapi
+def test_the_openapi_document_is_valid(path):
+    validate(read(path))
+
+
+@each_service
+def test_every_route_is_in_the_document_with_whom_it_is_for(name):
+    paths = read(SERVICES / name / "contract" / "openapi.yaml")["paths"]
+    needs = {ANYONE: [], ADMIN: [{"bearer": ["admin"]}]}
+    for api in load(name).apis:
+        for operation in api.operations:
+            described = paths[operation.path][operation.method.lower()]
+            assert described["security"] == needs.get(operation.who, [{"bearer": []}])
+            assert {str(status) for status in operation.answers} <= set(described["responses"])
+            if operation.who != ANYONE:
+                assert "401" in described["responses"]
+
+
+@each_asyncapi
+def test_the_asyncapi_document_has_what_the_standard_asks_for(path):
+    document = read(path)
+    assert document["asyncapi"] == "3.0.0"
+    assert document["info"]["title"] and document["info"]["version"]
+    for channel in document["channels"].values():
+        assert channel["address"] and channel["messages"]
+    for operation in document["operations"].values():
+        assert operation["action"] in ("send", "receive")
+        assert operation["channel"]["$ref"].removeprefix("#/channels/") in document["channels"]
+        assert all(
+            each["$ref"].startswith(operation["channel"]["$ref"] + "/messages/") for each in operation["messages"]
+        )
+
+
+@each_file
+def test_every_reference_leads_somewhere(path):
+    for reference in references(read(path)):
+        assert resolved(path, reference) is not None, reference
+
+
+def references(part):
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def resolved(path, reference):
+    """What a reference leads to, through another file where it names one, or None."""
+    file, _, pointer = reference.partition("#/")
+    found = read((path.parent / file).resolve() if file else path)
+    for part in pointer.split("/"):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+@each_asyncapi
+def test_every_event_that_is_consumed_is_published_by_its_owner(path):
+    document = read(path)
+    for channel in document["channels"].values():
+        for type, message in channel["messages"].items():
+            owner = SERVICES / channel["address"].partition(".")[0] / "contract" / "asyncapi.yaml"
+            assert resolved(path, message["$ref"])["name"] == type
+            assert type in read(owner)["channels"][channel["address"]]["messages"]

@@ -1,0 +1,210 @@
+"""What a client or a consumer would trip over is found, and what they would not is left alone."""
+
+from copy import deepcopy
+
+import pytest
+
+from chassis.contracts.breaking import changes
+
+SHIRT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[a-z]+$"},
+        "size": {"type": "string", "enum": ["s", "m"]},
+        "price": {"type": "string"},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "tags": {"type": "array", "items": {"$ref": "#/components/schemas/Tag"}},
+    },
+    "required": ["id", "size", "price", "note", "tags"],
+}
+NEW_SHIRT = {
+    "type": "object",
+    "properties": {
+        "size": {"type": "string", "enum": ["s", "m"]},
+        "count": {"type": "integer", "minimum": 1, "maximum": 10},
+        "label": {"type": "string", "pattern": "^[a-z]*$", "maxLength": 20},
+        "price": {"type": ["string", "number"]},
+        "gift": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+    },
+    "required": ["size"],
+    "additionalProperties": False,
+}
+TAG = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+ANSWER = {
+    "description": "A shirt",
+    "headers": {"ETag": {"schema": {"type": "string"}}},
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Shirt"}}},
+}
+OPENAPI = {
+    "openapi": "3.1.0",
+    "paths": {
+        "/shirts": {
+            "get": {
+                "security": [],
+                "parameters": [
+                    {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "maximum": 100}},
+                    {
+                        "name": "sort",
+                        "in": "query",
+                        "required": False,
+                        "schema": {"enum": ["a", "b"], "type": "string"},
+                    },
+                ],
+                "responses": {"200": ANSWER},
+            },
+            "post": {
+                "security": [{"bearer": []}],
+                "parameters": [{"$ref": "#/components/parameters/Key"}],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewShirt"}}}},
+                "responses": {"201": ANSWER, "202": {"description": "Later"}, "422": {"description": "No"}},
+            },
+        },
+    },
+    "components": {
+        "schemas": {"Shirt": SHIRT, "NewShirt": NEW_SHIRT, "Tag": TAG},
+        "parameters": {"Key": {"name": "Key", "in": "header", "required": False, "schema": {"type": "string"}}},
+    },
+}
+ASYNCAPI = {
+    "asyncapi": "3.0.0",
+    "channels": {
+        "shirts.events": {
+            "address": "shirts.events",
+            "messages": {"shirt.sewn": {"$ref": "#/components/messages/shirt.sewn"}},
+        },
+        "wool.events": {"address": "wool.events", "messages": {"wool.shorn": {"$ref": "../wool.yaml#/x"}}},
+    },
+    "operations": {
+        "publish": {
+            "action": "send",
+            "channel": {"$ref": "#/channels/shirts.events"},
+            "messages": [{"$ref": "#/channels/shirts.events/messages/shirt.sewn"}],
+        },
+        "consumeWool": {
+            "action": "receive",
+            "channel": {"$ref": "#/channels/wool.events"},
+            "messages": [{"$ref": "#/channels/wool.events/messages/wool.shorn"}],
+        },
+    },
+    "components": {
+        "messages": {
+            "shirt.sewn": {
+                "headers": {"type": "object", "properties": {"ce_id": {"type": "string"}}, "required": ["ce_id"]},
+                "payload": {"$ref": "#/components/schemas/Shirt"},
+                "bindings": {"kafka": {"key": {"type": "string", "description": "shirtId"}}},
+            }
+        },
+        "schemas": {"Shirt": SHIRT, "Tag": TAG},
+    },
+}
+
+PATHS = OPENAPI["paths"]
+GONE = object()
+
+
+def edited(document, place, value):
+    """A copy with `value` at `place`, a path with slashes (~1 is one); GONE takes it out."""
+    copy = deepcopy(document)
+    at = copy
+    *parents, last = (part.replace("~1", "/") for part in place.split("/"))
+    for part in parents:
+        at = at[int(part)] if isinstance(at, list) else at[part]
+    if isinstance(at, list):
+        at[int(last) :] = [] if value is GONE else [value]
+    elif value is GONE:
+        del at[last]
+    else:
+        at[last] = value
+    return copy
+
+
+SHIRTS, FIELD, ASKED = "paths/~1shirts", "components/schemas/Shirt/properties", "components/schemas/NewShirt/properties"
+FOR_CLIENTS = [
+    (SHIRTS, GONE, "GET /shirts is gone"),
+    (f"{SHIRTS}/get", GONE, "GET /shirts is gone"),
+    (f"{SHIRTS}/post/responses/202", GONE, "POST /shirts: no longer answers 202"),
+    (f"{SHIRTS}/get/responses/206", {"description": "Some"}, "GET /shirts: now answers 206"),
+    (f"{SHIRTS}/get/responses/200/headers/ETag", GONE, "GET /shirts 200: no longer has ETag"),
+    (f"{SHIRTS}/get/responses/200/content", {"text/csv": {}}, "GET /shirts 200: is no application/json any more"),
+    (f"{SHIRTS}/get/security", [{"bearer": []}], "GET /shirts: needs bearer"),
+    (f"{SHIRTS}/post/security", [{"bearer": ["admin"]}], "POST /shirts: needs bearer admin"),
+    (f"{SHIRTS}/get/parameters/1", GONE, "GET /shirts: an old request's query sort is not known"),
+    (f"{SHIRTS}/get/parameters/0/required", True, "GET /shirts: an old request's query limit may be missing"),
+    (f"{SHIRTS}/get/parameters/0/schema/maximum", 50, "query limit: maximum is 100, not 50"),
+    (f"{SHIRTS}/get/parameters/1/schema/enum", ["a"], "query sort may be b"),
+    (f"{SHIRTS}/post/parameters", [], "POST /shirts: an old request's header Key is not known"),
+    (f"{SHIRTS}/post/requestBody", GONE, "POST /shirts: takes no body any more"),
+    (f"{SHIRTS}/get/requestBody", PATHS["/shirts"]["post"]["requestBody"], "GET /shirts: wants a body"),
+    (f"{FIELD}/price", GONE, "GET /shirts 200 price is gone"),
+    ("components/schemas/Shirt/required", ["id", "size", "price", "tags"], "GET /shirts 200 note may be missing"),
+    (f"{FIELD}/price", {"type": "number"}, "GET /shirts 200 price may be number, not only string"),
+    (f"{FIELD}/price/type", ["string", "null"], "GET /shirts 200 price may be null, not only string"),
+    (f"{FIELD}/price", {}, "GET /shirts 200 price may be anything, not only string"),
+    (f"{FIELD}/size/enum", ["s", "m", "l"], "GET /shirts 200 size may be l"),
+    (f"{FIELD}/size/enum", GONE, "GET /shirts 200 size may be any value"),
+    (f"{FIELD}/id/pattern", "^[a-z0-9]+$", "GET /shirts 200 id: another pattern"),
+    ("components/schemas/Tag/properties/text/type", "integer", "GET /shirts 200 tags[] text may be integer"),
+    ("components/schemas/NewShirt/required", ["size", "count"], "an old body's count may be missing"),
+    (f"{ASKED}/label", GONE, "an old body's label is not known"),
+    (f"{ASKED}/price/type", "string", "an old body's price may be number, not only string"),
+    (f"{ASKED}/gift", {"type": "boolean"}, "an old body's gift may be null, not only boolean"),
+    (f"{ASKED}/size/enum", ["s"], "an old body's size may be m"),
+    (f"{ASKED}/count/minimum", 2, "an old body's count: minimum is 1, not 2"),
+    (f"{ASKED}/count/maximum", 9, "an old body's count: maximum is 10, not 9"),
+    (f"{ASKED}/label/maxLength", 10, "an old body's label: maxLength is 20, not 10"),
+    (f"{ASKED}/label/minLength", 1, "an old body's label: minLength is nothing, not 1"),
+    (f"{ASKED}/label/pattern", "^[a-c]*$", "an old body's label: another pattern"),
+]
+FOR_CONSUMERS = [
+    ("operations/publish/messages", [], "shirt.sewn is gone"),
+    ("operations/publish", GONE, "shirt.sewn is gone"),
+    ("channels/shirts.events/address", "clothes.events", "shirt.sewn: goes to clothes.events"),
+    ("components/messages/shirt.sewn/bindings/kafka/key/description", "size", "shirt.sewn: has another key"),
+    ("components/messages/shirt.sewn/headers/properties/ce_id", GONE, "shirt.sewn headers ce_id is gone"),
+    (f"{FIELD}/price", GONE, "shirt.sewn payload price is gone"),
+    (f"{FIELD}/price/type", "integer", "shirt.sewn payload price may be integer, not only string"),
+    (f"{FIELD}/size/enum", ["s", "m", "l"], "shirt.sewn payload size may be l"),
+    ("components/schemas/Shirt/required", ["id", "size", "note", "tags"], "shirt.sewn payload price may be missing"),
+]
+HARMLESS = [
+    ("paths/~1socks", {"get": PATHS["/shirts"]["get"]}),
+    (f"{SHIRTS}/post/responses/422", GONE),
+    (f"{SHIRTS}/post/responses/409", {"description": "No"}),
+    (f"{SHIRTS}/post/security", []),
+    (f"{SHIRTS}/get/parameters/0/schema/maximum", 200),
+    (f"{FIELD}/colour", {"type": "string"}),
+    (f"{FIELD}/size/enum", ["s"]),
+    (f"{FIELD}/note", {"type": "string"}),
+    (f"{FIELD}/price/maxLength", 20),
+    (f"{ASKED}/colour", {"type": "string"}),
+    (f"{ASKED}/size/enum", ["s", "m", "l"]),
+    (f"{ASKED}/size/enum", GONE),
+    (f"{ASKED}/count", {"type": "number"}),
+    (f"{ASKED}/label/maxLength", GONE),
+    ("components/schemas/NewShirt/required", []),
+    ("components/schemas/Shirt/description", "A shirt."),
+]
+
+
+@pytest.mark.parametrize("place, value, found", FOR_CLIENTS, ids=lambda each: str(each)[:60])
+def test_what_breaks_a_client_is_named(place, value, found):
+    assert any(found in each for each in changes(OPENAPI, edited(OPENAPI, place, value)))
+
+
+@pytest.mark.parametrize("place, value, found", FOR_CONSUMERS, ids=lambda each: str(each)[:60])
+def test_what_breaks_a_consumer_is_named(place, value, found):
+    assert any(found in each for each in changes(ASYNCAPI, edited(ASYNCAPI, place, value)))
+
+
+@pytest.mark.parametrize("place, value", HARMLESS, ids=lambda each: str(each)[:60])
+def test_what_breaks_nobody_passes(place, value):
+    assert changes(OPENAPI, edited(OPENAPI, place, value)) == []
+
+
+@pytest.mark.parametrize("document", [OPENAPI, ASYNCAPI], ids=["openapi", "asyncapi"])
+def test_a_contract_does_not_break_itself(document):
+    assert changes(document, deepcopy(document)) == []
+
+
+def test_an_event_that_is_consumed_no_more_breaks_nobody():
+    assert changes(ASYNCAPI, edited(ASYNCAPI, "operations/consumeWool", GONE)) == []
