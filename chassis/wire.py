@@ -60,7 +60,8 @@ def _decimal(value: Any) -> Decimal:
 
 
 Id = Annotated[str, StringConstraints(pattern=rf"^{ID.pattern}$")]
-Text = Annotated[str, AfterValidator(_clean)]
+CLEAN = AfterValidator(_clean)
+"""Text without control characters; stands after the length, whose error is then a plain one."""
 Amount = Annotated[
     Decimal,
     BeforeValidator(_decimal),

@@ -9,7 +9,7 @@ leases                                          a collection: who owns what, see
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -33,6 +33,7 @@ _SCHEMA = (
         grp TEXT NOT NULL, partition INTEGER NOT NULL, fence INTEGER NOT NULL, offset INTEGER NOT NULL,
         PRIMARY KEY (grp, partition)) WITHOUT ROWID""",
 )
+_HAS_TABLES = "SELECT 1 FROM sqlite_master WHERE name = 'committed'"
 _PRUNE_EVERY = 3600.0
 _PRUNED_AT_ONCE = 500  # in one transaction, so that publishers need not wait long
 
@@ -50,9 +51,7 @@ class SqliteBus:
         self._open()
         wanted = [topic for topic in topics if not self._is_there(topic)]
         if wanted:
-            with self._file.writing() as db:
-                for topic in wanted:
-                    _make_topic(db, topic)
+            self._file.write(lambda db: _make_topics(db, wanted))
         self._prune()
 
     def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
@@ -66,9 +65,7 @@ class SqliteBus:
                 else:
                     outcomes[at] = BusDown(f"there is no topic {record.topic}")
             if batches:
-                with self._file.writing(timeout) as db:
-                    for partition, batch in batches.items():
-                        _append(db, partition, batch)
+                self._file.write(lambda db: _append(db, batches), timeout)
         except BusDown as error:
             return [error] * len(records)
         if clock.monotonic() - self._pruned >= _PRUNE_EVERY:
@@ -87,18 +84,12 @@ class SqliteBus:
     def _open(self) -> Collection:
         """Make the tables where they are missing; the collection of the leases."""
         if self._leases is None:
-            if not self._has_tables():
-                with self._file.writing() as db:
-                    if not self._has_tables():
-                        for text in _SCHEMA:
-                            db.execute(text)
+            if not self._file.read(_HAS_TABLES):
+                self._file.write(_make_tables)
             leases = Collection("leases")
             leases.bind(SqliteStore(self._file))
             self._leases = leases
         return self._leases
-
-    def _has_tables(self) -> bool:
-        return bool(self._file.read("SELECT 1 FROM sqlite_master WHERE name = 'committed'"))
 
     def _is_there(self, topic: Topic) -> bool:
         rows = self._file.read("SELECT retention FROM topics WHERE name = ?", (topic.name,))
@@ -126,27 +117,38 @@ class SqliteBus:
         oldest = "SELECT offset, time FROM records WHERE partition = ? ORDER BY offset LIMIT ?"
         if not any(time < before for _, time in self._file.read(oldest, (partition, 1))):
             return False
-        with self._file.writing() as db:
+
+        def work(db: sqlite3.Connection) -> bool:
             rows = db.execute(oldest, (partition, _PRUNED_AT_ONCE)).fetchall()
             keep = next((offset for offset, time in rows if time >= before), rows[-1][0] + 1 if rows else 0)
             db.execute("DELETE FROM records WHERE partition = ? AND offset < ?", (partition, keep))
             db.execute("UPDATE partitions SET first = max(first, ?) WHERE id = ?", (keep, partition))
-        return len(rows) == _PRUNED_AT_ONCE
+            return len(rows) == _PRUNED_AT_ONCE
+
+        return self._file.write(work)
 
 
-def _make_topic(db: sqlite3.Connection, topic: Topic) -> None:
-    db.execute("INSERT OR REPLACE INTO topics (name, retention) VALUES (?, ?)", (topic.name, topic.retention))
-    if not db.execute("SELECT 1 FROM partitions WHERE topic = ?", (topic.name,)).fetchone():
-        numbers = [(topic.name, number) for number in range(topic.partitions)]
-        db.executemany("INSERT INTO partitions (topic, number) VALUES (?, ?)", numbers)
+def _make_tables(db: sqlite3.Connection) -> None:
+    if not db.execute(_HAS_TABLES).fetchone():
+        for text in _SCHEMA:
+            db.execute(text)
 
 
-def _append(db: sqlite3.Connection, partition: int, records: Iterable[Record]) -> None:
-    (start,) = db.execute("SELECT next FROM partitions WHERE id = ?", (partition,)).fetchone()
+def _make_topics(db: sqlite3.Connection, topics: Iterable[Topic]) -> None:
+    for topic in topics:
+        db.execute("INSERT OR REPLACE INTO topics (name, retention) VALUES (?, ?)", (topic.name, topic.retention))
+        if not db.execute("SELECT 1 FROM partitions WHERE topic = ?", (topic.name,)).fetchone():
+            numbers = [(topic.name, number) for number in range(topic.partitions)]
+            db.executemany("INSERT INTO partitions (topic, number) VALUES (?, ?)", numbers)
+
+
+def _append(db: sqlite3.Connection, batches: Mapping[int, Sequence[Record]]) -> None:
     now = clock.timestamp()
-    rows = [
-        (partition, offset, now, record.key, record.value, orjson.dumps(dict(record.headers)).decode())
-        for offset, record in enumerate(records, start)
-    ]
-    db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
-    db.execute("UPDATE partitions SET next = ? WHERE id = ?", (start + len(rows), partition))
+    for partition, records in batches.items():
+        (start,) = db.execute("SELECT next FROM partitions WHERE id = ?", (partition,)).fetchone()
+        rows = [
+            (partition, offset, now, record.key, record.value, orjson.dumps(dict(record.headers)).decode())
+            for offset, record in enumerate(records, start)
+        ]
+        db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+        db.execute("UPDATE partitions SET next = ? WHERE id = ?", (start + len(rows), partition))

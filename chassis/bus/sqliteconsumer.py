@@ -4,6 +4,7 @@ Partitions are leased (`chassis.leases.Slots`, one name for each group and topic
 topics can be in one group). Taking one over raises the fence in its committed offset, and a commit needs that fence.
 """
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,18 +56,18 @@ class SqliteConsumer:
         return frozenset(self._owned)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        lost = [partition for partition in offsets if partition not in self._owned]
-        with self._file.writing() as db:
-            for partition, offset in offsets.items():
-                if owned := self._owned.get(partition):
-                    mine = (offset, self._group, owned.id, owned.fence)
-                    done = db.execute(
-                        "UPDATE committed SET offset = ? WHERE grp = ? AND partition = ? AND fence = ?", mine
-                    )
-                    if not done.rowcount:
-                        lost.append(partition)
-        if lost:
-            raise Lost(", ".join(f"{topic}/{number}" for topic, number in lost))
+        owned = {partition: self._owned[partition] for partition in offsets if partition in self._owned}
+
+        def work(db: sqlite3.Connection) -> set[Partition]:
+            query = "UPDATE committed SET offset = ? WHERE grp = ? AND partition = ? AND fence = ?"
+            return {
+                partition
+                for partition, mine in owned.items()
+                if db.execute(query, (offsets[partition], self._group, mine.id, mine.fence)).rowcount
+            }
+
+        if lost := offsets.keys() - self._file.write(work):
+            raise Lost(", ".join(f"{topic}/{number}" for topic, number in sorted(lost)))
 
     def rewind(self, partition: Partition, offset: int) -> None:
         if partition not in self._owned:
@@ -112,14 +113,17 @@ class SqliteConsumer:
         """Go on where the group has committed, and let the one before commit no more."""
         ((id,),) = self._file.read("SELECT id FROM partitions WHERE topic = ? AND number = ?", partition)
         key = (self._group, id)
-        with self._file.writing() as db:
+
+        def work(db: sqlite3.Connection) -> tuple[int, int]:
             db.execute("INSERT OR IGNORE INTO committed VALUES (?, ?, 0, 0)", key)
             db.execute(
                 "UPDATE committed SET fence = ? WHERE grp = ? AND partition = ? AND fence < ?", (fence, *key, fence)
             )
-            offset, holds = db.execute(
-                "SELECT offset, fence FROM committed WHERE grp = ? AND partition = ?", key
-            ).fetchone()
+            query = "SELECT offset, fence FROM committed WHERE grp = ? AND partition = ?"
+            row: tuple[int, int] = db.execute(query, key).fetchone()
+            return row
+
+        offset, holds = self._file.write(work)
         if holds == fence:
             self._owned[partition] = _Owned(id, fence, offset)
 
@@ -132,6 +136,8 @@ class SqliteConsumer:
         for partition in partitions[first:] + partitions[:first]:
             if len(found) < limit:
                 found += self._read_one(partition, limit - len(found))
+        for record in found:  # only now: had a read failed, the others' records would have been skipped
+            self._owned[record.topic, record.partition].position = record.offset + 1
         return found
 
     def _read_one(self, partition: Partition, limit: int) -> list[Record]:
@@ -141,8 +147,6 @@ class SqliteConsumer:
                WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?""",
             (owned.id, owned.position, limit),
         )
-        if rows:
-            owned.position = rows[-1][0] + 1
         return [
             Record(topic, key, value, orjson.loads(headers), number, offset, time)
             for offset, time, key, value, headers in rows

@@ -44,23 +44,28 @@ class Client:
     def send(self, command: Command, key: str, attempts: int) -> Any:
         """The command's answer. Raises Refusal, NotSent, Unknown or TooLate; `attempts` in all."""
         failure: Trouble | None = None
-        for attempt in range(attempts):
-            if attempt:
-                clock.sleep(min(deadline.remaining(LONGEST), BACKOFF * 2**attempt * clock.random()))
-            started = clock.monotonic()
-            outcome = "done"
-            try:
-                return self._once(command, key)
-            except Refusal:
-                outcome = "refused"
+        try:
+            for attempt in range(attempts):
+                if attempt:
+                    clock.sleep(min(deadline.remaining(LONGEST), BACKOFF * 2**attempt * clock.random()))
+                started = clock.monotonic()
+                outcome = "done"
+                try:
+                    return self._once(command, key)
+                except Refusal:
+                    outcome = "refused"
+                    raise
+                except NotSent as error:
+                    outcome = "not sent"
+                    failure = failure or error  # what an earlier try has left unknown stays so
+                except Unknown as error:
+                    outcome, failure = "unknown", error
+                finally:
+                    timer = metrics.calls.labels(command.service, command.name, outcome)
+                    timer.observe(clock.monotonic() - started)
+        except TooLate:
+            if failure is None:
                 raise
-            except NotSent as error:
-                outcome, failure = "not sent", error
-            except Unknown as error:
-                outcome, failure = "unknown", error
-            finally:
-                timer = metrics.calls.labels(command.service, command.name, outcome)
-                timer.observe(clock.monotonic() - started)
         assert failure is not None  # noqa: S101 - every other way out returned or raised
         raise failure
 

@@ -30,18 +30,20 @@ class SqliteStore:
         table = _Table(collection)
         there: dict[str, str] = dict(self._file.read("SELECT name, sql FROM sqlite_master"))
         if any(there.get(name) != text for name, text in table.schema.items()):
-            with self._file.writing() as db:
-                table.make(db)
+            self._file.write(table.make)
         self._tables[collection.name] = table
 
     def insert(self, collection: Collection, doc: Doc) -> None:
         table = self._table(collection)
         check_unique(doc, collection.indexes)
-        text = orjson.dumps(doc).decode()
+        row = doc["_id"], orjson.dumps(doc).decode()
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(table.insert, row)
+            table.note_words(db, {}, doc)
+
         try:
-            with self._file.writing() as db:
-                db.execute(table.insert, (doc["_id"], text))
-                table.note_words(db, {}, doc)
+            self._file.write(work)
         except sqlite3.IntegrityError as error:
             # SQLite checks its constraints in an order of its own; `_id` comes first, as in MongoDB.
             field = "_id" if self.get(collection, doc["_id"]) is not None else table.field(error)
@@ -57,37 +59,38 @@ class SqliteStore:
 
     def update(self, collection: Collection, id: str, change: Change, when: Where) -> Doc | None:
         table = self._table(collection)
+
+        def work(db: sqlite3.Connection) -> str | None:
+            found = table.read(db, id, when)
+            if found is None:
+                return None
+            text, old = found
+            new = changed(old, change)
+            check_unique(new, collection.indexes)
+            written = orjson.dumps(new).decode()
+            if written != text:
+                db.execute(table.update, (written, id))
+                table.note_words(db, old, new)
+            return written
+
         try:
-            with self._file.writing() as db:
-                row = db.execute(table.select, (id,)).fetchone()
-                if row is None:
-                    return None
-                old: Doc = orjson.loads(row[0])
-                if not matches(old, when):
-                    return None
-                new = changed(old, change)
-                check_unique(new, collection.indexes)
-                text = orjson.dumps(new).decode()
-                if text != row[0]:
-                    db.execute(table.update, (text, id))
-                    table.note_words(db, old, new)
+            text = self._file.write(work)
         except sqlite3.IntegrityError as error:
             raise Duplicate(table.field(error)) from None
-        result: Doc = orjson.loads(text)
-        return result
+        return None if text is None else orjson.loads(text)
 
     def delete(self, collection: Collection, id: str, when: Where) -> bool:
         table = self._table(collection)
-        with self._file.writing() as db:
-            row = db.execute(table.select, (id,)).fetchone()
-            if row is None:
-                return False
-            old: Doc = orjson.loads(row[0])
-            if not matches(old, when):
+
+        def work(db: sqlite3.Connection) -> bool:
+            found = table.read(db, id, when)
+            if found is None:
                 return False
             db.execute(table.delete, (id,))
-            table.note_words(db, old, {})
-        return True
+            table.note_words(db, found[1], {})
+            return True
+
+        return self._file.write(work)
 
     def ping(self) -> None:
         self._file.read("SELECT count(*) FROM sqlite_master")
@@ -133,6 +136,14 @@ class _Table:
             if index and index.many:
                 for (doc,) in db.execute(f"SELECT doc FROM {self.name}").fetchall():
                     self.note_words(db, {}, orjson.loads(doc), index.fields[0])
+
+    def read(self, db: sqlite3.Connection, id: str, when: Where) -> tuple[str, Doc] | None:
+        """A document as its text and as it is, if it is there and `when` holds."""
+        row = db.execute(self.select, (id,)).fetchone()
+        if row is None:
+            return None
+        doc: Doc = orjson.loads(row[0])
+        return (row[0], doc) if matches(doc, when) else None
 
     def note_words(self, db: sqlite3.Connection, old: Doc, new: Doc, only: str = "") -> None:
         """Keep the tables of list indexes equal to what the document holds."""

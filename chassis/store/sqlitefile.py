@@ -3,20 +3,26 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from chassis import clock
 from chassis.errors import Trouble
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 # SQLite's own waiting backs off to 100 ms and starves beside a busy process: let it wait briefly, and ask again.
-_SHORT_WAIT = 0.01
-_PRAGMAS = ("synchronous = FULL", "journal_size_limit = 67108864", "cache_size = -8000", "temp_store = MEMORY")
+_SHORT_WAIT = 0.003
+_PRAGMAS = (
+    "synchronous = FULL",
+    "secure_delete = ON",  # what is erased must not stay in free pages; not every build has it by itself
+    "journal_size_limit = 67108864",
+    "cache_size = -8000",
+    "temp_store = MEMORY",
+)
 
 
 class _Connection(sqlite3.Connection):
@@ -35,7 +41,9 @@ class SqliteFile:
         self._mine = threading.local()
         self._opened: WeakSet[_Connection] = WeakSet()
         self._opener = 0
-        self._turn = threading.Lock()  # threads of one process queue here, instead of polling SQLite's lock
+        self._gate = threading.Lock()  # for the two below
+        self._waiting: list[_Job] = []
+        self._busy = False
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of one statement, from one moment."""
@@ -45,28 +53,29 @@ class SqliteFile:
         except sqlite3.DatabaseError as error:
             raise self._trouble(error) from error
 
-    @contextmanager
-    def writing(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
-        """A transaction that alone may write; it is on the disk when the block has ended, or undone if it raised."""
-        patience = self._patience if patience is None else patience
-        db = self._connection()
-        if not self._turn.acquire(timeout=max(patience, 0)):
-            raise self._down(f"{self.path.name} is busy")
-        try:
-            self._run(db, "BEGIN IMMEDIATE", (), patience)
-            yield db
-            db.execute("COMMIT")
-        except sqlite3.IntegrityError:
-            self._undo(db)
-            raise
-        except sqlite3.DatabaseError as error:
-            self._undo(db)
-            raise self._trouble(error) from error
-        except BaseException:
-            self._undo(db)
-            raise
-        finally:
-            self._turn.release()
+    def write(self, work: Callable[[sqlite3.Connection], T], patience: float | None = None) -> T:
+        """What `work` returns, once all that it did is on the disk; what it raises, all being undone.
+
+        It runs alone among all writers. What several threads ask for meanwhile shares one transaction, and so one
+        sync; each keeps its own outcome.
+        """
+        until = clock.monotonic() + (self._patience if patience is None else patience)
+        job = _Job(work)
+        with self._gate:
+            self._waiting.append(job)
+            job.leads, self._busy = not self._busy, True
+        if not job.leads and not job.wake.acquire(timeout=max(until - clock.monotonic(), 0)):
+            if self._withdraw(job):
+                raise self._down(f"{self.path.name} is busy")
+            job.wake.acquire()  # it is being done just now
+        if not job.done:
+            try:
+                self._commit(job, until)
+            finally:
+                self._hand_on()
+        if job.error:
+            raise job.error
+        return cast(T, job.result)
 
     def version(self) -> int:
         """A number that changes whenever another connection has changed the file. Costs a few microseconds."""
@@ -123,16 +132,87 @@ class SqliteFile:
                     raise
                 clock.sleep(0.001)
 
-    @staticmethod
-    def _undo(db: sqlite3.Connection) -> None:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
+    def _commit(self, mine: "_Job", until: float) -> None:
+        """Do all that wait in one transaction. What fails for itself is undone for itself."""
+        db: _Connection | None = None
+        jobs = [mine]
+        try:
+            db = self._connection()
+            self._run(db, "BEGIN IMMEDIATE", (), until - clock.monotonic())
+            with self._gate:
+                jobs, self._waiting = self._waiting, []
+            for job in jobs:
+                self._attempt(db, job)
+            db.execute("COMMIT")
+        except BaseException as error:
+            for job in jobs:
+                job.error = self._trouble(error)
+            if db is not None:
+                self._undo(db)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            with self._gate:
+                self._waiting = [job for job in self._waiting if job not in jobs]
+            for job in jobs:
+                job.done = True
+                if job is not mine:
+                    job.wake.release()
 
-    def _trouble(self, error: sqlite3.DatabaseError) -> Exception:
-        """What the port raises: `down` for what the disk or a lock did, the error itself for a mistake in the SQL."""
-        if isinstance(error, sqlite3.ProgrammingError) or _code(error) == sqlite3.SQLITE_ERROR:
-            return error
-        return self._down(f"{self.path.name}: {error}")
+    def _hand_on(self) -> None:
+        """Let the first of those that wait write for all of them."""
+        with self._gate:
+            self._busy = bool(self._waiting)
+            if self._busy:
+                self._waiting[0].leads = True
+                self._waiting[0].wake.release()
+
+    def _withdraw(self, job: "_Job") -> bool:
+        """Whether it was still waiting, and does no more."""
+        with self._gate:
+            waits = job in self._waiting and not job.leads
+            if waits:
+                self._waiting.remove(job)
+        return waits
+
+    def _attempt(self, db: _Connection, job: "_Job") -> None:
+        db.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(db)
+        except Exception as error:
+            if not db.in_transaction:  # as after a full disk: SQLite has undone the others as well
+                raise
+            db.execute("ROLLBACK TO job")
+            job.error = self._trouble(error)
+        db.execute("RELEASE job")
+
+    def _undo(self, db: _Connection) -> None:
+        try:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        except sqlite3.Error:
+            db.close()  # undoes it as well; the thread opens another
+            del self._mine.db
+
+    def _trouble(self, error: BaseException) -> Exception:
+        """What the port raises: `down` for what a disk or a lock did, the error itself for a mistake of the caller."""
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
+            ours = _code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
+            return error if ours else self._down(f"{self.path.name}: {error}")
+        return error if isinstance(error, Exception) else self._down("the process is ending")
+
+
+class _Job:
+    """What one thread wants written, and what came of it."""
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.done = False
+        self.leads = False
+        self.wake = threading.Lock()  # released once it is done, or is to lead
+        self.wake.acquire()
 
 
 def _code(error: sqlite3.Error) -> int:

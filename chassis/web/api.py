@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from flask import Request, request
+from flask import Request, after_this_request, request
 from werkzeug.wrappers import Response
 
 from chassis.errors import NotFound, Stale
@@ -77,7 +77,7 @@ class Operation:
     def __call__(self, authenticate: Callable[[Request, bool], Caller], **parts: str) -> Response:
         """Answer the request under way."""
         caller = authenticate(request, self.who != ANYONE)
-        allowance = limits.of_request(self.method, caller)
+        _tell(limits.of_request(self.method, caller))
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
         given: dict[str, Any] = {**parts, "caller": caller}
@@ -100,9 +100,7 @@ class Operation:
         key = request.headers.get("Idempotency-Key")
         once = self.keyed and key is not None
         about = next(iter(parts.values()), "")
-        response = self._once(key or "", caller, about, work) if once else work(idempotency.fresh())
-        response.headers.update(allowance)
-        return response
+        return self._once(key or "", caller, about, work) if once else work(idempotency.fresh())
 
     def _once(
         self, key: str, caller: Caller, about: str, work: Callable[[idempotency.Attempt], Response]
@@ -184,6 +182,16 @@ def require_version(if_match: int | None, version: int) -> None:
     """Go on if the caller gave no version or this one. Raises Stale."""
     if if_match is not None and if_match != version:
         raise Stale()
+
+
+def _tell(allowance: dict[str, str]) -> None:
+    """Say in the answer, an error too, what the limit has left; an answer that tells of a narrower one keeps that."""
+
+    @after_this_request
+    def add(response: Any) -> Any:
+        for name, value in allowance.items():
+            response.headers.setdefault(name, value)
+        return response
 
 
 def _single(request: Request) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Idempotency keys of clients: the record comes first, then the work, then the answer, kept for 24 hours.
 
-    {_id, caller, about: "the id in the path", made: "the id of what will be made", print, until: "lease", status, body, headers, expiresAt}
+    {_id, caller, about: "the id in the path", made: "the id of what will be made", print, until: "lease",
+     status, body, headers, expiresAt}
 
 A retry that finds the lease run out does the work again under the same `made`, so a unique `_id` makes it once.
 """

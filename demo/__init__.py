@@ -1,0 +1,1 @@
+"""A customer and an administrator at work, step by step: `python -m demo`."""

@@ -1,0 +1,109 @@
+"""An import that is cut off anywhere and done again makes every product once, with its stock and its event."""
+
+import pytest
+
+from chassis import calls
+from chassis.errors import NotSent
+from services.products import handlers
+from services.products.importing import import_rows
+from services.products.shopify import Refused, parse
+
+
+class Inventory:
+    """Stands where the client of the other services does: keeps the stocks that are asked for."""
+
+    def __init__(self):
+        self.stocks, self.down_at = {}, 0
+
+    def send(self, command, key, attempts):
+        self.down_at -= 1
+        if self.down_at == 0:
+            raise NotSent("inventory cannot be reached")
+        self.stocks.setdefault(command.product_id, command.quantity)
+
+
+@pytest.fixture(autouse=True)
+def inventory(store, fake_clock):
+    handlers.products.bind(store)
+    calls.use(inventory := Inventory())
+    yield inventory
+    calls.use(None)
+
+
+def rows(*products):
+    lines = [f'{id},{title},"{body}",{type},{price},{stock}' for id, title, body, type, price, stock in products]
+    header = "Handle,Title,Body (HTML),Type,Variant Price,Variant Inventory Qty"
+    return list(parse("\n".join([header, *lines]), "EUR"))
+
+
+MUG, JUG = ("mug", "Mug", "Steel", "Cooking", "9.90", 5), ("jug", "Jug", "Clay", "Kitchen", "19.90", 3)
+
+
+def told(id):
+    return [entry["type"] for entry in handlers.products.get(id)["outbox"]]
+
+
+def test_what_is_imported_again_is_left_alone():
+    assert import_rows(rows(MUG, JUG)).outcomes == {"created": 2, "changed": 0, "unchanged": 0}
+    assert import_rows(rows(MUG, JUG)).outcomes == {"created": 0, "changed": 0, "unchanged": 2}
+    assert told("mug") == ["product.created"] and handlers.get("mug")["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "new", "field", "kept"),
+    [
+        (1, "Cup", "name", "Cup"),
+        (2, "<p>Tin</p>", "description", "Tin"),
+        (3, "Garden", "category", "Garden"),
+        (4, "8.50", "price", 850),
+    ],
+)
+def test_what_differs_is_changed_and_told_once(place, new, field, kept):
+    import_rows(rows(MUG))
+    changed = (*MUG[:place], new, *MUG[place + 1 :])
+    for outcome in ("changed", "unchanged"):
+        assert import_rows(rows(changed)).outcomes[outcome] == 1
+    assert handlers.get("mug")[field] == kept
+    assert told("mug") == ["product.created", "product.updated"]
+
+
+def test_the_stock_of_a_product_that_is_there_is_not_touched(inventory):
+    import_rows(rows(MUG))
+    assert import_rows(rows((*MUG[:5], 500))).outcomes["unchanged"] == 1
+    assert inventory.stocks == {"mug": 5} and handlers.get("mug")["stock"] == 5
+
+
+def test_a_file_without_a_column_leaves_that_field_as_it_is():
+    import_rows(rows(MUG))
+    assert import_rows(parse("Handle,Title,Variant Price\nmug,Mug,9.90", "EUR")).outcomes["unchanged"] == 1
+
+
+def test_a_product_that_was_deleted_is_not_brought_back():
+    import_rows(rows(MUG))
+    handlers.delete("mug", None)
+    report = import_rows(rows(MUG, JUG))
+    assert report.outcomes["created"] == 1 and not report.whole
+    assert [(row.line, row.handle) for row in report.refused] == [(2, "mug")]
+
+
+def test_refused_rows_do_not_keep_the_others_out():
+    report = import_rows([Refused(2, "x", "no"), *rows(MUG)])
+    assert report.outcomes["created"] == 1 and report.refused == [Refused(2, "x", "no")] and not report.whole
+
+
+def test_an_import_stops_where_the_platform_does_and_goes_on_when_done_again(inventory):
+    inventory.down_at = 2
+    report = import_rows(rows(MUG, JUG))
+    assert report.stopped == "line 3: inventory cannot be reached" and not report.whole
+    assert import_rows(rows(MUG, JUG)).outcomes == {"created": 1, "changed": 0, "unchanged": 1}
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, 5))
+def test_wherever_the_store_fails_the_next_import_ends_with_each_product_once(store, inventory, at, after):
+    store.fail(at, after)
+    assert import_rows(rows(MUG, JUG)).stopped
+    store.fail(0, False)
+    assert import_rows(rows(MUG, JUG)).whole
+    assert (told("mug"), told("jug")) == (["product.created"], ["product.created"])
+    assert inventory.stocks == {"mug": 5, "jug": 3}
