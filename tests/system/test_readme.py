@@ -1,0 +1,93 @@
+"""The README is true: its commands and blocks run as they stand there."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.running import ROOT, eventually
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+URL = "http://127.0.0.1:8080"
+
+
+def block(part):
+    (found,) = [each for each in BLOCKS if part in each]
+    return found
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """`make up`, with a port and a folder of its own; what the blocks run with."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("newcomer") / "data"
+    environment = {**os.environ, "PORT": str(port), "DATA_DIR": str(folder), "PYTHONPATH": ""}
+    output = (folder.parent / "up.txt").open("w+")
+    command = block("make up").split()
+    up = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
+    try:
+        eventually(lambda: "ready after" in Path(output.name).read_text() or up.poll() is not None, within=150)
+        assert up.poll() is None, Path(output.name).read_text()
+        yield environment, f"http://127.0.0.1:{port}", Path(output.name)
+    finally:
+        os.killpg(up.pid, signal.SIGINT)
+        up.wait(60)
+
+
+def run(newcomer, text):
+    environment, url, _ = newcomer
+    script = text.replace(URL, url)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_make_up_says_where_the_shop_is_and_who_may_do_everything(newcomer):
+    said = newcomer[2].read_text()
+    assert newcomer[1] in said
+    assert "admin@mercato.example" in said and "password" in said
+
+
+def test_a_first_order_with_curl_is_confirmed(newcomer):
+    said = run(newcomer, block("my first order"))
+    assert '"status":"confirmed"' in said
+    assert '"type": "order.confirmed"' in said
+
+
+def test_the_commands_to_look_after_it_work(newcomer):
+    said = run(newcomer, block("mercato status"))
+    assert "orders" in said
+
+
+def test_make_demo_ends_as_it_expects(newcomer):
+    assert "confirmed" in run(newcomer, block("make demo"))
+
+
+def test_make_test_is_what_must_pass_before_a_change_lands():
+    assert block("make test").strip() in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_folder_of_the_map_is_there():
+    house = README.split("## The map of the house")[1].split("```")[1]
+    parent = ""
+    for line in house.strip().splitlines():
+        name = line.split()[0]
+        if not name.endswith("/") or "<" in name:
+            continue
+        parent = parent if line.startswith(" ") else name
+        path = ROOT / parent / name if line.startswith(" ") else ROOT / name
+        assert path.is_dir(), line
