@@ -33,6 +33,7 @@ _SCHEMA = (
         grp TEXT NOT NULL, partition INTEGER NOT NULL, fence INTEGER NOT NULL, offset INTEGER NOT NULL,
         PRIMARY KEY (grp, partition)) WITHOUT ROWID""",
 )
+_Row = tuple[str, bytes, str]  # key, value, headers
 _HAS_TABLES = "SELECT 1 FROM sqlite_master WHERE name = 'committed'"
 _PRUNE_EVERY = 3600.0
 _PRUNED_AT_ONCE = 500  # in one transaction, so that publishers need not wait long
@@ -56,20 +57,20 @@ class SqliteBus:
 
     def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
         outcomes: list[BaseException | None] = [None] * len(records)
-        batches: dict[int, list[Record]] = defaultdict(list)
+        batches: dict[int, list[_Row]] = defaultdict(list)
         try:
             self._open()
+            if clock.monotonic() - self._pruned >= _PRUNE_EVERY:
+                self._prune()
             for at, record in enumerate(records):
-                if partitions := self._partitions_of(record.topic):
-                    batches[partitions[zlib.crc32(record.key.encode()) % len(partitions)]].append(record)
-                else:
-                    outcomes[at] = BusDown(f"there is no topic {record.topic}")
+                try:
+                    batches[self._partition_of(record)].append(_row(record))
+                except (BusDown, TypeError, ValueError) as error:
+                    outcomes[at] = error
             if batches:
                 self._file.write(lambda db: _append(db, batches), timeout)
         except BusDown as error:
             return [error] * len(records)
-        if clock.monotonic() - self._pruned >= _PRUNE_EVERY:
-            self._prune()
         return outcomes
 
     def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
@@ -95,13 +96,15 @@ class SqliteBus:
         rows = self._file.read("SELECT retention FROM topics WHERE name = ?", (topic.name,))
         return rows == [(topic.retention,)]
 
-    def _partitions_of(self, topic: str) -> list[int]:
-        """The ids of a topic's partitions, by number; none where there is no such topic."""
-        found = self._partitions.get(topic)
-        if not found:
-            rows = self._file.read("SELECT id FROM partitions WHERE topic = ? ORDER BY number", (topic,))
-            found = self._partitions[topic] = [id for (id,) in rows]
-        return found
+    def _partition_of(self, record: Record) -> int:
+        """The id of the partition that every process puts this key into."""
+        ids = self._partitions.get(record.topic)
+        if not ids:
+            rows = self._file.read("SELECT id FROM partitions WHERE topic = ? ORDER BY number", (record.topic,))
+            ids = self._partitions[record.topic] = [id for (id,) in rows]
+        if not ids:
+            raise BusDown(f"there is no topic {record.topic}")
+        return ids[zlib.crc32(record.key.encode()) % len(ids)]
 
     def _prune(self) -> None:
         """Remove what is older than its topic's retention, from the oldest on."""
@@ -142,13 +145,14 @@ def _make_topics(db: sqlite3.Connection, topics: Iterable[Topic]) -> None:
             db.executemany("INSERT INTO partitions (topic, number) VALUES (?, ?)", numbers)
 
 
-def _append(db: sqlite3.Connection, batches: Mapping[int, Sequence[Record]]) -> None:
+def _row(record: Record) -> _Row:
+    return record.key, bytes(record.value), orjson.dumps(dict(record.headers)).decode()
+
+
+def _append(db: sqlite3.Connection, batches: Mapping[int, Sequence[_Row]]) -> None:
     now = clock.timestamp()
-    for partition, records in batches.items():
+    for partition, batch in batches.items():
         (start,) = db.execute("SELECT next FROM partitions WHERE id = ?", (partition,)).fetchone()
-        rows = [
-            (partition, offset, now, record.key, record.value, orjson.dumps(dict(record.headers)).decode())
-            for offset, record in enumerate(records, start)
-        ]
+        rows = [(partition, offset, now, *row) for offset, row in enumerate(batch, start)]
         db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
         db.execute("UPDATE partitions SET next = ? WHERE id = ?", (start + len(rows), partition))

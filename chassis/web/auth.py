@@ -24,6 +24,7 @@ LONGEST = 4096
 KEEP_KEYS = 600.0
 REFETCH = 10.0
 REFRESH = 300.0
+RETRY = 1.0  # seconds between two tries where there are no keys at all
 _CACHED = 10_000
 
 
@@ -57,7 +58,7 @@ class Verifier:
         self._keys: dict[str, Any] = {}
         self._fetched = self._tried = float("-inf")
         self._known: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._fetching = threading.Lock(), threading.Lock()
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
             leeway=LEEWAY,
@@ -103,20 +104,29 @@ class Verifier:
         """The public key of this name. Asked for an unknown one, the keys are fetched again, at most every 10 s."""
         if not isinstance(kid, str):
             return None
-        now = clock.monotonic()
-        stale = now - self._fetched >= REFRESH or kid not in self._keys
-        if stale and now - self._tried >= REFETCH:
-            self._tried = now
-            try:
-                self._keys = {key.kid: key for key in KeySet.import_key_set(self._fetch()).keys if key.kid}
-                self._fetched = now
-            except Trouble as error:
-                if now - self._fetched >= KEEP_KEYS:
-                    self._tried = float("-inf")
-                    raise KeysUnreachable("the signing keys cannot be fetched") from error
-        if now - self._fetched >= KEEP_KEYS:
+        if self._is_stale(kid):
+            with self._fetching:  # who comes meanwhile waits for the keys, instead of being judged without them
+                if self._is_stale(kid):
+                    self._refresh()
+        if clock.monotonic() - self._fetched >= KEEP_KEYS:
             raise KeysUnreachable("the signing keys are too old")
         return self._keys.get(kid)
+
+    def _is_stale(self, kid: str) -> bool:
+        return clock.monotonic() - self._fetched >= REFRESH or kid not in self._keys
+
+    def _refresh(self) -> None:
+        now = clock.monotonic()
+        if now - self._tried < REFETCH:
+            return
+        self._tried = now
+        try:
+            self._keys = {key.kid: key for key in KeySet.import_key_set(self._fetch()).keys if key.kid}
+            self._fetched = now
+        except Trouble as error:
+            if now - self._fetched >= KEEP_KEYS:
+                self._tried = clock.monotonic() - REFETCH + RETRY
+                raise KeysUnreachable("the signing keys cannot be fetched") from error
 
 
 def _header(token: str) -> dict[str, Any]:

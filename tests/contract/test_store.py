@@ -1,0 +1,236 @@
+"""The store's contract: order and pages, unique and partial indexes, and what outlives a process."""
+
+import threading
+
+import pytest
+
+from chassis.store import Collection, Duplicate, Index, last
+
+
+def made(store, name, *indexes):
+    collection = Collection(name, *indexes)
+    collection.bind(store)
+    return collection
+
+
+def ids(docs):
+    return [doc["_id"] for doc in docs]
+
+
+def pages(collection, limit, where=None, sort="_id"):
+    found, after = [], None
+    while page := collection.find(where, sort=sort, limit=limit, after=after):
+        found += ids(page)
+        after = last(page, sort)
+    return found
+
+
+@pytest.fixture
+def people(store):
+    people = made(store, "people", Index("town", "age"), Index("age"), Index("at.seen"))
+    for n in range(40):
+        age = (n * 7) % 11
+        people.insert({"_id": f"p{n:02}", "age": age, "town": "NESW"[n % 4], "at": {"seen": f"2030-01-{n % 9 + 1:02}"}})
+    return people
+
+
+@pytest.mark.parametrize("limit", [1, 3, 40, 100])
+@pytest.mark.parametrize("sort", ["_id", "-_id", "age", "-age", "at.seen", "-at.seen"])
+@pytest.mark.parametrize(
+    "where", [None, {"town": "E"}, {"age": {"$gte": 3}}, {"town": {"$in": ["N", "S"]}, "age": {"$lt": 9}}]
+)
+def test_pages_give_every_match_once_in_order(people, limit, sort, where):
+    everything = people.find(where, sort=sort)
+
+    def key(doc):
+        value = doc
+        for name in sort.lstrip("-").split("."):
+            value = value[name]
+        return value, doc["_id"]
+
+    assert everything == sorted(everything, key=key, reverse=sort.startswith("-"))
+    assert pages(people, limit, where, sort) == ids(everything)
+    assert sorted(ids(everything)) == sorted(ids(people.every(where)))
+
+
+def test_text_is_in_the_order_of_its_code_points(store):
+    names = made(store, "names", Index("name"))
+    words = ["Z", "a", "é", "ab", "", "\uffff", "\U00010000", "A", "z", "~"]
+    for n, word in enumerate(words):
+        names.insert({"_id": str(n), "name": word})
+    assert [doc["name"] for doc in names.find(sort="name")] == sorted(words)
+    assert [doc["name"] for doc in names.find(sort="-name")] == sorted(words, reverse=True)
+
+
+def test_a_document_inserted_behind_the_cursor_moves_no_page(people):
+    first = people.find(sort="age", limit=5)
+    people.insert({"_id": "p000", "age": 0, "town": "N", "at": {"seen": ""}})
+    rest = people.find(sort="age", after=last(first, "age"))
+    assert len(first) + len(rest) == 40
+    assert not set(ids(first)) & set(ids(rest))
+
+
+def test_every_reads_on_over_many_pages(store):
+    many = made(store, "many", Index("odd"))
+    for n in range(1203):
+        many.insert({"_id": f"{n:04}", "odd": n % 2})
+    assert len(list(many.every())) == 1203
+    assert ids(many.every({"odd": 1})) == [f"{n:04}" for n in range(1, 1203, 2)]
+
+
+def test_a_unique_index_bars_a_second_document_on_insert_and_on_update(store):
+    users = made(store, "users", Index("email", unique=True))
+    users.insert({"_id": "1", "email": "a@x"})
+    users.insert({"_id": "2", "email": "b@x"})
+    with pytest.raises(Duplicate) as caught:
+        users.insert({"_id": "3", "email": "a@x"})
+    assert caught.value.field == "email"
+    with pytest.raises(Duplicate) as caught:
+        users.update("2", {"$set": {"email": "a@x"}})
+    assert caught.value.field == "email"
+    assert users.get("2") == {"_id": "2", "email": "b@x"}
+    assert users.get("3") is None
+    users.delete("1")
+    assert users.update("2", {"$set": {"email": "a@x"}})
+
+
+def test_the_id_is_named_where_both_it_and_a_unique_field_are_taken(store):
+    users = made(store, "users", Index("email", unique=True))
+    users.insert({"_id": "1", "email": "a@x"})
+    with pytest.raises(Duplicate) as caught:
+        users.insert({"_id": "1", "email": "a@x"})
+    assert caught.value.field == "_id"
+
+
+def test_a_unique_index_over_two_fields_bars_only_the_pair(store):
+    steps = made(store, "steps", Index("order", "step", unique=True))
+    steps.insert({"_id": "1", "order": "o", "step": 1})
+    steps.insert({"_id": "2", "order": "o", "step": 2})
+    steps.insert({"_id": "3", "order": "p", "step": 1})
+    steps.insert({"_id": "4", "order": "o", "step": "1"})
+    with pytest.raises(Duplicate) as caught:
+        steps.insert({"_id": "5", "order": "o", "step": 1})
+    assert caught.value.field == "order"
+
+
+@pytest.mark.parametrize("email", [{}, {"email": None}, {"email": True}, {"email": ["a@x"]}, {"email": {"a": "x"}}])
+def test_a_field_with_a_unique_index_must_be_there_and_a_scalar(store, email):
+    users = made(store, "users", Index("email", unique=True))
+    with pytest.raises(ValueError):
+        users.insert({"_id": "1", **email})
+    users.insert({"_id": "2", "email": "b@x"})
+    with pytest.raises(ValueError):
+        users.update("2", {"$set": email} if email else {"$unset": {"email": ""}})
+    assert users.find() == [{"_id": "2", "email": "b@x"}]
+
+
+def test_a_partial_unique_index_bars_only_documents_that_it_covers(store):
+    carts = made(store, "carts", Index("user", unique=True, when={"open": True}))
+    carts.insert({"_id": "1", "user": "u", "open": False})
+    carts.insert({"_id": "2", "user": "u", "open": True})
+    carts.insert({"_id": "3", "user": "u", "open": 1})
+    carts.insert({"_id": "4", "open": False})
+    with pytest.raises(Duplicate):
+        carts.insert({"_id": "5", "user": "u", "open": True})
+    with pytest.raises(Duplicate):
+        carts.update("1", {"$set": {"open": True}})
+    assert carts.update("2", {"$set": {"open": False}})
+    assert carts.update("1", {"$set": {"open": True}})
+
+
+def test_an_erased_document_leaves_a_unique_index_that_covers_only_what_has_the_field(store):
+    users = made(store, "users", Index("email", unique=True, when={"email": {"$exists": True}}))
+    for id in "12":
+        users.insert({"_id": id, "email": f"{id}@x"})
+        assert users.update(id, {"$unset": {"email": ""}, "$set": {"erased": True}})
+    users.insert({"_id": "3", "email": "1@x"})
+
+
+def test_a_partial_index_finds_what_it_covers(store):
+    boxes = made(store, "boxes", Index("pending", when={"pending": {"$gt": 0}}))
+    for n in range(10):
+        boxes.insert({"_id": str(n), "pending": n % 3})
+    boxes.update("1", {"$inc": {"pending": -1}})
+    assert ids(boxes.find({"pending": {"$gt": 0}})) == ["2", "4", "5", "7", "8"]
+    assert ids(boxes.find({"pending": {"$gt": 1}})) == ["2", "5", "8"]
+    assert ids(boxes.find({"pending": 0})) == ["0", "1", "3", "6", "9"]
+
+
+@pytest.mark.parametrize("when", [{"a": {"$ne": 1}}, {"a": {"$in": [1]}}, {"a": {"$all": ["x"]}}])
+def test_an_index_cannot_be_partial_by_what_mongodb_does_not_know(when):
+    with pytest.raises(ValueError):
+        Index("a", when=when)
+
+
+def test_indexes_added_later_cover_what_was_there_before(store):
+    made(store, "docs").insert({"_id": "1", "a": 1, "words": ["x", "y"]})
+    docs = made(store, "docs", Index("a", unique=True), Index("words", many=True))
+    assert ids(docs.find({"a": 1})) == ids(docs.find({"words": {"$all": ["y"]}})) == ["1"]
+    with pytest.raises(Duplicate):
+        docs.insert({"_id": "2", "a": 1})
+
+
+def test_documents_are_there_for_one_who_opens_the_store_later(engine, store):
+    made(store, "docs", Index("a")).insert({"_id": "1", "a": 1})
+    store.close()
+    assert made(engine.store(), "docs", Index("a")).find({"a": 1}) == [{"_id": "1", "a": 1}]
+
+
+def test_collections_are_apart(store):
+    one, other = made(store, "one"), made(store, "other")
+    one.insert({"_id": "1"})
+    assert other.get("1") is None
+
+
+def test_threads_of_one_process_never_oversell(store):
+    stock = made(store, "stock")
+    stock.insert({"_id": "p", "available": 50, "sold": []})
+    won = []
+
+    def buy(buyer):
+        for n in range(20):
+            if stock.update(
+                "p", {"$inc": {"available": -1}, "$push": {"sold": f"{buyer}-{n}"}}, when={"available": {"$gte": 1}}
+            ):
+                won.append(f"{buyer}-{n}")
+
+    threads = [threading.Thread(target=buy, args=(buyer,)) for buyer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    doc = stock.get("p")
+    assert doc["available"] == 0
+    assert sorted(doc["sold"]) == sorted(won)
+    assert len(won) == 50
+
+
+def test_ping_answers(store):
+    store.ping()
+
+
+def test_each_thread_gets_its_own_outcome_where_many_write_at_once(store):
+    """They may share a transaction; what one is refused must neither hurt the others nor leave anything behind."""
+    docs = made(store, "docs", Index("email", unique=True))
+    docs.insert({"_id": "taken", "email": "taken@x", "n": "text"})
+    outcomes = {}
+
+    def work(me):
+        for n in range(10):
+            id = f"{me}-{n}"
+            docs.insert({"_id": id, "email": id})
+            with pytest.raises(Duplicate):
+                docs.insert({"_id": f"{id}-again", "email": "taken@x"})
+            with pytest.raises(ValueError):
+                docs.update("taken", {"$set": {"by": id}, "$inc": {"n": 1}})
+            assert docs.update(id, {"$set": {"seen": True}}, when={"seen": True}) is None
+        outcomes[me] = "done"
+
+    threads = [threading.Thread(target=work, args=(me,)) for me in "abcdefgh"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == dict.fromkeys("abcdefgh", "done")
+    assert len(list(docs.every())) == 81
+    assert docs.get("taken") == {"_id": "taken", "email": "taken@x", "n": "text"}

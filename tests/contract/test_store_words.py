@@ -1,0 +1,348 @@
+"""The store's contract, word by word: what each guard and change means, and what is refused."""
+
+import pytest
+
+from chassis.store import Collection, Duplicate, Index
+
+BIG = 2**63 - 1
+ABSENT = object()
+
+GUARDS = [
+    # what is there, the condition, whether it holds
+    (5, 5, True),
+    (5, {"$eq": 5}, True),
+    (5, 6, False),
+    (5, "5", False),
+    ("5", 5, False),
+    (True, 1, False),
+    (1, True, False),
+    (0, False, False),
+    (False, 0, False),
+    (True, True, True),
+    (False, True, False),
+    ("", "", True),
+    ("a", "A", False),
+    ("é", "é", True),
+    ("é", "e\u0301", False),
+    (None, 0, False),
+    (None, "", False),
+    (None, False, False),
+    (ABSENT, 0, False),
+    (ABSENT, "", False),
+    ({"b": 1}, '{"b":1}', False),
+    (BIG, BIG, True),
+    (BIG, BIG - 1, False),
+    (-BIG - 1, -BIG - 1, True),
+    (5, {"$ne": 5}, False),
+    (5, {"$ne": 6}, True),
+    (5, {"$ne": "5"}, True),
+    (True, {"$ne": 1}, True),
+    (None, {"$ne": 5}, True),
+    (ABSENT, {"$ne": 5}, True),
+    (5, {"$gt": 4}, True),
+    (5, {"$gt": 5}, False),
+    (5, {"$gte": 5}, True),
+    (5, {"$lt": 5}, False),
+    (5, {"$lte": 5}, True),
+    (5, {"$lt": "a"}, False),
+    ("a", {"$gt": 5}, False),
+    ("10", {"$gt": 9}, False),
+    (True, {"$gt": 0}, False),
+    (True, {"$gte": 1}, False),
+    (True, {"$gt": False}, True),
+    (False, {"$gte": False}, True),
+    (False, {"$lt": 1}, False),
+    (1, {"$gt": False}, False),
+    (None, {"$lt": 5}, False),
+    (None, {"$gte": 0}, False),
+    (ABSENT, {"$lt": 5}, False),
+    (ABSENT, {"$lte": "z"}, False),
+    (BIG, {"$gt": BIG - 1}, True),
+    ("B", {"$lt": "a"}, True),
+    ("Z", {"$lt": "é"}, True),
+    ("\uffff", {"$lt": "\U00010000"}, True),  # by code point, not by UTF-16 unit
+    ("ab", {"$gt": "a"}, True),
+    ({"b": 1}, {"$gt": "a"}, False),
+    (5, {"$gte": 1, "$lt": 6}, True),
+    (5, {"$gte": 1, "$lt": 5}, False),
+    (5, {"$in": [4, 5]}, True),
+    (5, {"$in": ["5", True]}, False),
+    (1, {"$in": [True]}, False),
+    (True, {"$in": [1, "true"]}, False),
+    (True, {"$in": ["x", True]}, True),
+    ("x", {"$in": [5, "x"]}, True),
+    (5, {"$in": []}, False),
+    (ABSENT, {"$in": [5]}, False),
+    (5, {"$exists": True}, True),
+    (None, {"$exists": True}, True),
+    (None, {"$exists": False}, False),
+    (ABSENT, {"$exists": True}, False),
+    (ABSENT, {"$exists": False}, True),
+]
+
+
+@pytest.fixture
+def things(store):
+    things = Collection("things", Index("a"), Index("deep.er"), Index("tags", many=True))
+    things.bind(store)
+    return things
+
+
+def holding(value, id="t"):
+    return {"_id": id} if value is ABSENT else {"_id": id, "a": value}
+
+
+@pytest.mark.parametrize(("value", "condition", "holds"), GUARDS)
+def test_a_guard_and_a_search_agree_on_what_a_condition_means(things, value, condition, holds):
+    things.insert(holding(value))
+    assert len(things.find({"a": condition})) == holds
+    assert (things.update("t", {"$set": {"mark": 1}}, when={"a": condition}) is not None) == holds
+    assert ("mark" in things.get("t")) == holds
+    assert things.delete("t", when={"a": condition}) == holds
+
+
+@pytest.mark.parametrize(("value", "condition", "holds"), GUARDS)
+def test_a_condition_means_the_same_inside_a_document(things, value, condition, holds):
+    things.insert({"_id": "t", "deep": {} if value is ABSENT else {"er": value}})
+    assert len(things.find({"deep.er": condition})) == holds
+    assert things.delete("t", when={"deep.er": condition}) == holds
+
+
+def test_a_path_through_a_scalar_leads_nowhere(things):
+    things.insert({"_id": "t", "deep": 5})
+    assert things.find({"deep.er": {"$exists": True}}) == []
+    assert things.find({"deep.er": {"$exists": False}}) == [things.get("t")]
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("b", ["b"]),
+        ({"$gt": "a"}, ["b", "c"]),
+        ({"$in": ["a", "c", 5]}, ["a", "c"]),
+        ({"$ne": "a"}, ["b", "c"]),
+        (5, []),
+    ],
+)
+def test_ids_are_found_like_any_other_field(things, condition, found):
+    for id in "abc":
+        things.insert({"_id": id})
+    assert [doc["_id"] for doc in things.find({"_id": condition})] == found
+
+
+def test_all_finds_documents_whose_list_has_every_word(things):
+    things.insert({"_id": "1", "tags": ["red", "warm", "red"]})
+    things.insert({"_id": "2", "tags": ["red", "é"]})
+    things.insert({"_id": "3", "tags": []})
+    things.insert({"_id": "4"})
+
+    def found(*words):
+        return [doc["_id"] for doc in things.find({"tags": {"$all": list(words)}})]
+
+    assert found("red") == ["1", "2"]
+    assert found("red", "warm") == ["1"]
+    assert found("é") == ["2"]
+    assert found("RED") == found() == found("red", "cold") == []
+    things.update("1", {"$pull": {"tags": "red"}})
+    things.update("3", {"$push": {"tags": "red"}})
+    things.delete("2")
+    assert found("red") == ["3"]
+    things.update("3", {"$unset": {"tags": ""}})
+    assert found("red") == []
+    assert things.update("1", {"$set": {"mark": 1}}, when={"tags": {"$all": ["warm"]}})
+    assert things.update("1", {"$set": {"mark": 2}}, when={"tags": {"$all": ["warm", "red"]}}) is None
+
+
+CHANGES = [
+    # before, the change, after (but for _id)
+    ({}, {"$set": {"a": 1}}, {"a": 1}),
+    ({"a": 1}, {"$set": {"a": None}}, {"a": None}),
+    ({}, {"$set": {"a.b.c": 1}}, {"a": {"b": {"c": 1}}}),
+    ({"a": {"x": 1}}, {"$set": {"a.b": 1}}, {"a": {"x": 1, "b": 1}}),
+    ({"a": {"x": 1}}, {"$set": {"a": {"b": 1}}}, {"a": {"b": 1}}),
+    ({"a": [1]}, {"$set": {"a": [[], {}]}}, {"a": [[], {}]}),
+    ({"a": 1, "b": 2}, {"$unset": {"a": ""}}, {"b": 2}),
+    ({}, {"$unset": {"a": "", "b.c": ""}}, {}),
+    ({"a": 5}, {"$unset": {"a.b": ""}}, {"a": 5}),
+    ({"a": {"b": 1}}, {"$unset": {"a.b": ""}}, {"a": {}}),
+    ({"a": 1}, {"$inc": {"a": 2}}, {"a": 3}),
+    ({"a": 1}, {"$inc": {"a": -2}}, {"a": -1}),
+    ({}, {"$inc": {"a": 2, "b.c": -1}}, {"a": 2, "b": {"c": -1}}),
+    ({"a": BIG - 1}, {"$inc": {"a": 1}}, {"a": BIG}),
+    ({"a": 2**31 - 1}, {"$inc": {"a": 1}}, {"a": 2**31}),
+    ({"a": [1]}, {"$push": {"a": 2}}, {"a": [1, 2]}),
+    ({"a": [1]}, {"$push": {"a": [2]}}, {"a": [1, [2]]}),
+    ({}, {"$push": {"a": {"x": 1}}}, {"a": [{"x": 1}]}),
+    ({}, {"$push": {"a.b": 1}}, {"a": {"b": [1]}}),
+    ({"a": [1, 2, 1]}, {"$pull": {"a": 1}}, {"a": [2]}),
+    ({"a": [1, True, "1", None]}, {"$pull": {"a": 1}}, {"a": [True, "1", None]}),
+    ({"a": [1, True]}, {"$pull": {"a": True}}, {"a": [1]}),
+    ({"a": [1, None]}, {"$pull": {"a": None}}, {"a": [1]}),
+    ({"a": ["x", ["x"]]}, {"$pull": {"a": ["x"]}}, {"a": ["x"]}),
+    ({"a": ["x", ["x"]]}, {"$pull": {"a": "x"}}, {"a": [["x"]]}),
+    (
+        {"a": [{"n": 1}, {"n": 2}, {"n": "1"}, {}, 1]},
+        {"$pull": {"a": {"n": {"$lte": 1}}}},
+        {"a": [{"n": 2}, {"n": "1"}, {}, 1]},
+    ),
+    ({"a": [{"n": 1, "m": 1}, {"n": 1}]}, {"$pull": {"a": {"n": 1, "m": {"$gte": 1}}}}, {"a": [{"n": 1}]}),
+    ({}, {"$pull": {"a": 1, "b.c": 1}}, {}),
+    ({"a": [1]}, {"$pull": {"a": 2}}, {"a": [1]}),
+    (
+        {"a": 1, "b": {"c": 1, "d": [1]}},
+        {"$inc": {"a": 1, "b.c": 1}, "$push": {"b.d": 2}, "$set": {"b.e": 1}, "$unset": {"f": ""}},
+        {"a": 2, "b": {"c": 2, "d": [1, 2], "e": 1}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "change", "after"), CHANGES)
+def test_a_change_does_what_its_word_says(things, before, change, after):
+    things.insert({"_id": "t", **before})
+    answered = things.update("t", change)
+    assert repr(things.get("t")) == repr({"_id": "t", **after})  # repr: True is not 1
+    assert answered == things.get("t")
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ({"a": 1}, {"$set": {"a.b": 1}}),
+        ({"a": None}, {"$set": {"a.b": 1}}),
+        ({"a": [{"b": 1}]}, {"$set": {"a.b": 1}}),
+        ({"a": "x"}, {"$inc": {"a.b": 1}}),
+        ({"a": "1"}, {"$inc": {"a": 1}}),
+        ({"a": True}, {"$inc": {"a": 1}}),
+        ({"a": None}, {"$inc": {"a": 1}}),
+        ({"a": BIG}, {"$inc": {"a": 1}}),
+        ({"a": -BIG}, {"$inc": {"a": -2}}),
+        ({"a": "x"}, {"$push": {"a": 1}}),
+        ({"a": None}, {"$push": {"a": 1}}),
+        ({"a": 1}, {"$pull": {"a": 1}}),
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused_and_changes_nothing(things, before, change):
+    things.insert({"_id": "t", **before})
+    with pytest.raises(ValueError):
+        things.update("t", {"$set": {"other": 1}, **change} if "$set" not in change else change)
+    assert things.get("t") == {"_id": "t", **before}
+
+
+def test_what_was_stored_comes_back_as_it_was(things):
+    text = "\u2028\U0001f600\t\n\x7f\x01'\"\\"
+    doc = {"_id": "ключ/1", "z": None, "a": [True, False, 0, -BIG - 1, "", text], "b": {"x y": {}, "é": []}}
+    things.insert(doc)
+    assert repr(things.get("ключ/1")) == repr(doc)
+
+
+def test_what_an_update_answers_is_not_the_callers_own_object(things):
+    things.insert({"_id": "t"})
+    mine = ["x"]
+    things.update("t", {"$set": {"a": mine}})["a"].append("y")
+    assert mine == ["x"]
+    assert things.get("t")["a"] == ["x"]
+
+
+def test_nothing_is_changed_or_made_where_there_is_no_such_document(things):
+    assert things.update("no", {"$set": {"a": 1}}) is None
+    assert things.update("no", {"$set": {"a": 1}}, when={"a": {"$exists": False}}) is None
+    assert things.delete("no") is False
+    assert things.get("no") is None
+
+
+def test_a_second_document_with_the_same_id_is_a_duplicate(things):
+    things.insert({"_id": "t", "a": 1})
+    with pytest.raises(Duplicate) as caught:
+        things.insert({"_id": "t", "a": 2})
+    assert caught.value.field == "_id"
+    assert things.get("t")["a"] == 1
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [
+        {},
+        {"_id": 5},
+        {"_id": "t", "a": 1.5},
+        {"_id": "t", "a": 2**63},
+        {"_id": "t", "a": -(2**63) - 1},
+        {"_id": "t", "a": b"x"},
+        {"_id": "t", "a": (1,)},
+        {"_id": "t", "a.b": 1},
+        {"_id": "t", "$a": 1},
+        {"_id": "t", "": 1},
+        {"_id": "t", 5: 1},
+        {"_id": "t", "a": {"b": [{"$c": 1}]}},
+        {"_id": "t", "a": "a\x00b"},
+        {"_id": "t", "a": "\ud800"},
+    ],
+)
+def test_a_document_that_not_every_engine_can_keep_is_refused(things, doc):
+    with pytest.raises((ValueError, TypeError)):
+        things.insert(doc)
+    assert things.find() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"$rename": {"a": "b"}},
+        {"$set": {"_id": "u"}},
+        {"$set": {"a": 1}, "$inc": {"a": 1}},
+        {"$set": {"a": 1, "a.b": 1}},
+        {"$set": {"$a": 1}},
+        {"$set": {"a..b": 1}},
+        {"$inc": {"a": True}},
+        {"$inc": {"a": 1.0}},
+        {"$set": {"a": 1.5}},
+        {"$pull": {"a": {"$lte": 1}}},
+        {"$pull": {"a": {"b": {"$regex": "x"}}}},
+        {"a": 1},
+    ],
+)
+def test_an_unknown_or_contradictory_change_is_refused(things, change):
+    things.insert({"_id": "t", "a": 1})
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        things.update("t", change)
+    assert things.get("t") == {"_id": "t", "a": 1}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"a": {"$regex": "."}},
+        {"a": {"$gt": None}},
+        {"a": None},
+        {"a": {"$in": "x"}},
+        {"a": {"$in": [None]}},
+        {"a": {"$exists": 1}},
+        {"a": [1]},
+        {"a": 1.5},
+        {"$or": []},
+        {"a": {"$all": ["x"]}},
+        {"tags": "x"},
+        {"tags": {"$all": [1]}},
+        {"colour": "red"},
+    ],
+)
+def test_a_search_that_no_index_or_engine_answers_is_refused(things, where):
+    with pytest.raises(ValueError):
+        things.find(where)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"limit": 0},
+        {"limit": 1001},
+        {"sort": "colour"},
+        {"sort": "tags"},
+        {"after": ({}, "t")},
+        {"after": (1, 5)},
+        {"after": (None, "t")},
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(things, how):
+    with pytest.raises(ValueError):
+        things.find(**how)
