@@ -1,0 +1,67 @@
+"""Platforms to break, and the evidence of what broke them."""
+
+import os
+import re
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.case import Case
+from tests.system.platform import Client, Shop
+from tests.system.running import ROOT
+
+INJECT = Path(__file__).parent / "inject"
+
+
+@pytest.fixture(scope="session")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One platform for all crashes: its processes can be armed, and its leases are short."""
+    paths = os.pathsep.join((str(INJECT), str(ROOT)))
+    shop = Shop(tmp_path_factory.mktemp("fragile"), RATE_LIMITS="off", LEASE="2", PYTHONPATH=paths)
+    try:
+        yield shop.up()
+    finally:
+        shop.down()
+
+
+@pytest.fixture(scope="session")
+def person(fragile: Shop) -> Client:
+    """One buyer for all crashes; signing up takes the platform longer than most of them."""
+    return fragile.shopper()
+
+
+@pytest.fixture
+def crash(fragile: Shop, request: pytest.FixtureRequest) -> Iterator[Case]:
+    """A case on the fragile platform."""
+    case = Case(fragile, _name(request.node))
+    yield case
+    case.disarm()
+
+
+@pytest.fixture
+def steady(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
+    """A case on a platform of its own, with the settings that everyone has, but for the rate limits."""
+    shop = Shop(tmp_path, RATE_LIMITS="off")
+    try:
+        yield Case(shop.up(), _name(request.node))
+    finally:
+        shop.down()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a case fails, keep the evidence before its platform is gone, and say how to run it again."""
+    report = yield
+    case = next((value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Case)), None)
+    if report.when == "call" and report.failed and case is not None:
+        report.sections.append(("the evidence is in", str(case.save())))
+        report.sections.append(("to run this case again", f"{sys.executable} -m pytest '{item.nodeid}'"))
+    return report
+
+
+def _name(item: pytest.Item) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")

@@ -1,0 +1,74 @@
+"""Kills a process of the platform under test at an exact point; on its PYTHONPATH, this is imported at its start.
+
+The file `$DATA_DIR/crash.<service>-<kind>` arms one crash, and is gone once it has fired:
+
+    {"point": "do take payment", "when": "after", "whom": "self", "signal": "KILL"}
+
+Points are the steps of a saga (`do <step>`, `undo <step>`), every write of a document (`<collection>.insert`,
+`.update`, `.delete`), `publish` to the log and `commit` of offsets. `whom` is `self`, or `parent` for gunicorn's
+master.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_NOBODY = "nobody"
+
+
+def _process() -> str:
+    """`orders-web`, or `nobody` for what is no web and no worker of a service."""
+    command = sys.orig_argv[-3:]
+    if len(command) == 3 and command[0] == "chassis.cli" and command[1] in ("web", "worker"):
+        return f"{command[2]}-{command[1]}"
+    return _NOBODY
+
+
+def _install(path: Path) -> None:
+    from chassis.bus.sqlite import SqliteBus
+    from chassis.bus.sqliteconsumer import SqliteConsumer
+    from chassis.sagas.driver import Driver
+    from chassis.store import Collection
+
+    def reached(point: str, when: str) -> None:
+        try:
+            crash = json.loads(path.read_text())
+        except FileNotFoundError:
+            return
+        if (crash["point"], crash["when"]) != (point, when):
+            return
+        try:
+            path.rename(f"{path}.fired")
+        except FileNotFoundError:
+            return  # another thread was first
+        whom = os.getppid() if crash["whom"] == "parent" else os.getpid()
+        os.kill(whom, getattr(signal, f"SIG{crash['signal']}"))
+
+    def wrap(owner: Any, method: str, point: Callable[..., str]) -> None:
+        original = getattr(owner, method)
+
+        def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+            name = point(self, *args)
+            reached(name, "before")
+            result = original(self, *args, **kwargs)
+            reached(name, "after")
+            return result
+
+        setattr(owner, method, wrapped)
+
+    def step(driver: Any, id: str, state: Any, ends: Any) -> str:
+        return f"{'undo' if state.undoing else 'do'} {driver.saga.steps[state.step].name}"
+
+    wrap(Driver, "_perform", step)
+    for method in ("insert", "update", "delete"):
+        wrap(Collection, method, lambda collection, *_, method=method: f"{collection.name}.{method}")
+    wrap(SqliteBus, "publish", lambda *_: "publish")
+    wrap(SqliteConsumer, "commit", lambda *_: "commit")
+
+
+if (_name := _process()) != _NOBODY:
+    _install(Path(os.environ["DATA_DIR"]) / f"crash.{_name}")

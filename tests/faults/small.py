@@ -1,0 +1,109 @@
+"""All services in one process, over the real engines in a folder: a small platform for tests of the checker.
+
+small = Small(tmp_path)
+order = small.order(token="tok_declined")
+small.settle()
+check(dump.read(tmp_path))
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from chassis import calls, clock
+from chassis.bus import Topic
+from chassis.bus.sqlite import SqliteBus
+from chassis.catalog import catalog
+from chassis.errors import Refusal
+from chassis.events import consumer, deadletters
+from chassis.events.consumer import Consumer
+from chassis.events.messages import Command
+from chassis.events.relay import Relay
+from chassis.money import Money
+from chassis.service import Service
+from chassis.store import Collection
+from chassis.store.sqlite import SqliteStore
+from services.inventory import handlers as inventory
+from services.orders import handlers as orders
+from services.payments import handlers as payments
+from services.products import handlers as products
+from services.users import handlers as users
+
+
+class Small:
+    """One account and one product, `stock` units of it."""
+
+    def __init__(self, folder: Path, stock: int = 10) -> None:
+        self.folder = folder
+        (folder / "store").mkdir()
+        self.services: dict[str, Service] = {
+            name: import_module(f"services.{name}.service").service for name in catalog()
+        }
+        self.stores = {name: SqliteStore(folder / "store" / f"{name}.db") for name in self.services}
+        for name, service in self.services.items():
+            for collection in service.collections:
+                collection.bind(self.stores[name])
+        calls.use(_Direct(self.services))  # type: ignore[arg-type]
+        self._bus = bus = SqliteBus(folder / "bus.db")
+        bus.ensure([Topic(f"{name}.{kind}", 1) for name in self.services for kind in ("events", "dead")])
+        self._relays = {name: Relay(each.outboxes, bus, self._leases(name), 10, 0) for name, each in self._all()}
+        self._consumers = {
+            name: Consumer(
+                bus.consumer(name, list({f"{event.service}.events" for event in each.handlers})), each.handlers
+            )
+            for name, each in self._all()
+            if each.handlers
+        }
+        self.user = users.create(clock.new_id(), "ada@example.com", "Ada", "correct horse")["_id"]
+        self.product = products.create(clock.new_id(), "Kettle", Money(1000, "EUR"), stock)["_id"]
+
+    def order(self, token: str = "tok_ok", quantity: int = 1) -> str:
+        """Place an order; its id, also where it is refused."""
+        id = clock.new_id()
+        try:
+            orders.place(id, self.user, {self.product: quantity}, token)
+        except Refusal as refusal:
+            assert refusal.extra["orderId"] == id
+        return id
+
+    def settle(self) -> None:
+        """Publish and take in until nothing is left to do."""
+        busy = True
+        while busy:
+            payments.sweep_refunds()
+            inventory.sweep_cancelled()
+            busy = False
+            for name in self.services:
+                self._at(name)
+                busy |= self._relays[name].step() > 0
+                if name in self._consumers:
+                    busy |= self._consumers[name].step(wait=0) > 0
+
+    def close(self) -> None:
+        """Let go of every file, so that the folder can be copied."""
+        self._bus.close()
+        for store in self.stores.values():
+            store.close()
+
+    def _all(self) -> list[tuple[str, Service]]:
+        return list(self.services.items())
+
+    def _at(self, name: str) -> None:
+        """Bind what every service has one of to this service's store."""
+        for collection in (deadletters.letters, consumer.progress):
+            collection.bind(self.stores[name])
+
+    def _leases(self, name: str) -> Collection:
+        leases = Collection("leases")
+        leases.bind(self.stores[name])
+        return leases
+
+
+class _Direct:
+    """A client that hands a command to the service's own handler."""
+
+    def __init__(self, services: dict[str, Service]) -> None:
+        self._services = services
+
+    def send(self, command: Command, key: str, attempts: int) -> Any:
+        return self._services[command.service].commands[type(command)](command)

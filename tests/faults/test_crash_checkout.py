@@ -1,0 +1,57 @@
+"""kill -9 of `orders` at each step of the checkout, done and undone, before and after its effect."""
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import pytest
+
+from services.orders.checkout import checkout
+from tests.faults.case import Case
+from tests.system.platform import Client
+
+DO = [f"do {step.name}" for step in checkout.steps]
+UNDO = [f"undo {step.name}" for step in reversed(checkout.steps) if step.undo]
+
+
+@dataclass(frozen=True)
+class Death:
+    """Who dies where. A worker that is to die at a `do` gets the saga because the web dies before it has begun."""
+
+    process: str
+    point: str
+    when: str
+    whom: str = "self"
+
+    def __str__(self) -> str:
+        who = "master of the " if self.whom == "parent" else ""
+        return f"{who}{self.process} dies {self.when} {self.point}"
+
+
+WEB = [Death("web", point, when) for point in (*DO, "undo reserve stock", "undo place") for when in ("before", "after")]
+MASTER = [Death("web", point, "after", whom="parent") for point in DO[::2]]
+WORKER = [Death("worker", point, "after") for point in (*DO, *UNDO)]
+WORKER += [Death("worker", point, "before") for point in ("do take payment", "undo take payment")]
+OTHERS = MASTER + WEB
+DEATHS = [death for turn in zip_longest(WORKER, OTHERS[::2], OTHERS[1::2]) for death in turn if death]
+"""In turn: a process that dies again and again is restarted ever later."""
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=str)
+def test_an_order_ends_as_it_must_whoever_dies(crash: Case, person: Client, death: Death) -> None:
+    product = crash.shop.product(stock=10)
+    if death.process == "worker" and death.point in DO:
+        crash.arm("orders-web", "do place", "before")
+    crash.arm(f"orders-{death.process}", death.point, death.when, whom=death.whom)
+    if death.point in DO:
+        order, status = crash.place(person, product, quantity=2), "confirmed"
+    elif death.process == "web":
+        order, status = crash.place(person, product, quantity=2, paymentToken="tok_declined"), "rejected"
+    else:
+        order, status = crash.place(person, product, quantity=2, paymentToken="tok_slow"), "cancelled"
+        answer = crash.insist(lambda key: person.post(f"/api/orders/{order}/cancel", key=key), "cancel")
+        assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    crash.fired(f"orders-{death.process}")
+    crash.judge((order, status))
+    assert crash.shop.stock(product) == ((8, 0, 2) if status == "confirmed" else (10, 0, 0))
+    told = [line["kind"] for line in person.items("/api/notifications") if order in line["body"]]
+    assert told == [f"order_{status}"]

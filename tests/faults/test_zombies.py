@@ -1,0 +1,76 @@
+"""A process that sleeps past its lease and wakes up in the middle of a saga that another has taken over."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from chassis import clock
+from tests.faults import dump
+from tests.faults.case import Case
+from tests.faults.twin import Twin, asleep, children
+from tests.system.platform import Client, eventually
+
+SLEPT = "another driver has taken this saga over"
+"""What the log says of a driver whose write was refused."""
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing_more(crash: Case, person: Client) -> None:
+    product = crash.shop.product(stock=3)
+    with Twin(crash.shop, "orders", "worker") as twin:
+        with asleep(crash.shop, "orders", twin.pid):  # so that the sleeper is the one who gets the saga
+            crash.arm("orders-web", "do place", "before")
+            crash.arm("orders-worker", "do take payment", "before", signal="STOP")
+            order = crash.place(person, product, quantity=2)
+            crash.fired("orders-worker")
+        with woken(crash.shop.process("orders", "worker")["pid"]):
+            assert crash.final(order) == "confirmed"
+            before = eventually(lambda: ended(crash, order))
+        eventually(lambda: SLEPT in crash.shop.log("orders-worker") or ended(crash, order) != before)
+        assert ended(crash, order) == before
+    crash.judge((order, "confirmed"))
+    assert crash.shop.stock(product) == (1, 0, 2)
+
+
+def test_a_web_that_slept_past_its_lease_writes_nothing_more(crash: Case, person: Client) -> None:
+    product = crash.shop.product(stock=3)
+    key, body = clock.new_id(), {"productId": product["id"], "quantity": 2}
+    worker, web = (crash.shop.process("orders", kind)["pid"] for kind in ("worker", "web"))
+    with Twin(crash.shop, "orders", "web") as twin, ThreadPoolExecutor(1) as pool:
+        other = Client(twin.url, person.token, person.account)
+        (sleeper,) = children(web)
+        with woken(sleeper):
+            with asleep(crash.shop, "orders", worker):  # so that only the repetition could go on with the saga
+                crash.arm("orders-web", "do take payment", "before", signal="STOP")
+                first = pool.submit(crash.note, "order", key, lambda: person.post("/api/orders", body, key=key))
+                crash.fired("orders-web")
+                order = eventually(lambda: _answered(crash, other, body, key))["id"]
+            assert crash.final(order) == "confirmed"
+            before = eventually(lambda: ended(crash, order))
+        first.result(timeout=20)
+        eventually(lambda: SLEPT in crash.shop.log("orders-web") or ended(crash, order) != before)
+        assert ended(crash, order) == before
+    crash.judge((order, "confirmed"))
+    assert crash.shop.stock(product) == (1, 0, 2)
+
+
+def _answered(crash: Case, buyer: Client, body: dict[str, Any], key: str) -> dict[str, Any] | None:
+    answer = crash.note("order", key, lambda: buyer.post("/api/orders", body, key=key))
+    return answer.json() if answer is not None and answer.status_code in (201, 202) else None
+
+
+def ended(crash: Case, order: str) -> dict[str, Any] | None:
+    """The saga of an order, once it has ended."""
+    saga = dump.read(crash.shop.data).docs("orders", "sagas").get(order)
+    return saga if saga and not saga["open"] else None
+
+
+@contextmanager
+def woken(pid: int) -> Iterator[None]:
+    """Whatever happens inside, the process goes on afterwards."""
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
