@@ -99,7 +99,14 @@ ASYNCAPI = {
 }
 
 PATHS = OPENAPI["paths"]
-GONE = object()
+
+
+class _Gone:
+    def __repr__(self):
+        return "gone"
+
+
+GONE = _Gone()
 
 
 def edited(document, place, value):
