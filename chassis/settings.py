@@ -42,7 +42,6 @@ class Settings(BaseModel):
     retention: float = 7 * 24 * 3600.0
     partitions: int = Field(4, ge=1)
     reservation: float = 15 * 60.0
-    payment_limit: float = 10 * 60.0
     access_token: float = 10 * 60.0
     refresh_token: float = 14 * 24 * 3600.0
     key_rotation: float = 30 * 24 * 3600.0

@@ -87,24 +87,30 @@ class Driver:
         return self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=100)
 
     def run(self, stop: threading.Event, pause: float) -> None:
-        """Resume what is due until told to stop."""
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="saga") as pool:
+        """Resume what is due until told to stop; one that takes long keeps no other waiting."""
+        under_way: set[str] = set()
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="saga")
+        try:
             while not stop.is_set():
                 try:
-                    found = self.due()
-                    list(pool.map(self._safely, found))
+                    for doc in self.due():
+                        if doc["_id"] not in under_way:
+                            under_way.add(doc["_id"])
+                            pool.submit(self._safely, doc, under_way)
                 except Trouble as error:
                     log.warning("the saga driver waits", error=error)
-                    found = []
                     stop.wait(1.0)
-                if not found:
-                    stop.wait(pause)
+                stop.wait(pause)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _safely(self, doc: Doc) -> None:
+    def _safely(self, doc: Doc, under_way: set[str]) -> None:
         try:
             self.resume(doc)
         except Trouble as error:
             log.warning("a saga waits", saga=doc["_id"], error=error)
+        finally:
+            under_way.discard(doc["_id"])
 
     def _perform(self, id: str, state: State, ends: float | None) -> Outcome:
         step, action = self.saga.action(state)

@@ -102,9 +102,7 @@ class Operation:
         about = next(iter(parts.values()), "")
         return self._once(key or "", caller, about, work) if once else work(idempotency.fresh())
 
-    def _once(
-        self, key: str, caller: Caller, about: str, work: Callable[[idempotency.Attempt], Response]
-    ) -> Response:
+    def _once(self, key: str, caller: Caller, about: str, work: Callable[[idempotency.Attempt], Response]) -> Response:
         from chassis.web import problems
 
         def answered(attempt: idempotency.Attempt) -> Response:

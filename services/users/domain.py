@@ -7,8 +7,21 @@ from email_validator import EmailNotValidError, validate_email
 
 from chassis.errors import Invalid, Refusal
 
-EMAIL_TAKEN = Refusal("email_taken", "Email already exists", "Sign in, or take another address.")
 PERSONAL = ("email", "name", "age", "password")
+
+
+class EmailTaken(Refusal):
+    """Another account has this address, in one spelling or another."""
+
+    def __init__(self) -> None:
+        super().__init__("email_taken", "Email already exists", "Sign in, or take another address.")
+
+
+class WrongCredentials(Refusal):
+    """The same for an address that nobody has as for a wrong password."""
+
+    def __init__(self) -> None:
+        super().__init__("wrong_credentials", "Unauthorized", "The e-mail address or the password is wrong.")
 
 
 def normal_email(email: str) -> str:

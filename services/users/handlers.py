@@ -18,7 +18,6 @@ accounts = Collection(
     Index("leftovers", when={"leftovers": True}),
     outbox.PENDING,
 )
-WRONG = Refusal("wrong_credentials", "Unauthorized", "The e-mail address or the password is wrong.")
 
 
 def create(id: str, email: str, name: str, password: str, age: int | None = None, role: str = "customer") -> Doc:
@@ -46,7 +45,7 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
     except Duplicate:
         made = accounts.get(id)
         if made is None:
-            raise domain.EMAIL_TAKEN from None
+            raise domain.EmailTaken from None
         return made
     return account
 
@@ -84,7 +83,7 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
         try:
             changed = accounts.update(id, merged(update, says), when={**guard, "version": account["version"]})
         except Duplicate:
-            raise domain.EMAIL_TAKEN from None
+            raise domain.EmailTaken from None
         if changed is not None:
             if "password" in fields:
                 sessions.end_all(id)
@@ -116,10 +115,10 @@ def _clear(id: str) -> None:
 
 
 def sign_in(email: str, password: str) -> tuple[Doc, sessions.Session]:
-    """The account and a new session. Raises WRONG, the same whatever was wrong and after the same time."""
+    """The account and a new session. Raises WrongCredentials, the same whatever was wrong and after the same time."""
     account = by_email(email)
     if not passwords.matches(password, account["password"] if account else None) or account is None:
-        raise WRONG
+        raise domain.WrongCredentials
     return account, sessions.begin(account["_id"])
 
 
@@ -128,7 +127,7 @@ def renew(token: str) -> tuple[Doc, sessions.Session]:
     session = sessions.rotate(token)
     account = accounts.get(session.user)
     if account is None or account["erased"]:
-        raise sessions.ENDED
+        raise sessions.SignedOut
     return account, session
 
 

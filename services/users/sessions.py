@@ -15,9 +15,15 @@ from chassis.settings import settings
 from chassis.store import Collection, Index
 
 GRACE = 10.0
-ENDED = Refusal("signed_out", "Unauthorized", "Sign in again.")
 
 families = Collection("families", Index("userId"), Index("expiresAt"))
+
+
+class SignedOut(Refusal):
+    """The refresh token is of no family that lives."""
+
+    def __init__(self) -> None:
+        super().__init__("signed_out", "Unauthorized", "Sign in again.")
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def begin(user: str) -> Session:
 
 
 def rotate(token: str) -> Session:
-    """Use a token up for its successor. Raises ENDED; a token used before ends its family."""
+    """Use a token up for its successor. Raises SignedOut; a token used before ends its family."""
     family, secret = _parts(token)
     used, successor = _hash(secret), _successor(secret)
     rotated = families.update(
@@ -58,20 +64,20 @@ def rotate(token: str) -> Session:
         return Session(rotated["userId"], _token(family, successor))
     doc = families.get(family)
     if doc is None or doc["ended"] or doc["expiresAt"] <= clock.timestamp():
-        raise ENDED
+        raise SignedOut
     lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= GRACE
     if lost and doc["current"] == _hash(successor):
         return Session(doc["userId"], _token(family, successor))
     families.update(family, {"$set": {"ended": True}})
-    raise ENDED
+    raise SignedOut
 
 
 def end(token: str) -> None:
-    """Sign out: end the family of a token, which may be done again. Raises ENDED for a token of no family."""
+    """Sign out: end the family of a token, which may be done again. Raises SignedOut for a token of no family."""
     family, secret = _parts(token)
     used = _hash(secret)
     if not any(families.update(family, {"$set": {"ended": True}}, when={at: used}) for at in ("current", "previous")):
-        raise ENDED
+        raise SignedOut
 
 
 def end_all(user: str) -> None:
@@ -93,7 +99,7 @@ def _parts(token: str) -> tuple[str, bytes]:
     try:
         return family, base64.urlsafe_b64decode(text.encode("ascii") + b"=")
     except ValueError:
-        raise ENDED from None
+        raise SignedOut from None
 
 
 def _token(family: str, secret: bytes) -> str:
