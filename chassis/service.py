@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from chassis import calls
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
-from chassis.calls.discovery import address
+from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import Trouble
 from chassis.events import consumer, deadletters
@@ -118,7 +118,7 @@ class Service:
         store = open_store(settings(), self.name)
         for collection in self.collections:
             collection.bind(store)
-        calls.use(calls.Client(self._tokens(), address, pool=settings().threads))
+        calls.use(calls.Client(self._tokens(), resolved, settings().threads))
         for prepare in self.starters:
             prepare()
         return Health(self.name, store.ping)
@@ -199,3 +199,8 @@ def _repeat(sweep: Callable[[], None], every: float, stop: threading.Event) -> N
         except Trouble as error:
             log.warning("a sweep waits", sweep=sweep.__name__, error=error)
         stop.wait(every)
+
+
+def resolved(callee: str) -> Resolve:
+    """How this process finds another service."""
+    return resolver(callee, settings().addresses.get(callee, ""))

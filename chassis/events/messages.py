@@ -45,11 +45,14 @@ class Nothing(Wire):
 class Command(Wire):
     """What one service asks of another, at `POST /internal/<name>`; safe to repeat with the same data."""
 
-    name: ClassVar[str]
-    service: ClassVar[str]
+    name: ClassVar[str] = ""
+    service: ClassVar[str] = ""
+    patience: ClassVar[float] = 1.0
+    """Seconds that a caller waits for one answer at most."""
     Answer: ClassVar[type[Wire]] = Nothing
 
-    def __init_subclass__(cls, *, name: str = "") -> None:
+    def __init_subclass__(cls, *, name: str = "", patience: float = 1.0) -> None:
+        cls.patience = patience
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         cls.service = _owner(cls.__module__)
 

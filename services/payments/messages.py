@@ -32,7 +32,7 @@ class PaymentRefunded(Event, type="payment.refunded", key="order_id"):
     currency: str
 
 
-class Charge(Command):
+class Charge(Command, patience=3.5):
     """Take the payment of an order, once however often asked. Refused as `payment_declined`, `payment_cancelled`."""
 
     order_id: Id
@@ -45,7 +45,7 @@ class Charge(Command):
         payment_id: Id
 
 
-class CancelPayment(Command):
+class CancelPayment(Command, patience=3.5):
     """Undo a charge: what was taken is refunded, what was not can no longer be."""
 
     order_id: Id

@@ -55,13 +55,14 @@ def _read(file: Path) -> "list[Item | Refused]":
 
 def _join() -> None:
     """Speak to the others as the products service, over its own store."""
+    from chassis.calls.discovery import resolver
     from chassis.calls.tokens import ServiceTokens
     from chassis.local.beside import joined
     from services.products.service import service
 
     platform = joined(settings())
     tokens = ServiceTokens(service.name, platform.platform_secret.get_secret_value(), frozenset())
-    calls.use(calls.Client(tokens, lambda name: platform.addresses.get(name, name), pool=1))
+    calls.use(calls.Client(tokens, lambda name: resolver(name, platform.addresses.get(name, "")), threads=2))
     bound(service)
 
 

@@ -29,8 +29,7 @@ class Death:
 
 WEB = [Death("web", point, when) for point in (*DO, "undo reserve stock", "undo place") for when in ("before", "after")]
 MASTER = [Death("web", point, "after", whom="parent") for point in DO[::2]]
-WORKER = [Death("worker", point, "after") for point in (*DO, *UNDO)]
-WORKER += [Death("worker", point, "before") for point in ("do take payment", "undo take payment")]
+WORKER = [Death("worker", point, when) for when in ("after", "before") for point in (*DO, *UNDO)]
 OTHERS = MASTER + WEB
 DEATHS = [death for turn in zip_longest(WORKER, OTHERS[::2], OTHERS[1::2]) for death in turn if death]
 """In turn: a process that dies again and again is restarted ever later."""

@@ -1,0 +1,51 @@
+"""What keeps calls from making an overload worse: a budget for retries, and a bulkhead for each callee."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chassis.errors import NotSent
+
+SHARE, LARGEST, BEGINNING = 0.1, 100.0, 10.0
+PATIENCE = 0.1
+
+
+class RetryBudget:
+    """Retries are paid for by successes, ten for one: what fails everywhere is not asked three times as often.
+
+    The bucket is that of Finagle's RetryBudget, without its time limit.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tokens = BEGINNING
+
+    def earn(self) -> None:
+        """A call succeeded."""
+        with self._lock:
+            self._tokens = min(LARGEST, self._tokens + SHARE)
+
+    def spend(self) -> bool:
+        """Whether one more retry may be made."""
+        with self._lock:
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
+
+
+class Bulkhead:
+    """At most so many calls of one callee at once, so that a slow one leaves threads for the others."""
+
+    def __init__(self, callee: str, size: int) -> None:
+        self._callee, self._places = callee, threading.BoundedSemaphore(size)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place. Raises NotSent if none is free within 100 ms."""
+        if not self._places.acquire(timeout=PATIENCE):
+            raise NotSent(f"too many calls of {self._callee} at once")
+        try:
+            yield
+        finally:
+            self._places.release()
