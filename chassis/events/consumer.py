@@ -167,8 +167,9 @@ class Consumer:
 
     def _handled(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
         """Handle, with retries; "" or why it failed for good. Raises Trouble where trying later may help."""
-        reason = ""
-        with trace.continued(meta.traceparent):
+        reason, topic = "", f"{meta.source}.events"
+        about = {**envelope.described("process", topic), "cloudevents.event_type": meta.type}
+        with trace.continued(meta.traceparent, f"process {topic}", "consumer", about) as span:
             for attempt in range(TRIES):
                 if attempt:
                     clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
@@ -178,11 +179,14 @@ class Consumer:
                 except Trouble:
                     raise
                 except ValidationError as error:
+                    span.failed(type(error).__name__)
                     places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
                     return f"data of another shape: {places}"
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
                     log.error("an event was not handled", event_id=meta.id, attempt=attempt + 1, error=error)
+                    if attempt + 1 == TRIES:
+                        span.failed(type(error).__name__)
         return reason
 
     def _park(self, record: Record, reason: str, attempts: int) -> None:

@@ -9,6 +9,7 @@ from chassis import clock
 from chassis.bus import Record
 from chassis.events.messages import Event
 from chassis.observe import trace
+from chassis.settings import settings
 from chassis.store import Doc
 
 
@@ -55,6 +56,13 @@ def record(service: str, aggregate: str, waiting: Doc) -> Record:
     if waiting["traceparent"]:
         headers["traceparent"] = waiting["traceparent"]
     return Record(f"{service}.events", aggregate, orjson.dumps(waiting["data"]), headers)
+
+
+def described(operation: str, topic: str) -> dict[str, str | int]:
+    """What is done with a record, in OpenTelemetry's names; neither its key nor its id, for these may be a user's."""
+    system = "kafka" if settings().kafka_bootstrap_servers else "sqlite"
+    doing = {"messaging.operation.name": operation, "messaging.operation.type": operation}
+    return {"messaging.system": system, "messaging.destination.name": topic, **doing}
 
 
 def read(record: Record) -> tuple[Meta, Any]:

@@ -43,16 +43,18 @@ class Nothing(Wire):
 
 
 class Command(Wire):
-    """What one service asks of another, at `POST /internal/<name>`; safe to repeat with the same data."""
+    """What one service asks of another, at `POST /internal/<name>`; repeated with the same key, it is done once."""
 
     name: ClassVar[str] = ""
     service: ClassVar[str] = ""
     patience: ClassVar[float] = 1.0
     """Seconds that a caller waits for one answer at most."""
+    reads: ClassVar[bool] = False
+    """It changes nothing, and needs no key to be repeated."""
     Answer: ClassVar[type[Wire]] = Nothing
 
-    def __init_subclass__(cls, *, name: str = "", patience: float = 1.0) -> None:
-        cls.patience = patience
+    def __init_subclass__(cls, *, name: str = "", patience: float = 1.0, reads: bool = False) -> None:
+        cls.patience, cls.reads = patience, reads
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         cls.service = _owner(cls.__module__)
 

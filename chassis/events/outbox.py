@@ -104,7 +104,10 @@ class Embedded:
 
 
 class Latest:
-    """One event a document, made from the document when it is published: only the latest state is worth telling."""
+    """One event a document, made from the document when it is published: only the latest state is worth telling.
+
+    The document keeps when it last changed, as `updatedAt`, and in which trace, as `traceparent`.
+    """
 
     def __init__(self, service: str, collection: Collection, make: Callable[[Doc], Event]) -> None:
         self._service, self.collection, self._make = service, collection, make
@@ -112,7 +115,8 @@ class Latest:
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
         found = []
         for doc in find_waiting(self.collection, slots, limit):
-            item = {**envelope.entry(self._make(doc), doc["seq"]), "time": doc["updatedAt"]}
+            as_stored = {"time": doc["updatedAt"], "traceparent": doc.get("traceparent", "")}
+            item = envelope.entry(self._make(doc), doc["seq"]) | as_stored
             record = envelope.record(self._service, doc["_id"], item)
             found.append(Waiting(doc["_id"], doc["published"], [(doc["seq"], record)]))
         return found

@@ -7,13 +7,15 @@ before it cleared or woke up late, is the consumers' inbox to tell.
 """
 
 import threading
+from dataclasses import replace
 
 from chassis import clock
-from chassis.bus import Bus
+from chassis.bus import Bus, Record
 from chassis.errors import Trouble
+from chassis.events import envelope
 from chassis.events.outbox import SLOTS, Outbox
 from chassis.leases import Slots
-from chassis.observe import metrics
+from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.store import Collection
 
@@ -58,7 +60,7 @@ class Relay:
         line = waiting
         turn = 0
         while line and self._slots.held() and not failure:
-            results = self._bus.publish([each.events[turn][1] for each in line], timeout=self._lease * 0.8)
+            results = self._publish([each.events[turn][1] for each in line])
             going = []
             for each, error in zip(line, results, strict=True):
                 if error is not None:
@@ -77,3 +79,23 @@ class Relay:
         if failure is not None:
             log.warning("events were not acknowledged; they stay in the outbox", error=failure, at=clock.timestamp())
         return count if failure is None else 0
+
+    def _publish(self, records: list[Record]) -> list[BaseException | None]:
+        """Publish, each record in a span of its own: the work it came from goes on in those who consume it."""
+        spans = [
+            trace.continued(
+                record.headers.get("traceparent"),
+                f"send {record.topic}",
+                "producer",
+                envelope.described("send", record.topic),
+            )
+            for record in records
+        ]
+        handed_on = [
+            replace(record, headers={**record.headers, "traceparent": span.traceparent})
+            for record, span in zip(records, spans, strict=True)
+        ]
+        results = self._bus.publish(handed_on, timeout=self._lease * 0.8)
+        for span, error in zip(spans, results, strict=True):
+            span.end(error)
+        return results

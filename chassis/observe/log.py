@@ -1,47 +1,102 @@
-"""One JSON line for each thing worth telling, on standard output, with the trace it belongs to."""
+"""One JSON line for each thing worth telling, on standard output, with the trace it belongs to.
 
+Lines leave together, a tenth of a second late at most; a warning or an error at once, with all that came before it.
+"""
+
+import atexit
 import os
 import sys
+import threading
+import time
 import traceback
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import orjson
-import structlog
 
 from chassis import clock
 from chassis.observe import trace
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_URGENT = ("warning", "error")
+_LATE = 0.1  # seconds
+_MANY = 1000
 
 
-def setup(service: str, process: str, level: str) -> None:
-    """Send every log line of this process to standard output as JSON."""
-    static = {"service": service, "process": process, "pid": os.getpid()}
+class _Lines:
+    """What is to be written, and when."""
 
-    def stamp(_: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        line: dict[str, Any] = {"time": clock.timestamp(), "level": method, "message": event.pop("event"), **static}
+    def __init__(self, out: BinaryIO) -> None:
+        self._out, self._waiting = out, deque[bytes]()
+        self._some, self._lock = threading.Event(), threading.Lock()
+        threading.Thread(target=self._write_now_and_then, name="log", daemon=True).start()
+        atexit.register(self.write)
+
+    def add(self, line: bytes, at_once: bool) -> None:
+        self._waiting.append(line)
+        if at_once or len(self._waiting) > _MANY:
+            self.write()
+        elif not self._some.is_set():
+            self._some.set()
+
+    def write(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if lines:
+                self._out.write(b"\n".join(lines) + b"\n")
+                self._out.flush()
+
+    def _write_now_and_then(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(_LATE)  # of the machine, whatever clock a test has put in its place
+            self._some.clear()
+            self.write()
+
+
+class _Log:
+    """`log.info("what happened", order=id)`; an exception goes in as `error=`, and brings its stack to an error.
+
+    `write(line, at_once)` takes the lines from `level` on. A command that was not set up tells its warnings and errors
+    on standard error.
+    """
+
+    def __init__(self) -> None:
+        self._static: dict[str, Any] = {}
+        self.level = _LEVELS["warning"]
+        self.write: Callable[[bytes, bool], object] = lambda line, _: sys.stderr.buffer.write(line + b"\n")
+
+    def setup(self, service: str, process: str, level: str) -> None:
+        """Send every line of this process, from this level on, to standard output."""
+        self.write, self.level = _Lines(sys.stdout.buffer).add, _LEVELS[level]
+        self._static = {"service": service, "process": process, "pid": os.getpid()}
+
+    def debug(self, message: str, **fields: Any) -> None:
+        self._say("debug", message, fields)
+
+    def info(self, message: str, **fields: Any) -> None:
+        self._say("info", message, fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        self._say("warning", message, fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        self._say("error", message, fields)
+
+    def _say(self, level: str, message: str, fields: dict[str, Any]) -> None:
+        if _LEVELS[level] < self.level:
+            return
+        line: dict[str, Any] = {"time": clock.timestamp(), "level": level, "message": message, **self._static}
         if current := trace.trace_id():
             line["traceId"] = current
-        error = event.pop("error", None)
+        error = fields.get("error")
         if isinstance(error, BaseException):
-            line["error"] = "".join(traceback.format_exception_only(error)).strip()
-            if method == "error":
-                line["stack"] = "".join(traceback.format_tb(error.__traceback__))
-        elif error is not None:
-            line["error"] = error
-        return {**line, **event}
-
-    structlog.configure(
-        processors=[stamp, structlog.processors.JSONRenderer(serializer=_json)],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
-        cache_logger_on_first_use=True,
-    )
+            fields["error"] = "".join(traceback.format_exception_only(error)).strip()
+            if level == "error":
+                fields["stack"] = "".join(traceback.format_tb(error.__traceback__))
+        self.write(orjson.dumps(line | fields, default=str), level in _URGENT)
 
 
-def _json(line: dict[str, Any], **_: Any) -> bytes:
-    return orjson.dumps(line, default=str)
-
-
-log = structlog.get_logger()
-"""`log.info("what happened", order=id)`; an exception goes in as `error=`."""
+log = _Log()

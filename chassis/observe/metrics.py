@@ -5,9 +5,11 @@ from prometheus_client import Counter, Gauge, Histogram
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 requests = Histogram("http_requests_seconds", "Requests served", ["method", "route", "status"], buckets=_BUCKETS)
+shed = Counter("http_requests_shed_total", "Requests refused for want of a thread")
 calls = Histogram("calls_seconds", "Calls of other services", ["callee", "command", "outcome"], buckets=_BUCKETS)
 breaker = Gauge("breaker_state", "0 closed, 1 half-open, 2 open", ["callee"])
 breaker_changes = Counter("breaker_changes_total", "Changes of a breaker, by the state it took", ["callee", "state"])
+fallbacks = Counter("calls_fallbacks_total", "Stale answers given where a callee could not be asked", ["callee"])
 published = Counter("outbox_published_total", "Events published from the outbox", ["collection"])
 pending = Gauge("outbox_pending", "Aggregates or events that wait to be published", ["collection"])
 consumed = Counter("events_consumed_total", "Events by how they ended: handled, skipped, parked", ["topic", "outcome"])

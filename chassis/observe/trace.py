@@ -1,35 +1,121 @@
-"""The trace context of the work under way (W3C Trace Context): taken over, handed on, named in each log line."""
+"""The trace context of the work under way (W3C Trace Context): taken over, handed on, named in each log line.
 
+    with trace.continued(header, "POST", "server") as span:       # on behalf of another process, or of a new trace
+        with trace.span("inventory/reserve", "client") as span:   # a part of the work under way
+            send(headers={"traceparent": trace.traceparent()})
+
+Spans are recorded where `begin` found an endpoint to export them to. Without one only ids travel, and nothing of
+OpenTelemetry is imported.
+"""
+
+import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
 
 from chassis import clock
 
-_PARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-_current: ContextVar[tuple[str, str, str] | None] = ContextVar("trace", default=None)
+if TYPE_CHECKING:
+    from chassis.observe.spans import Recorder
+
+Kind = Literal["server", "client", "producer", "consumer", "internal"]
+Attributes = Mapping[str, str | int]
+
+_PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@contextmanager
-def continued(traceparent: str | None) -> Iterator[str]:
-    """Work on behalf of this `traceparent`, or of a new trace where it is missing or malformed; yields the trace id."""
-    found = _PARENT.fullmatch(traceparent or "")
-    trace_id, flags = (found[1], found[3]) if found else (clock.entropy(16).hex(), "01")
-    token = _current.set((trace_id, clock.entropy(8).hex(), flags))
-    try:
-        yield trace_id
-    finally:
-        _current.reset(token)
+class Span:
+    """Work that nobody records: it hands ids on, and what is said of it has no effect.
+
+    Names and values hold no ids of users, no query strings and no texts of errors. It begins when it is made; it is
+    the work under way inside `with`, and ends with it. `traceparent` is the header to hand on, "" outside of any trace.
+    """
+
+    __slots__ = ("_token", "traceparent")
+    _token: "Token[Span]"
+
+    def __init__(self, traceparent: str) -> None:
+        self.traceparent = traceparent
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        _current.reset(self._token)
+
+    def child(self, name: str, kind: Kind, attributes: Attributes | None) -> "Span":
+        """A part of this work."""
+        return Span(self.traceparent)
+
+    def set(self, name: str, value: str | int) -> None:
+        """Note an attribute, under its name in OpenTelemetry's semantic conventions."""
+
+    def event(self, name: str, attributes: Attributes) -> None:
+        """Note what happened meanwhile."""
+
+    def served(self, method: str, route: str, status: int) -> None:
+        """Name a server's span by its route, "" where there is none, and note how it was answered."""
+
+    def failed(self, error: str) -> None:
+        """Note that the work failed; `error` is its type."""
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End work that was not under way inside `with`."""
+
+
+_current: ContextVar[Span] = ContextVar("trace", default=Span(""))  # noqa: B039  that one is never entered
+_recorder: "Recorder | None" = None
+
+
+def begin(service: str) -> None:
+    """Record this process's spans from now on if OTEL_EXPORTER_OTLP_ENDPOINT is set; to be called after any fork."""
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") and os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
+        from chassis.observe import spans
+
+        use(spans.exporting(service))
+
+
+def use(recorder: "Recorder | None") -> None:
+    """Record the spans of this process here; None: nowhere."""
+    global _recorder
+    _recorder = recorder
+
+
+def continued(
+    traceparent: str | None, name: str = "request", kind: Kind = "server", attributes: Attributes | None = None
+) -> Span:
+    """Work on behalf of this `traceparent`, or of a new trace where it is missing or malformed."""
+    parent = traceparent if traceparent and _PARENT.fullmatch(traceparent) else ""
+    if _recorder:
+        return _recorder.continued(parent, name, kind, attributes)
+    return Span(parent or _unrecorded())
+
+
+def span(name: str, kind: Kind = "internal", attributes: Attributes | None = None) -> Span:
+    """A part of the work under way."""
+    return _current.get().child(name, kind, attributes)
+
+
+def current() -> Span:
+    """The work under way."""
+    return _current.get()
 
 
 def trace_id() -> str:
     """The id of the trace under way, or "" outside of any."""
-    current = _current.get()
-    return current[0] if current else ""
+    return _current.get().traceparent[3:35]
 
 
 def traceparent() -> str:
     """The header to hand on; "" outside of any trace."""
-    current = _current.get()
-    return f"00-{current[0]}-{current[1]}-{current[2]}" if current else ""
+    return _current.get().traceparent
+
+
+def _unrecorded() -> str:
+    ids = clock.entropy(24).hex()
+    return f"00-{ids[:32]}-{ids[32:]}-00"

@@ -1,6 +1,6 @@
 """The driver: carries sagas out, one write for each step, so that any other driver can go on where this one died.
 
-    {_id, saga, ...State, open, fence: 3, due: "until when the present driver may go on, or when to try again"}
+    {_id, saga, ...State, open, permit, fence: 3, due: "until when the present driver may go on, or when to try again"}
 
 A driver claims a saga that is due by raising its fence; every write it makes is guarded by that fence, so one that
 slept past its lease writes nothing more. What it may still call is refused or repeated under the step's key.
@@ -17,10 +17,11 @@ from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
 from chassis.events.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
-from chassis.sagas import STUCK, Data, Done, Outcome, Saga, State
+from chassis.sagas import STUCK, Action, Data, Done, Outcome, Saga, State, Step
 from chassis.store import Change, Collection, Doc, Index
 
 DUE = Index("open", "due", when={"open": True})
+PERMITS = Index("permit", unique=True, when={"open": True})
 THREADS = 8
 
 Send = Callable[[Command, str], object]
@@ -36,13 +37,17 @@ class Driver:
     def __init__(self, saga: Saga, collection: Collection, lease: Callable[[], float], send: Send = _send) -> None:
         self.saga, self.collection, self._lease, self._send = saga, collection, lease, send
 
-    def open(self, id: str, data: Data) -> Doc:
-        """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before."""
+    def open(self, id: str, data: Data, permit: str = "") -> Doc:
+        """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before, or its permit is in use.
+
+        Where the collection has `PERMITS`, of the open sagas each has a permit of its own.
+        """
         doc = {
             "_id": id,
             "saga": self.saga.name,
             **self.saga.begin(data).fields(),
             "open": True,
+            "permit": permit or id,
             "fence": 1,
             "due": clock.ahead(self._lease()),
             "openedAt": clock.timestamp(),
@@ -79,7 +84,7 @@ class Driver:
         """Claim a saga that is due, and drive it."""
         claimed = self.claim(doc)
         if claimed:
-            with trace.continued(claimed["traceparent"]):
+            with trace.continued(claimed["traceparent"], f"resume {self.saga.name}", "internal"):
                 self.drive(claimed)
 
     def due(self) -> list[Doc]:
@@ -114,7 +119,18 @@ class Driver:
 
     def _perform(self, id: str, state: State, ends: float | None) -> Outcome:
         step, action = self.saga.action(state)
-        outcome: Outcome
+        name = f"{self.saga.name} {'undo ' if state.undoing else ''}{step.name}"
+        with trace.span(name, attributes={"saga.step": step.name, "saga.tries": state.tries}) as span:
+            outcome = self._outcome(id, state, step, action, ends)
+            span.set("saga.outcome", type(outcome).__name__)
+            if isinstance(outcome, Trouble):
+                span.failed(type(outcome).__name__)
+        metrics.saga_steps.labels(self.saga.name, step.name, type(outcome).__name__).inc()
+        if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
+            log.error("undoing a saga step keeps failing", saga=id, step=step.name, tries=STUCK, error=str(outcome))
+        return outcome
+
+    def _outcome(self, id: str, state: State, step: Step, action: Action, ends: float | None) -> Outcome:
         try:
             left = calls.LONGEST if ends is None else ends - clock.monotonic()
             with deadline.within(left):
@@ -124,23 +140,19 @@ class Driver:
                     answer = self._send(filled(action, state), self.saga.key(id, state))
                 else:
                     answer = action(state_data(state))
-            outcome = Done(answer.model_dump(mode="json") if hasattr(answer, "model_dump") else {})
+            return Done(answer.model_dump(mode="json") if hasattr(answer, "model_dump") else {})
         except (Refusal, NotSent, Unknown) as result:
-            outcome = result
             if isinstance(result, Refusal) and state.undoing:
-                outcome = Unknown(f"an undo cannot be refused: {result}")
+                return Unknown(f"an undo cannot be refused: {result}")
+            return result
         except TooLate as error:
-            outcome = NotSent(str(error))
+            return NotSent(str(error))
         except Trouble as error:
-            outcome = Unknown(str(error))
+            return Unknown(str(error))
         except Exception as error:
             # A defect must not lose a saga: it stays open, is repeated, and shows.
             log.error("a saga step failed", saga=id, step=step.name, undoing=state.undoing, error=error)
-            outcome = Unknown(f"{type(error).__name__} in {step.name}")
-        metrics.saga_steps.labels(self.saga.name, step.name, type(outcome).__name__).inc()
-        if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
-            log.error("undoing a saga step keeps failing", saga=id, step=step.name, tries=STUCK, error=str(outcome))
-        return outcome
+            return Unknown(f"{type(error).__name__} in {step.name}")
 
     def _aside(self, command: type[Command], id: str, state: State) -> None:
         try:

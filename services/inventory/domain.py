@@ -12,6 +12,7 @@ from typing import Any
 
 from chassis import clock
 from chassis.errors import Refusal
+from chassis.observe import trace
 from chassis.store import Doc
 
 WORKING = frozenset({"reserving", "releasing", "confirming", "returning"})
@@ -35,6 +36,7 @@ def new_stock(product: str, quantity: int, closed: bool = False) -> Doc:
         "held": 0,
         "adjusted": [],
         "updatedAt": clock.timestamp(),
+        "traceparent": trace.traceparent(),
     }
 
 
@@ -82,11 +84,11 @@ def tidied(stock: Doc, over: set[str]) -> Guarded | None:
 
 def told(change: dict[str, Any]) -> dict[str, Any]:
     """The change with what makes the relay tell the new state."""
-    now = clock.timestamp()
+    news = {"pending": 1, "updatedAt": clock.timestamp(), "traceparent": trace.traceparent()}
     return {
         **change,
         "$inc": {**change.get("$inc", {}), "seq": 1},
-        "$set": {**change.get("$set", {}), "pending": 1, "updatedAt": now},
+        "$set": {**change.get("$set", {}), **news},
     }
 
 

@@ -1,0 +1,120 @@
+"""A collector of traces as OpenTelemetry's own: OTLP over HTTP on loopback, for tests to read what was exported.
+
+with Collector() as collector:
+    shop = Shop(folder, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url).up()
+    eventually(lambda: collector.trace(id))
+"""
+
+import gzip
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as Exported
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+
+@dataclass(frozen=True)
+class Span:
+    """One span; ids are in hex, `parent` is "" at the root, `kind` one of SERVER, CLIENT, PRODUCER, ..."""
+
+    trace: str
+    id: str
+    parent: str
+    service: str
+    kind: str
+    name: str
+    failed: bool
+    attributes: dict[str, Any]
+
+
+class Collector:
+    """Answers on a port of its own until told to leave; `raw` is all that it was sent, unpacked."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.raw = b""
+        self._lock = threading.Lock()
+        self._server = self._listen(0)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Refuse connections from now on."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def come_back(self) -> None:
+        """Answer again, at the same address."""
+        self._server = self._listen(self._server.server_port)
+
+    def trace(self, id: str) -> list[Span]:
+        """The spans of one trace, as far as they have come."""
+        with self._lock:
+            return [span for span in self.spans if span.trace == id]
+
+    def take(self, body: bytes) -> None:
+        request = ExportTraceServiceRequest.FromString(body)
+        with self._lock:
+            self.raw += body
+            for resource in request.resource_spans:
+                (service,) = (
+                    each.value.string_value for each in resource.resource.attributes if each.key == "service.name"
+                )
+                for scope in resource.scope_spans:
+                    self.spans += [_read(span, service) for span in scope.spans]
+
+    def _listen(self, port: int) -> ThreadingHTTPServer:
+        server = _Server(("127.0.0.1", port), _handler(self))
+        threading.Thread(target=server.serve_forever, args=(0.05,), name="collector", daemon=True).start()
+        return server
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Content-Encoding"] == "gzip":
+                body = gzip.decompress(body)
+            assert (self.path, self.headers["Content-Type"]) == ("/v1/traces", "application/x-protobuf")
+            collector.take(body)
+            answer = ExportTraceServiceResponse().SerializeToString()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """What it was sent is told by its spans."""
+
+    return Handler
+
+
+def _read(span: Exported, service: str) -> Span:
+    return Span(
+        trace=span.trace_id.hex(),
+        id=span.span_id.hex(),
+        parent=span.parent_span_id.hex(),
+        service=service,
+        kind=Exported.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+        name=span.name,
+        failed=span.status.code == Status.STATUS_CODE_ERROR,
+        attributes={each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes},
+    )

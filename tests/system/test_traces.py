@@ -1,0 +1,215 @@
+"""Traces of the running platform, as a collector gets them: one order is one trace, through every service it needs."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chassis import clock
+from tests.faults.case import Case
+from tests.faults.conftest import INJECT
+from tests.system.collector import Collector, Span
+from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
+from tests.system.running import ROOT
+
+HOPS = [
+    ("POST /api/orders", "products/price-items", "POST /internal/price-items", "products"),
+    ("checkout check buyer", "users/check-buyer", "POST /internal/check-buyer", "users"),
+    ("checkout reserve stock", "inventory/reserve", "POST /internal/reserve", "inventory"),
+    ("checkout take payment", "payments/charge", "POST /internal/charge", "payments"),
+    ("checkout confirm stock", "inventory/confirm-stock", "POST /internal/confirm-stock", "inventory"),
+]
+"""(the work in orders, its call, the request it makes, the service that serves it)."""
+
+FLUSHED = """
+from chassis.observe import trace
+from chassis.observe.log import log
+log.setup("bells", "worker", "info")
+trace.begin("bells")
+with trace.continued(None, "the last work"):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with Collector() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A platform that exports at once, and whose processes can be armed to die."""
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT))),
+    }
+    shop = Shop(tmp_path_factory.mktemp("traced"), RATE_LIMITS="off", LEASE="2", CHECKOUT_DEADLINE="4", **settings)
+    try:
+        yield shop.up()
+    finally:
+        shop.down()
+
+
+@pytest.fixture(scope="module")
+def canary() -> str:
+    return f"canary{clock.new_id().lower()}"
+
+
+@pytest.fixture(scope="module")
+def person(traced: Shop, canary: str) -> Client:
+    """Someone whose every personal word can be looked for."""
+    return traced.shopper(email=f"{canary}@example.com", name=f"{canary} Byron", password=f"{canary} battery")
+
+
+def grown(collector: Collector, trace: str, *wanted: tuple[str, str], whole: bool = True) -> list[Span]:
+    """The spans of a trace once it has these, (service, name); `whole`: and no parent is missing."""
+
+    def complete() -> list[Span]:
+        spans = collector.trace(trace)
+        ids = {span.id for span in spans} | {""}
+        found = {(span.service, span.name) for span in spans}
+        return spans if found >= set(wanted) and not (whole and {span.parent for span in spans} - ids) else []
+
+    spans: list[Span] = eventually(complete)
+    return spans
+
+
+def one(spans: list[Span], service: str, name: str) -> Span:
+    (found,) = (span for span in spans if (span.service, span.name) == (service, name))
+    return found
+
+
+def test_an_order_is_one_trace_from_the_first_request_to_the_last_consumer(
+    traced: Shop, collector: Collector, person: Client
+) -> None:
+    product = traced.product()
+    answer = person.order(product)
+    assert answer.status_code in (201, 202), answer.text
+    person.final(answer.json()["id"])
+    consumers = [("notifications", "process orders.events"), ("products", "process inventory.events")]
+    spans = grown(collector, answer.headers["X-Trace-Id"], ("orders", "checkout confirm order"), *consumers)
+    root = one(spans, "orders", "POST /api/orders")
+    assert [span for span in spans if not span.parent] == [root]
+    assert (root.kind, root.attributes["http.route"]) == ("SERVER", "/api/orders")
+    assert root.attributes["http.response.status_code"] == answer.status_code
+    for work, call, request, service in HOPS:
+        client, server = one(spans, "orders", call), one(spans, service, request)
+        assert (client.parent, server.parent) == (one(spans, "orders", work).id, client.id)
+        assert (client.kind, server.kind) == ("CLIENT", "SERVER")
+        assert client.attributes["http.response.status_code"] == 200
+    steps = [span for span in spans if span.name.startswith("checkout ")]
+    assert {(step.parent, step.attributes["saga.outcome"]) for step in steps} == {(root.id, "Done")}
+    assert not [span for span in spans if span.failed]
+
+
+def test_what_an_order_told_is_sent_and_processed_in_its_trace(
+    traced: Shop, collector: Collector, person: Client
+) -> None:
+    answer = person.order(traced.product())
+    person.final(answer.json()["id"])
+    wanted = [("notifications", "process orders.events"), ("products", "process inventory.events")]
+    sent = [(service, f"send {service}.events") for service in ("orders", "inventory", "payments", "notifications")]
+    spans = grown(collector, answer.headers["X-Trace-Id"], *wanted, *sent, ("orders", "checkout confirm order"))
+    by_id = {span.id: span for span in spans}
+    for span in spans:
+        before = by_id.get(span.parent)
+        if span.kind == "CONSUMER":
+            assert before and before.kind == "PRODUCER"
+            assert before.name.split()[1] == span.name.split()[1] == span.attributes["messaging.destination.name"]
+        if span.kind == "PRODUCER":
+            assert before and before.kind in ("INTERNAL", "SERVER", "CONSUMER")
+            assert before.service == span.service
+    placed = one(spans, "orders", "checkout place")
+    assert placed.id in [span.parent for span in spans if (span.service, span.kind) == ("orders", "PRODUCER")]
+
+
+def test_a_checkout_that_the_worker_resumes_stays_in_the_trace_of_its_order(
+    traced: Shop, collector: Collector, person: Client
+) -> None:
+    case = Case(traced, "traced")
+    product = traced.product()
+    case.arm("orders-web", "do take payment", "before")
+    order = case.place(person, product)
+    case.fired("orders-web")
+    assert case.final(order) == "confirmed"
+    (saga,) = (saga for saga in traced.documents("orders", "sagas") if saga["_id"] == order)
+    _, trace, request, _ = saga["traceparent"].split("-")
+    wanted = [
+        ("orders", "resume checkout"),
+        ("orders", "checkout confirm order"),
+        ("payments", "POST /internal/charge"),
+    ]
+    # The request died with its process: of its span there is only what names it as the parent.
+    spans = grown(collector, trace, *wanted, whole=False)
+    resumed = {span.id: span.parent for span in spans if span.name == "resume checkout"}
+    steps = {span.id: span.parent for span in spans if span.name == "checkout take payment"}
+    calls = {span.id: span.parent for span in spans if span.name == "payments/charge"}
+    charged = {span.parent for span in spans if span.name == "POST /internal/charge"}
+    assert set(resumed.values()) == {request}
+    assert set(steps.values()) <= resumed.keys() and set(calls.values()) <= steps.keys() and charged <= calls.keys()
+
+
+def test_no_trace_tells_who_it_was(traced: Shop, collector: Collector, person: Client, canary: str) -> None:
+    secret = f"tok_{canary}"
+    product = traced.product()
+    person.get("/api/products", params={"q": canary})
+    person.ask("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
+    person.get(f"/api/users/{person.id}")
+    person.get(f"/api/users/{canary}")
+    person.ask("GET", "/api/users/me", headers={"Authorization": f"Bearer {canary}", "traceparent": canary})
+    answer = person.order(product, paymentToken=secret)
+    assert answer.status_code in (402, 409, 422), answer.text
+    person.order(product, key=canary)
+    last = expect(person.post("/api/auth/refresh", {"refreshToken": person.refresh_token}), 200)
+    erased = person.delete(f"/api/users/{person.id}")
+    expect(erased, 204)
+    grown(collector, erased.headers["X-Trace-Id"], ("notifications", "process users.events"))
+    words = [canary, person.id, person.token, person.refresh_token, last["accessToken"], last["refreshToken"], PASSWORD]
+    assert [word for word in words if word.encode() in collector.raw] == []
+
+
+def test_orders_are_taken_while_the_collector_is_gone_and_the_log_says_so_once(
+    traced: Shop, collector: Collector
+) -> None:
+    processes = ("orders-web", "orders-worker", "users-web")
+    before = {process: len(traced.log(process)) for process in processes}
+    collector.leave()
+    try:
+        traced.shopper().buy(traced.product())
+        eventually(lambda: "the export of traces has trouble" in traced.log("orders-web"))
+    finally:
+        collector.come_back()
+    for process in processes:
+        lines = [json.loads(line) for line in traced.log(process)[before[process] :].splitlines()]
+        trouble = [line["level"] for line in lines if line["message"] == "the export of traces has trouble"]
+        assert trouble in ([], ["warning"])
+        assert not [line for line in lines if "stack" in line]
+
+
+def test_a_process_that_ends_exports_what_it_still_holds(collector: Collector, tmp_path: Path) -> None:
+    done = last_words(collector.url, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [span.service for span in collector.spans if span.name == "the last work"] == ["bells"]
+
+
+def test_a_process_ends_though_its_collector_never_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = last_words(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def last_words(endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a process that ends at once after its only work, with an exporter that is in no hurry."""
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60", "PYTHONPATH": str(ROOT)}
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **slow}
+    return subprocess.run(
+        [sys.executable, "-c", FLUSHED], cwd=folder, env=environment, capture_output=True, text=True, timeout=20
+    )

@@ -1,0 +1,300 @@
+"""Traces: ids travel always; spans are recorded where an exporter is, with the right parents and nothing personal."""
+
+import subprocess
+import sys
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from chassis.bus import Topic
+from chassis.bus.sqlite import SqliteBus
+from chassis.calls.callee import Callee
+from chassis.calls.discovery import Endpoints
+from chassis.errors import Refusal, Unknown
+from chassis.events import deadletters, outbox
+from chassis.events.consumer import Consumer, progress
+from chassis.events.messages import Event
+from chassis.events.outbox import Embedded, Latest
+from chassis.events.relay import Relay
+from chassis.observe import spans, trace
+from chassis.store import Collection
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
+MALFORMED = [None, "", "nonsense", f"{SAMPLED}-more", f"{SAMPLED}\n", f"00-{TRACE.upper()}-{PARENT}-01"]
+MALFORMED += [f"00-{'0' * 32}-{PARENT}-01", f"00-{TRACE}-{'0' * 16}-01"]
+
+
+class Rung(Event, type="bell.rung", key="bell"):
+    bell: str
+
+
+Rung.service = "bells"
+bells, leases = Collection("bells", outbox.PENDING), Collection("leases")
+
+
+class Recording:
+    """A recorder whose spans a test can read."""
+
+    def __init__(self):
+        self._exporter = InMemorySpanExporter()
+        self.recorder = spans.Recorder("bells", self._exporter)
+
+    def all(self):
+        self.recorder.flush()
+        return self._exporter.get_finished_spans()
+
+    def one(self, name):
+        (found,) = (span for span in self.all() if span.name == name)
+        return found
+
+
+@pytest.fixture
+def begin():
+    """Record from now on, under the OTEL_ settings of the moment."""
+    begun = []
+
+    def recording():
+        begun.append(Recording())
+        trace.use(begun[-1].recorder)
+        return begun[-1]
+
+    yield recording
+    trace.use(None)
+    for each in begun:
+        each.recorder.shutdown()
+
+
+@pytest.fixture
+def recording(begin):
+    return begin()
+
+
+def parent_of(span):
+    return f"{span.parent.span_id:016x}" if span.parent else None
+
+
+def id_of(span):
+    return f"{span.context.span_id:016x}"
+
+
+def test_without_an_endpoint_nothing_of_opentelemetry_is_imported():
+    script = (
+        "import sys; from chassis import service; from chassis.web import app; from chassis.observe import trace;"
+        "trace.begin('bells');"
+        "trace.continued(None).__enter__(); trace.span('part').__enter__();"
+        "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env={}, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_outside_of_any_work_there_is_no_trace():
+    assert (trace.trace_id(), trace.traceparent()) == ("", "")
+    with trace.span("part") as span:
+        span.set("a", 1)
+        assert trace.traceparent() == ""
+
+
+def test_without_a_recorder_a_header_is_handed_on_as_it_came():
+    with trace.continued(SAMPLED), trace.span("part"):
+        assert (trace.trace_id(), trace.traceparent()) == (TRACE, SAMPLED)
+    assert trace.trace_id() == ""
+
+
+@pytest.mark.parametrize("header", MALFORMED)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_header_that_is_missing_or_malformed_begins_a_new_trace(begin, header, recorded):
+    if recorded:
+        begin()
+    with trace.continued(header):
+        first = trace.traceparent()
+    with trace.continued(header):
+        assert trace.trace_id() != first[3:35]
+    assert trace._PARENT.fullmatch(first) and TRACE not in first
+    assert first.endswith("-01" if recorded else "-00")
+
+
+def test_a_part_of_the_work_is_the_child_of_what_it_is_a_part_of(recording):
+    with trace.continued(SAMPLED, "GET", "server"):
+        with trace.span("users/verify", "client"):
+            handed_on = trace.traceparent()
+        with trace.span("afterwards"):
+            pass
+    server, client = recording.one("GET"), recording.one("users/verify")
+    assert {f"{span.context.trace_id:032x}" for span in recording.all()} == {TRACE}
+    assert parent_of(server) == PARENT and server.parent.is_remote
+    assert [parent_of(recording.one(name)) for name in ("users/verify", "afterwards")] == [id_of(server)] * 2
+    assert (server.kind.name, client.kind.name) == ("SERVER", "CLIENT")
+    assert handed_on[:52] == f"00-{TRACE}-{id_of(client)}"
+
+
+def test_a_caller_that_is_not_sampled_is_respected(recording):
+    with trace.continued(UNSAMPLED), trace.span("part"):
+        assert trace.traceparent() == UNSAMPLED
+    assert recording.all() == ()
+
+
+def test_a_trace_that_the_sampler_drops_says_so_to_those_it_calls(begin, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    recording = begin()
+    with trace.continued(None), trace.span("part"):
+        assert trace.traceparent().endswith("-00") and len(trace.trace_id()) == 32
+    with trace.continued(SAMPLED, "sampled before"):
+        pass
+    assert [span.name for span in recording.all()] == ["sampled before"]
+
+
+def test_a_sampler_that_asks_no_parent_decides_alone(begin, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    recording = begin()
+    with trace.continued(UNSAMPLED, "recorded all the same"):
+        pass
+    assert parent_of(recording.one("recorded all the same")) == PARENT
+
+
+def test_the_ids_of_a_trace_that_is_recorded_are_the_ones_it_was_judged_by(begin, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    recording = begin()
+    for _ in range(50):
+        with trace.continued(None):
+            pass
+    low = [span.context.trace_id & (2**64 - 1) for span in recording.all()]
+    assert 0 < len(low) < 50 and all(bits < 2**63 for bits in low)
+
+
+def test_of_an_error_only_the_type_is_told(recording):
+    with pytest.raises(Unknown), trace.continued(None, "fails"):
+        raise Unknown("ada@example.com did not answer")
+    span = recording.one("fails")
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
+    assert (dict(span.attributes), span.events) == ({"error.type": "Unknown"}, ())
+
+
+def test_a_refusal_is_an_answer_and_no_error(recording):
+    with pytest.raises(Refusal), trace.continued(None, "refused"):
+        raise Refusal("declined", "Payment declined")
+    assert recording.one("refused").status.is_unset
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "status", "name", "failed"),
+    [
+        ("GET", "/api/orders/{id}", 200, "GET /api/orders/{id}", False),
+        ("POST", "/api/orders", 409, "POST /api/orders", False),
+        ("POST", "/api/orders", 503, "POST /api/orders", True),
+        ("GET", "", 404, "GET", False),
+        ("SPY", "", 405, "HTTP", False),
+    ],
+)
+def test_a_servers_span_is_named_by_its_route(recording, method, route, status, name, failed):
+    with trace.continued(None) as span:
+        span.served(method, route, status)
+    span = recording.one(name)
+    assert span.attributes["http.request.method"] == ("_OTHER" if method == "SPY" else method)
+    assert span.attributes.get("http.route") == (route or None)
+    assert span.attributes["http.response.status_code"] == status
+    assert span.status.is_ok is not failed
+    assert span.attributes.get("error.type") == (str(status) if failed else None)
+
+
+def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monkeypatch):
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.name=other")
+    recording = begin()
+    with trace.continued(None, "work"):
+        pass
+    found = recording.one("work").resource.attributes
+    assert (found["service.name"], found["deployment.environment.name"]) == ("bells", "test")
+
+
+def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
+    callee = Callee("users", Endpoints("users", lambda: ["127.0.0.1:1"]), places=2)
+
+    def silent(address):
+        raise Unknown("no answer")
+
+    for _ in range(5):
+        with pytest.raises(Unknown), trace.continued(None, "users/verify", "client"):
+            callee.ask(silent)
+    (event,) = (event for span in recording.all() for event in span.events)
+    assert dict(event.attributes) == {"breaker.callee": "users", "breaker.state": "open"}
+
+
+@pytest.fixture
+def bus(tmp_path, store, fake_clock):
+    for collection in (bells, leases, deadletters.letters, progress):
+        collection.bind(store)
+    engine = SqliteBus(tmp_path / "bus.db")
+    engine.ensure([Topic("bells.events", 1), Topic("ears.dead", 1)])
+    yield engine
+    engine.close()
+
+
+def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recording):
+    with trace.continued(SAMPLED, "POST"):
+        bells.insert({"_id": "b1", **outbox.opened("b1", Rung(bell="b1"))})
+    seen = []
+    consumer = Consumer(
+        bus.consumer("ears", ["bells.events"]), {Rung: lambda event, meta: seen.append(trace.trace_id())}
+    )
+    Relay([Embedded("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    consumer.step(wait=0)
+    sent, handled = recording.one("send bells.events"), recording.one("process bells.events")
+    assert seen == [TRACE]
+    assert parent_of(sent) == id_of(recording.one("POST"))
+    assert parent_of(handled) == id_of(sent)
+    assert (sent.kind.name, handled.kind.name) == ("PRODUCER", "CONSUMER")
+    assert dict(handled.attributes) == {
+        "messaging.system": "sqlite",
+        "messaging.destination.name": "bells.events",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "cloudevents.event_type": "bell.rung",
+    }
+
+
+def test_what_is_told_once_for_many_changes_is_in_the_trace_of_the_latest(bus, recording):
+    now = {"updatedAt": "2030-01-01T00:00:00.000Z", "traceparent": SAMPLED}
+    bells.insert({"_id": "b1", **outbox.opened("b1"), "seq": 1, "pending": 1, **now})
+    Relay([Latest("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease=10, pause=0.1).step()
+    assert parent_of(recording.one("send bells.events")) == PARENT
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers_share(bus, begin, recorded):
+    if recorded:
+        begin()
+    bells.insert({"_id": "b1", **outbox.opened("b1", Rung(bell="b1"))})
+    Relay([Embedded("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    seen = set()
+    for group in ("ears", "eyes"):
+        member = bus.consumer(group, ["bells.events"])
+        Consumer(member, {Rung: lambda event, meta: seen.add(trace.trace_id())}).step(wait=0)
+    assert len(seen) == 1 and seen != {""}
+
+
+def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, recording, fake_clock):
+    with trace.continued(SAMPLED, "POST"):
+        bells.insert({"_id": "b1", **outbox.opened("b1", Rung(bell="b1"))})
+    Relay([Embedded("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    deaf = [True]
+
+    def hear(event, meta):
+        if deaf:
+            raise ValueError("ada@example.com is deaf")
+
+    consumer = Consumer(bus.consumer("ears", ["bells.events"]), {Rung: hear})
+    consumer.step(wait=0)
+    deaf.clear()
+    (letter,) = deadletters.letters.every()
+    deadletters.ask_redrive(letter)
+    fake_clock.pass_time(2)
+    consumer.step(wait=0)
+    first, again = (span for span in recording.all() if span.name == "process bells.events")
+    assert {span.context.trace_id for span in (first, again)} == {int(TRACE, 16)}
+    assert parent_of(first) == parent_of(again) == id_of(recording.one("send bells.events"))
+    assert (first.attributes["error.type"], again.status.is_unset) == ("ValueError", True)
+    assert "ada" not in first.to_json()

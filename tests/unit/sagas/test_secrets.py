@@ -1,0 +1,41 @@
+"""What a saga is given to keep, such as a payment token, is in no log line and in no line of its own log."""
+
+import pytest
+
+from chassis.errors import NotSent, Unknown
+from chassis.events.messages import Command
+from chassis.sagas import Saga, Step
+from chassis.sagas.driver import DUE, Driver
+from chassis.store import Collection
+from chassis.testing import logged
+
+
+class Charge(Command):
+    order_id: str
+    token: str
+
+
+@pytest.fixture
+def sagas(store, fake_clock):
+    collection = Collection("sagas", DUE)
+    collection.bind(store)
+    return collection
+
+
+def test_a_secret_is_in_no_line_whatever_becomes_of_the_step(sagas, fake_clock):
+    outcomes = [Unknown("no answer"), NotSent("breaker"), ValueError("a defect"), None]
+
+    def send(command, key):
+        if outcome := outcomes.pop(0):
+            raise outcome
+
+    driver = Driver(Saga("pay", (Step("charge", Charge),), secrets=("token",)), sagas, lambda: 10.0, send)
+    with logged() as lines:
+        driver.drive(driver.open("o1", {"order_id": "o1", "token": "tok_4242"}))
+        while outcomes:
+            fake_clock.pass_time(20)
+            driver.resume(driver.due()[0])
+    ended = sagas.get("o1")
+    assert ended["ended"] == "done"
+    assert lines
+    assert "tok_4242" not in f"{lines} {ended}"
