@@ -6,7 +6,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo test lint lock clean
+.PHONY: help up down status demo new test hostile chaos soak bench lint lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -27,8 +27,26 @@ status: $(STAMP) ## show every process, its port and whether it is ready
 demo: $(STAMP) ## place orders and watch what becomes of them
 	@exec $(BIN)/mercato demo
 
+new: $(STAMP) ## make a service of your own: make new name=reviews
+	@exec $(BIN)/mercato new "$(name)"
+
 test: $(STAMP) ## lint, then every test that needs no engine or cluster
 	@$(BIN)/python tests/run.py
+
+hostile: $(STAMP) ## send each route what no client should, by the table and by the thousand
+	@exec $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/hostile
+
+chaos: $(STAMP) ## kill, pause, fill and slow down parts of a platform that sells, and check its books
+	@$(BIN)/python -m tests.faults.chaos
+	@$(BIN)/python -m tests.faults.callees --seconds 6
+	@$(BIN)/python -m tests.faults.mutants
+
+soak: $(STAMP) ## the same for an hour: five rounds, and half an hour of load that must leave nothing behind
+	@$(BIN)/python -m tests.faults.chaos --soak
+	@$(BIN)/python -m tests.faults.callees --seconds 30
+
+bench: $(STAMP) ## measure what the platform costs, as ratios within one run
+	@exec $(BIN)/python -m tests.bench
 
 lint: $(STAMP) ## style, import rules and types only
 	@$(BIN)/python tests/run.py style imports types

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
 class Clock:
@@ -63,8 +64,7 @@ def entropy(size: int) -> bytes:
 
 def timestamp(moment: datetime | None = None) -> str:
     """RFC 3339 in UTC with milliseconds: compares as text in the order of time."""
-    moment = moment or now()
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return (moment or now()).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def ahead(seconds: float) -> str:
@@ -80,4 +80,4 @@ def seconds_since(stamp: str) -> float:
 def new_id() -> str:
     """A ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 of randomness, sorts by time."""
     value = int(now().timestamp() * 1000) << 80 | int.from_bytes(entropy(10), "big")
-    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

@@ -29,8 +29,9 @@ from chassis.events import consumer, deadletters
 from chassis.events.messages import Command, Event
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
+from chassis.observe import trace
 from chassis.observe.health import Health
-from chassis.observe.log import log, setup
+from chassis.observe.log import log
 from chassis.sagas.driver import Driver
 from chassis.settings import settings
 from chassis.store import Collection, Doc
@@ -59,6 +60,7 @@ class Service:
         self.sweepers: list[tuple[Callable[[], None], float]] = []
         self.starters: list[Callable[[], None]] = []
         self.events: list[type[Event]] = []
+        self._health: Health | None = None
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
         self._public_keys: Callable[[], Any] = lambda: calls.fetch("users", "/api/auth/jwks.json")
 
@@ -114,14 +116,16 @@ class Service:
 
     def open(self, process: str) -> Health:
         """Open the stores and the client of the other services in this process, after any fork."""
-        setup(self.name, process, settings().log_level)
+        log.setup(self.name, process, settings().log_level)
+        trace.begin(self.name)
         store = open_store(settings(), self.name)
         for collection in self.collections:
             collection.bind(store)
-        calls.use(calls.Client(self._tokens(), resolved, settings().threads))
+        calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))
         for prepare in self.starters:
             prepare()
-        return Health(self.name, store.ping)
+        self._health = Health(self.name, store.ping)
+        return self._health
 
     def application(self) -> "Middleware":
         """The WSGI app, with its stores open and its health served: called in the web process after the fork."""
@@ -134,6 +138,11 @@ class Service:
         health.started = True
         log.info("web is ready", port=settings().port, health_port=settings().health_port)
         return app
+
+    def drain(self) -> None:
+        """Be no longer ready: what is under way is finished, and nothing new should come."""
+        if self._health:
+            self._health.draining = True
 
     def worker(self) -> None:
         """Relay, consume, drive sagas and sweep until SIGTERM; then finish what is begun, and leave."""
@@ -150,7 +159,7 @@ class Service:
         health.started = True
         log.info("worker is ready", jobs=[thread.name for thread in threads])
         stop.wait()
-        health.draining = True
+        self.drain()
         for thread in threads:
             thread.join(settings().shutdown)
         bus.close()

@@ -3,9 +3,13 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+
+RATE = r"^([1-9]\d{0,8})/([1-9]\d{0,4})?(second|minute|hour|day)s?$"
+"""A rate limit, such as 100/15minutes."""
+Rate = Annotated[str, StringConstraints(pattern=RATE)]
 
 
 class Settings(BaseModel):
@@ -13,6 +17,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    replicas: int = Field(1, ge=1, le=9)
+    """How many processes of each kind `mercato up` starts for a service; in a cluster the chart says it."""
     data_dir: Path = Path(".mercato")
     mongodb_uri: str = ""
     kafka_bootstrap_servers: str = ""
@@ -23,20 +29,25 @@ class Settings(BaseModel):
     threads: int = Field(16, ge=1, le=256)
     addresses: dict[str, str] = {}
     """Where the others are, `users=127.0.0.1:8101,...`; a service not named is found by DNS under its name."""
+    balancing: Literal["round-robin", "random", "least-connections"] = "round-robin"
+    """Which of a service's addresses a call goes to."""
     allowed_callers: frozenset[str] = frozenset()
     trusted_proxies: frozenset[str] = frozenset()
     platform_secret: SecretStr = SecretStr("")
 
     rate_limits: Literal["on", "off"] = "on"
-    rate_anonymous: str = "100/15minutes"
-    rate_user: str = "1200/minute"
-    rate_read: str = "6000/minute"
+    rate_anonymous: Rate = "100/15minutes"
+    rate_user: Rate = "1200/minute"
+    rate_read: Rate = "6000/minute"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     shutdown: float = 25.0
     """How long a process that was told to end may finish what it has begun."""
     deadline: float = 5.0
     checkout_deadline: float = 1.0
+    open_checkouts: int = Field(5, ge=1)
+    """How many orders of one user may be undecided at once; without rate limits, any number."""
+    order_units: int = Field(10_000, ge=1)
     lease: float = Field(10.0, gt=0)
     relay_pause: float = 0.1
     retention: float = 7 * 24 * 3600.0

@@ -1,9 +1,15 @@
-"""What tests of services need: a clock that they own."""
+"""What tests of services need: a clock that they own, and the log as they go."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
+
+import orjson
 
 from chassis.clock import Clock
+from chassis.observe.log import log
 
 
 class FakeClock(Clock):
@@ -35,3 +41,15 @@ class FakeClock(Clock):
     def set_back(self, seconds: float) -> None:
         """Turn the wall clock back, as an operator or NTP does; the monotonic one knows nothing of it."""
         self._now -= timedelta(seconds=seconds)
+
+
+@contextmanager
+def logged() -> Iterator[list[dict[str, Any]]]:
+    """The lines that are logged meanwhile, from debug on."""
+    lines: list[dict[str, Any]] = []
+    before = log.write, log.level
+    log.write, log.level = (lambda line, _: lines.append(orjson.loads(line))), 0
+    try:
+        yield lines
+    finally:
+        log.write, log.level = before

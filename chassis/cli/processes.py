@@ -15,7 +15,7 @@ def web(name: str) -> None:
     """Serve the HTTP API of a service."""
     from chassis.web.server import serve
 
-    serve(lambda: _service(name).application(), threads=settings().threads)
+    serve(lambda: _service(name).application(), settings().threads, lambda: _service(name).drain())
 
 
 @click.command()

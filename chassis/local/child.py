@@ -20,12 +20,16 @@ _PROBE = 0.5
 
 @dataclass
 class Child:
-    """`kind` is web, worker or router. `port` is where it serves, `health_port` where it tells how it is; or 0."""
+    """`kind` is web, worker or router; `number` tells replicas apart.
+
+    `port` is where it serves, `health_port` where it tells how it is; or 0.
+    """
 
     name: str
     kind: str
     environment: dict[str, str]
     log: Path
+    number: int = 1
     port: int = 0
     health_port: int = 0
     restarts: int = 0
@@ -39,7 +43,9 @@ class Child:
 
     @property
     def title(self) -> str:
-        return self.kind if self.kind == "router" else f"{self.name} {self.kind}"
+        if self.kind == "router":
+            return self.kind
+        return f"{self.name} {self.kind}" + (f" {self.number}" if self.number > 1 else "")
 
     def start(self, lifeline_fd: int) -> None:
         """Start the process in a session of its own, its output appended to its log."""
@@ -88,7 +94,7 @@ class Child:
 
     def record(self) -> dict[str, Any]:
         """What `run.json` says of it."""
-        names = ("name", "kind", "pid", "started", "port", "health_port", "restarts")
+        names = ("name", "kind", "number", "pid", "started", "port", "health_port", "restarts")
         return {name: getattr(self, name) for name in names} | {"log": str(self.log)}
 
 

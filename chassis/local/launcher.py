@@ -64,7 +64,7 @@ class Launcher:
     def _plan(self) -> list[Child]:
         secret = self._settings.platform_secret.get_secret_value() or self._folder.secret()
         try:
-            return plan(self._folder, self._settings.port, self._ports, secret)
+            return plan(self._folder, self._settings.port, self._settings.replicas, self._ports, secret)
         except OSError as error:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise SystemExit(f"mercato: port {self._settings.port} {why}: set PORT to a free one") from None

@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-from flask import Request, after_this_request, request
-from werkzeug.wrappers import Response
+from flask import Request
 
 from chassis.errors import NotFound, Stale
-from chassis.web import idempotency, limits
+from chassis.web import idempotency, limits, problems
+from chassis.web.answer import Answer
 from chassis.web.auth import Caller
 from chassis.web.bodies import read_json
+from chassis.web.middleware import TOLD
 from chassis.web.problems import Problem
 from chassis.wire import ID, Body, Query, Wire
 
@@ -39,14 +39,14 @@ class Reply:
     version: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def response(self) -> Response:
+    def response(self) -> Answer:
         headers = dict(self.headers)
         if self.version is not None:
             headers["ETag"] = f'"{self.version}"'
         if self.body is None:
-            return Response(status=self.status, headers=headers)
-        body = orjson.dumps(self.body.model_dump(mode="json", by_alias=True))
-        return Response(body, self.status, headers, content_type="application/json")
+            return Answer(status=self.status, headers=headers)
+        body = self.body.model_dump_json(by_alias=True)
+        return Answer(body, self.status, headers, content_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,15 @@ class Operation:
         """The names of the parts of the path."""
         return re.findall(r"{(\w+)}", self.path)
 
-    def __call__(self, authenticate: Callable[[Request, bool], Caller], **parts: str) -> Response:
-        """Answer the request under way."""
-        caller = authenticate(request, self.who != ANYONE)
-        _tell(limits.of_request(self.method, caller))
+    def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> Answer:
+        """Answer a request of this caller."""
+        tell(request, limits.of_request(self.method, caller))
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
         given: dict[str, Any] = {**parts, "caller": caller}
         if self.query:
             given["query"] = self.query.read(_single(request))
-        elif request.args:
+        elif request.query_string and request.args:
             raise Problem(422, "This route takes no query.")
         if self.body:
             given["body"] = self.body.read(read_json(request))
@@ -92,29 +91,25 @@ class Operation:
         if self.who == ADMIN and not caller.is_admin:
             raise Problem(403, "This needs an administrator.")
 
-        def work(attempt: idempotency.Attempt) -> Response:
-            given["attempt"] = attempt
-            reply = self.function(**{name: value for name, value in given.items() if name in self.arguments})
-            return reply.response() if isinstance(reply, Reply) else Reply(reply).response()
+        key = request.headers.get("Idempotency-Key") if self.keyed else None
+        if key is None:
+            return self._answer(given, idempotency.fresh() if "attempt" in self.arguments else None)
 
-        key = request.headers.get("Idempotency-Key")
-        once = self.keyed and key is not None
-        about = next(iter(parts.values()), "")
-        return self._once(key or "", caller, about, work) if once else work(idempotency.fresh())
-
-    def _once(self, key: str, caller: Caller, about: str, work: Callable[[idempotency.Attempt], Response]) -> Response:
-        from chassis.web import problems
-
-        def answered(attempt: idempotency.Attempt) -> Response:
+        def answered(attempt: idempotency.Attempt) -> Answer:
             try:
-                return work(attempt)
+                return self._answer(given, attempt)
             except Exception as error:
                 return problems.of(error, request.path, dict(self.refuses))
 
-        operation = f"{self.method} {request.path}"
+        about = next(iter(parts.values()), "")
         precondition = request.headers.get("If-Match", "").encode()
         body = precondition + b"\n" + request.get_data()
-        return idempotency.once(key, caller.name, operation, about, body, answered)
+        return idempotency.once(key, caller.name, f"{self.method} {request.path}", about, body, answered)
+
+    def _answer(self, given: dict[str, Any], attempt: idempotency.Attempt | None) -> Answer:
+        given["attempt"] = attempt
+        reply = self.function(**{name: value for name, value in given.items() if name in self.arguments})
+        return reply.response() if isinstance(reply, Reply) else Reply(reply).response()
 
 
 class Api:
@@ -182,14 +177,9 @@ def require_version(if_match: int | None, version: int) -> None:
         raise Stale()
 
 
-def _tell(allowance: dict[str, str]) -> None:
-    """Say in the answer, an error too, what the limit has left; an answer that tells of a narrower one keeps that."""
-
-    @after_this_request
-    def add(response: Any) -> Any:
-        for name, value in allowance.items():
-            response.headers.setdefault(name, value)
-        return response
+def tell(request: Request, headers: Mapping[str, str]) -> None:
+    """Add headers to the answer, be it an error; an answer that has them already keeps its own."""
+    request.environ.setdefault(TOLD, {}).update(headers)
 
 
 def _single(request: Request) -> dict[str, str]:

@@ -5,14 +5,16 @@ from typing import Any
 
 import orjson
 from flask import Flask, Request, request
-from werkzeug.wrappers import Response
+from flask.sessions import NullSession, SessionInterface
+from werkzeug.routing import MapAdapter
 
 from chassis.calls import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.events.messages import Command
 from chassis.settings import settings
 from chassis.web import bodies, problems
-from chassis.web.api import Api, Operation
+from chassis.web.answer import Answer
+from chassis.web.api import ANYONE, Api, Operation
 from chassis.web.auth import Caller, Verifier
 from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
@@ -21,11 +23,44 @@ from chassis.wire import Wire
 Answering = Callable[[Any], Wire | None]
 
 
+class _NoSessions(SessionInterface):
+    """A caller is known by a token alone."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+    def save_session(self, *_: Any) -> None:
+        """There is nothing to save."""
+
+
+class _App(Flask):
+    """Flask, less what is paid for and not used: sessions, routes that depend on the host, hooks, coroutines."""
+
+    session_interface = _NoSessions()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is None:
+            return super().create_url_adapter(None)
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
+
+    def full_dispatch_request(self) -> Answer:
+        """Every view gives an Answer, and there are no hooks to call."""
+        try:
+            return self.dispatch_request()  # type: ignore[return-value]
+        except Exception as error:
+            return self.handle_user_exception(error)  # type: ignore[return-value]
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def make_app(
     name: str, apis: list[Api], commands: Mapping[type[Command], Answering], verifier: Verifier, tokens: ServiceTokens
 ) -> Middleware:
     """The WSGI app of the service `name`."""
-    app = Flask(name, static_folder=None)
+    app = _App(name, static_folder=None)
     app.url_map.merge_slashes = False
     statuses: dict[str, dict[str, int]] = {}
 
@@ -57,16 +92,8 @@ def make_app(
     for path in ("/health", f"/api/{name}/health"):
         app.add_url_rule(path, path, _healthy(name), methods=["GET"], provide_automatic_options=False)
 
-    @app.before_request
-    def note_route() -> None:
-        rule = request.url_rule
-        request.environ[ROUTE] = rule.rule if rule else "none"
-        # Read it whatever becomes of the request: the server closes a connection on which a body was left.
-        if len(request.get_data()) > bodies.LARGEST:
-            raise Problem(413, f"A body has at most {bodies.LARGEST} bytes.")
-
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
+    def failed(error: Exception) -> Answer:
         return problems.of(error, request.path, statuses.get(request.endpoint or "", {}))
 
     return Middleware(app.wsgi_app)
@@ -81,33 +108,43 @@ def client_address(request: Request) -> str:
     return address
 
 
-def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., Response]:
-    def view(**parts: str) -> Response:
-        return operation(authenticate, **parts)
+def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., Answer]:
+    def view(**parts: str) -> Answer:
+        asked = _current(operation.path)
+        return operation(asked, authenticate(asked, operation.who != ANYONE), parts)
 
     return view
 
 
-def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], Response]:
-    def view() -> Response:
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], Answer]:
+    def view() -> Answer:
+        asked = _current(f"/internal/{command.name}")
+        kind, _, token = asked.headers.get("Authorization", "").partition(" ")
         caller = tokens.caller(token) if kind == "Bearer" else None
         if caller is None:
             raise problems.unauthenticated()
         if not caller:
             raise Problem(403, "This service may not call here.")
-        request.environ[CALLER] = caller
+        asked.environ[CALLER] = caller
         deadline.remaining(settings().deadline)
-        answer = handler(command.read(bodies.read_json(request)))
-        return Response(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
+        answer = handler(command.read(bodies.read_json(asked)))
+        return Answer(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
 
     return view
 
 
-def _healthy(name: str) -> Callable[[], Response]:
+def _current(route: str) -> Request:
+    """The request under way, itself and not Flask's stand-in for it, which costs at each use; its route is noted."""
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    asked.environ[ROUTE] = route
+    return asked
+
+
+def _healthy(name: str) -> Callable[[], Answer]:
     body = orjson.dumps({"status": "healthy", "service": name})
 
-    def view() -> Response:
-        return Response(body, content_type="application/json")
+    def view() -> Answer:
+        _current("/health")
+        return Answer(body, content_type="application/json")
 
     return view

@@ -11,12 +11,11 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from werkzeug.wrappers import Response
-
 from chassis import clock
 from chassis.errors import Refusal
 from chassis.settings import settings
 from chassis.store import Change, Collection, Doc, Duplicate, Index
+from chassis.web.answer import Answer
 from chassis.web.problems import Problem
 
 LONGEST_KEY = 255
@@ -38,9 +37,7 @@ def fresh() -> Attempt:
     return Attempt(clock.new_id(), clock.new_id())
 
 
-def once(
-    key: str, caller: str, operation: str, about: str, body: bytes, work: Callable[[Attempt], Response]
-) -> Response:
+def once(key: str, caller: str, operation: str, about: str, body: bytes, work: Callable[[Attempt], Answer]) -> Answer:
     """The answer of `work`, done once for this key of this caller; replayed where it is known.
 
     `about` is the object that the operation changes, "" where it makes one.
@@ -53,7 +50,7 @@ def once(
     record = _claim(id, caller, about, hmac.new(secret, body, "sha256").hexdigest())
     if record["status"]:
         headers = {**record["headers"], "Idempotent-Replayed": "true"}
-        return Response(record["body"], record["status"], headers)
+        return Answer(record["body"], record["status"], headers)
     try:
         response = work(Attempt(record["made"], id))
     except BaseException:

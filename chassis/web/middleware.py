@@ -1,6 +1,7 @@
-"""What every request passes before Flask sees it: trace, deadline, one metric, one log line."""
+"""What every request passes before Flask sees it: trace, deadline, its body whole, one metric, one log line."""
 
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any
 
 from prometheus_client import Histogram
@@ -10,9 +11,12 @@ from chassis.calls import deadline
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.settings import settings
+from chassis.web import bodies, problems
+from chassis.web.problems import Problem
+from chassis.web.reading import arrived
 
-ROUTE, CALLER = "mercato.route", "mercato.caller"
-"""Where in the environment the app leaves the route's template and the caller's id for the log line."""
+ROUTE, CALLER, TOLD = "mercato.route", "mercato.caller", "mercato.told"
+"""Where in the environment the app leaves the route's template, the caller's id, and headers for whatever answer."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -25,42 +29,64 @@ class Middleware:
         self._timers: dict[tuple[str, str, str], Histogram] = {}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        began = clock.monotonic()
+        began = arrived.get() or clock.monotonic()
         status = "500"
 
         def started(line: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal status
             status = line[:3]
+            if told := environ.get(TOLD):
+                own = {name for name, _ in headers}
+                headers += [each for each in told.items() if each[0] not in own]
             headers.append(("X-Trace-Id", trace.trace_id()))
             return start(line, headers, *error)
 
-        with trace.continued(environ.get("HTTP_TRACEPARENT")), deadline.within(_allowed(environ)):
+        method = environ["REQUEST_METHOD"]
+        with (
+            trace.continued(environ.get("HTTP_TRACEPARENT"), method, "server") as span,
+            deadline.within(_allowed(environ, began)),
+        ):
             try:
+                if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+                    _take_body(environ)
                 return self._app(environ, started)
+            except Problem as problem:
+                return problems.of(problem, environ["PATH_INFO"], {})(environ, started)
             finally:
                 took = clock.monotonic() - began
-                method, route = environ["REQUEST_METHOD"], environ.get(ROUTE, "none")
-                self._timer(method if route != "none" else "other", route, status).observe(took)
+                route = environ.get(ROUTE, "")
+                self._timer(method if route else "other", route or "none", status).observe(took)
+                span.served(method, route, int(status))
                 log.info(
                     "request",
                     method=method[:10],
-                    route=route,
+                    route=route or "none",
                     status=int(status),
                     ms=round(took * 1000, 1),
                     caller=environ.get(CALLER, ""),
                 )
 
-    def _timer(self, *labels: str) -> Histogram:
-        key = labels[0], labels[1], labels[2]
-        if key not in self._timers:
-            self._timers[key] = metrics.requests.labels(*key)
-        return self._timers[key]
+    def _timer(self, method: str, route: str, status: str) -> Histogram:
+        key = method, route, status
+        timer = self._timers.get(key)
+        if timer is None:
+            timer = self._timers[key] = metrics.requests.labels(*key)
+        return timer
 
 
-def _allowed(environ: dict[str, Any]) -> float:
-    """Seconds this request may take: only a service may shorten it, for what is asked from outside has ours."""
-    longest = settings().deadline
+def _allowed(environ: dict[str, Any], began: float) -> float:
+    """Seconds this request may still take: only a service may shorten it, for what is asked from outside has ours."""
+    allowed = settings().deadline
     given = environ.get("HTTP_X_DEADLINE_MS", "")
-    if environ["PATH_INFO"].startswith("/internal/") and given.isascii() and given.isdigit():
-        return min(longest, int(given[:9]) / 1000)
-    return longest
+    if given and environ["PATH_INFO"].startswith("/internal/") and given.isascii() and given.isdigit():
+        allowed = min(allowed, int(given[:9]) / 1000)
+    return allowed - (clock.monotonic() - began)
+
+
+def _take_body(environ: dict[str, Any]) -> None:
+    """Read it whatever becomes of the request: the server closes a connection on which a body was left."""
+    body = environ["wsgi.input"].read()
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    if len(body) > bodies.LARGEST:
+        raise Problem(413, f"A body has at most {bodies.LARGEST} bytes.")

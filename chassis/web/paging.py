@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import hmac
+import re
 from typing import Annotated, Any
 
 import orjson
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from chassis.errors import Invalid
 from chassis.settings import settings
@@ -16,10 +17,17 @@ from chassis.wire import Query
 _SIGNATURE = 12
 
 
+def _digits(text: object) -> object:
+    """Python would read " 5", "5.0" and "1_0", too."""
+    if isinstance(text, str) and not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError("must be a whole number")
+    return text
+
+
 class Page(Query):
     """What every list takes."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_digits)] = 20
     cursor: Annotated[str, Field(max_length=1000)] = ""
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response
 
 from chassis.errors import Refusal, TooLate, Trouble
 from chassis.observe import trace
 from chassis.observe.log import log
+from chassis.web.answer import Answer
 
 STATUS = {"not_found": 404, "invalid": 422, "stale": 412, "forbidden": 403, "key_reused": 422}
 """Kinds of refusal that mean the same in every service; any other is 409, unless the route says otherwise."""
@@ -51,7 +51,7 @@ def respond(
     kind: str = "",
     headers: dict[str, str] | None = None,
     **extra: Any,
-) -> Response:
+) -> Answer:
     """A problem as a response."""
     body = {
         "type": f"/problems/{kind.replace('_', '-')}" if kind else "about:blank",
@@ -62,10 +62,10 @@ def respond(
         "traceId": trace.trace_id(),
         **extra,
     }
-    return Response(orjson.dumps(body), status, headers or {}, content_type="application/problem+json")
+    return Answer(orjson.dumps(body), status, headers or {}, content_type="application/problem+json")
 
 
-def of(error: BaseException, instance: str, statuses: dict[str, int]) -> Response:
+def of(error: BaseException, instance: str, statuses: dict[str, int]) -> Answer:
     """The problem that an exception is answered with; what nobody expected is logged and told to nobody."""
     if isinstance(error, Problem):
         return respond(
@@ -73,7 +73,8 @@ def of(error: BaseException, instance: str, statuses: dict[str, int]) -> Respons
         )
     if isinstance(error, Refusal):
         status = statuses.get(error.kind) or STATUS.get(error.kind, 409)
-        return respond(status, error.title, error.detail, instance, error.kind, **error.extra)
+        wait = {"Retry-After": "1"} if status == 429 else None
+        return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
     if isinstance(error, ValidationError):
         return respond(
             422, "Invalid input", "See errors for the fields to correct.", instance, "invalid", errors=fields(error)

@@ -1,9 +1,16 @@
 """Reading a request off a socket bit by bit: when is it whole, and when is it too large to go on?"""
 
 import re
+from contextvars import ContextVar
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n")
+arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
+"""When the request that this thread is at was whole, on the monotonic clock."""
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d+)[ \t]*\r\n")
+_DIGITS = 18  # of a length; one that has more is too large all the same
 _LINE = 256  # bytes of a chunk's size line that nobody needs
+
+_DEADLINE = re.compile(rb"\r\nx-deadline-ms:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 MORE, WHOLE = 0, 200
 """Verdicts beside the status of a refusal (413, 431)."""
@@ -43,7 +50,7 @@ class Reading:
         self._chunked = b"\r\ntransfer-encoding:" in head
         self.expects = b"\r\nexpect: 100-continue\r\n" in head
         if not self._chunked and (length := _LENGTH.search(head)):
-            self._until += int(length[1])
+            self._until += int(length[1][:_DIGITS])
 
     def _length(self) -> int:
         if self._until - self._body > self._body_limit:
@@ -67,3 +74,20 @@ class Reading:
     def _bounded(self, verdict: int) -> int:
         """Chunks cost bytes of their own: as many again are allowed."""
         return 413 if max(len(self.buffer), self._until) - self._body > 2 * self._body_limit else verdict
+
+
+def urgency(request: bytes) -> int:
+    """Health comes first, then what is part of a checkout or changes something else, and browsing last."""
+    method, _, rest = request[:256].partition(b" ")
+    if rest.partition(b" ")[0].endswith(b"/health"):
+        return 0
+    return 2 if method in (b"GET", b"HEAD") else 1
+
+
+def allowance(request: bytes, longest: float) -> float:
+    """Seconds until the deadline that a request of a service brings along, or `longest`."""
+    if b" /internal/" in request[:32]:
+        head = request[: request.find(b"\r\n\r\n") + 4]
+        if given := _DEADLINE.search(head):
+            return min(longest, int(given[1]) / 1000)
+    return longest

@@ -15,17 +15,21 @@ BODY_LIMIT = 1024 * 1024
 _MEMORY = Path("/dev/shm")  # noqa: S108  where the worker's heartbeat costs no disk
 
 
-def serve(make: Callable[[], Any], threads: int) -> None:
-    """Serve the WSGI app that `make` returns on HOST:PORT until SIGTERM; it is called in the worker, after the fork."""
+def serve(make: Callable[[], Any], threads: int, drains: Callable[[], None] = lambda: None) -> None:
+    """Serve the WSGI app that `make` returns on HOST:PORT until SIGTERM; it is called in the worker, after the fork.
+
+    At SIGTERM `drains` is called first, in the worker too.
+    """
     lifeline.watch()
-    _Server(make, threads).run()
+    _Server(make, threads, drains).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
     body_limit = BODY_LIMIT
 
-    def __init__(self, make: Callable[[], Any], threads: int) -> None:
-        self._make, self._threads = make, threads
+    def __init__(self, make: Callable[[], Any], threads: int, drains: Callable[[], None]) -> None:
+        self._make, self._threads, self.drains = make, threads, drains
+        self.deadline = settings().deadline
         super().__init__()
 
     def load_config(self) -> None:

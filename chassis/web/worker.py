@@ -1,17 +1,20 @@
-"""gunicorn's gthread worker, taught to read a request whole before it spends a thread on it.
+"""gunicorn's gthread worker, taught to read a request whole before it spends a thread on it, and to shed load.
 
-    accepted or kept alive ──► reading ──whole──► a thread ──► kept alive, or lingering ──► closed
-                                  └──too large, too slow──► refused ──► lingering ──► closed
+    accepted or kept alive ──► reading ──whole──► the line ──► a thread ──► kept alive, or lingering ──► closed
+                                  └──too large, too slow──┴──too long──► refused ──► lingering ──► closed
 
-So a client that is slow to send, or that never goes away, costs a socket and a buffer and holds up nobody. Only methods
-of the main loop are replaced; parsing, threads, keep-alive and the drain at the end are gunicorn's.
+So a client that is slow to send, or that never goes away, costs a socket and a buffer and holds up nobody, and more
+requests than can be served cost an answer each. What replaces gunicorn's own is the main loop's handling of connections
+and the pool of threads; parsing, keep-alive and the drain at the end are gunicorn's.
 """
 
 import errno
 import selectors
 import socket
 import struct
+import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -21,12 +24,16 @@ from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from chassis import clock
-from chassis.web.reading import MORE, WHOLE, Reading
+from chassis.observe import metrics
+from chassis.web.line import Line
+from chassis.web.reading import MORE, WHOLE, Reading, allowance, arrived, urgency
 
 _READING = 10.0  # seconds a client may take for a whole request
 _LINGERING = 2.0  # seconds it may take to see our answer and close
 _HEAD_LIMIT = 64 * 1024
 _PIECE = 64 * 1024
+_LONGEST_LINE = 64
+_SHARE = 0.25  # of its deadline that a request may wait for a thread
 _STALLED = struct.pack("ll", int(_READING), 0)  # a struct timeval
 
 
@@ -37,7 +44,7 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(*args)
         self._worker = worker
         self.reading = Reading(0, 0)
-        self.since = 0.0
+        self.since = 0.0  # when its present state began
         self.polled = False
 
     def close(self, graceful: bool = False) -> None:
@@ -47,26 +54,77 @@ class Connection(TConn):  # type: ignore[misc]
             util.close(self.sock)
 
 
+class Threads:
+    """What the worker takes for its pool: threads that serve whoever is next in the line."""
+
+    def __init__(self, worker: "Worker", count: int) -> None:
+        self._worker, self.line = worker, Line[Connection](_LONGEST_LINE)
+        for number in range(count):
+            threading.Thread(target=self._serve, name=f"request-{number}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while turn := self.line.next():
+            conn, late = turn
+            if late:
+                self._worker.method_queue.defer(self._worker.shed, conn)
+                continue
+            arrived.set(conn.since)
+            done: Future[Any] = Future()
+            try:
+                done.set_result(self._worker.handle(conn))
+            except BaseException as error:
+                done.set_exception(error)
+            self._worker.method_queue.defer(self._worker.finish_request, conn, done)
+
+    def shutdown(self, wait: bool) -> None:
+        """gunicorn has waited for those under way already."""
+        self.line.close()
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """`app.body_limit`: bytes of a body that is read at all."""
+    """`app.body_limit`: bytes of a body that is read at all. `app.deadline`: seconds that a request may take.
+
+    `app.drains()` is called when the process was told to end.
+    """
+
+    tpool: Threads
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reading: OrderedDict[Connection, None] = OrderedDict()
         self._lingering: OrderedDict[Connection, None] = OrderedDict()
 
-    def accept(self, listener: socket.socket) -> None:
+    def get_thread_pool(self) -> Threads:
+        return Threads(self, self.cfg.threads)
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self.app.drains()
+        super().handle_exit(sig, frame)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """At the end, who has connected already is let in before the door is closed."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            while self.sockets:
+                listener = self.sockets.pop()
+                while self.accept(listener):
+                    pass
+                listener.close()
+
+    def accept(self, listener: socket.socket) -> bool:
+        """Let one client in; False if there is none."""
         try:
             client, address = listener.accept()
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
-                return
+                return error.errno == errno.ECONNABORTED
             raise
         self.nr_conns += 1
         # The kernel's own limits hold in a thread too: nobody may stall an answer by not reading it.
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             client.setsockopt(socket.SOL_SOCKET, option, _STALLED)
         self.enqueue_req(Connection(self, self.cfg, client, address, listener.getsockname()))
+        return True
 
     def enqueue_req(self, conn: Connection) -> None:
         """The connection is new, or its next request has begun to come."""
@@ -101,11 +159,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._poll(conn, self._read)
 
     def _hand_over(self, conn: Connection) -> None:
+        request = bytes(conn.reading.buffer)
+        conn.reading.buffer.clear()
         conn.init()
         conn.data_ready = True
-        conn.parser.unreader.unread(bytes(conn.reading.buffer))
-        conn.reading.buffer.clear()
-        super().enqueue_req(conn)
+        conn.parser.unreader.unread(request)
+        conn.since = clock.monotonic()
+        patience = _SHARE * allowance(request, self.app.deadline)
+        if refused := self.tpool.line.join(conn, urgency(request), patience):
+            self.shed(refused)
+
+    def shed(self, conn: Connection) -> None:
+        """Refuse a request that nothing was done for."""
+        metrics.shed.inc()
+        self._refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _refuse(self, conn: Connection, status: int) -> None:
         write_problem(conn.sock, status, HTTPStatus(status).phrase, "")
@@ -139,6 +206,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """Cut those that take too long; gunicorn calls it in each round."""
         super().murder_pending()
+        for conn in self.tpool.line.overdue():
+            self.shed(conn)
         now = clock.monotonic()
         while self._reading:
             conn = next(iter(self._reading))
@@ -174,9 +243,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 def write_problem(sock: socket.socket, status: int, reason: str, detail: str) -> None:
     """Answer a request that no app will see, as RFC 9457 says, and announce the end of the connection."""
-    problem = {"type": "about:blank", "title": reason, "status": status, "detail": detail}
+    shed = status == HTTPStatus.SERVICE_UNAVAILABLE
+    kind, retry = ("/problems/not-done", "Retry-After: 1\r\n") if shed else ("about:blank", "")
+    problem = {"type": kind, "title": reason, "status": status, "detail": detail}
     body = orjson.dumps(problem | {"instance": "", "traceId": clock.entropy(16).hex()})
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n{retry}"
     try:
         util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     except OSError:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid, Refusal
+from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Reply, require_self
 from chassis.web.auth import Caller
@@ -85,7 +86,13 @@ class Timeline(Wire):
     "/api/orders",
     who=SIGNED_IN,
     answers={201: Order, 202: Order},
-    refuses={"insufficient_stock": 409, "payment_declined": 402, "buyer_unknown": 403, "forbidden": 403},
+    refuses={
+        "insufficient_stock": 409,
+        "payment_declined": 402,
+        "buyer_unknown": 403,
+        "forbidden": 403,
+        "too_many_open": 429,
+    },
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Reply:
     """Buy: 201 when confirmed, 202 while it is still being decided."""
@@ -148,13 +155,12 @@ def _wanted(body: NewOrder) -> dict[str, int]:
     single = body.product_id is not None and body.quantity is not None
     if (body.items is not None) == single or (body.items is not None and (body.product_id or body.quantity)):
         raise Invalid(("items", "give either items, or productId with quantity"))
+    items = body.items or [WantedItem(product_id=str(body.product_id), quantity=body.quantity or 0)]
     wanted: dict[str, int] = {}
-    if body.items is None:
-        return {str(body.product_id): body.quantity or 0}
-    for number, item in enumerate(body.items):
+    for item in items:
         wanted[item.product_id] = wanted.get(item.product_id, 0) + item.quantity
-        if wanted[item.product_id] > MOST_UNITS:
-            raise Invalid((f"items[{number}].quantity", f"more than {MOST_UNITS} units of one product"))
+    if sum(wanted.values()) > settings().order_units:
+        raise Invalid(("items", f"more than {settings().order_units} units in one order"))
     return wanted
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE, Driver
+from chassis.sagas.driver import DUE, PERMITS, Driver
 from chassis.settings import settings
 from chassis.store import Collection
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
@@ -12,7 +12,7 @@ from services.orders.messages import OrderItem, OrderPlaced
 from services.payments.messages import CancelPayment, Charge
 from services.users.messages import CheckBuyer
 
-sagas = Collection("sagas", DUE)
+sagas = Collection("sagas", DUE, PERMITS)
 
 
 def place(data: dict[str, Any]) -> None:

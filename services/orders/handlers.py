@@ -18,9 +18,9 @@ from services.products.messages import PriceItems
 def place(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
     """Place an order and take it as far as time allows; still pending, the worker goes on with it.
 
-    Raises Invalid, and the Refusal of the saga with the `orderId` of the order that is rejected. Opening the saga is
-    the one write that accepts the order; the prices are those of the catalogue at that moment. A repetition does not
-    drive: the request that opened the saga may still be at it, under the same fence.
+    Raises Invalid, Refusal `too_many_open`, and the Refusal of the saga with the `orderId` of the order that is
+    rejected. Opening the saga is the one write that accepts the order; the prices are those of the catalogue at that
+    moment. A repetition does not drive: the request that opened the saga may still be at it, under the same fence.
     """
     saga = sagas.get(id) or _driven(id, user, wanted, payment_token)
     if saga["ended"] == "undone":
@@ -70,14 +70,21 @@ def _driven(id: str, user: str, wanted: dict[str, int], payment_token: str) -> D
         "currency": total.currency,
         "payment_token": payment_token,
     }
-    try:
-        saga = driver.open(id, data)
-    except Duplicate:
-        found = sagas.get(id)
-        if found is None:
-            raise
-        return found
-    return driver.drive(saga, max(0.0, settings().checkout_deadline - (clock.monotonic() - began)))
+    saga, opened = _opened(id, user, data)
+    left = settings().checkout_deadline - (clock.monotonic() - began)
+    return driver.drive(saga, max(0.0, left)) if opened else saga
+
+
+def _opened(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
+    """The saga, opened now or (False) before. A user has so many permits, so that nobody can reserve everything."""
+    permits = [f"{user} {number}" for number in range(settings().open_checkouts)]
+    for permit in permits if settings().rate_limits == "on" else [id]:
+        try:
+            return driver.open(id, data, permit), True
+        except Duplicate:
+            if found := sagas.get(id):
+                return found, False
+    raise Refusal("too_many_open", "Too many open checkouts", "Wait until one of your orders is decided.")
 
 
 def _placed(id: str, saga: Doc) -> Order:

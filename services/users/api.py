@@ -20,7 +20,7 @@ Email = Annotated[str, StringConstraints(min_length=3, max_length=254), CLEAN]
 Name = Annotated[str, StringConstraints(min_length=2, max_length=100), CLEAN]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128), CLEAN]
 Age = Annotated[int, Field(ge=0, le=150)]
-Token = Annotated[str, StringConstraints(max_length=200)]
+Token = Annotated[str, StringConstraints(max_length=200), CLEAN]
 
 
 class NewUser(Body):
@@ -38,8 +38,8 @@ class UserChange(Body):
 
 
 class Credentials(Body):
-    email: Annotated[str, StringConstraints(max_length=254)]
-    password: Annotated[str, StringConstraints(max_length=128)]
+    email: Annotated[str, StringConstraints(max_length=254), CLEAN]
+    password: Annotated[str, StringConstraints(max_length=128), CLEAN]
 
 
 class RefreshToken(Body):
@@ -92,8 +92,8 @@ def sign_up(body: NewUser, attempt: Attempt) -> Reply:
 def sign_in(body: Credentials, caller: Caller) -> Tokens:
     """Sign in with e-mail address and password."""
     account_and_address = f"{domain.email_key(body.email)} {caller.address}"
-    limits.hit("sign-in", "5/minute", account_and_address)
-    limits.hit("sign-in-address", "20/minute", caller.address)
+    limits.hit("sign-in", "5/minute", account_and_address, limits.shared)
+    limits.hit("sign-in-address", "20/minute", caller.address, limits.shared)
     return _tokens(*handlers.sign_in(body.email, body.password))
 
 

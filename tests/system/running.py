@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,13 @@ def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
         assert time.monotonic() < until, f"still {answer!r} after {within} s"
         time.sleep(0.02)
     return answer
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has, a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Platform:

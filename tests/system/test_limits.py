@@ -2,6 +2,7 @@
 
 import requests
 
+from tests.faults.twin import Twin
 from tests.system.platform import Client, Shop, eventually, expect, problem
 
 
@@ -97,3 +98,26 @@ def test_a_payment_whose_units_are_gone_meanwhile_is_refunded(strict_shop: Shop)
     (payment,) = buyer.items(f"/api/payments?orderId={order}")
     assert payment["status"] == "refunded"
     assert strict_shop.captures(order) == [(1000, 1000)]
+
+
+def test_guesses_are_counted_by_all_replicas_together(strict_shop: Shop) -> None:
+    email = strict_shop.shopper().email
+    with Twin(strict_shop, "users", "web") as twin:
+        first = from_address(strict_shop, "users", "198.51.100.77")
+        second = Client(twin.url, headers={"X-Forwarded-For": "198.51.100.77"})
+        statuses = [guess(client, email, 1)[0] for client in (first, second) * 4]
+    assert statuses == [401] * 5 + [429] * 3
+
+
+def test_a_user_has_five_checkouts_open_at_most(strict_shop: Shop) -> None:
+    product, buyer, other = strict_shop.product(stock=50), strict_shop.shopper(), strict_shop.shopper()
+    with strict_shop.frozen("payments"):
+        placed = [buyer.order(product, key=f"open-{number}") for number in range(6)]
+        assert [answer.status_code for answer in placed] == [202] * 5 + [429]
+        assert problem(placed[5], 429)["type"] == "/problems/too-many-open"
+        assert placed[5].headers["Retry-After"] == "1"
+        assert other.order(product).status_code == 202
+        assert buyer.order(product, key="open-0").status_code == 202
+    for answer in placed[:5]:
+        assert buyer.final(answer.json()["id"])["status"] == "confirmed"
+    assert buyer.order(product, key="open-5").status_code in (201, 202)

@@ -48,6 +48,9 @@ class Service:
                          ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
         return [answer]
 
+    def drain(self):
+        self.health.draining = True
+
     def worker(self):
         self.open()
         if os.environ.get("STUBBORN"):
@@ -61,9 +64,9 @@ class Service:
                 sys.exit("the toy crashed")
 
     def open(self):
-        health = Health(self.name, lambda: None)
-        health.serve(settings().host, settings().health_port)
-        health.started = True
+        self.health = Health(self.name, lambda: None)
+        self.health.serve(settings().host, settings().health_port)
+        self.health.started = True
 '''
 
 

@@ -1,0 +1,48 @@
+"""`make bench`: what the platform costs, as ratios within one run, as a table and with `--json` as data."""
+
+import json
+import sys
+import time
+from importlib import import_module
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+PARTS = ("http", "checkout", "events", "hang", "overload", "enumeration", "footprint")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.option("--short", is_flag=True, help="fewer rounds, as CI runs it")
+@click.option("--json", "as_json", is_flag=True, help="print data for a script")
+def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
+    """Measure these parts (all of them by default); exit 1 if a bar is missed."""
+    console = Console(stderr=True)
+    rows: list[dict[str, Any]] = []
+    for part in parts or PARTS:
+        began = time.monotonic()
+        with console.status(f"measuring {part} ..."):
+            found = import_module(f"tests.bench.{part}").run(short)
+        console.print(f"{part}: {time.monotonic() - began:.0f} s")
+        rows += [{"part": part, **row} for row in found]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        Console().print(_table(rows))
+    sys.exit(any(not row.get("ok", True) for row in rows))
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("part", "measured", "value", "", "bar", "")
+    for row in rows:
+        verdict = {True: "[green]met", False: "[red]missed"}[row["ok"]] if row.get("bar") else ""
+        value = row["value"]
+        shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        table.add_row(row["part"], row["name"], shown, row.get("unit", ""), row.get("bar", ""), verdict)
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Two apps that answer `GET /api/products/{id}` from one store: the whole chassis, and a bare Flask route."""
+
+from typing import Any
+
+from flask import Flask
+
+from chassis.money import Money
+from chassis.settings import settings
+from chassis.store.engines import open_store
+from services.products.handlers import products
+from services.products.service import service
+
+
+def full() -> Any:
+    """The service as it is."""
+    return service.application()
+
+
+def bare() -> Any:
+    """What one writes without a chassis: no checks, no limits, no log, no metrics, no trace."""
+    products.bind(open_store(settings(), "products"))
+    app = Flask("bare")
+
+    @app.get("/api/products/<id>")
+    def get_product(id: str) -> dict[str, Any]:
+        doc = products.get(id)
+        assert doc is not None
+        return {
+            "id": doc["_id"],
+            "name": doc["name"],
+            "description": doc["description"],
+            "price": str(Money(doc["price"], doc["currency"])),
+            "currency": doc["currency"],
+            "category": doc["category"],
+            "stock": doc["stock"],
+            "createdAt": doc["createdAt"],
+            "updatedAt": doc["updatedAt"],
+        }
+
+    return app

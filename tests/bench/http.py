@@ -1,0 +1,82 @@
+"""The price of the chassis: one read through all of it and through a bare Flask route, both on stock gunicorn."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from chassis.local.child import ready
+from chassis.store.sqlite import SqliteStore
+from services.products.handlers import products
+from tests.bench.load import rate
+from tests.system.running import ROOT, eventually, free_port
+
+_DOC = {
+    "_id": "p1",
+    "name": "Kettle",
+    "description": "Boils a litre of water in two minutes.",
+    "price": 2999,
+    "currency": "EUR",
+    "category": "kitchen",
+    "words": ["kettle"],
+    "stock": 12,
+    "deleted": False,
+    "version": 1,
+    "mark": "",
+    "createdAt": "2026-01-31T12:00:00.000Z",
+    "updatedAt": "2026-01-31T12:00:00.000Z",
+    "pending": 0,
+    "slot": 0,
+}
+
+
+def run(short: bool) -> list[dict[str, Any]]:
+    """Rounds of both in turn; the median of the ratios."""
+    rounds, requests = (7, 2000) if short else (15, 5000)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        (Path(folder) / "store").mkdir()
+        store = SqliteStore(Path(folder) / "store" / "products.db")
+        products.bind(store)
+        products.insert(dict(_DOC))
+        store.close()
+        ports = {app: stack.enter_context(_serving(app, Path(folder))) for app in ("full", "bare")}
+        for port in ports.values():
+            rate(port, "/api/products/p1", 1000)
+        found: dict[str, list[float]] = {app: [] for app in ports}
+        for _ in range(rounds):
+            for app, port in ports.items():
+                found[app].append(rate(port, "/api/products/p1", requests))
+    ratio = statistics.median(full / bare for full, bare in zip(found["full"], found["bare"], strict=True))
+    return [
+        {"name": "read, whole chassis", "value": statistics.median(found["full"]), "unit": "requests/s"},
+        {"name": "read, bare Flask", "value": statistics.median(found["bare"]), "unit": "requests/s"},
+        {"name": "whole chassis / bare Flask", "value": ratio, "unit": "", "bar": ">= 0.9", "ok": ratio >= 0.9},
+    ]
+
+
+@contextmanager
+def _serving(app: str, folder: Path) -> Iterator[int]:
+    port, health_port = free_port(), free_port()
+    environment = {
+        "DATA_DIR": str(folder),
+        "HOST": "127.0.0.1",
+        "HEALTH_PORT": str(health_port),
+        "PLATFORM_SECRET": "b" * 32,
+        "RATE_READ": "1000000/second",  # counted, and never reached
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "16", "--keep-alive", "75"]
+    command += ["--no-control-socket", "-b", f"127.0.0.1:{port}", f"tests.bench.apps:{app}()"]
+    with (folder / f"{app}.log").open("ab") as log:
+        server = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+    try:
+        eventually(lambda: ready(port, 0))
+        yield port
+    finally:
+        server.terminate()
+        server.wait(30)

@@ -1,0 +1,90 @@
+"""Who is served first, who is refused, and when."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.web.line import Line
+from chassis.web.reading import allowance, urgency
+
+
+def test_health_comes_before_a_checkout_and_a_checkout_before_browsing(fake_clock):
+    line = Line[bytes](10)
+    for request in (
+        b"GET /api/products HTTP/1.1\r\n",
+        b"POST /api/orders HTTP/1.1\r\n",
+        b"POST /internal/reserve HTTP/1.1\r\n",
+        b"GET /api/orders/health HTTP/1.1\r\n",
+        b"GET /health HTTP/1.1\r\n",
+    ):
+        assert line.join(request, urgency(request), 1) is None
+    served = [line.next()[0].split()[1] for _ in range(5)]
+    assert served == [b"/api/orders/health", b"/health", b"/api/orders", b"/internal/reserve", b"/api/products"]
+
+
+def test_of_a_full_line_the_last_of_the_least_urgent_goes(fake_clock):
+    line = Line[str](2)
+    assert line.join("browsing", 2, 1) is None
+    assert line.join("more browsing", 2, 1) is None
+    assert line.join("checkout", 1, 1) == "more browsing"
+    assert line.join("yet more browsing", 2, 1) == "yet more browsing"
+    assert [line.next()[0], line.next()[0]] == ["checkout", "browsing"]
+
+
+def test_whose_turn_comes_too_late_is_told_so(fake_clock):
+    line = Line[str](10)
+    line.join("patient", 1, 2)
+    line.join("hasty", 1, 1)
+    fake_clock.pass_time(1.5)
+    assert (line.next(), line.next()) == (("patient", False), ("hasty", True))
+
+
+def test_those_whose_turn_never_comes_are_taken_out_in_time(fake_clock):
+    line = Line[str](10)
+    line.join("hasty", 2, 1)
+    line.join("patient", 2, 3)
+    assert line.overdue() == []
+    fake_clock.pass_time(2)
+    assert line.overdue() == ["hasty"]
+    assert line.next() == ("patient", False)
+
+
+def test_a_closed_line_serves_those_in_it_and_sends_the_threads_home():
+    line = Line[str](10)
+    line.join("last", 1, 1)
+    line.close()
+    assert line.next() == ("last", False)
+    assert line.next() is None
+
+
+@given(st.lists(st.integers(0, 2), max_size=30), st.integers(1, 5))
+def test_nobody_is_lost_and_the_line_is_never_longer_than_it_may_be(ranks, longest):
+    line, refused = Line[int](longest), []
+    for number, rank in enumerate(ranks):
+        gone = line.join(number, rank, 1)
+        refused += [] if gone is None else [gone]
+    line.close()
+    served = []
+    while turn := line.next():
+        served.append(turn[0])
+    assert len(served) <= longest
+    assert sorted(served + refused) == list(range(len(ranks)))
+    assert [ranks[each] for each in served] == sorted(ranks[each] for each in served)
+
+
+def test_a_thread_waits_for_the_next_request():
+    line, served = Line[str](10), []
+    thread = threading.Thread(target=lambda: served.append(line.next()))
+    thread.start()
+    line.join("first", 1, 5)
+    thread.join(5)
+    assert served == [("first", False)]
+
+
+def test_a_deadline_counts_only_where_a_service_asks():
+    inside = b"POST /internal/charge HTTP/1.1\r\nX-Deadline-Ms: 800\r\n\r\n"
+    assert allowance(inside, 5) == 0.8
+    assert allowance(inside.replace(b"800", b"80000"), 5) == 5
+    assert allowance(b"POST /api/orders HTTP/1.1\r\nX-Deadline-Ms: 800\r\n\r\n", 5) == 5
+    assert allowance(b"POST /internal/charge HTTP/1.1\r\n\r\nX-Deadline-Ms: 800\r\n", 5) == 5
