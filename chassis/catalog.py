@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-_CHART = Path(__file__).resolve().parent.parent / "charts" / "mercato" / "values.yaml"
+CHART = Path(__file__).resolve().parent.parent / "charts" / "mercato" / "values.yaml"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Entry:
 @cache
 def catalog() -> dict[str, Entry]:
     """Name -> entry. Read from the file in `MERCATO_VALUES`, or from the chart beside the code."""
-    path = Path(os.environ.get("MERCATO_VALUES") or _CHART)
+    path = Path(os.environ.get("MERCATO_VALUES") or CHART)
     services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
     return {
         name: Entry(

@@ -18,6 +18,7 @@ _COMMANDS = {
     "outbox": "operate",
     "replay": "operate",
     "contracts": "contracts",
+    "new": "new",
 }
 
 

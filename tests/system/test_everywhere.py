@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from chassis.catalog import catalog
 from tests.system.platform import Client, Shop, expect, problem, refused_fields
 
-SERVICES = ("users", "products", "inventory", "orders", "payments", "notifications")
+SERVICES = tuple(catalog())
 JSON = {"Content-Type": "application/json"}
 
 Row = tuple[str, str, dict[str, Any] | None]

@@ -9,10 +9,11 @@ from typing import Any
 from chassis import clock
 from chassis.bus import Record
 from chassis.bus.engines import open_bus
+from chassis.catalog import catalog
 from chassis.settings import Settings
 from tests.system.platform import Client, Shop, eventually, expect
 
-SERVICES = {"users", "products", "inventory", "orders", "payments", "notifications"}
+SERVICES = set(catalog())
 
 
 def rows(shop: Shop, *command: str, code: int = 0) -> list[dict[str, Any]]:

@@ -1,0 +1,135 @@
+"""`mercato new` makes a service that works, and docs/building-a-service.md leads on from there, to the letter."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.platform import Shop
+from tests.system.running import ROOT
+
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "building-a-service.md").read_text(), re.DOTALL)
+URL = "http://127.0.0.1:8080"
+BIN = Path(sys.executable).parent
+MADE = "services/reviews tests/unit/reviews tests/system/test_reviews.py"
+SHORTER = {
+    "make new": "make -o .venv/.installed new",  # installs nothing
+    "make lint": f".venv/bin/ruff check {MADE} && .venv/bin/ruff format --check {MADE} && .venv/bin/lint-imports "
+    "&& .venv/bin/mypy --follow-imports silent services/reviews",
+}
+"""What a command of the page comes to here, where all is installed and the other files are not in question."""
+
+
+class Copy:
+    """The tree as it stands, in another folder, without its history."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (ROOT / ".git").exists():
+            pytest.skip("there is no git to say what belongs to the tree")
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in listed.split("\0"):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        (folder / ".venv").symlink_to(BIN.parent)
+        self.shop = Shop(folder, RATE_LIMITS="off", PYTHONPATH=str(folder), MERCATO_VALUES=None)
+        own = {name: value for name, value in self.shop.environment.items() if not name.startswith("PYTEST_")}
+        slow = "-p no:schemathesis -p no:hypothesispytest"  # two seconds for each pytest, which nothing here needs
+        self.environment = {**own, "TMPDIR": str(folder.parent), "PYTEST_ADDOPTS": slow}
+
+    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=150
+        )
+
+    def follow(self, script: str) -> None:
+        """Do what a block of commands says; `make up` does not return, so the platform is started beside."""
+        if script == "make up\n":
+            self.shop.up()
+            return
+        if URL in script:
+            script = script.replace(URL, self.shop.url) + "\n.venv/bin/mercato down"
+        for said, done in SHORTER.items():
+            script = script.replace(said, done)
+        done = self.run(script)
+        assert done.returncode == 0, script + done.stdout + done.stderr
+
+    def change(self, block: str) -> None:
+        """Make the change that a block shows."""
+        head, _, hunks = block.partition("\n")
+        path = self.folder / head.removeprefix("+++ ")
+        text = path.read_text()
+        for hunk in hunks.removesuffix("\n").split("\n@@\n"):
+            lines = [(line[:1] or " ", line[1:] + "\n") for line in hunk.split("\n")]
+            old, new = ("".join(line for mark, line in lines if mark != other) for other in "+-")
+            assert not old or text.count(old) == 1, f"{path.name}: no single place for\n{hunk}"
+            text = text.replace(old, new) if old else text + new
+        path.write_text(text)
+
+    def files(self) -> dict[str, bytes]:
+        paths = (path for path in self.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Iterator[Copy]:
+    made = Copy(tmp_path / "copy")
+    try:
+        yield made
+    finally:
+        made.shop.down()
+
+
+@pytest.mark.timeout(400)
+def test_the_page_leads_from_nothing_to_a_service_that_is_tested(copy: Copy) -> None:
+    found = copy.run(
+        ".venv/bin/python -c 'import chassis, services; print(chassis.__file__, services.__file__)'"
+    ).stdout
+    assert found.count(str(copy.folder)) == 2
+    for kind, text in BLOCKS:
+        if kind == "diff":
+            copy.change(text)
+        else:
+            copy.follow(text)
+    assert (copy.folder / "services" / "reviews" / "contract" / "openapi.yaml").is_file()
+
+
+def test_a_name_that_is_bad_or_taken_is_refused_in_one_line_and_nothing_is_written(copy: Copy) -> None:
+    before = copy.files()
+    for name in ("", "Reviews", "re/views", "on"):
+        assert f"{name!r} cannot be the name of a service" in refused(copy, name)
+    for name, by in (("orders", "/api/orders"), ("auth", "/api/auth"), ("chassis", "tests/unit/chassis")):
+        assert f"{name!r} is taken: there is {by}" in refused(copy, name)
+    assert copy.files() == before
+
+
+def test_a_service_that_cannot_be_written_whole_is_not_written(copy: Copy) -> None:
+    (copy.folder / "charts" / "mercato" / "values.new").mkdir()
+    before = copy.files()
+    assert copy.run(".venv/bin/mercato new reviews").returncode == 1
+    assert copy.files() == before
+    assert not (copy.folder / "services" / "reviews").exists()
+    assert not (copy.folder / "tests" / "unit" / "reviews").exists()
+
+
+def test_an_entry_joins_the_list_and_leaves_every_other_line_of_the_chart(copy: Copy) -> None:
+    chart = copy.folder / "charts" / "mercato" / "values.yaml"
+    before = chart.read_text() + "  # a remark\n\n# about images\nimages:\n  tag: dev\n"
+    chart.write_text(before)
+    copy.follow(".venv/bin/mercato new reviews")
+    entry = "  reviews:\n    routes: [/api/reviews]\n    worker: true\n    calls: [users]\n"
+    assert chart.read_text() == before.replace("  # a remark\n", f"  # a remark\n{entry}")
+
+
+def refused(copy: Copy, name: str) -> str:
+    """The one line that a name is refused with."""
+    done = copy.run(f".venv/bin/mercato new '{name}'")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    return done.stderr
