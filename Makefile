@@ -34,7 +34,7 @@ test: $(STAMP) ## lint, then every test that needs no engine or cluster
 	@$(BIN)/python tests/run.py
 
 hostile: $(STAMP) ## send each route what no client should, by the table and by the thousand
-	@exec $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/hostile
+	@exec $(BIN)/pytest tests/hostile
 
 chaos: $(STAMP) ## kill, pause, fill and slow down parts of a platform that sells, and check its books
 	@$(BIN)/python -m tests.faults.chaos

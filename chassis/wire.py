@@ -42,9 +42,14 @@ class Query(Wire):
     model_config = ConfigDict(extra="forbid", strict=False)
 
 
-def _clean(text: str) -> str:
-    if any(unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n\r" for char in text):
+def _line(text: str) -> str:
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
         raise ValueError("must not contain control characters")
+    return text
+
+
+def _lines(text: str) -> str:
+    _line(text.translate(dict.fromkeys(map(ord, "\t\n\r"))))
     return text
 
 
@@ -60,8 +65,8 @@ def _decimal(value: Any) -> Decimal:
 
 
 Id = Annotated[str, StringConstraints(pattern=rf"^{ID.pattern}$")]
-CLEAN = AfterValidator(_clean)
-"""Text without control characters; stands after the length, whose error is then a plain one."""
+CLEAN, CLEAN_LINES = AfterValidator(_line), AfterValidator(_lines)
+"""Text without control characters, in one line or in several; stands after the length, so that its error is plain."""
 Amount = Annotated[
     Decimal,
     BeforeValidator(_decimal),

@@ -52,6 +52,7 @@ _HEADERS: dict[str, Schema] = {
         "description": "The answer is that of an earlier request with the same key.",
         "schema": {"type": "string", "const": "true"},
     },
+    "Location": {"description": "Where what was made is found.", "schema": {"type": "string"}},
     "RateLimit": {"description": "What is left of the limit, and until when.", "schema": {"type": "string"}},
     "RateLimit-Policy": {"description": "The limit.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
@@ -131,7 +132,7 @@ def _operation(operation: Operation, refs: dict[Use, Schema]) -> Schema:
     if operation.body:
         schema = refs[operation.body, "validation"]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    answers = {str(status): _answer(operation, model, refs) for status, model in operation.answers.items()}
+    answers = {str(status): _answer(operation, status, model, refs) for status, model in operation.answers.items()}
     refusals = {str(status): _refusal(status, kinds, refs) for status, kinds in sorted(_refusals(operation).items())}
     described["responses"] = {**answers, **refusals}
     return described
@@ -149,8 +150,10 @@ def _parameters(operation: Operation) -> list[Schema]:
     return found
 
 
-def _answer(operation: Operation, model: type[Wire] | None, refs: dict[Use, Schema]) -> Schema:
+def _answer(operation: Operation, status: int, model: type[Wire] | None, refs: dict[Use, Schema]) -> Schema:
     headers = [*_LIMITED]
+    if status in (201, 202) and not operation.names:
+        headers.insert(0, "Location")
     if operation.keyed:
         headers.insert(0, "Idempotent-Replayed")
     if model and inspect.get_annotations(operation.function, eval_str=True).get("return") is Reply:

@@ -49,8 +49,7 @@ def once(key: str, caller: str, operation: str, about: str, body: bytes, work: C
     id = hashlib.sha256(f"{caller}\n{operation}\n{key}".encode()).hexdigest()
     record = _claim(id, caller, about, hmac.new(secret, body, "sha256").hexdigest())
     if record["status"]:
-        headers = {**record["headers"], "Idempotent-Replayed": "true"}
-        return Answer(record["body"], record["status"], headers)
+        return _replayed(record)
     try:
         response = work(Attempt(record["made"], id))
     except BaseException:
@@ -66,7 +65,8 @@ def once(key: str, caller: str, operation: str, about: str, body: bytes, work: C
                 name: value for name, value in response.headers if name in ("Content-Type", "Location", "ETag")
             },
         }
-        records.update(id, {"$set": answer}, when={"fence": record["fence"]})
+        if not records.update(id, {"$set": answer}, when={"fence": record["fence"]}):
+            return _overtaken(id, response)
     return response
 
 
@@ -119,6 +119,20 @@ def _claim(id: str, caller: str, about: str, print: str) -> Doc:
     if claimed is None:
         raise Refusal("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")
     return claimed
+
+
+def _replayed(record: Doc) -> Answer:
+    return Answer(record["body"], record["status"], {**record["headers"], "Idempotent-Replayed": "true"})
+
+
+def _overtaken(id: str, response: Answer) -> Answer:
+    """The one answer of a key whose work outlasted its lease and was taken over; this one if its user was erased."""
+    record = records.get(id)
+    if record is None:
+        return response
+    if not record["status"]:
+        raise Refusal("key_in_use", "Still running", "Another request with this Idempotency-Key has not ended.")
+    return _replayed(record)
 
 
 def _release(record: Doc) -> None:

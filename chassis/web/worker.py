@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from chassis import clock
@@ -34,6 +35,12 @@ _HEAD_LIMIT = 64 * 1024
 _PIECE = 64 * 1024
 _LONGEST_LINE = 64
 _SHARE = 0.25  # of its deadline that a request may wait for a thread
+_UNREADABLE = {
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+}
+_OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # not the client's fault
 _STALLED = struct.pack("ll", int(_READING), 0)  # a struct timeval
 
 
@@ -223,6 +230,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn = next(iter(self._lingering))
             self._forget(conn)
             self._drop(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, error: Exception) -> None:
+        """What cannot be read may hold a token: neither the log nor the answer repeats it, as gunicorn's would."""
+        if not isinstance(error, errors.ParseException) or isinstance(error, _OURS):
+            super().handle_error(req, client, addr, error)
+            return
+        status = _UNREADABLE.get(type(error), HTTPStatus.BAD_REQUEST)
+        self.log.warning("a request cannot be read: %s", type(error).__name__)
+        write_problem(client, status, status.phrase, "The request cannot be read.")
 
     def _poll(self, conn: Connection, then: Any) -> None:
         if not conn.polled:

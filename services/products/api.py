@@ -11,7 +11,7 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Reply
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.wire import Amount, Body, Decimals, Id, Timestamp, Wire
+from chassis.wire import CLEAN, Amount, Body, Decimals, Id, Timestamp, Wire
 from services.products import domain, handlers
 
 api = Api()
@@ -42,8 +42,8 @@ class StockChange(Body):
 
 
 class Search(Page):
-    category: Annotated[str, StringConstraints(max_length=100)] | None = None
-    q: Annotated[str, StringConstraints(max_length=200)] | None = None
+    category: Annotated[str, StringConstraints(max_length=100), CLEAN] | None = None
+    q: Annotated[str, StringConstraints(max_length=200), CLEAN] | None = None
     min_price: Bound | None = None
     max_price: Bound | None = None
     sort: Literal["name", "price", "-price", "-createdAt"] = "name"
@@ -148,4 +148,5 @@ def _view(doc: Doc) -> Product:
 
 
 def _product(doc: Doc, status: int = 200) -> Reply:
-    return Reply(_view(doc), status, version=doc["version"])
+    headers = {"Location": f"/api/products/{doc['_id']}"} if status == 201 else {}
+    return Reply(_view(doc), status, version=doc["version"], headers=headers)

@@ -8,10 +8,10 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid
 from chassis.money import Money
-from chassis.wire import CLEAN
+from chassis.wire import CLEAN, CLEAN_LINES
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
-Description = Annotated[str, StringConstraints(max_length=5000), CLEAN]
+Description = Annotated[str, StringConstraints(max_length=5000), CLEAN_LINES]
 Category = Annotated[str, StringConstraints(max_length=100), CLEAN]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 

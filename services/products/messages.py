@@ -38,7 +38,7 @@ class PricedItem(Wire):
     currency: str
 
 
-class PriceItems(Command):
+class PriceItems(Command, reads=True):
     """The names and prices of products; one that does not exist is left out."""
 
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]

@@ -165,7 +165,8 @@ def _view(account: Doc) -> User:
 
 
 def _user(account: Doc, status: int = 200) -> Reply:
-    return Reply(_view(account), status, version=account["version"])
+    headers = {"Location": f"/api/users/{account['_id']}"} if status == 201 else {}
+    return Reply(_view(account), status, version=account["version"], headers=headers)
 
 
 def _tokens(account: Doc, session: sessions.Session) -> Tokens:

@@ -12,6 +12,7 @@ REQUESTS = [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST / HTTP/1.1\r\nCONTENT-length:  5 \r\n\r\nhello",
+    b"POST / HTTP/1.1\r\nContent-Length: 0000000000000000000005\r\n\r\nhello",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n1\r\n0\r\n0\r\n\r\n",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n0\r\n\r\n\r\n0\r\nTrailer: 1\r\n\r\n",
 ]
@@ -38,6 +39,7 @@ def test_no_bytes_break_it(data):
         (b"GET / HTTP/1.1\r\nA: " + b"a" * 100, 431),
         (b"GET / HTTP/1.1\r\nA: " + b"a" * 100 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nContent-Length: 101\r\n\r\n", 413),
+        (b"GET / HTTP/1.1\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFF\r\n", 413),
         (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 40, 413),
     ],

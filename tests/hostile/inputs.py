@@ -1,0 +1,111 @@
+"""The hostile requests of each route: every value of the table in every field, parameter and header of the contract."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.web.bodies import LARGEST
+from tests.hostile import values
+from tests.hostile.contract import Route, fields
+from tests.hostile.values import EITHER, MALFORMED, REFUSED
+
+_HOLE = "\x00hole\x00"
+
+
+@dataclass(frozen=True)
+class Input:
+    """`target` is the path with its query; one of `statuses` answers it."""
+
+    what: str
+    target: str
+    statuses: tuple[int, ...]
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def fingerprint(self, route: Route) -> tuple[Any, ...]:
+        """Two requests that do not differ on the wire are one."""
+        return route.method, self.target, self.body, tuple(sorted(self.headers.items()))
+
+
+def inputs(route: Route, target: str, example: Any) -> Iterator[Input]:
+    """All that is hostile to a route whose good requests have this path and this body."""
+    good = None if example is None else json.dumps(example).encode()
+    yield from _paths(route, good)
+    yield from _queries(route, target, good)
+    yield from _headers(route, target, good)
+    if route.body:
+        yield from _fields(route, target, example)
+        yield from _bodies(target, good or b"")
+
+
+def _paths(route: Route, good: bytes | None) -> Iterator[Input]:
+    if "{id}" in route.path:
+        for id in values.PATHS:
+            yield Input("an id that is none", route.path.replace("{id}", id), (404, 400), good)
+    for slashes in ("/" + route.path, route.path.replace("/api/", "/api//"), route.path + "/", route.path + "%2f"):
+        yield Input("slashes", slashes.replace("{id}", "an-id"), (404, 405), good)
+
+
+def _queries(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
+    taken = route.parameters("query")
+    for query in values.QUERIES:
+        yield Input("a query that it does not take", f"{target}?{query}", REFUSED, good)
+    for name, schema in taken.items():
+        bad = values.NO_LIMITS if schema["type"] == "integer" else values.NO_QUERY_TEXT
+        bad = [*bad, *(values.NO_CURSORS if name == "cursor" else ())]
+        if "enum" in schema or "pattern" in schema:
+            bad = [*bad, "x%20x", "$gt", "%C3%A9", "a%0A", "a.b"]
+        if schema.get("minLength") or "enum" in schema or "pattern" in schema:
+            bad = [*bad, ""]
+        for value in bad:
+            yield Input(f"a bad {name}", f"{target}?{name}={value}", REFUSED, good)
+        for more in (f"=1&{name}=1", f"=&{name}=", "[$ne]=1", "[]=1", "[$regex]=.*", ".x=1"):
+            yield Input(f"{name} twice or otherwise", f"{target}?{name}{more}", REFUSED, good)
+
+
+def _headers(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
+    taken = route.parameters("header")
+    if "Idempotency-Key" in taken:
+        for key in values.NO_KEYS:
+            yield Input("a bad key", target, MALFORMED, good, {"Idempotency-Key": key})
+    if "If-Match" in taken:
+        for version in values.NO_VERSIONS:
+            yield Input("a version that is none", target, (412,), good, {"If-Match": version})
+
+
+def _fields(route: Route, target: str, example: Any) -> Iterator[Input]:
+    for place, schema in fields(route.body or {}):
+        name = str(place[-1])
+        for text, statuses in values.of_field(name, schema):
+            body = json.dumps(_put(example, place, _HOLE)).replace(json.dumps(_HOLE), text)
+            yield Input(f"{place} = {text[:40]}", target, statuses, body.encode("utf-8", "surrogatepass"))
+    known = (route.body or {})["properties"]
+    for name in (name for name in values.UNKNOWN if name not in known):
+        for value in (True, "admin", {"$set": 1}):
+            yield Input(f"unknown field {name!r}", target, REFUSED, json.dumps({**example, name: value}).encode())
+    for shape in values.SHAPES:
+        yield Input("another shape", target, REFUSED, shape.encode())
+
+
+def _bodies(target: str, good: bytes) -> Iterator[Input]:
+    for raw in values.NOT_JSON:
+        yield Input("no JSON", target, MALFORMED, raw)
+    for kind in values.TYPES:
+        yield Input("another type", target, (415,), good, {"Content-Type": kind})
+    for coding in values.CODINGS:
+        yield Input("compressed", target, (415,), good, {"Content-Encoding": coding})
+    large = good[:-1] + b" " * (LARGEST + 1 - len(good)) + good[-1:]
+    yield Input("too large", target, (413,), large)
+    yield Input("too large, in chunks", target, (413,), large, {"Transfer-Encoding": "chunked"})
+    yield Input("twice", target, EITHER, b"{" + good[1:-1] + b"," + good[1:])
+
+
+def _put(example: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    """The example with this value at its place, and as little else as the place needs."""
+    name, *rest = place
+    if not rest:
+        return {**example, name: value}
+    if name not in example:  # items stand in the place of one item
+        return {name: [{rest[1]: value} if len(rest) > 1 else value]}
+    raise LookupError(f"an example that already has {name}")
