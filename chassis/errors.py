@@ -51,14 +51,11 @@ class Stale(Refusal):
 
 
 class Trouble(Failure):
-    """The platform could not do it now. `retry_after` in seconds."""
+    """The platform could not do it now. `retry_after` in seconds; 0 where nothing is known of it."""
 
-    retry_after: float = 1.0
-
-    def __init__(self, what: str, retry_after: float | None = None) -> None:
+    def __init__(self, what: str, retry_after: float = 0.0) -> None:
         super().__init__(what)
-        if retry_after is not None:
-            self.retry_after = retry_after
+        self.retry_after = retry_after
 
 
 class NotSent(Trouble):

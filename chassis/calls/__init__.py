@@ -1,8 +1,13 @@
 """Calling another service: a command goes out, its answer comes back, or one of three things is raised.
 
-    send ─► retries, within the budget ─► bulkhead ─► breaker ─► endpoint ─► wire, under the whole deadline
+    client      retries what may be repeated, within deadline and budget; falls back on a kept answer
+      callee      holds back: a bulkhead and a budget (guards), a breaker
+        discovery   the next address, and another where that one refuses the connection
+          transport   one HTTP exchange under the whole deadline
+      outcomes    what its answer means
 
     calls.send(Reserve(order_id=id, lines=lines), key=f"{id}:reserve")
+    calls.fetch("products", "/api/products", stale=60)
 
 A `Refusal` is the callee's own. `NotSent` is certainly not done, `Unknown` may have been: sent again with the same key
 it is done once. Retries happen here and nowhere else; a saga, which repeats for itself, asks for one attempt.
@@ -37,6 +42,6 @@ def send(command: Command, *, key: str = "", attempts: int = ATTEMPTS) -> Any:
     return _current().send(command, key, attempts)
 
 
-def fetch(service: str, path: str) -> Any:
-    """The JSON of a public route of another service."""
-    return _current().fetch(service, path)
+def fetch(service: str, path: str, *, stale: float = 0.0) -> Any:
+    """The JSON of a public route of another service, `stale` seconds old at most. Raises as `Client.fetch`."""
+    return _current().fetch(service, path, stale)

@@ -4,7 +4,8 @@
        ▲                                                                ▲                                  │
        └───────────────── 3 probes succeed ─────────────────────────────┼────────── one fails ─────────────┘
 
-Michael Nygard, Release It!, chapter 5; the window is a ring of ten buckets of a second.
+Michael Nygard, Release It!, chapter 5; the window is a ring of ten buckets of a second. Each change of state begins a
+new era: how a call of an earlier one ended says nothing of the callee as it is now.
 """
 
 import threading
@@ -26,30 +27,32 @@ class Breaker:
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
         self._lock = threading.Lock()
-        self.state = CLOSED
+        self.state, self._era = CLOSED, 1
         self._ring = [[0, 0, 0] for _ in range(BUCKETS)]  # (second, calls, failures)
         self._in_a_row = self._probing = self._passed = 0
         self._pause = FIRST_OPEN
         self._until = 0.0
 
-    def allows(self) -> bool:
-        """Whether a call may be sent now; each that may must be followed by one `record`."""
+    def allows(self) -> int:
+        """The era, where a call may be sent now: `record` must follow, once. Else 0."""
         with self._lock:
             if self.state == OPEN and clock.monotonic() >= self._until:
                 self._become(HALF_OPEN)
                 self._probing = self._passed = 0
             if self.state == HALF_OPEN:
                 if self._probing >= PROBES:
-                    return False
+                    return 0
                 self._probing += 1
-            return self.state != OPEN
+            return 0 if self.state == OPEN else self._era
 
-    def record(self, succeeded: bool) -> None:
-        """How a call that was allowed ended."""
+    def record(self, era: int, succeeded: bool) -> None:
+        """How a call that was allowed in this era ended."""
         with self._lock:
+            if era != self._era:
+                return
             if self.state == HALF_OPEN:
                 self._probed(succeeded)
-            elif self.state == CLOSED:
+            else:
                 self._count(succeeded)
 
     def _probed(self, succeeded: bool) -> None:
@@ -81,6 +84,6 @@ class Breaker:
         self._become(OPEN)
 
     def _become(self, state: str) -> None:
-        if state != self.state:
-            self.state = state
-            self._changed(state)
+        self.state = state
+        self._era += 1
+        self._changed(state)

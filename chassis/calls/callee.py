@@ -1,14 +1,17 @@
 """One callee as this process knows it: its endpoints, its breaker, its bulkhead, its retry budget."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from chassis.calls.breaker import Breaker
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
-from chassis.errors import NotSent, Trouble
-from chassis.observe import metrics
+from chassis.calls.outcomes import Futile, Unreachable
+from chassis.errors import Trouble, Unknown
+from chassis.observe import metrics, trace
 from chassis.observe.log import log
+
+T = TypeVar("T")
 
 _STATES = {"closed": 0, "half-open": 1, "open": 2}
 
@@ -19,30 +22,33 @@ class Callee:
     def __init__(self, name: str, endpoints: Endpoints, places: int) -> None:
         self.name, self.budget = name, RetryBudget()
         self._endpoints, self._bulkhead = endpoints, Bulkhead(name, places)
-        self.breaker = Breaker(self._changed)
+        self._breaker = Breaker(self._changed)
+        metrics.breaker.labels(name).set(_STATES[self._breaker.state])
 
-    @contextmanager
-    def attempt(self) -> Iterator[str]:
-        """The address for one attempt. Raises NotSent where the bulkhead is full, the breaker open, or nobody there.
+    def ask(self, once: Callable[[str], T]) -> T:
+        """What `once(address)` returns. Raises Futile where the bulkhead is full, the breaker open, or nobody there.
 
-        Trouble in the block counts as a failure of the callee; what it refuses does not.
+        Silence, broken answers and 5xx count as failures. A shed request does not: who sheds answers fast and serves
+        what it can, and the breaker would turn a callee at its limit into none at all; Retry-After and the budget
+        keep the retries away from it.
         """
         with self._bulkhead.place():
-            if not self.breaker.allows():
-                raise NotSent(f"calls of {self.name} fail; none is sent for a while")
-            succeeded = True
+            era = self._breaker.allows()
+            if not era:
+                raise Futile(f"calls of {self.name} fail; none is sent for a while")
+            trouble: Trouble | None = None
             try:
-                with self._endpoints.address() as address:
-                    yield address
-            except Trouble:
-                succeeded = False
+                return self._endpoints.ask(once)
+            except Trouble as error:
+                trouble = error
                 raise
             finally:
-                self.breaker.record(succeeded)
-                if succeeded:
+                self._breaker.record(era, succeeded=not isinstance(trouble, (Unknown, Unreachable)))
+                if trouble is None:
                     self.budget.earn()
 
     def _changed(self, state: str) -> None:
         metrics.breaker.labels(self.name).set(_STATES[state])
         metrics.breaker_changes.labels(self.name, state).inc()
+        trace.current().event("breaker changed", {"breaker.callee": self.name, "breaker.state": state})
         log.warning("a breaker changed", callee=self.name, state=state)

@@ -1,21 +1,25 @@
 """Where another service is: the addresses that the settings list, or those that DNS gives for its headless name.
 
-An address that fails three times is left out for 10 s, but never more than half of them.
+An address that refuses a connection leaves the call to the next. One that fails three times is left out for 10 s, but
+never more than half of them.
 """
 
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal, TypeVar
 
 from chassis import clock
-from chassis.errors import NotSent
+from chassis.calls.outcomes import Futile, Unreachable
+from chassis.errors import Unknown
 
 RESOLVE_EVERY = 5.0
 FAILURES, LEFT_OUT = 3, 10.0
-POLICIES = ("round-robin", "random", "least-connections")
 
+Policy = Literal["round-robin", "random", "least-connections"]
 Resolve = Callable[[], list[str]]
+T = TypeVar("T")
 
 
 class Address:
@@ -30,40 +34,56 @@ class Address:
 class Endpoints:
     """The addresses of one callee, and which of them is next."""
 
-    def __init__(self, callee: str, resolve: Resolve, policy: str = "round-robin") -> None:
-        if policy not in POLICIES:
-            raise ValueError(f"a balancing policy is one of {', '.join(POLICIES)}")
+    def __init__(self, callee: str, resolve: Resolve, policy: Policy = "round-robin") -> None:
         self._callee, self._resolve, self._policy = callee, resolve, policy
-        self._lock = threading.Lock()
+        self._lock, self._resolving = threading.Lock(), threading.Lock()
         self._known: list[Address] = []
         self._resolved = float("-inf")
         self._turn = 0
 
-    @contextmanager
-    def address(self) -> Iterator[str]:
-        """The address for one call. Raises NotSent where there is none; an error in the block counts against it."""
-        chosen = self._choose()
-        try:
-            yield chosen.name
-        except Exception:
-            self._ended(chosen, failed=True)
-            raise
-        self._ended(chosen, failed=False)
-
-    def _choose(self) -> Address:
+    def ask(self, once: Callable[[str], T]) -> T:
+        """What `once(address)` returns. Raises Futile where there is no address, and Unreachable where all refuse."""
         self._refresh()
+        refused: list[Address] = []
+        last: Unreachable | None = None
+        while address := self._choose(refused):
+            try:
+                with self._used(address):
+                    return once(address.name)
+            except Unreachable as error:
+                refused.append(address)
+                last = error
+        raise last or Futile(f"{self._callee} has no address")
+
+    def _choose(self, refused: list[Address]) -> Address | None:
         with self._lock:
-            fit = [each for each in self._known if each.out_until <= clock.monotonic()]
+            now = clock.monotonic()
+            fit = [each for each in self._known if each.out_until <= now and each not in refused]
             if not fit:
-                raise NotSent(f"{self._callee} has no address")
+                return None
+            self._turn += 1
+            turn = self._turn % len(fit)
+            rotated = fit[turn:] + fit[:turn]
             if self._policy == "random":
                 chosen = fit[int(clock.random() * len(fit))]
+            elif self._policy == "least-connections":
+                chosen = min(rotated, key=lambda each: each.busy)
             else:
-                self._turn += 1
-                rotated = fit[self._turn % len(fit) :] + fit[: self._turn % len(fit)]
-                chosen = min(rotated, key=lambda each: each.busy) if self._policy == "least-connections" else rotated[0]
+                chosen = rotated[0]
             chosen.busy += 1
             return chosen
+
+    @contextmanager
+    def _used(self, address: Address) -> Iterator[None]:
+        """No connection, no answer and a 5xx count against the address; what it refuses does not."""
+        failed = False
+        try:
+            yield
+        except (Unknown, Unreachable):
+            failed = True
+            raise
+        finally:
+            self._ended(address, failed)
 
     def _ended(self, address: Address, failed: bool) -> None:
         with self._lock:
@@ -75,11 +95,18 @@ class Endpoints:
                 address.out_until, address.failures = now + LEFT_OUT, 0
 
     def _refresh(self) -> None:
-        """Resolve again when it is time; where that fails, what was known goes on to serve."""
-        with self._lock:
+        """Resolve again when it is time: beside the calls, since DNS keeps no deadline; before the first, they wait."""
+        with self._resolving:
             if clock.monotonic() - self._resolved < RESOLVE_EVERY:
                 return
             self._resolved = clock.monotonic()
+            if not self._known:
+                self._learn()
+                return
+        threading.Thread(target=self._learn, name=f"resolve {self._callee}", daemon=True).start()
+
+    def _learn(self) -> None:
+        """Where nothing is found, what was known goes on to serve."""
         found = self._resolve()
         with self._lock:
             if found:

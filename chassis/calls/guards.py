@@ -4,7 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chassis.errors import NotSent
+from chassis.calls import deadline
+from chassis.calls.outcomes import Futile
 
 SHARE, LARGEST, BEGINNING = 0.1, 100.0, 10.0
 PATIENCE = 0.1
@@ -42,9 +43,9 @@ class Bulkhead:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place. Raises NotSent if none is free within 100 ms."""
-        if not self._places.acquire(timeout=PATIENCE):
-            raise NotSent(f"too many calls of {self._callee} at once")
+        """Hold a place. Raises Futile if none is free within 100 ms, or what is left of the deadline; TooLate."""
+        if not self._places.acquire(timeout=deadline.remaining(PATIENCE)):
+            raise Futile(f"too many calls of {self._callee} at once")
         try:
             yield
         finally:

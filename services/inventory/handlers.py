@@ -116,7 +116,7 @@ def confirm(command: ConfirmStock) -> None:
     doc = settle(_get(command.order_id))
     if doc["status"] == "reserved":
         doc = settle(_move(doc, "confirming"))
-    elif doc["status"] == "released" and doc["expired"]:
+    if doc["status"] == "released" and doc["expired"]:
         doc = settle(_move(doc, "reserving", confirm=True))
     if doc["status"] != "confirmed":
         raise _refusal(doc)

@@ -29,6 +29,8 @@ def charge(command: Charge) -> Charge.Answer:
     payment = _recorded(command, "pending")
     if payment["status"] in domain.OPEN:
         payment = _settled(payment, command.payment_token)
+    if payment["status"] in domain.OPEN:
+        raise Unknown("another try of this payment came between")
     if payment["status"] != "completed":
         raise domain.refusal(payment)
     return Charge.Answer(payment_id=payment["_id"])

@@ -115,7 +115,7 @@ def test_a_quantity_is_a_whole_number_of_at_least_one(buyer: Client, quantity: A
         ({"productId": "p", "quantity": 1, "paid": True}, ["paid"]),
         ({"productId": "../p", "quantity": 1}, ["productId"]),
         ({"productId": "p", "quantity": 1, "paymentToken": "tok ok"}, ["paymentToken"]),
-        ({"items": [{"productId": "p", "quantity": 9_999}] * 2}, ["items[1].quantity"]),
+        ({"items": [{"productId": "p", "quantity": 9_999}] * 2}, ["items"]),
         ({"items": [{"productId": "p", "quantity": 1}] * 101}, ["items"]),
     ],
 )

@@ -1,11 +1,17 @@
 """Calls on a fake clock: what opens and closes a breaker, what pays for a retry, who is asked next."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from chassis.calls import deadline
 from chassis.calls.breaker import Breaker
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
-from chassis.errors import NotSent
+from chassis.calls.outcomes import Unreachable
+from chassis.errors import NotSent, TooLate, Unknown
+from tests.system.running import eventually
 
 pytestmark = pytest.mark.usefixtures("fake_clock")
 
@@ -22,8 +28,8 @@ def breaker(states):
 
 def call(breaker, succeeded=True, times=1):
     for _ in range(times):
-        if breaker.allows():
-            breaker.record(succeeded)
+        if era := breaker.allows():
+            breaker.record(era, succeeded)
 
 
 def test_five_failures_in_a_row_open_it(breaker, states):
@@ -64,9 +70,10 @@ def open_it(breaker):
 def test_three_probes_that_succeed_close_it(breaker, states, fake_clock):
     open_it(breaker)
     fake_clock.pass_time(2.5)
-    assert [breaker.allows() for _ in range(4)] == [True, True, True, False]
-    for _ in range(3):
-        breaker.record(True)
+    *probes, fourth = [breaker.allows() for _ in range(4)]
+    assert all(probes) and not fourth
+    for era in probes:
+        breaker.record(era, True)
     assert states == ["open", "half-open", "closed"]
 
 
@@ -76,9 +83,21 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_ten_seconds(breaker
         fake_clock.pass_time(pause * 0.79)
         assert not breaker.allows(), pause
         fake_clock.pass_time(pause * 0.42)
-        assert breaker.allows(), pause
-        breaker.record(False)
+        era = breaker.allows()
+        assert era, pause
+        breaker.record(era, False)
     assert states.count("open") == 6
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_a_call_of_before_it_opened_says_nothing_of_the_callee_as_it_is_now(breaker, states, fake_clock, succeeded):
+    late = [breaker.allows() for _ in range(3)]
+    open_it(breaker)
+    fake_clock.pass_time(2.5)
+    assert breaker.allows()
+    for era in late:
+        breaker.record(era, succeeded)
+    assert states == ["open", "half-open"]
 
 
 def test_a_retry_is_paid_for_by_ten_successes():
@@ -101,17 +120,27 @@ def test_a_full_bulkhead_sends_nothing():
         pass
 
 
+def test_who_waits_for_a_place_keeps_the_deadline():
+    bulkhead = Bulkhead("payments", 1)
+    with bulkhead.place(), deadline.within(0), pytest.raises(TooLate), bulkhead.place():
+        pass
+
+
 def endpoints(*names, policy="round-robin"):
     return Endpoints("orders", lambda: list(names), policy)
 
 
-def ask(endpoints, fails=()):
+def ask(endpoints, fails="", error=Unknown):
+    """The address that was asked, or None where it failed."""
+
+    def once(address):
+        if address in fails:
+            raise error("down")
+        return address
+
     try:
-        with endpoints.address() as address:
-            if address in fails:
-                raise NotSent("down")
-            return address
-    except NotSent:
+        return endpoints.ask(once)
+    except error:
         return None
 
 
@@ -122,10 +151,17 @@ def test_addresses_take_turns():
 
 def test_the_least_busy_address_is_asked():
     some = endpoints("a", "b", policy="least-connections")
-    with some.address() as first, some.address() as second:
-        assert {first, second} == {"a", "b"}
-        with some.address() as third:
-            assert third in "ab"
+    asked = []
+
+    def once(address):
+        asked.append(address)
+        if len(asked) < 2:
+            some.ask(once)
+
+    for _ in range(4):
+        asked.clear()
+        some.ask(once)
+        assert set(asked) == {"a", "b"}
 
 
 def test_a_random_address_is_one_of_them():
@@ -161,11 +197,52 @@ def test_addresses_are_resolved_again_and_the_known_ones_serve_where_that_fails(
     some = Endpoints("orders", lambda: answers.pop(0))
     assert ask(some) == "a"
     fake_clock.pass_time(5)
-    assert ask(some) == "b"
+    eventually(lambda: ask(some) == "b")
     fake_clock.pass_time(5)
+    ask(some)
+    eventually(lambda: not answers)
     assert ask(some) == "b"
+
+
+def test_who_comes_while_the_first_addresses_are_looked_up_waits_for_them():
+    asked, answered = threading.Event(), threading.Event()
+
+    def slowly():
+        asked.set()
+        answered.wait(5)
+        return ["a"]
+
+    some = Endpoints("orders", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, some)
+        asked.wait(5)
+        second = pool.submit(ask, some)
+        answered.set()
+        assert (first.result(), second.result()) == ("a", "a")
+
+
+def test_nobody_waits_for_a_name_server_once_an_address_is_known(fake_clock):
+    over = threading.Event()
+    answers = iter((lambda: ["a"], lambda: over.wait(5) and ["b"]))
+    some = Endpoints("orders", lambda: next(answers)())
+    assert ask(some) == "a"
+    fake_clock.pass_time(5)
+    assert ask(some) == "a"
+    over.set()
+    eventually(lambda: ask(some) == "b")
 
 
 def test_where_nothing_is_known_nothing_is_sent():
-    with pytest.raises(NotSent), endpoints().address():
-        pass
+    with pytest.raises(NotSent):
+        endpoints().ask(lambda address: address)
+
+
+def test_a_connection_that_is_refused_leads_to_the_next_address_until_all_have_refused():
+    some = endpoints("a", "b", "c")
+    assert [ask(some, fails="ab", error=Unreachable) for _ in range(3)] == ["c"] * 3
+    assert ask(some, fails="abc", error=Unreachable) is None
+
+
+def test_a_lost_answer_does_not_lead_to_the_next_address():
+    some = endpoints("a", "b")
+    assert [ask(some, fails="a") for _ in range(2)].count(None) == 1

@@ -1,79 +1,27 @@
 """Calls over real sockets: what a caller learns of a callee that answers, drips, hangs, resets, or is not there."""
 
-import socket
-import socketserver
-import threading
-from contextlib import contextmanager
-
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis import clock
 from chassis.calls import deadline
-from chassis.calls.client import Client
-from chassis.calls.tokens import ServiceTokens
 from chassis.errors import NotSent, Refusal, TooLate, Unknown
-from chassis.events.messages import Command
-from chassis.wire import Wire
-
-
-class Ask(Command, patience=1.0):
-    question: str = "?"
-
-    class Answer(Wire):
-        text: str
-
-
-Ask.service = "oracle"
-
-
-def answer(status, body, kind="application/json"):
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return (head + body).encode()
-
-
-YES = answer(200, '{"text": "yes"}')
-NO = answer(409, '{"type": "/problems/not-today", "title": "Not today", "status": 409, "detail": "", "day": "friday"}')
-
-
-class Oracle(socketserver.ThreadingTCPServer):
-    """Answers each connection with what `says` does; counts them."""
-
-    allow_reuse_address = daemon_threads = True
-
-    def __init__(self, says):
-        self.asked, self.over = 0, threading.Event()
-        oracle = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self):
-                while self.read_request():
-                    oracle.asked += 1
-                    if says(self.connection, oracle) is False:
-                        return
-
-            def read_request(self):
-                head = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []
-                length = [int(line.split()[1]) for line in head if line.lower().startswith(b"content-length:")]
-                return head and self.rfile.read(length[0])
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-
-@contextmanager
-def oracle(says):
-    server = Oracle(says)
-    try:
-        yield server, client(f"127.0.0.1:{server.server_address[1]}")
-    finally:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-
-
-def client(address):
-    tokens = ServiceTokens("tests", "s" * 32, frozenset())
-    return Client(tokens, lambda _: lambda: [address], threads=16)
+from tests.faults.oracle import (
+    BROKEN,
+    NO,
+    SHED,
+    YES,
+    Ask,
+    Oracle,
+    answer,
+    client,
+    drip,
+    hang,
+    nowhere,
+    oracle,
+    reset,
+    saying,
+)
 
 
 def send(client, attempts=1, seconds=5.0):
@@ -82,32 +30,24 @@ def send(client, attempts=1, seconds=5.0):
 
 
 def test_an_answer_comes_back_as_what_the_command_declares():
-    with oracle(lambda conn, _: conn.sendall(YES)) as (_, asking):
+    with oracle(saying(YES)) as (_, asking):
         assert send(asking).text == "yes"
 
 
 def test_a_refusal_comes_back_as_the_callees_own():
-    with oracle(lambda conn, _: conn.sendall(NO)) as (server, asking):
+    with oracle(saying(NO)) as (server, asking):
         with pytest.raises(Refusal) as refused:
             send(asking, attempts=3)
         assert (refused.value.kind, refused.value.extra, server.asked) == ("not_today", {"day": "friday"}, 1)
 
 
-def drip(conn, oracle):
-    for byte in YES:
-        conn.sendall(bytes([byte]))
-        if oracle.over.wait(0.1):
-            return
-
-
-def hang(conn, oracle):
-    oracle.over.wait(10)
-
-
-def reset(conn, oracle):
-    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    conn.close()
-    return False
+def test_a_missing_object_is_a_refusal_and_a_missing_route_is_not():
+    missing = answer(404, '{"type": "/problems/not-found", "title": "Not found", "status": 404}')
+    with oracle(saying(missing, answer(404, "<html>"))) as (_, asking):
+        with pytest.raises(Refusal):
+            send(asking)
+        with pytest.raises(NotSent):
+            send(asking)
 
 
 @pytest.mark.parametrize("says", [drip, hang], ids=["drips", "hangs"])
@@ -133,41 +73,105 @@ def test_a_connection_that_is_reset_leaves_it_unknown():
 
 
 def test_where_nobody_listens_nothing_was_sent():
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(NotSent):
-            send(client(f"127.0.0.1:{nobody.getsockname()[1]}"))
+    with pytest.raises(NotSent):
+        send(client(nowhere()))
 
 
-def test_an_unknown_outcome_is_asked_for_again_and_no_more_often_than_allowed():
-    with oracle(lambda conn, _: conn.sendall(answer(500, "{}"))) as (server, asking):
-        with pytest.raises(Unknown):
-            send(asking, attempts=3)
-        assert server.asked == 3
+def test_past_the_deadline_nothing_is_sent():
+    with oracle(saying(YES)) as (server, asking):
+        with pytest.raises(TooLate):
+            send(asking, seconds=0)
+        assert server.asked == 0
 
 
-def test_the_budget_ends_the_retries_of_what_always_fails():
-    with oracle(lambda conn, _: conn.sendall(answer(500, "{}"))) as (server, asking):
-        callee = asking._callee("oracle")
-        callee.breaker.allows = lambda: True
-        for _ in range(20):
-            with pytest.raises(Unknown):
-                send(asking, attempts=3)
-        assert server.asked == 20 + 10
+def test_of_two_replicas_one_is_gone_and_no_call_fails(fake_clock):
+    here, gone = Oracle(saying(YES)), Oracle(saying(YES))
+    asking = client(here.address, gone.address)
+    try:
+        assert {send(asking).text for _ in range(4)} == {"yes"}
+        gone.close()
+        assert {send(asking).text for _ in range(40)} == {"yes"}
+        assert fake_clock.monotonic() == 0  # the other was asked at once
+    finally:
+        here.close()
 
 
-def test_five_failures_open_the_breaker_and_then_nothing_is_sent():
-    with oracle(lambda conn, _: conn.sendall(answer(500, "{}"))) as (server, asking):
+def test_a_replica_that_refuses_for_good_reasons_goes_on_to_be_asked():
+    first, second = Oracle(saying(NO)), Oracle(saying(NO))
+    asking = client(first.address, second.address)
+    try:
+        for _ in range(12):
+            with pytest.raises(Refusal):
+                send(asking)
+        assert first.asked == second.asked == 6
+    finally:
+        first.close()
+        second.close()
+
+
+def test_five_failures_open_the_breaker_and_then_nothing_is_sent_or_waited_for(fake_clock):
+    with oracle(saying(BROKEN)) as (server, asking):
         for _ in range(5):
             with pytest.raises(Unknown):
                 send(asking)
         with pytest.raises(NotSent):
+            send(asking, attempts=3)
+        assert (server.asked, fake_clock.monotonic()) == (5, 0)
+
+
+def test_each_change_of_a_breaker_is_counted_and_shown(fake_clock):
+    def shown(name, **labels):
+        return REGISTRY.get_sample_value(name, {"callee": "oracle", **labels}) or 0
+
+    before = {state: shown("breaker_changes_total", state=state) for state in ("open", "half-open", "closed")}
+    with oracle(saying(*[BROKEN] * 5, YES)) as (_, asking):
+        for _ in range(5):
+            with pytest.raises(Unknown):
+                send(asking)
+        assert shown("breaker_state") == 2
+        fake_clock.pass_time(2.5)
+        for _ in range(3):
             send(asking)
-        assert server.asked == 5
+        assert shown("breaker_state") == 0
+    assert all(shown("breaker_changes_total", state=state) == count + 1 for state, count in before.items())
 
 
-def test_past_the_deadline_nothing_is_sent():
-    with oracle(lambda conn, _: conn.sendall(YES)) as (server, asking):
-        with pytest.raises(TooLate):
-            send(asking, seconds=0)
-        assert server.asked == 0
+def test_who_sheds_is_not_cut_off():
+    with oracle(saying(SHED)) as (server, asking):
+        for _ in range(30):
+            with pytest.raises(NotSent):
+                send(asking)
+        assert server.asked == 30
+
+
+def fetch(client, stale=0.0):
+    return client.fetch("oracle", "/api/oracle", stale)
+
+
+def test_an_answer_that_may_be_stale_stands_in_while_the_callee_cannot_be_asked(fake_clock):
+    counted = REGISTRY.get_sample_value("calls_fallbacks_total", {"callee": "oracle"}) or 0
+    with oracle(saying(YES, BROKEN)) as (server, asking):
+        assert fetch(asking, stale=60) == {"text": "yes"}
+        fake_clock.pass_time(50)
+        assert fetch(asking, stale=60) == {"text": "yes"}
+        server.close()
+        assert fetch(asking, stale=60) == {"text": "yes"}
+        assert REGISTRY.get_sample_value("calls_fallbacks_total", {"callee": "oracle"}) == counted + 2
+        fake_clock.pass_time(10)
+        with pytest.raises((Unknown, NotSent)):
+            fetch(asking, stale=60)
+
+
+def test_what_is_not_there_any_more_is_not_answered_from_memory():
+    missing = answer(404, '{"type": "/problems/not-found", "title": "Not found", "status": 404}')
+    with oracle(saying(YES, missing)) as (_, asking):
+        assert fetch(asking, stale=60) == {"text": "yes"}
+        with pytest.raises(Refusal):
+            fetch(asking, stale=60)
+
+
+def test_an_answer_is_not_kept_unless_it_may_be_stale():
+    with oracle(saying(YES, BROKEN)) as (_, asking):
+        assert fetch(asking) == {"text": "yes"}
+        with pytest.raises(Unknown):
+            fetch(asking, stale=60)

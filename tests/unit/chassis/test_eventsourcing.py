@@ -1,0 +1,44 @@
+"""A stream is decided on by one at a time: who comes second decides again, on what the first has done."""
+
+import pytest
+
+from chassis.events.messages import Event
+from chassis.eventsourcing import Streams
+
+
+class Taken(Event, type="seat.taken", key="seat"):
+    seat: str
+    by: str
+
+
+class Seat:
+    def __init__(self, by=""):
+        self.by = by
+
+    def apply(self, event, time):
+        return Seat(event.by)
+
+
+@pytest.fixture
+def seats(store, fake_clock):
+    streams = Streams("seats", Taken)
+    streams.bind(store)
+    return streams
+
+
+def take(seats, by):
+    return seats.execute("s1", Seat(), lambda seat: None if seat.by else Taken(seat="s1", by=by)).by
+
+
+def test_of_two_that_decide_at_once_one_wins(seats, monkeypatch):
+    load = seats.load
+
+    def another_is_faster(stream):
+        history = load(stream)
+        monkeypatch.undo()
+        assert take(seats, "bob") == "bob"
+        return history
+
+    monkeypatch.setattr(seats, "load", another_is_faster)
+    assert take(seats, "ada") == "bob"
+    assert [commit.version for commit in seats.load("s1")] == [1]
