@@ -1,7 +1,7 @@
 """Where another service is: the addresses that the settings list, or those that DNS gives for its headless name.
 
 An address that refuses a connection leaves the call to the next. One that fails three times is left out for 10 s, but
-never more than half of them.
+never more than half of them, and where all others refuse it is asked again: it may be back, and they may be restarting.
 """
 
 import socket
@@ -58,7 +58,8 @@ class Endpoints:
     def _choose(self, refused: list[Address]) -> Address | None:
         with self._lock:
             now = clock.monotonic()
-            fit = [each for each in self._known if each.out_until <= now and each not in refused]
+            left = [each for each in self._known if each not in refused]
+            fit = [each for each in left if each.out_until <= now] or left
             if not fit:
                 return None
             self._turn += 1
@@ -88,8 +89,11 @@ class Endpoints:
     def _ended(self, address: Address, failed: bool) -> None:
         with self._lock:
             address.busy -= 1
-            address.failures = address.failures + 1 if failed else 0
             now = clock.monotonic()
+            if not failed:
+                address.failures, address.out_until = 0, now
+                return
+            address.failures += 1
             out = sum(each.out_until > now for each in self._known)
             if address.failures >= FAILURES and out + 1 <= len(self._known) // 2:
                 address.out_until, address.failures = now + LEFT_OUT, 0

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from chassis import clock
 from chassis.catalog import catalog
 from chassis.local.child import ready
 from tests.system.platform import Client, Shop, eventually
@@ -42,14 +43,14 @@ def test_no_request_fails_while_any_one_process_restarts(doubled: Shop) -> None:
             answer = what(client)
             served.append(answer.status_code)
             if answer.status_code not in (200, 201, 202):
-                failed.append(f"{answer.request.path_url}: {answer.status_code} {answer.text}")
+                failed.append(f"{clock.timestamp()} {answer.request.path_url}: {answer.status_code} {answer.text}")
             time.sleep(0.02)
 
     with ThreadPoolExecutor(len(asks)) as pool:
         running = [pool.submit(ask, what) for what in asks]
         try:
             for process in doubled.run()["processes"]:
-                if process["kind"] != "router":
+                if process["kind"] == "web" or process["number"] == 1 and process["kind"] == "worker":
                     _restart(doubled, process["health_port"])
         finally:
             over.set()

@@ -178,6 +178,20 @@ def test_an_address_that_fails_three_times_is_left_out_for_ten_seconds(fake_cloc
     assert {ask(some) for _ in range(6)} == {"a", "b"}
 
 
+def test_an_address_that_was_left_out_is_asked_where_all_others_refuse_and_is_back_when_it_answers():
+    some = endpoints("a", "b")
+    for _ in range(6):
+        ask(some, fails="a")
+
+    def restarting(address):
+        if address == "b":
+            raise Unreachable("restarting")
+        return address
+
+    assert some.ask(restarting) == "a"
+    assert {ask(some) for _ in range(6)} == {"a", "b"}
+
+
 def test_never_more_than_half_are_left_out():
     some = endpoints("a", "b", "c")
     for _ in range(12):
