@@ -37,9 +37,9 @@ hostile: $(STAMP) ## send each route what no client should, by the table and by 
 	@exec $(BIN)/pytest tests/hostile
 
 chaos: $(STAMP) ## kill, pause, fill and slow down parts of a platform that sells, and check its books
-	@$(BIN)/python -m tests.faults.chaos
-	@$(BIN)/python -m tests.faults.callees --seconds 6
 	@$(BIN)/python -m tests.faults.mutants
+	@$(BIN)/python -m tests.faults.callees --seconds 6
+	@$(BIN)/python -m tests.faults.chaos
 
 soak: $(STAMP) ## the same for an hour: five rounds, and half an hour of load that must leave nothing behind
 	@$(BIN)/python -m tests.faults.chaos --soak

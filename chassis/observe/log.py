@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from chassis import clock
-from chassis.observe import trace
+from chassis.observe import metrics, trace
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _URGENT = ("warning", "error")
@@ -44,9 +44,13 @@ class _Lines:
         """Write what waits."""
         with self._lock:
             lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            if lines:
+            if not lines:
+                return
+            try:
                 self._out.write(b"\n".join(lines) + b"\n")
                 self._out.flush()
+            except OSError:  # as on a full disk: what was to be told is lost, what is being done is not
+                metrics.lost_lines.inc(len(lines))
 
     def _write_now_and_then(self) -> None:
         while True:

@@ -6,6 +6,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 requests = Histogram("http_requests_seconds", "Requests served", ["method", "route", "status"], buckets=_BUCKETS)
 shed = Counter("http_requests_shed_total", "Requests refused for want of a thread")
+lost_lines = Counter("log_lines_lost_total", "Log lines that could not be written")
 calls = Histogram("calls_seconds", "Calls of other services", ["callee", "command", "outcome"], buckets=_BUCKETS)
 breaker = Gauge("breaker_state", "0 closed, 1 half-open, 2 open", ["callee"])
 breaker_changes = Counter("breaker_changes_total", "Changes of a breaker, by the state it took", ["callee", "state"])

@@ -7,10 +7,8 @@ from chassis.events.messages import Event
 from chassis.settings import settings
 from chassis.store import Doc, Duplicate
 from services.inventory.messages import StockReturned
-from services.orders import domain, views
-from services.orders.checkout import driver, sagas
+from services.orders import checkout, domain, views
 from services.orders.domain import Order
-from services.orders.messages import OrderItem
 from services.payments.messages import PaymentRefunded
 from services.products.messages import PriceItems
 
@@ -22,7 +20,7 @@ def place(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Ord
     rejected. Opening the saga is the one write that accepts the order; the prices are those of the catalogue at that
     moment. A repetition does not drive: the request that opened the saga may still be at it, under the same fence.
     """
-    saga = sagas.get(id) or _driven(id, user, wanted, payment_token)
+    saga = checkout.sagas.get(id) or _driven(id, user, wanted, payment_token)
     if saga["ended"] == "undone":
         why = saga["reason"]
         raise Refusal(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
@@ -72,7 +70,7 @@ def _driven(id: str, user: str, wanted: dict[str, int], payment_token: str) -> D
     }
     saga, opened = _opened(id, user, data)
     left = settings().checkout_deadline - (clock.monotonic() - began)
-    return driver.drive(saga, max(0.0, left)) if opened else saga
+    return checkout.driver.drive(saga, max(0.0, left)) if opened else saga
 
 
 def _opened(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
@@ -80,26 +78,14 @@ def _opened(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
     permits = [f"{user} {number}" for number in range(settings().open_checkouts)]
     for permit in permits if settings().rate_limits == "on" else [id]:
         try:
-            return driver.open(id, data, permit), True
+            return checkout.driver.open(id, data, permit), True
         except Duplicate:
-            if found := sagas.get(id):
+            if found := checkout.sagas.get(id):
                 return found, False
     raise Refusal("too_many_open", "Too many open checkouts", "Wait until one of your orders is decided.")
 
 
 def _placed(id: str, saga: Doc) -> Order:
-    """The order as it stands; before its first commit, as the saga will place it."""
-    order = views.decide(id, lambda _: None)
-    if order.status:
-        return order
-    data = saga["data"]
-    return Order(
-        id=id,
-        user_id=data["user_id"],
-        items=tuple(OrderItem.read(item) for item in data["items"]),
-        total_amount=data["total_amount"],
-        currency=data["currency"],
-        status="pending",
-        created_at=saga["openedAt"],
-        updated_at=saga["openedAt"],
-    )
+    """The order as it stands. Who is told of it must find it: its first commit is made here if the saga is not there."""
+    checkout.place(saga["data"])
+    return views.get(id)

@@ -7,6 +7,7 @@ case.judge(order)
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import requests
 
 from chassis import clock
-from tests.faults import checker, dump
+from tests.faults import checker, dump, told
 from tests.system.platform import FINAL, Client, Shop, eventually
 from tests.system.running import ROOT
 
@@ -27,15 +28,18 @@ Product = dict[str, Any]
 
 
 class Case:
-    """`history` is what clients asked and learned, in the order of time."""
+    """`history` is what clients asked and learned, in the order of time; `poison` are keys of unreadable records."""
 
     def __init__(self, shop: Shop, name: str) -> None:
         self.shop, self.name = shop, name
-        self.history: list[dict[str, Any]] = []
+        self.history: list[told.Line] = []
         self.violations: list[str] = []
+        self.poison: set[str] = set()
+        self._lock = threading.Lock()
+        self._file = (shop.folder / f"{name}.jsonl").open("w", buffering=1)  # a line is there once it is said
 
     def arm(self, process: str, point: str, when: str, whom: str = "self", signal: str = "KILL") -> None:
-        """Let a process die (or stop) when it next reaches a point; see `inject/sitecustomize.py`."""
+        """Let a process die (or wait) when it next reaches a point; see `inject/sitecustomize.py`."""
         path = self._crash(process)
         path.with_suffix(".new").write_text(json.dumps({"point": point, "when": when, "whom": whom, "signal": signal}))
         path.with_suffix(".new").replace(path)
@@ -56,34 +60,42 @@ class Case:
         assert answer.status_code in (201, 202, 402, 409), answer.text
         return str(found["id"] if answer.ok else found["orderId"])
 
-    def insist(self, ask: Callable[[str], requests.Response], op: str, within: float = 30.0) -> requests.Response:
-        """Ask with one key until the answer is none of 5xx and "still running"."""
-        key = clock.new_id()
+    def insist(
+        self,
+        ask: Callable[[str], requests.Response],
+        op: str,
+        within: float = 30.0,
+        about: str = "",
+        key: str | None = None,
+    ) -> requests.Response:
+        """Ask with one key until the answer is none of 5xx, 429 and "still running"."""
+        key = clock.new_id() if key is None else key
 
         def answered() -> requests.Response | None:
-            answer = self.note(op, key, lambda: ask(key))
-            if answer is None or answer.status_code >= 500:
+            answer = self.note(op, key, lambda: ask(key), about)
+            if answer is None or answer.status_code >= 500 or answer.status_code == 429:
                 time.sleep(0.1)
                 return None
-            running = answer.status_code == 409 and answer.json()["type"] == "/problems/key-in-use"
-            return None if running else answer
+            return None if "/problems/key-in-use" in answer.text else answer
 
         # A response is true only when it is `ok`, so it comes wrapped.
         found: list[requests.Response] = eventually(lambda: [a] if (a := answered()) is not None else None, within)
         return found[0]
 
-    def note(self, op: str, key: str, ask: Callable[[], requests.Response]) -> requests.Response | None:
+    def note(
+        self, op: str, key: str, ask: Callable[[], requests.Response], about: str = ""
+    ) -> requests.Response | None:
         """Ask once, and keep it in the history; None where no answer came, so that nobody knows what was done."""
-        line = {"op": op, "key": key, "invoked": clock.timestamp()}
+        line = {"op": op, "key": key, "about": about, "invoked": clock.timestamp(), "replayed": False}
         try:
             answer = ask()
         except requests.RequestException as error:
-            self.history.append({**line, "outcome": "unknown", "why": repr(error), "ended": clock.timestamp()})
+            self._keep({**line, "outcome": "unknown", "why": repr(error)})
             return None
         outcome = "ok" if answer.ok else "failed" if answer.status_code < 500 else "unknown"
-        self.history.append(
-            {**line, "outcome": outcome, "status": answer.status_code, "body": answer.text, "ended": clock.timestamp()}
-        )
+        replayed = "Idempotent-Replayed" in answer.headers
+        said = {"outcome": outcome, "status": answer.status_code, "replayed": replayed, "body": answer.text}
+        self._keep({**line, **said})
         return answer
 
     def final(self, order: str) -> str:
@@ -103,7 +115,8 @@ class Case:
         def sound() -> bool:
             found = dump.read(self.shop.data)
             waiting[:] = checker.unquiet(found)
-            self.violations = [*checker.check(found, self._accepted()), *self._answers()]
+            self.violations = checker.check(found, told.accepted(self.history), self.poison)
+            self.violations += told.told(self.history)
             orders = {id: checker.fold(commits)["status"] for id, commits in checker.streams(found).items()}
             self.violations += [
                 f"order {id}: {orders.get(id)}, not {status}" for id, status in expected if orders.get(id) != status
@@ -120,25 +133,15 @@ class Case:
         folder = EVIDENCE / self.name
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.shop.data, folder / "data", ignore=shutil.ignore_patterns("*-shm", "lock"))
-        (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.history))
+        shutil.copy(self._file.name, folder / "history.jsonl")
         (folder / "violations.txt").write_text("".join(line + "\n" for line in self.violations))
         return folder
 
     def _crash(self, process: str) -> Path:
         return self.shop.data / f"crash.{process}"
 
-    def _accepted(self) -> set[str]:
-        """The orders that an answer promised."""
-        taken = [line for line in self.history if line["op"] == "order" and line.get("status") in (201, 202)]
-        return {json.loads(line["body"])["id"] for line in taken}
-
-    def _answers(self) -> list[str]:
-        """I13: one key, one order."""
-        seen: dict[str, str] = {}
-        wrong = []
-        for line in self.history:
-            if line["op"] == "order" and line["key"] and line.get("status") in (201, 202):
-                id = json.loads(line["body"])["id"]
-                if seen.setdefault(line["key"], id) != id:
-                    wrong.append(f"I13 key {line['key']}: answered with {seen[line['key']]} and {id}")
-        return wrong
+    def _keep(self, line: told.Line) -> None:
+        line["ended"] = clock.timestamp()
+        with self._lock:
+            self.history.append(line)
+            self._file.write(json.dumps(line) + "\n")

@@ -7,12 +7,13 @@ still under way: until it is empty the invariants need not hold.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Collection as Some
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from chassis.money import Money
 from tests.faults.dump import Doc, Docs, Dump
-from tests.faults.logged import events
+from tests.faults.logged import events, parked
 
 PAID = ("confirmed", "shipped", "delivered")
 FINAL = (*PAID, "rejected", "cancelled")
@@ -33,8 +34,12 @@ LATE = timedelta(seconds=60)
 """How long after its expiry a reservation may stand."""
 
 
-def check(dump: Dump, accepted: Iterable[str] = ()) -> list[str]:
-    """Every violation that the data show. `accepted` are the orders that clients were told of by 201 or 202."""
+def check(dump: Dump, accepted: Iterable[str] = (), poison: Some[str] = ()) -> list[str]:
+    """Every violation that the data show.
+
+    `accepted` are the orders that clients were told of by 201 or 202, `poison` the keys under which a test has put
+    records on the log that nobody can read.
+    """
     orders = {id: fold(commits) for id, commits in streams(dump).items()}
     parts = (
         finality(dump, orders, accepted),
@@ -46,6 +51,7 @@ def check(dump: Dump, accepted: Iterable[str] = ()) -> list[str]:
         read_models(dump, orders),
         noted(dump),
         events(dump),
+        parked(dump, poison),
     )
     return [violation for part in parts for violation in part]
 

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,8 @@ class Dump:
 
     stores: dict[str, dict[str, Docs]] = field(default_factory=dict)
     events: list[Published] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """topic:partition:offset -> key of each record that is no event."""
     lag: dict[tuple[str, str], int] = field(default_factory=dict)
     """(group, topic) -> records that the group has not committed."""
 
@@ -53,7 +54,7 @@ def read(data_dir: Path) -> Dump:
         dump.stores |= read_store(data_dir, path.stem).stores
     with closing(_opened(data_dir / "bus.db")) as db:
         db.execute("BEGIN")
-        dump.events = list(_events(db))
+        dump.events, dump.unreadable = _events(db)
         dump.lag = _lag(db)
     return dump
 
@@ -78,16 +79,20 @@ def _documents(db: sqlite3.Connection, collection: str) -> Docs:
     return {id: json.loads(text) for id, text in db.execute(f'SELECT id, doc FROM "{collection}" ORDER BY id')}
 
 
-def _events(db: sqlite3.Connection) -> Iterator[Published]:
+def _events(db: sqlite3.Connection) -> tuple[list[Published], dict[str, str]]:
     rows = db.execute(
-        """SELECT topic, key, value, headers FROM records JOIN partitions ON partitions.id = records.partition
+        """SELECT topic, number, offset, key, value, headers FROM records JOIN partitions ON partitions.id = partition
            WHERE topic LIKE '%.events' ORDER BY partition, offset"""
     )
-    for topic, key, value, text in rows:
+    events, unreadable = [], {}
+    for topic, number, offset, key, value, text in rows:
         headers = json.loads(text)
-        yield Published(
-            topic, key, int(headers["ce_sequence"]), headers["ce_type"], headers["ce_time"], json.loads(value)
-        )
+        if "ce_sequence" in headers:
+            sequence, data = int(headers["ce_sequence"]), json.loads(value)
+            events.append(Published(topic, key, sequence, headers["ce_type"], headers["ce_time"], data))
+        else:
+            unreadable[f"{topic}:{number}:{offset}"] = key
+    return events, unreadable
 
 
 def _lag(db: sqlite3.Connection) -> dict[tuple[str, str], int]:

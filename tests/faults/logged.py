@@ -1,6 +1,7 @@
 """The checker's part about events: on the log without gap, no more than was committed, and taken in exactly once."""
 
 from collections import defaultdict
+from collections.abc import Collection as Some
 from collections.abc import Iterator
 
 from tests.faults.dump import Docs, Dump, Published
@@ -103,9 +104,20 @@ def _consumed(dump: Dump) -> Iterator[str]:
     for (group, topic), behind in dump.lag.items():
         if behind:
             yield f"I7 {group}: {behind} events of {topic} not taken in"
+
+
+def parked(dump: Dump, poison: Some[str]) -> Iterator[str]:
+    """Of what a group was given, it has parked the unreadable records, and nothing else is left parked."""
+    for id, key in dump.unreadable.items():
+        if key not in poison:
+            yield f"I9 {id}: a record that nobody can read"
+        for group, topic in dump.lag:
+            if id.startswith(f"{topic}:") and id not in dump.docs(group, "dead_letters"):
+                yield f"I14 {group}: {id} was neither applied nor parked"
     for service, collections in dump.stores.items():
         for id, letter in collections.get("dead_letters", {}).items():
-            yield f"I14 {service}: {id} is parked: {letter['reason']}"
+            if id not in dump.unreadable:
+                yield f"I14 {service}: {id} is parked: {letter['reason']}"
 
 
 def _notifications(dump: Dump) -> Iterator[str]:

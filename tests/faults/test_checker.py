@@ -127,7 +127,9 @@ HARM: list[tuple[str, str, Callable[[Planted], None]]] = [
     ("I9", "another content", lambda p: p.change("orders.streams", f"{p.confirmed}:000002", data={"orderId": "other"})),
     ("I10", "a version is missing", lambda p: p.remove("orders.streams", f"{p.cancelled}:000002")),
     ("I10", "an illegal status", lambda p: p.change("orders.streams", f"{p.confirmed}:000002", type="order.delivered")),
+    ("I9", "a record that nobody can read", lambda p: _make_unreadable(p)),
     ("I14", "parked", lambda p: _park(p)),
+    ("I14", "unreadable, and not parked", lambda p: _make_unreadable(p)),
     ("I15", "a token is kept", lambda p: p.change("orders.sagas", p.confirmed, data={"payment_token": "tok_ok"})),
     ("I16", "the list is behind", lambda p: p.change("orders.summaries", p.confirmed, status="pending")),
     ("I16", "the list has lost one", lambda p: p.remove("orders.summaries", p.rejected)),
@@ -174,6 +176,10 @@ def _publish_again(p: Planted, value: bytes) -> None:
         value,
         p.confirmed,
     )
+
+
+def _make_unreadable(p: Planted) -> None:
+    p.log("UPDATE records SET headers = '{}' WHERE key = ? AND headers LIKE '%order.placed%'", p.confirmed)
 
 
 def _park(p: Planted) -> None:

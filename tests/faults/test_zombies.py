@@ -1,10 +1,8 @@
 """A process that sleeps past its lease and wakes up in the middle of a saga that another has taken over."""
 
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from chassis import clock
@@ -22,10 +20,10 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_more(crash: Case, per
     with Twin(crash.shop, "orders", "worker") as twin:
         with asleep(crash.shop, "orders", twin.pid):  # so that the sleeper is the one who gets the saga
             crash.arm("orders-web", "do place", "before")
-            crash.arm("orders-worker", "do take payment", "before", signal="STOP")
+            crash.arm("orders-worker", "do take payment", "before", signal="HOLD")
             order = crash.place(person, product, quantity=2)
             crash.fired("orders-worker")
-        with woken(crash.shop.process("orders", "worker")["pid"]):
+        with overslept(crash, crash.shop.process("orders", "worker")["pid"]):
             assert crash.final(order) == "confirmed"
             before = eventually(lambda: ended(crash, order))
         eventually(lambda: SLEPT in crash.shop.log("orders-worker") or ended(crash, order) != before)
@@ -41,11 +39,12 @@ def test_a_web_that_slept_past_its_lease_writes_nothing_more(crash: Case, person
     with Twin(crash.shop, "orders", "web") as twin, ThreadPoolExecutor(1) as pool:
         other = Client(twin.url, person.token, person.account)
         (sleeper,) = children(web)
-        with woken(sleeper):
-            with asleep(crash.shop, "orders", worker):  # so that only the repetition could go on with the saga
-                crash.arm("orders-web", "do take payment", "before", signal="STOP")
+        with ExitStack() as nap:
+            with asleep(crash.shop, "orders", worker):  # so that nobody goes on before the repetition
+                crash.arm("orders-web", "do take payment", "before", signal="HOLD")
                 first = pool.submit(crash.note, "order", key, lambda: person.post("/api/orders", body, key=key))
                 crash.fired("orders-web")
+                nap.enter_context(overslept(crash, sleeper))
                 order = eventually(lambda: _answered(crash, other, body, key))["id"]
             assert crash.final(order) == "confirmed"
             before = eventually(lambda: ended(crash, order))
@@ -68,9 +67,8 @@ def ended(crash: Case, order: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def woken(pid: int) -> Iterator[None]:
-    """Whatever happens inside, the process goes on afterwards."""
-    try:
+def overslept(crash: Case, pid: int) -> Iterator[None]:
+    """A process of orders that is held at a point sleeps inside, and goes on from there afterwards."""
+    with asleep(crash.shop, "orders", pid):
+        crash.disarm()
         yield
-    finally:
-        os.kill(pid, signal.SIGCONT)

@@ -50,13 +50,13 @@ class Twin:
 
 @contextmanager
 def asleep(shop: Shop, service: str, pid: int) -> Iterator[None]:
-    """A process of this service is stopped inside, at a moment when it holds no lock of the store."""
-    database = shop.data / "store" / f"{service}.db"
+    """A process of this service is stopped inside, at a moment when it holds no lock of the store or of the log."""
+    databases = (shop.data / "store" / f"{service}.db", shop.data / "bus.db")
 
     def stopped() -> bool:
         os.kill(pid, signal.SIGSTOP)
         eventually(lambda: state(pid) == "T")
-        if _writable(database):
+        if all(_writable(database) for database in databases):
             return True
         os.kill(pid, signal.SIGCONT)
         return False

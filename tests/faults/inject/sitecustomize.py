@@ -6,13 +6,15 @@ The file `$DATA_DIR/crash.<service>-<kind>` arms one crash, and is gone once it 
 
 Points are the steps of a saga (`do <step>`, `undo <step>`), every write of a document (`<collection>.insert`,
 `.update`, `.delete`), `publish` to the log and `commit` of offsets. `whom` is `self`, or `parent` for gunicorn's
-master.
+master. With `HOLD` for a signal the thread is held there for as long as the file `crash.<service>-<kind>.fired` exists:
+whoever wants the process to sleep at that point can stop it then, at a moment without a lock of the store.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,15 @@ def _process() -> str:
     if len(command) == 3 and command[0] == "chassis.cli" and command[1] in ("web", "worker"):
         return f"{command[2]}-{command[1]}"
     return _NOBODY
+
+
+def _strike(crash: dict[str, str], fired: Path) -> None:
+    if crash["signal"] == "HOLD":
+        while fired.exists():
+            time.sleep(0.01)
+        return
+    whom = os.getppid() if crash["whom"] == "parent" else os.getpid()
+    os.kill(whom, getattr(signal, f"SIG{crash['signal']}"))
 
 
 def _install(path: Path) -> None:
@@ -45,8 +56,7 @@ def _install(path: Path) -> None:
             path.rename(f"{path}.fired")
         except FileNotFoundError:
             return  # another thread was first
-        whom = os.getppid() if crash["whom"] == "parent" else os.getpid()
-        os.kill(whom, getattr(signal, f"SIG{crash['signal']}"))
+        _strike(crash, Path(f"{path}.fired"))
 
     def wrap(owner: Any, method: str, point: Callable[..., str]) -> None:
         original = getattr(owner, method)

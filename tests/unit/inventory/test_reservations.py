@@ -94,6 +94,21 @@ def test_an_expired_reservation_is_let_go_and_taken_again_when_it_is_confirmed(f
     assert numbers("mug") == (998, 0, 2)
 
 
+def test_a_reservation_that_expires_while_it_is_confirmed_is_taken_again(fake_clock, monkeypatch):
+    reserve("o1")
+    fake_clock.pass_time(15 * 60 + 1)
+    move = handlers._move
+
+    def the_sweep_is_faster(doc, status, *rest, **fields):
+        monkeypatch.undo()
+        handlers.sweep_reservations()
+        return move(doc, status, *rest, **fields)
+
+    monkeypatch.setattr(handlers, "_move", the_sweep_is_faster)
+    confirm("o1")
+    assert numbers("mug") == (998, 0, 2)
+
+
 def test_an_expired_reservation_whose_units_are_gone_cannot_be_confirmed(fake_clock):
     reserve("o1", [Line(product_id="mug", quantity=600)])
     fake_clock.pass_time(15 * 60 + 1)

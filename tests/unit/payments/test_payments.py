@@ -90,6 +90,21 @@ def test_a_charge_under_way_while_it_is_cancelled_captures_nothing():
     assert net("o1") == 0
 
 
+def test_a_charge_that_another_of_unknown_outcome_overtakes_is_not_refused(monkeypatch):
+    capture = handlers.provider.charge
+
+    def another_fails_meanwhile(key, *rest):
+        monkeypatch.undo()
+        capture(key, *rest)
+        handlers._move(handlers.payments.get(key), "unknown")
+
+    monkeypatch.setattr(handlers.provider, "charge", another_fails_meanwhile)
+    with pytest.raises(Unknown):
+        charge("o1")
+    charge("o1")
+    assert (net("o1"), told("o1")) == (3000, ["payment.completed"])
+
+
 def test_a_cancelled_order_is_refunded_once():
     charge("o1")
     meta = Meta("o1:3", "orders", "order.cancelled", "", "o1", 3)
