@@ -86,6 +86,6 @@ def _opened(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
 
 
 def _placed(id: str, saga: Doc) -> Order:
-    """The order as it stands. Who is told of it must find it: its first commit is made here if the saga is not there."""
+    """The order as it stands. Who is told of it must find it, so its first commit is made here at the latest."""
     checkout.place(saga["data"])
     return views.get(id)
