@@ -20,8 +20,14 @@ class Settings(BaseModel):
     replicas: int = Field(1, ge=1, le=9)
     """How many processes of each kind `mercato up` starts for a service; in a cluster the chart says it."""
     data_dir: Path = Path(".mercato")
-    mongodb_uri: str = ""
+    mongodb_uri: SecretStr = SecretStr("")
+    """Where the documents are; without it, in files under `data_dir`. A service's database has its name."""
     kafka_bootstrap_servers: str = ""
+    """Where the events are; without it, in a file under `data_dir`."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
 
     host: str = "0.0.0.0"
     port: int = 8080
@@ -52,6 +58,8 @@ class Settings(BaseModel):
     relay_pause: float = 0.1
     retention: float = 7 * 24 * 3600.0
     partitions: int = Field(4, ge=1)
+    replication: int = Field(1, ge=1)
+    """How many brokers keep each record."""
     reservation: float = 15 * 60.0
     access_token: float = 10 * 60.0
     refresh_token: float = 14 * 24 * 3600.0

@@ -15,12 +15,11 @@ it is done once. Retries happen here and nowhere else; a saga, which repeats for
 
 from typing import Any
 
-from chassis.calls import deadline
 from chassis.calls.client import ATTEMPTS, Client
 from chassis.calls.transport import LONGEST
 from chassis.events.messages import Command
 
-__all__ = ["LONGEST", "Client", "deadline", "fetch", "send", "use"]
+__all__ = ["LONGEST", "Client", "fetch", "send", "use"]
 
 _client: Client | None = None
 

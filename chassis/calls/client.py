@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import ValidationError
 
-from chassis import clock
-from chassis.calls import deadline, outcomes
+from chassis import clock, deadline
+from chassis.calls import outcomes
 from chassis.calls.callee import Callee
 from chassis.calls.discovery import Endpoints, Policy, Resolve
 from chassis.calls.outcomes import Futile

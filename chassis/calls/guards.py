@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.calls.outcomes import Futile
 
 SHARE, LARGEST, BEGINNING = 0.1, 100.0, 10.0

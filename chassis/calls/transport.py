@@ -9,7 +9,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.calls.outcomes import Unreachable
 from chassis.errors import TooLate, Unknown
 from chassis.observe import trace

@@ -11,8 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from chassis import calls, clock
-from chassis.calls import deadline
+from chassis import calls, clock, deadline
 from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
 from chassis.events.messages import Command
 from chassis.observe import metrics, trace

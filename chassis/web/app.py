@@ -8,7 +8,7 @@ from flask import Flask, Request, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.events.messages import Command
 from chassis.settings import settings

@@ -6,8 +6,7 @@ from typing import Any
 
 from prometheus_client import Histogram
 
-from chassis import clock
-from chassis.calls import deadline
+from chassis import clock, deadline
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.settings import settings

@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.errors import Trouble
 from tests.bench.footprint import used
 from tests.bench.toy import WAIT, serving

@@ -8,6 +8,8 @@ import workers
 
 from chassis.bus import Lost, Record, Topic
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "kafka"], indirect=True)
+
 EVENTS = Topic("events", partitions=4)
 
 

@@ -1,6 +1,9 @@
 """The store's contract where several processes use it at once, and where one is killed."""
 
+import pytest
 import workers
+
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
 
 
 def test_processes_never_oversell(engine, store):

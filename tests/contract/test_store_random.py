@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from chassis.store import Collection, Duplicate, Index
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
+
 ids = st.sampled_from("abcde")
 texts = st.sampled_from(["", "a", "B", "é", "\uffff", "\U00010000", "1", "true", "[]"])
 ints = st.sampled_from([-(2**63), -1, 0, 1, 2, 2**63 - 1])

@@ -4,6 +4,8 @@ import pytest
 
 from chassis.store import Collection, Duplicate, Index
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
+
 BIG = 2**63 - 1
 ABSENT = object()
 

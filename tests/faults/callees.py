@@ -19,8 +19,7 @@ from prometheus_client import REGISTRY
 from rich.console import Console
 from rich.table import Table
 
-from chassis import clock
-from chassis.calls import deadline
+from chassis import clock, deadline
 from chassis.calls.client import ATTEMPTS, Client
 from chassis.errors import Trouble, Unknown
 from chassis.events.messages import Command

@@ -4,8 +4,7 @@ tok_ok  tok_declined  tok_insufficient_funds  tok_slow (2 s)  tok_timeout (charg
 tok_error (500 once, then charges)
 """
 
-from chassis import clock
-from chassis.calls import deadline
+from chassis import clock, deadline
 from chassis.errors import Unknown
 from chassis.store import Collection, Doc, Duplicate
 from services.payments.providers import TIMEOUT, Capture, Declined

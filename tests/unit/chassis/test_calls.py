@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.calls.breaker import Breaker
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget

@@ -3,8 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import clock
-from chassis.calls import deadline
+from chassis import clock, deadline
 from chassis.errors import NotSent, Refusal, TooLate, Unknown
 from tests.faults.oracle import (
     BROKEN,

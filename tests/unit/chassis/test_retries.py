@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.errors import NotSent, Unknown
 from tests.faults.oracle import BROKEN, SHED, YES, Ask, Look, answer, client, nowhere, oracle, saying
 

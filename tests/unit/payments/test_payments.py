@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.calls import deadline
+from chassis import deadline
 from chassis.errors import Refusal, Unknown
 from chassis.events.envelope import Meta
 from services.orders.messages import OrderCancelled

@@ -1,0 +1,11 @@
+"""What an index may be, on every engine."""
+
+import pytest
+
+from chassis.store import Index
+
+
+@pytest.mark.parametrize("when", [{"a": {"$ne": 1}}, {"a": {"$in": [1]}}, {"a": {"$all": ["x"]}}])
+def test_an_index_cannot_be_partial_by_what_mongodb_does_not_know(when):
+    with pytest.raises(ValueError):
+        Index("a", when=when)
