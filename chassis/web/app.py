@@ -52,6 +52,12 @@ class _App(Flask):
         except Exception as error:
             return self.handle_user_exception(error)  # type: ignore[return-value]
 
+    def do_teardown_request(self, *_: Any) -> None:
+        """Nobody asked to be told."""
+
+    def do_teardown_appcontext(self, *_: Any) -> None:
+        """Nobody asked to be told."""
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 

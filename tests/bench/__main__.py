@@ -15,7 +15,7 @@ PARTS = ("http", "checkout", "events", "hang", "overload", "enumeration", "footp
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
-@click.option("--short", is_flag=True, help="fewer rounds, as CI runs it")
+@click.option("--short", is_flag=True, help="fewer rounds, as CI runs it; a bar missed so is measured in full")
 @click.option("--json", "as_json", is_flag=True, help="print data for a script")
 def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
     """Measure these parts (all of them by default); exit 1 if a bar is missed."""
@@ -24,14 +24,21 @@ def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
     for part in parts or PARTS:
         began = time.monotonic()
         with console.status(f"measuring {part} ..."):
-            found = import_module(f"tests.bench.{part}").run(short)
+            measure = import_module(f"tests.bench.{part}").run
+            found = measure(short)
+            if short and _missed(found):  # few rounds on a busy machine: many decide
+                found = measure(False)
         console.print(f"{part}: {time.monotonic() - began:.0f} s")
         rows += [{"part": part, **row} for row in found]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
         Console().print(_table(rows))
-    sys.exit(any(not row.get("ok", True) for row in rows))
+    sys.exit(_missed(rows))
+
+
+def _missed(rows: list[dict[str, Any]]) -> bool:
+    return any(not row.get("ok", True) for row in rows)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
