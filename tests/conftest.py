@@ -1,9 +1,12 @@
 """What all tests share."""
 
+import os
+
 import pytest
 
 from chassis import clock
 from chassis.testing import FakeClock
+from tests import engines
 
 
 @pytest.fixture
@@ -13,3 +16,18 @@ def fake_clock():
     clock.use(fake)
     yield fake
     clock.use(clock.Clock())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engines", action="store_true", help="run platforms on MongoDB and Kafka: see tests/engines.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "embedded: looks into the files of the embedded engines")
+    if config.getoption("--engines"):
+        os.environ[engines.WANTED] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--engines"):
+        items[:] = [item for item in items if item.get_closest_marker("embedded") is None]

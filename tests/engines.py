@@ -7,6 +7,7 @@
 Each takes `--name NAME` and one of: up (prints the address), start, down, kill (-9), pause, resume, wipe.
 """
 
+import itertools
 import os
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Literal
 import pytest
 
 Kind = Literal["mongodb", "kafka"]
+WANTED = "ON_ENGINES"
+"""Set in the environment where platforms are to run on real engines: `pytest --engines` does."""
 
 
 def folder() -> Path | None:
@@ -70,3 +73,39 @@ class Engine:
 def worker() -> str:
     """What tells apart the tests that run at once: the name of this worker of pytest-xdist."""
     return os.environ.get("PYTEST_XDIST_WORKER", "alone")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The engines of one platform, and their addresses."""
+
+    mongodb: Engine
+    kafka: Engine
+    uri: str
+    servers: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What tells a process to use them."""
+        return {"MONGODB_URI": self.uri, "KAFKA_BOOTSTRAP_SERVERS": self.servers}
+
+    def wipe(self) -> None:
+        self.mongodb.wipe()
+        self.kafka.wipe()
+
+
+_numbers = itertools.count(1)
+
+
+def wanted() -> bool:
+    """Whether platforms are to run on real engines."""
+    return bool(os.environ.get(WANTED))
+
+
+def pair() -> Pair:
+    """Two engines that are empty, and nobody else's."""
+    name = f"{worker()}-{next(_numbers)}"
+    mongodb, kafka = Engine("mongodb", name), Engine("kafka", name)
+    mongodb.wipe()
+    kafka.wipe()
+    return Pair(mongodb, kafka, mongodb.up(), kafka.up())

@@ -11,8 +11,8 @@ import orjson
 from chassis.catalog import catalog
 from chassis.events import deadletters
 from chassis.events.outbox import find_waiting
+from chassis.local.beside import settings_here
 from chassis.service import Service
-from chassis.settings import settings
 from chassis.store import Doc
 from chassis.store.engines import open_store
 
@@ -30,7 +30,7 @@ def load(name: str) -> Service:
 
 def bound(service: Service) -> Service:
     """The service with its collections bound to its store, for reading."""
-    store = open_store(settings(), service.name)
+    store = open_store(settings_here(), service.name)
     for collection in service.collections:
         collection.bind(store)
     return service

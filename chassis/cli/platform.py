@@ -15,6 +15,7 @@ import orjson
 from chassis import clock
 from chassis.settings import settings
 
+_PROBE = 3.0  # seconds for a busy process to say how it is
 _PATIENCE = 75.0  # seconds for `up --detach`: the launcher itself gives up waiting at 60
 
 
@@ -86,7 +87,10 @@ def down() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
-    """Show every process that `up` started here, and whether it is ready. Exit code 1 when one is not."""
+    """Show every process that `up` started here, whether it is ready, and how many events wait for it.
+
+    Exit code 1 when one is not ready.
+    """
     run = _status()
     if as_json:
         click.echo(orjson.dumps(run, option=orjson.OPT_INDENT_2))
@@ -106,18 +110,26 @@ def demo() -> None:
 
 
 def _status() -> dict[str, Any] | None:
-    """What `run.json` says, with `ready` as it is now for each process and for all; None when nothing runs."""
+    """What `run.json` says, with `ready` and `lag` as they are now; None when nothing runs."""
     from chassis.local.beside import find_run
-    from chassis.local.child import ready
+    from chassis.local.child import lag, ready
 
     run = find_run(settings().data_dir)
     if run is None:
         return None
     processes = run["processes"]
+
+    def looked_at(process: dict[str, Any]) -> dict[str, Any]:
+        answers = ready(process["port"], process["health_port"], _PROBE)
+        waits = lag(process["health_port"], _PROBE) if process["kind"] == "worker" else None
+        return process | {"ready": answers, "lag": waits}
+
     with ThreadPoolExecutor(len(processes)) as pool:
-        answers = list(pool.map(lambda process: ready(process["port"], process["health_port"]), processes))
-    run["processes"] = [process | {"ready": answer} for process, answer in zip(processes, answers, strict=True)]
-    run["ready"] = all(answers)
+        run["processes"] = list(pool.map(looked_at, processes))
+    run["ready"] = all(process["ready"] for process in run["processes"])
+    given = run.pop("engines")
+    run["store"] = "mongodb" if "MONGODB_URI" in given else "sqlite"
+    run["bus"] = "kafka" if "KAFKA_BOOTSTRAP_SERVERS" in given else "sqlite"
     return run
 
 
@@ -125,12 +137,15 @@ def _table(run: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "kind", "ready", "pid", "port", "health", "restarts", title=f"Mercato at {run['url']}")
+    title = f"Mercato at {run['url']}, on {run['store']} and {run['bus']}"
+    table = Table("name", "kind", "", "ready", "lag", "pid", "port", "health", "restarts", title=title)
     for process in run["processes"]:
         table.add_row(
             process["name"],
             process["kind"],
+            str(process["number"]),
             "[green]yes[/]" if process["ready"] else "[red]no[/]",
+            "" if process["lag"] is None else str(process["lag"]),
             str(process["pid"]),
             str(process["port"] or ""),
             str(process["health_port"] or ""),

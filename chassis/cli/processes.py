@@ -13,8 +13,10 @@ from chassis.settings import settings
 @click.argument("name")
 def web(name: str) -> None:
     """Serve the HTTP API of a service."""
+    from chassis.store.engines import open_store
     from chassis.web.server import serve
 
+    open_store(settings(), name)  # what is wrong with its setting is said here once, not by each process of gunicorn
     serve(lambda: _service(name).application(), settings().threads, lambda: _service(name).drain())
 
 

@@ -1,5 +1,6 @@
 """The platform that runs on this machine, as a command sees it that works beside its processes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,17 @@ from pydantic import SecretStr
 from chassis.local.child import born
 from chassis.local.folder import Folder
 from chassis.local.ports import HOST
-from chassis.settings import Settings
+from chassis.settings import Settings, from_environment, settings
+
+ENGINES = (
+    "MONGODB_URI",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_SECURITY_PROTOCOL",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SASL_PASSWORD",
+)
+"""The settings that say where documents and events are; `run.json` keeps those that were given."""
 
 
 def find_run(data_dir: Path) -> dict[str, Any] | None:
@@ -35,3 +46,10 @@ def joined(own: Settings) -> Settings:
     webs = {each["name"]: f"{HOST}:{each['port']}" for each in run["processes"] if each["kind"] == "web"}
     secret = own.platform_secret.get_secret_value() or Folder(own.data_dir).secret()
     return own.model_copy(update={"addresses": webs, "platform_secret": SecretStr(secret)})
+
+
+def settings_here() -> Settings:
+    """This process's settings; where they name no engines, those of the platform that runs in DATA_DIR."""
+    own = settings()
+    run = None if any(os.environ.get(name) for name in ENGINES) else find_run(own.data_dir)
+    return from_environment(os.environ | run["engines"]) if run else own

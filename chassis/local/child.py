@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from chassis import clock
 from chassis.local import lifeline
 from chassis.local.ports import HOST
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart
 _STEADY = 10.0  # seconds after which a process no longer counts as one that keeps dying
-_PROBE = 0.5
 
 
 @dataclass
@@ -98,14 +99,29 @@ class Child:
         return {name: getattr(self, name) for name in names} | {"log": str(self.log)}
 
 
-def ready(port: int, health_port: int) -> bool:
+def ready(port: int, health_port: int, patience: float = 0.5) -> bool:
     """Whether the process answers: a service's on its health port that it is ready, the router anything at all."""
-    connection = http.client.HTTPConnection(HOST, health_port or port, timeout=_PROBE)
+    status, _ = _asked(health_port or port, "/readyz", patience)
+    return status == 200 or (status > 0 and not health_port)
+
+
+def lag(health_port: int, patience: float) -> int | None:
+    """How many events wait to be consumed by this worker; None where it consumes none, or does not answer."""
+    _, text = _asked(health_port, "/metrics", patience)
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    samples = families["events_lag"].samples if "events_lag" in families else []
+    return round(sum(sample.value for sample in samples)) if samples else None
+
+
+def _asked(port: int, path: str, patience: float) -> tuple[int, str]:
+    """(status, body) of a GET; (0, "") where nobody answers."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=patience)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200 or not health_port
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, ""
     finally:
         connection.close()
 

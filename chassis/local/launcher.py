@@ -18,6 +18,7 @@ from typing import Any
 
 from chassis import clock
 from chassis.catalog import catalog
+from chassis.local.beside import ENGINES
 from chassis.local.child import Child, born, kill_group, ready
 from chassis.local.folder import Folder
 from chassis.local.plan import plan
@@ -144,6 +145,7 @@ class Launcher:
                 "pid": os.getpid(),
                 "started": born(os.getpid()),
                 "ready": whole,
+                "engines": {name: os.environ[name] for name in ENGINES if os.environ.get(name)},
                 "processes": [child.record() for child in self._children],
             },
         )

@@ -12,7 +12,7 @@ class Answer(Response):
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         body: bytes = self.get_data()
         headers = self.headers.to_wsgi_list()
-        if body or self.status_code != 204:
-            headers.append(("Content-Length", str(len(body))))
+        if not body and self.status_code != 204 and "Content-Length" not in self.headers:
+            headers.append(("Content-Length", "0"))  # that of a body is there: twice, and a proxy may refuse the answer
         start(self.status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -16,7 +16,8 @@ from typing import Any
 import requests
 
 from chassis import clock
-from tests.faults import checker, dump, told
+from tests import dump
+from tests.faults import checker, told
 from tests.system.platform import FINAL, Client, Shop, eventually
 from tests.system.running import ROOT
 
@@ -102,7 +103,7 @@ class Case:
         """The status of an order, once it is final, as its stream tells it."""
 
         def status() -> str | None:
-            found = checker.streams(dump.read(self.shop.data)).get(order, [])
+            found = checker.streams(dump.read_store(self.shop.place, "orders")).get(order, [])
             now = checker.fold(found)["status"] if found else ""
             return now if now in FINAL else None
 
@@ -113,7 +114,7 @@ class Case:
         waiting: list[str] = []
 
         def sound() -> bool:
-            found = dump.read(self.shop.data)
+            found = dump.read(self.shop.place)
             waiting[:] = checker.unquiet(found)
             self.violations = checker.check(found, told.accepted(self.history), self.poison)
             self.violations += told.told(self.history)

@@ -1,13 +1,14 @@
 """A storm: every process killed, stopped, starved and slowed in turn, while clients shop; then all that was accepted
 is final within a minute, and no invariant is violated.
 
-    python -m tests.faults.chaos [--seed N] [--soak] [--json]
+    python -m tests.faults.chaos [--seed N] [--soak] [--engines] [--json]
 
 The seed says what is broken in which order, and what the clients ask for. With --soak the storm lasts longer, and is
 followed by a steady load under which no process may grow (`tests.faults.soak`).
 """
 
 import json
+import os
 import random
 import sys
 import tempfile
@@ -25,18 +26,27 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tests.faults import checker, dump, soak, told
+from tests import dump, engines
+from tests.faults import checker, soak, told
 from tests.faults.case import QUIET, Case
 from tests.faults.damage import Damage
 from tests.faults.load import Load, Shopper
 from tests.faults.schedule import LEASE, schedule
 from tests.system.platform import Shop, eventually
+from tests.system.running import ROOT
 
 SHORT, LONG = (1, 60), (5, 300)
 """Rounds of faults, and orders."""
 A_ROUND = 150.0
 """About how many seconds a round takes."""
-SETTINGS = {"RATE_LIMITS": "off", "LEASE": f"{LEASE:g}", "RESERVATION": "8", "ACCESS_TOKEN": "86400"}
+INJECT = os.pathsep.join((str(Path(__file__).parent / "inject"), str(ROOT)))
+SETTINGS = {
+    "PYTHONPATH": INJECT,
+    "RATE_LIMITS": "off",
+    "LEASE": f"{LEASE:g}",
+    "RESERVATION": "8",
+    "ACCESS_TOKEN": "86400",
+}
 Said = dict[str, Any]
 
 
@@ -53,7 +63,7 @@ class Storm:
 
     def over(self, case: Case) -> None:
         """Break everything in turn while clients shop, then judge. AssertionError where something is not as it must."""
-        plan = schedule(self.seed, self.rounds)
+        plan = schedule(self.seed, self.rounds, case.shop.engines is not None)
         load = Load(case, self.seed, self.orders, self.rounds * A_ROUND)
         damage = Damage(case, Shopper(case, Random(f"{self.seed}/damage"), load.products))
         began = time.monotonic()
@@ -78,7 +88,7 @@ class Storm:
             shopper.look_at_all()
         case.judge()
         statuses = Counter(
-            checker.fold(commits)["status"] for commits in checker.streams(dump.read(case.shop.data)).values()
+            checker.fold(commits)["status"] for commits in checker.streams(dump.read(case.shop.place)).values()
         )
         answers = Counter(str(line.get("status", "no answer")) for line in case.history if line["op"] == "order")
         self.result |= {
@@ -92,7 +102,7 @@ class Storm:
 
 def unended(case: Case, orders: set[str]) -> set[str]:
     """Those of these orders that are not final, as their streams tell it."""
-    streams = checker.streams(dump.read_store(case.shop.data, "orders"))
+    streams = checker.streams(dump.read_store(case.shop.place, "orders"))
     return {id for id in orders if id not in streams or checker.fold(streams[id])["status"] not in checker.FINAL}
 
 
@@ -129,14 +139,18 @@ class Screen:
 @click.option("--seed", type=int, help="Break the same things in the same order as an earlier run.")
 @click.option("--rounds", type=int, help="So many rounds of faults.")
 @click.option("--steady", type=float, help="So many seconds of steady load afterwards.")
+@click.option("--engines", "real", is_flag=True, help="Run on MongoDB and Kafka, and break them too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to standard error.")
-def main(long: bool, seed: int | None, rounds: int | None, steady: float | None, as_json: bool) -> None:
+def main(long: bool, seed: int | None, rounds: int | None, steady: float | None, real: bool, as_json: bool) -> None:
     """Let a storm of faults loose on a platform of its own, and check what is left."""
     seed = random.randrange(10**6) if seed is None else seed
     turns, orders = LONG if long else SHORT
     turns = turns if rounds is None else rounds
     lasts = (soak.LASTS if long else 0.0) if steady is None else steady
     again = f"python -m tests.faults.chaos --seed {seed} --rounds {turns}" + (f" --steady {lasts:g}" if lasts else "")
+    if real:
+        again += " --engines"
+        os.environ[engines.WANTED] = "1"
     screen = Screen(as_json)
     screen.say(f"seed {seed}: {turns} rounds, {orders} orders" + (f", {lasts:g} s of steady load" if lasts else ""))
     storm = Storm(seed, turns, orders, screen)

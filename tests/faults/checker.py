@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from chassis.money import Money
-from tests.faults.dump import Doc, Docs, Dump
+from tests.dump import Doc, Docs, Dump
 from tests.faults.logged import events, parked
 
 PAID = ("confirmed", "shipped", "delivered")

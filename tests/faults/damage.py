@@ -1,6 +1,6 @@
 """What a fault does to a platform: each method breaks one thing, heals it, and sees that it is whole again.
 
-kill     SIGKILL; back when another process is in its place and ready
+kill     SIGKILL; back when another process is in its place and ready; an engine is started again after a while
 pause    SIGSTOP for longer than every lease, at a moment without a lock of the store; then SIGCONT
 fill     no file of the service's processes takes a byte (RLIMIT_FSIZE), as on a disk that is full
 pulse    a service that stops and goes on, again and again: a callee that is slow
@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import socket
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,8 +21,9 @@ import requests
 
 from chassis import clock
 from chassis.bus import Record
-from chassis.bus.sqlite import SqliteBus
+from chassis.catalog import catalog
 from chassis.local.child import ready
+from tests.engines import Engine
 from tests.faults.case import Case
 from tests.faults.load import PATIENCE, Shopper
 from tests.faults.schedule import Fault
@@ -45,7 +45,10 @@ class Damage:
 
     def do(self, fault: Fault) -> None:
         """Break it and heal it. AssertionError where it did not break or heal as it must."""
-        getattr(self, fault.what)(fault)
+        if fault.kind == "engine":
+            self._engine(fault)
+        else:
+            getattr(self, fault.what)(fault)
 
     def kill(self, fault: Fault) -> None:
         kind = {"": "router", "master": "web"}.get(fault.kind, fault.kind)
@@ -109,7 +112,7 @@ class Damage:
     def poison(self, fault: Fault) -> None:
         key = clock.new_id()
         self.case.poison.add(key)
-        with closing(SqliteBus(self.shop.data / "bus.db")) as bus:
+        with closing(self.shop.bus()) as bus:
             assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
         buyer = self._shopper.buyer
         with defect(self.case, fault.name, buyer.id):
@@ -122,6 +125,21 @@ class Damage:
             said = self.shop.mercato("dlq", "redrive", "--service", fault.name)
             assert said.returncode == 0, said.stderr
             eventually(lambda: not self._asked(fault.name), BACK)
+
+    def _engine(self, fault: Fault) -> None:
+        assert self.shop.engines
+        engine: Engine = getattr(self.shop.engines, fault.name)
+        if fault.what == "kill":
+            engine.kill()
+            time.sleep(fault.lasts)
+            engine.start()
+        else:
+            engine.pause()
+            time.sleep(fault.lasts)
+            engine.resume()
+        for name in catalog():
+            record = self.shop.process(name, "web")
+            eventually(lambda record=record: ready(record["port"], record["health_port"]), BACK)
 
     def _pid(self, name: str, kind: str) -> int:
         if name == "router":
@@ -177,16 +195,13 @@ def full(pids: list[int]) -> Iterator[None]:
 
 @contextmanager
 def defect(case: Case, service: str, word: str) -> Iterator[None]:
-    """Inside, no notification with this word in it can be kept: what a handler's defect looks like from outside."""
-    with closing(sqlite3.connect(case.shop.data / "store" / f"{service}.db", timeout=30, isolation_level=None)) as db:
-        db.execute(
-            "CREATE TRIGGER defect BEFORE INSERT ON notifications WHEN instr(NEW.doc, "
-            f"'{word}') BEGIN SELECT json_extract('a defect', '$.x'); END"
-        )
-        try:
-            yield
-        finally:
-            db.execute("DROP TRIGGER defect")
+    """Inside, no document of the service with this word in it can be made: see `inject/sitecustomize.py`."""
+    path = case.shop.data / f"defect.{service}"
+    path.write_text(word)
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 def _dripped(client: socket.socket) -> bool:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection as Some
 from collections.abc import Iterator
 
-from tests.faults.dump import Docs, Dump, Published
+from tests.dump import Docs, Dump, Published
 
 OUTBOXES = (
     ("users", "accounts"),

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from services.orders import handlers as orders
-from tests.faults import dump
+from tests import dump
 from tests.faults.checker import check, unquiet
 from tests.faults.small import Small
 

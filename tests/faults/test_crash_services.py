@@ -10,7 +10,7 @@ import pytest
 
 from chassis.catalog import catalog
 from services.inventory.domain import WORKING
-from tests.faults import dump
+from tests import dump
 from tests.faults.case import Case
 from tests.system.platform import Client, eventually
 
@@ -81,7 +81,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
         for buyer in buyers:
             buyer.result()
     crash.judge()
-    found = dump.read(crash.shop.data)
+    found = dump.read(crash.shop.place)
     statuses = Counter(doc["status"] for doc in found.docs("inventory", "reservations").values())
     assert not statuses.keys() & WORKING
     assert [crash.shop.stock(product)[0] >= 0 for product in products] == [True] * 3

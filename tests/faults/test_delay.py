@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.faults import dump
+from tests import dump
 from tests.faults.case import Case
 
 ORDERS = 100
@@ -17,7 +17,7 @@ def test_an_event_reaches_its_consumer_within_a_second(steady: Case, capsys: pyt
     for _ in range(ORDERS):
         assert buyer.order(product).status_code == 201
     steady.judge()
-    found = dump.read(steady.shop.data)
+    found = dump.read(steady.shop.place)
     notifications = found.docs("notifications", "notifications")
     delays = [
         (_moment(notifications[f"{event.key}-{event.sequence}"]["createdAt"]) - _moment(event.time)) * 1000

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults import checker, dump
+from tests import dump
+from tests.faults import checker
 from tests.faults.case import Case
 from tests.system.platform import Client, eventually
 
@@ -44,7 +45,7 @@ def test_a_thousand_orders_for_a_hundred_units_sell_exactly_a_hundred(
     assert ended - answered <= 60
     steady.judge()
     assert steady.shop.stock(product) == (0, 0, UNITS)
-    found = dump.read(steady.shop.data)
+    found = dump.read(steady.shop.place)
     orders = Counter(checker.fold(commits)["status"] for commits in checker.streams(found).values())
     assert orders["confirmed"] == UNITS
     assert orders.keys() == {"confirmed", "rejected"}
@@ -67,14 +68,14 @@ def _watch(case: Case, over: threading.Event) -> int:
     """Read the stock again and again: not even for a moment may it be wrong. The number of reads."""
     reads = 0
     while not over.wait(0.1):
-        assert not list(checker.stock(dump.read_store(case.shop.data, "inventory")))
+        assert not list(checker.stock(dump.read_store(case.shop.place, "inventory")))
         reads += 1
     return reads
 
 
 def _wait_until_final(case: Case) -> None:
     def final() -> bool:
-        found = dump.read_store(case.shop.data, "orders")
+        found = dump.read_store(case.shop.place, "orders")
         return not any(saga["open"] for saga in found.docs("orders", "sagas").values())
 
     eventually(final, 60)

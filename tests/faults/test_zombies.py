@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from chassis import clock
-from tests.faults import dump
+from tests import dump
 from tests.faults.case import Case
 from tests.faults.twin import Twin, asleep, children
 from tests.system.platform import Client, eventually
@@ -62,7 +62,7 @@ def _answered(crash: Case, buyer: Client, body: dict[str, Any], key: str) -> dic
 
 def ended(crash: Case, order: str) -> dict[str, Any] | None:
     """The saga of an order, once it has ended."""
-    saga = dump.read(crash.shop.data).docs("orders", "sagas").get(order)
+    saga = dump.read_store(crash.shop.place, "orders").docs("orders", "sagas").get(order)
     return saga if saga and not saga["open"] else None
 
 

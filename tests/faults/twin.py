@@ -50,8 +50,8 @@ class Twin:
 
 @contextmanager
 def asleep(shop: Shop, service: str, pid: int) -> Iterator[None]:
-    """A process of this service is stopped inside, at a moment when it holds no lock of the store or of the log."""
-    databases = (shop.data / "store" / f"{service}.db", shop.data / "bus.db")
+    """A process of this service is stopped inside, at a moment when it holds no lock of an embedded engine's file."""
+    databases = () if shop.engines else (shop.data / "store" / f"{service}.db", shop.data / "bus.db")
 
     def stopped() -> bool:
         os.kill(pid, signal.SIGSTOP)

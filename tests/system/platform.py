@@ -10,15 +10,18 @@
 import json
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from chassis import clock
+from chassis.bus import Bus
+from chassis.bus.engines import open_bus
+from chassis.settings import from_environment
+from tests import dump, engines
 from tests.system.running import Platform, eventually
 
 __all__ = ["Client", "Shop", "eventually", "expect", "problem", "refused_fields"]
@@ -114,10 +117,14 @@ class Client:
 
 
 class Shop(Platform):
-    """The platform of the real services in a folder of its own; `environment` holds settings, such as LEASE="2"."""
+    """The platform of the real services in a folder of its own; `environment` holds settings, such as LEASE="2".
+
+    It runs on real engines of its own where tests are to (`pytest --engines`).
+    """
 
     def __init__(self, folder: Path, **environment: str | None) -> None:
-        super().__init__(folder, **environment)
+        self.engines = engines.pair() if engines.wanted() else None
+        super().__init__(folder, **(self.engines.settings if self.engines else {}), **environment)
         self._admin: Client | None = None
 
     @property
@@ -126,12 +133,23 @@ class Shop(Platform):
         return Path(self.environment["DATA_DIR"])
 
     @property
+    def place(self) -> dump.Place:
+        """Where its documents and events are."""
+        return self.engines or self.data
+
+    @property
     def url(self) -> str:
         return str(self.run()["url"])
 
     def up(self) -> "Shop":
         super().up()
         return self
+
+    def down(self) -> None:
+        """End it for good."""
+        super().down()
+        if self.engines:
+            self.engines.wipe()
 
     def nobody(self) -> Client:
         """A client that has not signed in."""
@@ -169,8 +187,11 @@ class Shop(Platform):
 
     def documents(self, service: str, collection: str) -> list[dict[str, Any]]:
         """What a service keeps, read past it from its own store."""
-        with closing(sqlite3.connect(self.data / "store" / f"{service}.db")) as db:
-            return [json.loads(doc) for (doc,) in db.execute(f'SELECT doc FROM "{collection}"')]
+        return list(dump.read_store(self.place, service).docs(service, collection).values())
+
+    def bus(self) -> Bus:
+        """The log of its events, past the services."""
+        return open_bus(from_environment(self.environment))
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

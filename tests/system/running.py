@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from chassis.local.beside import ENGINES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +37,7 @@ class Platform:
     def __init__(self, folder: Path, **environment: str | None) -> None:
         self.folder = folder
         settings: dict[str, str | None] = {"PORT": "0", "DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
-        settings |= environment
+        settings |= {**dict.fromkeys(ENGINES), **environment}
         self.environment = {k: v for k, v in (os.environ | settings).items() if v is not None}
 
     def mercato(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import pytest
+
 from chassis import clock
 from chassis.bus import Record
-from chassis.bus.engines import open_bus
 from chassis.catalog import catalog
-from chassis.settings import Settings
 from tests.system.platform import Client, Shop, eventually, expect
 
 SERVICES = set(catalog())
@@ -63,6 +63,7 @@ def test_a_saga_is_listed_while_it_is_open_and_shown_without_its_secret(shop: Sh
     assert shop.mercato("sagas", "show", "none").returncode == 1
 
 
+@pytest.mark.embedded
 def test_a_replay_finds_nothing_until_a_summary_is_wrong_and_mends_it(shop: Shop, buyer: Client) -> None:
     broken, lost = (buyer.buy(shop.product())["id"] for _ in range(2))
     before = buyer.items("/api/orders")
@@ -82,11 +83,8 @@ def test_a_replay_finds_nothing_until_a_summary_is_wrong_and_mends_it(shop: Shop
 
 
 def publish(shop: Shop, topic: str, key: str, value: bytes, headers: dict[str, str]) -> None:
-    bus = open_bus(Settings(data_dir=shop.data))
-    try:
+    with closing(shop.bus()) as bus:
         assert bus.publish([Record(topic, key, value, headers)], timeout=5) == [None]
-    finally:
-        bus.close()
 
 
 def cloud_event(type: str, key: str, sequence: int = 1) -> dict[str, str]:
@@ -146,6 +144,7 @@ def refusing(shop: Shop, word: str) -> Iterator[None]:
             db.execute("DROP TRIGGER defect")
 
 
+@pytest.mark.embedded
 def test_what_a_defect_parked_is_redriven_in_order_once_it_is_mended(shop: Shop, admin: Client, buyer: Client) -> None:
     with refusing(shop, buyer.id):
         order = buyer.buy(shop.product())["id"]

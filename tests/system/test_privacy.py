@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from chassis import clock
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
@@ -31,6 +33,7 @@ def consumed(shop: Shop, user: str) -> bool:
     return bool(done and not account["pending"] and not account["leftovers"])
 
 
+@pytest.mark.embedded
 def test_an_erased_user_leaves_no_trace_on_the_disk(shop: Shop, admin: Client, nobody: Client) -> None:
     canary = f"canary{clock.new_id().lower()}"
     person = {"email": f"{canary}@example.com", "name": f"{canary} Smith", "password": PASSWORD}
@@ -69,6 +72,7 @@ def test_an_order_under_way_survives_the_erasure_of_its_buyer(shop: Shop, admin:
     eventually(lambda: consumed(shop, buyer.id))
 
 
+@pytest.mark.embedded
 def test_no_secret_of_a_customer_is_written_down(shop: Shop, nobody: Client) -> None:
     password, card = f"secret{clock.new_id().lower()}", f"tok_{clock.new_id()}"
     buyer = shop.shopper(password=password)

@@ -8,6 +8,8 @@ Points are the steps of a saga (`do <step>`, `undo <step>`), every write of a do
 `.update`, `.delete`), `publish` to the log and `commit` of offsets. `whom` is `self`, or `parent` for gunicorn's
 master. With `HOLD` for a signal the thread is held there for as long as the file `crash.<service>-<kind>.fired` exists:
 whoever wants the process to sleep at that point can stop it then, at a moment without a lock of the store.
+
+As long as the file `$DATA_DIR/defect.<service>` is there, the service can make no notification with the word in it.
 """
 
 import json
@@ -39,9 +41,24 @@ def _strike(crash: dict[str, str], fired: Path) -> None:
     os.kill(whom, getattr(signal, f"SIG{crash['signal']}"))
 
 
-def _install(path: Path) -> None:
+def _bus_classes() -> tuple[type, type]:
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        from chassis.bus.kafka import KafkaBus
+        from chassis.bus.kafkaconsumer import KafkaConsumer
+
+        return KafkaBus, KafkaConsumer
     from chassis.bus.sqlite import SqliteBus
     from chassis.bus.sqliteconsumer import SqliteConsumer
+
+    return SqliteBus, SqliteConsumer
+
+
+def _spoil(defect: Path, collection: str, doc: Any) -> None:
+    if collection == "notifications" and defect.exists() and defect.read_text() in json.dumps(doc):
+        raise ValueError("a defect")
+
+
+def _install(path: Path, defect: Path) -> None:
     from chassis.sagas.driver import Driver
     from chassis.store import Collection
 
@@ -70,15 +87,22 @@ def _install(path: Path) -> None:
 
         setattr(owner, method, wrapped)
 
+    def insert(collection: Any, doc: Any, *_: Any) -> str:
+        _spoil(defect, collection.name, doc)
+        return f"{collection.name}.insert"
+
     def step(driver: Any, id: str, state: Any, ends: Any) -> str:
         return f"{'undo' if state.undoing else 'do'} {driver.saga.steps[state.step].name}"
 
     wrap(Driver, "_perform", step)
-    for method in ("insert", "update", "delete"):
+    wrap(Collection, "insert", insert)
+    for method in ("update", "delete"):
         wrap(Collection, method, lambda collection, *_, method=method: f"{collection.name}.{method}")
-    wrap(SqliteBus, "publish", lambda *_: "publish")
-    wrap(SqliteConsumer, "commit", lambda *_: "commit")
+    bus, consumer = _bus_classes()
+    wrap(bus, "publish", lambda *_: "publish")
+    wrap(consumer, "commit", lambda *_: "commit")
 
 
 if (_name := _process()) != _NOBODY:
-    _install(Path(os.environ["DATA_DIR"]) / f"crash.{_name}")
+    _data = Path(os.environ["DATA_DIR"])
+    _install(_data / f"crash.{_name}", _data / f"defect.{_name.rpartition('-')[0]}")

@@ -1,54 +1,14 @@
-"""Everything that a platform holds at one moment: each service's documents, and the log with its groups' offsets."""
+"""Reads a DATA_DIR: the files of the embedded engines."""
 
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-Doc = dict[str, Any]
-Docs = dict[str, Doc]
-"""id -> document."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """An event as it stands on the log."""
-
-    topic: str
-    key: str
-    sequence: int
-    type: str
-    time: str
-    data: Doc
-
-
-@dataclass
-class Dump:
-    """`stores`: service -> collection -> documents. `events` are in the order of their partitions."""
-
-    stores: dict[str, dict[str, Docs]] = field(default_factory=dict)
-    events: list[Published] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """topic:partition:offset -> key of each record that is no event."""
-    lag: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(group, topic) -> records that the group has not committed."""
-
-    def docs(self, service: str, collection: str) -> Docs:
-        return self.stores.get(service, {}).get(collection, {})
-
-    def of(self, *types: str) -> list[Published]:
-        """The events of these types, each once however often it was published."""
-        first: dict[tuple[str, str, int], Published] = {}
-        for event in self.events:
-            if event.type in types:
-                first.setdefault((event.topic, event.key, event.sequence), event)
-        return list(first.values())
+from tests.dump import Docs, Dump, Published
 
 
 def read(data_dir: Path) -> Dump:
-    """Read a DATA_DIR, whether its platform runs or not; nothing is written."""
     dump = Dump()
     for path in sorted((data_dir / "store").glob("*.db")):
         dump.stores |= read_store(data_dir, path.stem).stores
@@ -60,7 +20,6 @@ def read(data_dir: Path) -> Dump:
 
 
 def read_store(data_dir: Path, service: str) -> Dump:
-    """The documents of one service alone, all of them as they were at one moment."""
     with closing(_opened(data_dir / "store" / f"{service}.db")) as db:
         db.execute("BEGIN")
         return Dump(stores={service: {name: _documents(db, name) for name in _collections(db)}})
