@@ -5,13 +5,19 @@ STAMP := .venv/.installed
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
 
+# With engines=real the platform runs on these.
+ifeq ($(engines),real)
+export MONGODB_URI ?= mongodb://127.0.0.1:27017/
+export KAFKA_BOOTSTRAP_SERVERS ?= 127.0.0.1:9092
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test hostile chaos soak bench lint lock clean
+.PHONY: help up down status demo new test test-engines hostile chaos soak bench lint lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
 	@echo
-	@awk -F":.*## " '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F":.*## " '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
 
@@ -32,6 +38,10 @@ new: $(STAMP) ## make a service of your own: make new name=reviews
 
 test: $(STAMP) ## lint, then every test that needs no engine or cluster
 	@$(BIN)/python tests/run.py
+
+test-engines: $(STAMP) ## the tests that run on MongoDB and Kafka: see docs/engines.md
+	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
+	@$(BIN)/python tests/run.py engines
 
 hostile: $(STAMP) ## send each route what no client should, by the table and by the thousand
 	@exec $(BIN)/pytest tests/hostile

@@ -1,22 +1,40 @@
-"""`make test`: every stage in turn, with the time it took; the names of stages run those alone."""
+"""`make test`: every stage in turn, with the time it took; the names of stages run those alone.
+
+`python tests/run.py engines` is `make test-engines`: what needs MongoDB and Kafka.
+"""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+PYTEST = ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]  # the long files come first
 STAGES = {
     "style": ["ruff", "check", "."],
     "imports": ["lint-imports"],
     "types": ["mypy"],
-    "tests": ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"],  # the long files come first
+    "tests": [*PYTEST, "--ignore", "tests/on_engines"],
 }
+NO_ENGINE = ("system/test_launcher", "system/test_readme", "system/test_new", "system/test_router")
+NO_ENGINE += ("faults/test_checker", "faults/test_mutants", "faults/test_soak", "faults/test_told")
+ON_ENGINES = {
+    "ports": [*PYTEST, "tests/on_engines", "tests/contract"],
+    "platform": [
+        *PYTEST,
+        "--engines",
+        "tests/system",
+        "tests/faults",
+        *(f"--ignore=tests/{it}.py" for it in NO_ENGINE),
+    ],
+    "chaos": ["python", "-m", "tests.faults.chaos", "--engines"],
+}
+"""Without the files that start no platform, or none of the real services."""
 
 
 def main(names: list[str]) -> int:
     failed = []
-    for name in names or STAGES:
-        tool, *arguments = STAGES[name]
+    for name in ON_ENGINES if names == ["engines"] else names or STAGES:
+        tool, *arguments = (STAGES | ON_ENGINES)[name]
         print(f"== {name}", flush=True)
         started = time.monotonic()
         code = subprocess.run([Path(sys.executable).with_name(tool), *arguments], check=False).returncode

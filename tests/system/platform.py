@@ -119,11 +119,11 @@ class Client:
 class Shop(Platform):
     """The platform of the real services in a folder of its own; `environment` holds settings, such as LEASE="2".
 
-    It runs on real engines of its own where tests are to (`pytest --engines`).
+    It runs on a pair of real engines where it is given one, or where all tests are to (`pytest --engines`).
     """
 
-    def __init__(self, folder: Path, **environment: str | None) -> None:
-        self.engines = engines.pair() if engines.wanted() else None
+    def __init__(self, folder: Path, pair: engines.Pair | None = None, **environment: str | None) -> None:
+        self.engines = pair or (engines.pair() if engines.wanted() else None)
         super().__init__(folder, **(self.engines.settings if self.engines else {}), **environment)
         self._admin: Client | None = None
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -174,7 +175,7 @@ def test_a_process_that_does_not_end_is_killed_in_the_end(tmp_path):
     pids = family(platform)
     platform.down()
     assert not [pid for pid in pids if exists(pid)]
-    assert "Killing shop worker." in platform.log("up")
+    assert re.search("Killing .*shop worker", platform.log("up"))  # a busy machine may be late with others, too
 
 
 @pytest.mark.parametrize("how", [(), ("--detach",)])

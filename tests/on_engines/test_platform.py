@@ -1,0 +1,166 @@
+"""The platform while an engine is away: without the log orders go on; without the store it says so, and lives on.
+
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from chassis.catalog import catalog
+from tests import dump, engines
+from tests.engines import Engine
+from tests.faults.case import Case
+from tests.system.platform import Client, Shop, eventually
+
+ORDERS = 300
+LOG_AWAY, STORE_AWAY = 60.0, 20.0
+DRAINED, WELL = 20.0, 10.0
+REFUSED_IN = 1.0
+DEADLINE = 5.0
+BUYERS = 3
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    platform = Shop(tmp_path_factory.mktemp("engines"), engines.pair(), RATE_LIMITS="off", LEASE="4")
+    try:
+        yield platform.up()
+    finally:
+        platform.down()
+
+
+@pytest.fixture
+def case(shop: Shop, request: pytest.FixtureRequest) -> Case:
+    return Case(shop, request.node.name.replace("_", "-"))
+
+
+def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_later(case: Case) -> None:
+    shop, product = case.shop, case.shop.product(stock=10 * ORDERS)
+    assert shop.engines
+    each = ORDERS // BUYERS
+    pause = (LOG_AWAY + 10) / each
+
+    def buy(buyer: Client, away: threading.Event) -> None:
+        for number in range(each):
+            case.note("order", "", lambda: buyer.order(product))
+            if number == each // 10:
+                away.set()
+            time.sleep(pause)
+
+    with buying(shop, buy) as begun:
+        begun()
+        shop.engines.kafka.kill()
+        time.sleep(LOG_AWAY)
+        shop.engines.kafka.start()
+        back = time.monotonic()
+        eventually(lambda: drained(shop), 2 * DRAINED)
+        took = time.monotonic() - back
+    answers = Counter(line.get("status") for line in case.history)
+    print(f"\n{ORDERS} orders, {LOG_AWAY:.0f} s without Kafka: {dict(answers)}; outboxes drained {took:.1f} s after")
+    assert answers[201] + answers[202] == each * BUYERS
+    assert took <= DRAINED
+    case.judge()
+
+
+def test_without_the_store_everyone_is_told_so_at_once_nobody_dies_and_all_is_well_soon_after(case: Case) -> None:
+    assert case.shop.engines
+    mongodb = case.shop.engines.mongodb
+    took, well = away(case, mongodb, mongodb.down, mongodb.start)
+    say("stopped", took, well)
+    assert statistics.quantiles(took, n=20)[-1] <= REFUSED_IN
+
+
+def test_a_store_that_hangs_keeps_nobody_past_the_deadline(case: Case) -> None:
+    assert case.shop.engines
+    mongodb = case.shop.engines.mongodb
+    took, well = away(case, mongodb, mongodb.pause, mongodb.resume)
+    say("paused", took, well)
+    assert statistics.quantiles(took, n=20)[-1] <= REFUSED_IN
+    assert max(took) <= DEADLINE
+
+
+def test_a_store_that_is_killed_has_kept_all_that_was_acknowledged(case: Case) -> None:
+    shop, product = case.shop, case.shop.product(stock=10 * ORDERS)
+    assert shop.engines
+    over = threading.Event()
+
+    def buy(buyer: Client, away: threading.Event) -> None:
+        away.set()
+        while not over.is_set():
+            case.place(buyer, product, within=60)
+
+    with buying(shop, buy) as begun:
+        begun()
+        for _ in range(3):
+            already = len(case.history)
+            eventually(lambda already=already: len(case.history) > already + 5)
+            shop.engines.mongodb.kill()
+            shop.engines.mongodb.start()
+        over.set()
+    case.judge()
+
+
+@contextmanager
+def buying(shop: Shop, buy: Callable[[Client, threading.Event], None]) -> Iterator[Callable[[], object]]:
+    """Buyers shop inside, and come to their end; what is yielded waits until one is well on the way."""
+    away = threading.Event()
+    buyers = [shop.shopper() for _ in range(BUYERS)]
+    with ThreadPoolExecutor(BUYERS) as pool:
+        ends: list[Future[None]] = [pool.submit(buy, buyer, away) for buyer in buyers]
+        yield lambda: away.wait(60)
+    for end in ends:
+        end.result()
+
+
+def drained(shop: Shop) -> bool:
+    """Whether no event waits in any outbox."""
+    stores = [dump.read_store(shop.place, name).stores[name] for name in catalog()]
+    return not any(doc.get("pending") for store in stores for docs in store.values() for doc in docs.values())
+
+
+def away(case: Case, engine: Engine, stop: Callable[[], None], start: Callable[[], None]) -> tuple[list[float], float]:
+    """The seconds in which requests were refused while the store was away, and until all was well afterwards."""
+    shop = case.shop
+    buyer, product = shop.shopper(), shop.product(stock=100)
+    before = [(process["pid"], process["restarts"]) for process in shop.run()["processes"]]
+    asks: list[Callable[[], requests.Response]] = [
+        lambda: buyer.get(f"/api/products/{product['id']}"),
+        lambda: buyer.get("/api/orders"),
+        lambda: buyer.order(product),
+        lambda: buyer.put(f"/api/users/{buyer.id}", {"name": "Eve"}),
+        lambda: buyer.get("/api/notifications"),
+    ]
+    took = []
+    stop()
+    until = time.monotonic() + STORE_AWAY
+    while time.monotonic() < until:
+        for ask in asks:
+            began = time.monotonic()
+            answer = ask()
+            took.append(time.monotonic() - began)
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["Retry-After"]) >= 1
+        for name in catalog():
+            for kind in ("web", "worker"):
+                health = shop.health(name, kind)
+                assert requests.get(f"{health}/livez", timeout=5).status_code == 200
+                assert requests.get(f"{health}/readyz", timeout=5).status_code == 503
+    start()
+    back = time.monotonic()
+    eventually(lambda: shop.mercato("status").returncode == 0, 2 * WELL)
+    eventually(lambda: all(ask().ok for ask in asks), 2 * WELL)
+    well = time.monotonic() - back
+    assert well <= WELL
+    assert [(process["pid"], process["restarts"]) for process in shop.run()["processes"]] == before
+    case.judge()
+    return took, well
+
+
+def say(what: str, took: list[float], well: float) -> None:
+    most, p95 = max(took), statistics.quantiles(took, n=20)[-1]
+    print(f"\nMongoDB {what}: {len(took)} refusals, p95 {p95:.2f} s, at most {most:.2f} s; all well {well:.1f} s after")
