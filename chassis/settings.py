@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,11 +35,12 @@ class Settings(BaseModel):
     health_port: int = 9090
     threads: int = Field(16, ge=1, le=256)
     addresses: dict[str, str] = {}
-    """Where the others are, `users=127.0.0.1:8101,...`; a service not named is found by DNS under its name."""
+    """Where the others are, `users=127.0.0.1:8101|users-pods:8080,...`; one that is not named, under its name."""
     balancing: Literal["round-robin", "random", "least-connections"] = "round-robin"
     """Which of a service's addresses a call goes to."""
     allowed_callers: frozenset[str] = frozenset()
-    trusted_proxies: frozenset[str] = frozenset()
+    trusted_proxies: frozenset[IPv4Network | IPv6Network] = frozenset()
+    """Whose X-Forwarded-For counts: addresses and networks, `127.0.0.1,10.0.0.0/8`."""
     platform_secret: SecretStr = SecretStr("")
 
     rate_limits: Literal["on", "off"] = "on"

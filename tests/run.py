@@ -13,7 +13,7 @@ STAGES = {
     "style": ["ruff", "check", "."],
     "imports": ["lint-imports"],
     "types": ["mypy"],
-    "tests": [*PYTEST, "--ignore", "tests/on_engines"],
+    "tests": PYTEST,
 }
 NO_ENGINE = ("system/test_launcher", "system/test_readme", "system/test_new", "system/test_router")
 NO_ENGINE += ("faults/test_checker", "faults/test_mutants", "faults/test_soak", "faults/test_told")

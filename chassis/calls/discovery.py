@@ -1,4 +1,4 @@
-"""Where another service is: the addresses that the settings list, or those that DNS gives for its headless name.
+"""Where another service is: the addresses that DNS gives for the names that the settings list.
 
 An address that refuses a connection leaves the call to the next. One that fails three times is left out for 10 s, but
 never more than half of them, and where all others refuse it is asked again: it may be back, and they may be restarting.
@@ -119,13 +119,16 @@ class Endpoints:
 
 
 def resolver(callee: str, listed: str) -> Resolve:
-    """How to find a callee: `listed` is `host:port|host:port`, or empty for DNS."""
-    if listed:
-        return lambda: listed.split("|")
-    return lambda: _by_dns(callee)
+    """How to find a callee: `listed` is `host:port|host:port`; where it is empty, its own name at port 80.
+
+    A host may be a name for many addresses, such as a headless Service's.
+    """
+    hosts = [each.rpartition(":") for each in (listed or f"{callee}:80").split("|")]
+    return lambda: [address for host, _, port in hosts for address in _addresses(host.strip("[]"), int(port))]
 
 
-def _by_dns(name: str, port: int = 80) -> list[str]:
+def _addresses(name: str, port: int) -> list[str]:
+    """What DNS gives for the name, none where it gives nothing; an address is its own."""
     try:
         found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,6 +1,8 @@
 """The Flask app of a service: its public routes, the commands other services send it, its health."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
@@ -108,10 +110,16 @@ def make_app(
 def client_address(request: Request) -> str:
     """The client's address; what a proxy says of it counts only from a trusted one."""
     address = request.remote_addr or ""
-    if address in settings().trusted_proxies:
+    if address and _trusted(address):
         forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         return forwarded[:64] or address
     return address
+
+
+@lru_cache(1024)
+def _trusted(address: str) -> bool:
+    """Whether a proxy with this address says the truth about its clients."""
+    return any(ip_address(address) in network for network in settings().trusted_proxies)
 
 
 def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., Answer]:

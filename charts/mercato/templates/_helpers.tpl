@@ -1,0 +1,161 @@
+{{/* A scope is what a pod is made of: root ($), name, component, service (its entry over the defaults), command */}}
+
+{{/* name -> service: each entry over the defaults, and who calls it. As JSON. */}}
+{{- define "mercato.services" -}}
+{{- $services := dict }}
+{{- range $name, $entry := .Values.services }}
+{{- $callers := list }}
+{{- range $caller, $its := $.Values.services }}
+{{- if has $name $its.calls }}{{ $callers = append $callers $caller }}{{ end }}
+{{- end }}
+{{- $_ := set $services $name (mergeOverwrite (deepCopy $.Values.defaults) $entry (dict "callers" $callers)) }}
+{{- end }}
+{{- toJson $services }}
+{{- end }}
+
+{{/* The head of an object, of [scope, apiVersion, kind, name]. */}}
+{{- define "mercato.object" }}
+---
+apiVersion: {{ index . 1 }}
+kind: {{ index . 2 }}
+metadata:
+  name: {{ index . 3 }}
+  labels:
+    {{- include "mercato.labels" (index . 0) | nindent 4 }}
+    app.kubernetes.io/instance: {{ (index . 0).root.Release.Name }}
+    app.kubernetes.io/managed-by: {{ (index . 0).root.Release.Service }}
+{{- end }}
+
+{{- define "mercato.labels" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/part-of: mercato
+{{- end }}
+
+{{- define "mercato.selector" -}}
+{app.kubernetes.io/name: {{ .name }}, app.kubernetes.io/component: {{ .component }}}
+{{- end }}
+
+{{/* The name of the Secret. What is "" in the chart's own is kept from the cluster or drawn, once for all. */}}
+{{- define "mercato.secret" -}}
+{{- $name := .Values.secret.existing | default "mercato" }}
+{{- $kept := (lookup "v1" "Secret" .Release.Namespace $name).data | default dict }}
+{{- if not .Values.secret.existing }}
+{{- range $key := list "PLATFORM_SECRET" "ADMIN_PASSWORD" }}
+{{- $value := get $.Values.secret.values $key | default (get $kept $key | b64dec) | default (randAlphaNum 40) }}
+{{- $_ := set $.Values.secret.values $key $value }}
+{{- end }}
+{{- else if or $kept (not (lookup "v1" "ServiceAccount" .Release.Namespace "default")) }}
+{{- $_ := set .Values.secret "values" $kept }}
+{{- else }}
+{{- fail (printf "secret.existing: there is no Secret %s in the namespace %s" $name .Release.Namespace) }}
+{{- end }}
+{{- $name }}
+{{- end }}
+
+{{/* What a service's processes are told. A callee is found by the headless name of its pods, which DNS may keep for a
+     while; its ClusterIP knows at once who is ready. */}}
+{{- define "mercato.settings" -}}
+{{- $addresses := list }}
+{{- range .service.calls }}{{ $addresses = append $addresses (printf "%s=%s-pods:8080|%s:80" . . .) }}{{ end }}
+{{- if and .service.settings.KAFKA_SASL_MECHANISM (not (hasKey .service.secrets "KAFKA_SASL_PASSWORD")) }}
+{{- fail (printf "%s: with KAFKA_SASL_MECHANISM in settings it needs KAFKA_SASL_PASSWORD in secrets" .name) }}
+{{- end }}
+{{- $found := dict "ADDRESSES" (join "," $addresses) "ALLOWED_CALLERS" (join "," .service.callers) }}
+{{- toYaml (mergeOverwrite $found .service.settings) }}
+{{- end }}
+
+{{- define "mercato.identity" }}
+{{- include "mercato.object" (list . "v1" "ConfigMap" .name) }}
+data: {{- include "mercato.settings" . | nindent 2 }}
+{{- include "mercato.object" (list . "v1" "ServiceAccount" .name) }}
+automountServiceAccountToken: false
+{{- end }}
+
+{{/* A pod that runs the scope's command with the settings and account of `identity`; `restart` if it is to end. */}}
+{{- define "mercato.pod" -}}
+{{- $secret := include "mercato.secret" .root }}
+metadata:
+  labels: {{- include "mercato.labels" . | nindent 4 }}
+  {{- if not .restart }}
+  annotations:
+    checksum/settings: {{ print (include "mercato.settings" .) (toJson .root.Values.secret) | sha256sum }}
+    prometheus.io/scrape: "true"
+    prometheus.io/port: "9090"
+  {{- end }}
+spec:
+  serviceAccountName: {{ .identity | default "default" }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false # a Service named `health` would set HEALTH_PORT
+  imagePullSecrets: {{ toJson .service.image.pullSecrets }}
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  {{- with .restart }}
+  restartPolicy: {{ . }}
+  {{- else }}
+  terminationGracePeriodSeconds: 45 # 5 until nobody sends any more, 25 to finish, and some room
+  topologySpreadConstraints:
+    {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+    - maxSkew: 1
+      topologyKey: {{ . }}
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector: {matchLabels: {{ include "mercato.selector" $ }}}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .component }}
+      {{- with .service.image }}
+      image: {{ with .registry }}{{ . }}/{{ end }}{{ .prefix }}{{ $.image | default $.name }}:{{ .tag }}
+      imagePullPolicy: {{ .pullPolicy }}
+      {{- end }}
+      command: {{ toJson .command }}
+      {{- with .identity }}
+      envFrom: [{configMapRef: {name: {{ . }}}}]
+      {{- end }}
+      env:
+        {{- range $setting, $where := .service.secrets }}
+        {{- if and (not $where) $.root.Values.secret.values (not (get $.root.Values.secret.values $setting)) }}
+        {{- fail (printf "the setting %s is to come from the Secret %s, which does not have it" $setting $secret) }}
+        {{- end }}
+        {{- $parts := append (splitList "/" ($where | default $secret)) $setting }}
+        - name: {{ $setting }}
+          valueFrom: {secretKeyRef: {name: {{ index $parts 0 }}, key: {{ index $parts 1 }}}}
+        {{- end }}
+        {{- if .service.authority }}
+        - {name: SSL_CERT_FILE, value: /etc/mercato/authority.crt}
+        {{- end }}
+      {{- if not .restart }}
+      ports:
+        {{- if eq .component "web" }}
+        - {name: http, containerPort: 8080}
+        {{- end }}
+        - {name: health, containerPort: 9090}
+      startupProbe: # ten minutes: a process waits for its store
+        {httpGet: {path: /startupz, port: health}, periodSeconds: 2, failureThreshold: 300}
+      livenessProbe: {httpGet: {path: /livez, port: health}, timeoutSeconds: 5}
+      readinessProbe: {httpGet: {path: /readyz, port: health}, periodSeconds: 5, timeoutSeconds: 2}
+      {{- end }}
+      {{- if eq .component "web" }}
+      lifecycle: {preStop: {sleep: {seconds: 5}}}
+      {{- end }}
+      resources: {{- toYaml .service.resources | nindent 8 }}
+      securityContext:
+        runAsUser: 10001
+        runAsGroup: 10001
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities: {drop: [ALL]}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        {{- if .service.authority }}
+        - {name: authority, mountPath: /etc/mercato, readOnly: true}
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {sizeLimit: 64Mi}
+    {{- with .service.authority }}
+    - name: authority
+      secret:
+        secretName: {{ splitList "/" . | first }}
+        items: [{key: {{ splitList "/" . | last }}, path: authority.crt}]
+    {{- end }}
+{{- end }}

@@ -1,0 +1,87 @@
+"""The golden renders: `python -m tests.charts.golden` writes them anew, and git shows what has become different.
+
+They are of three services, one of each sort, so that a new service changes nothing here. `minimal.yaml` is the chart
+as it comes; of every other sample there is what differs from that.
+"""
+
+import difflib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.charts.rendering import CHART, MINIMAL, SAMPLES, Doc, rendered
+
+FOLDER = Path(__file__).parent / "golden"
+SERVICES = {
+    "users": {"routes": ["/api/users", "/api/auth"], "worker": True, "calls": []},
+    "notifications": {"routes": ["/api/notifications"], "worker": True, "calls": ["users"]},
+    "front": {"routes": ["/"], "calls": ["users", "notifications"]},
+}
+_SCRIPT = (CHART / "files" / "order.py").read_text()
+
+
+def path(sample: str) -> Path:
+    """Where its golden render is."""
+    return FOLDER / (f"{sample}.yaml" if sample == MINIMAL else f"{sample}.diff")
+
+
+@contextmanager
+def small_chart() -> Iterator[Path]:
+    """The chart with SERVICES for its services."""
+    with tempfile.TemporaryDirectory() as folder:
+        chart = Path(shutil.copytree(CHART, Path(folder) / "mercato"))
+        values = yaml.safe_load((chart / "values.yaml").read_text())
+        (chart / "values.yaml").write_text(yaml.safe_dump(values | {"services": SERVICES}))
+        yield chart
+
+
+def golden(sample: str, chart: Path) -> str:
+    """What belongs into the file of this sample."""
+    plain = _texts(rendered(MINIMAL, chart))
+    if sample == MINIMAL:
+        return "---\n".join(plain.values())
+    texts = _texts(rendered(sample, chart))
+    names = sorted(plain.keys() | texts.keys())
+    return "".join(_difference(name, plain.get(name, ""), texts.get(name, "")) for name in names)
+
+
+def _difference(name: str, before: str, after: str) -> str:
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
+    shown = ["@@" if line.startswith("@@") else line for line in lines]
+    return "\n".join([f"=== {name}", *shown, ""]) if shown else ""
+
+
+def _texts(docs: list[Doc]) -> dict[str, str]:
+    """Kind and name -> the object as text, which is the same whatever Helm it was made by."""
+    found = {f"{doc['kind']} {doc['metadata']['name']}": _certain(doc) for doc in docs}
+    return {name: yaml.safe_dump(found[name], width=118, default_flow_style=None) for name in sorted(found)}
+
+
+def _certain(value: Any, key: str = "") -> Any:
+    """The value without what chance has drawn, and without the script that is in a file of its own."""
+    if key in ("PLATFORM_SECRET", "ADMIN_PASSWORD", "checksum/settings"):
+        return "..."
+    if isinstance(value, dict):
+        return {name: _certain(each, name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_certain(each) for each in value]
+    return "(files/order.py)" if value == _SCRIPT else value
+
+
+def main() -> int:
+    FOLDER.mkdir(exist_ok=True)
+    with small_chart() as chart:
+        for sample in SAMPLES:
+            path(sample).write_text(golden(sample, chart))
+            print(path(sample).relative_to(Path.cwd()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What the chart makes: sound objects for every Kubernetes, and what each pod of them is given."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chassis.catalog import callers, catalog
+from chassis.settings import Settings, from_environment
+from tests.charts import golden
+from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
+
+VERSIONS = ("1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
+LINES = 400
+MEMORY = 1368
+"""MiB that the requests of all processes stay below."""
+FOREIGN = {"SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+"""What a process is told that is not a setting of ours: variables of OpenSSL and OpenTelemetry."""
+REASONS = {
+    "ImagePullPolicy is not set to Always": "a tag is given once, and a registry that is down should stop no restart",
+    "CPU limit is not set": "a process may use what is free; throttled, it would miss its deadlines",
+    "Deployment few replicas": "a development cluster has one of each; values-production.yaml has three",
+    "Deployment does not have a host podAntiAffinity set": "topologySpreadConstraints spread over hosts and zones",
+}
+"""What kube-score says -> why it is so here."""
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_chart_has_no_lint(sample: str) -> None:
+    done = run("helm", "lint", "--strict", str(CHART), "--values", str(SAMPLES[sample]))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_sound_for_this_kubernetes(version: str) -> None:
+    location = ("-schema-location", str(schemas()), "-kubernetes-version", version)
+    custom = ("-skip", "ScaledObject,TriggerAuthentication,HTTPRoute,PodMonitor")
+    everything = "\n---\n".join(text(sample) for sample in SAMPLES)
+    done = run("kubeconform", "-strict", "-summary", "-output", "json", *location, *custom, stdin=everything)
+    summary = json.loads(done.stdout)["summary"]
+    assert done.returncode == 0, done.stdout
+    assert summary["valid"] > 60 * len(SAMPLES) / 2
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_kube_score_finds_nothing_that_has_no_reason(sample: str) -> None:
+    done = run("kube-score", "score", "--output-format", "json", "-", stdin=text(sample))
+    found = {
+        f"{each['object_name']}: {check['check']['id']}: {comment['summary']}"
+        for each in json.loads(done.stdout)
+        for check in each["checks"]
+        if check["grade"] <= 5 and not check["skipped"]  # a warning, or worse
+        for comment in check["comments"]
+        if comment["summary"] not in REASONS
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_render_is_the_golden_one(sample: str) -> None:
+    with golden.small_chart() as chart:
+        now = golden.golden(sample, chart)
+    kept = golden.path(sample).read_text()
+    assert now == kept, "see what differs with: python -m tests.charts.golden && git diff tests/charts/golden"
+
+
+def test_the_templates_stay_short() -> None:
+    files = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
+    assert sum(len(path.read_text().splitlines()) for path in files) <= LINES
+
+
+def test_every_service_has_its_web_and_its_worker_and_both_names() -> None:
+    docs = rendered()
+    services = {name for entry in catalog().values() for name in (entry.name, f"{entry.name}-pods")}
+    assert set(of_kind(docs, "Service")) == services
+    workers = {f"{entry.name}-worker" for entry in catalog().values() if entry.worker}
+    assert set(of_kind(docs, "Deployment")) == set(catalog()) | workers
+    for name, pod in pods(docs).items():
+        if name in catalog():
+            assert pod["spec"]["containers"][0]["command"] == ["mercato", "web", name]
+        if name in workers:
+            assert pod["spec"]["containers"][0]["command"] == ["mercato", "worker", name.removesuffix("-worker")]
+
+
+def test_the_headless_name_is_of_the_webs_pods_at_their_own_port() -> None:
+    docs = rendered()
+    for name in catalog():
+        spec = of_kind(docs, "Service")[f"{name}-pods"]["spec"]
+        assert spec["clusterIP"] == "None"
+        assert [port["port"] for port in spec["ports"]] == [8080]
+        chosen = [process for process, pod in pods(docs).items() if spec["selector"].items() <= _labels(pod).items()]
+        assert chosen == [name]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_process_takes_the_settings_it_is_given(sample: str) -> None:
+    docs = rendered(sample)
+    known = {name.upper() for name in Settings.model_fields}
+    for name, pod in pods(docs).items():
+        told = _environment(docs, pod)
+        assert told.keys() <= known | FOREIGN, name
+        settings = from_environment(told)
+        if name in catalog():
+            assert settings.allowed_callers == set(callers(name))
+            assert set(settings.addresses) == set(catalog()[name].calls)
+            listed = {each for found in settings.addresses.values() for each in found.split("|")}
+            assert {each.rpartition(":")[0] for each in listed} <= set(of_kind(docs, "Service"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_administrators_password_is_nobody_elses_business(sample: str) -> None:
+    docs = rendered(sample)
+    assert {name for name, pod in pods(docs).items() if "ADMIN_PASSWORD" in _environment(docs, pod)} == {
+        "users-admin",
+        "mercato-order",
+    }
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_every_pod_is_restricted(sample: str) -> None:
+    for name, pod in pods(rendered(sample)).items():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} <= {"emptyDir", "secret"}
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "runAsUser": 10001,
+                "runAsGroup": 10001,
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_the_requests_of_all_fit_into_a_small_node() -> None:
+    docs = rendered()
+    memory = sum(
+        deployment["spec"]["replicas"] * int(container["resources"]["requests"]["memory"].removesuffix("Mi"))
+        for deployment in of_kind(docs, "Deployment").values()
+        for container in deployment["spec"]["template"]["spec"]["containers"]
+    )
+    assert memory < MEMORY
+
+
+def test_a_web_is_still_asked_while_everybody_learns_that_it_goes() -> None:
+    for name, deployment in of_kind(rendered(), "Deployment").items():
+        assert deployment["spec"]["strategy"] == {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        pod = deployment["spec"]["template"]["spec"]
+        pause = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        assert pause == (5 if name in catalog() else 0)
+        assert pod["terminationGracePeriodSeconds"] > pause + from_environment({}).shutdown + 10
+
+
+def test_the_edge_leads_to_the_routes_of_the_services_and_nowhere_else() -> None:
+    expected = {(route, name) for name, entry in catalog().items() for route in entry.routes}
+    [rule] = of_kind(rendered(), "Ingress")["mercato"]["spec"]["rules"]
+    paths = {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]}
+    assert paths == expected
+    assert {path["pathType"] for path in rule["http"]["paths"]} == {"Prefix"}
+    assert not of_kind(rendered("http-route"), "Ingress")
+    rules = of_kind(rendered("http-route"), "HTTPRoute")["mercato"]["spec"]["rules"]
+    assert {
+        (match["path"]["value"], rule["backendRefs"][0]["name"]) for rule in rules for match in rule["matches"]
+    } == expected
+
+
+def test_an_entry_wins_over_the_defaults_also_where_it_says_no() -> None:
+    values = "services.users.worker=false,services.users.replicas=0,services.users.image.prefix="
+    done = run("helm", "template", str(CHART), "--set", values)
+    assert "users-worker" not in done.stdout
+    assert "image: users:dev" in done.stdout
+    assert "replicas: 0" in done.stdout
+
+
+def _labels(pod: Doc) -> dict[str, str]:
+    return dict(pod["metadata"].get("labels", {}))
+
+
+def _environment(docs: list[Doc], pod: Doc) -> dict[str, str]:
+    """What the pod's process finds in its environment; a secret is some long word."""
+    [container] = pod["spec"]["containers"]
+    found: dict[str, Any] = {}
+    for source in container.get("envFrom", []):
+        found |= of_kind(docs, "ConfigMap")[source["configMapRef"]["name"]]["data"]
+    for variable in container["env"]:
+        found[variable["name"]] = variable.get("value", "x" * 40)
+    return found

@@ -1,0 +1,79 @@
+"""What the NetworkPolicies let through: the edges of `calls:`, and what every service needs."""
+
+import pytest
+
+from chassis.catalog import catalog
+from tests.charts.reach import HERE, World
+from tests.charts.rendering import SAMPLES, rendered
+
+MONGODB, KAFKA = ((HERE, {"app.kubernetes.io/name": name}) for name in ("mongodb", "kafka"))
+STRANGER = (HERE, {"app.kubernetes.io/name": "stranger"})
+EDGE, PROMETHEUS, DNS = ("traefik", {}), ("monitoring", {}), ("kube-system", {})
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(rendered())
+
+
+def webs() -> list[str]:
+    return list(catalog())
+
+
+def test_a_service_reaches_those_it_calls_and_no_other(world: World) -> None:
+    edges = {
+        (labels["app.kubernetes.io/name"], web)
+        for source, (_, labels) in world.pods.items()
+        for web in webs()
+        if world.may(world.pods[source], world.pods[web], 8080)
+    }
+    assert edges == {(entry.name, callee) for entry in catalog().values() for callee in entry.calls}
+
+
+def test_its_web_and_its_worker_may_call_alike(world: World) -> None:
+    for entry in catalog().values():
+        for callee in entry.calls:
+            for process in (entry.name, *([f"{entry.name}-worker"] if entry.worker else [])):
+                assert world.may(world.pods[process], world.pods[callee], 8080)
+
+
+def test_strangers_reach_nothing(world: World) -> None:
+    for place in world.pods.values():
+        for stranger in (STRANGER, ("default", {}), MONGODB, KAFKA):
+            assert not any(world.may(stranger, place, port) for port in (80, 8080, 9090))
+
+
+def test_the_edge_reaches_the_webs_that_have_routes_and_nothing_else(world: World) -> None:
+    reached = {name for name, place in world.pods.items() if world.may(EDGE, place, 8080)}
+    assert reached >= {entry.name for entry in catalog().values() if entry.routes}
+    assert {world.pods[name][1]["app.kubernetes.io/name"] for name in reached} <= set(catalog())
+    assert not any(world.may(EDGE, place, 9090) for place in world.pods.values())
+
+
+def test_prometheus_reaches_the_health_ports_alone(world: World) -> None:
+    assert all(world.may(PROMETHEUS, place, 9090) for place in world.pods.values())
+    assert not any(world.may(PROMETHEUS, place, 8080) for place in world.pods.values())
+
+
+def test_every_pod_reaches_dns_its_database_and_the_log(world: World) -> None:
+    for place in world.pods.values():
+        assert world.may(place, DNS, 53)
+        assert world.may(place, MONGODB, 27017)
+        assert world.may(place, KAFKA, 9092)
+        assert not any(world.may(place, STRANGER, port) for port in (80, 8080, 9092, 27017))
+        assert not world.may(place, ("default", {}), 443)
+
+
+def test_traces_are_let_out_where_somebody_collects_them() -> None:
+    collector = ("observability", {"app": "collector"})
+    for sample, expected in (("minimal", False), ("replicas", True)):
+        world = World(rendered(sample))
+        assert all(world.may(place, collector, 4318) is expected for place in world.pods.values())
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_edges_are_the_same_whatever_the_values(sample: str) -> None:
+    world = World(rendered(sample))
+    for entry in catalog().values():
+        reached = {web for web in webs() if world.may(world.pods[entry.name], world.pods[web], 8080)}
+        assert reached == set(entry.calls)

@@ -1,0 +1,89 @@
+"""Values that are wrong are refused by their name, before anything is applied."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chassis.settings import Settings, from_environment
+from tests.charts.rendering import CHART, template
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+OURS = {"ADDRESSES", "ALLOWED_CALLERS", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS"}
+"""Settings that the chart makes itself, or that mean nothing in a cluster."""
+ADMIN = {"ADMIN_EMAIL", "ADMIN_PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("defaults.replicas=two", "replicas"),
+        ("services.users.replicas=two", "/services/users/replicas"),
+        ("services.users.replica=2", "replica"),
+        ("services.users.image.tga=1", "tga"),
+        ("services.Users.worker=true", "Users"),
+        ("ingres.enabled=true", "ingres"),
+        ("edge.ingress.clas=nginx", "clas"),
+        ("edge=null", "edge"),
+        ("edge.ingress.tlsSecret=shop-tls", "host"),
+        ("edge.httpRoute.enabled=true", "gateway"),
+        ("defaults.settings.CURENCY=EUR", "CURENCY"),
+        ("defaults.settings.LEASE=10", "LEASE"),
+        ("defaults.settings.LOG_LEVEL=loud", "LOG_LEVEL"),
+        ("defaults.settings.RATE_USER=fast", "RATE_USER"),
+        ("defaults.settings.MONGODB_URI=mongodb://elsewhere", "MONGODB_URI"),
+        ("defaults.settings.ADDRESSES=users=elsewhere", "ADDRESSES"),
+        ("defaults.resources.limits.cpus=1", "cpus"),
+        ("defaults.egress[0].from=x", "from"),
+        ("networkPolicy.egress.dns.to[0].podSelectr=x", "podSelectr"),
+        ("secret.values.PLATFORM_SECRET=short", "PLATFORM_SECRET"),
+        ("secret.values.MONGODB_URI=", "MONGODB_URI"),
+        ("secret.values.MONGODB_URI=null", "MONGODB_URI"),
+        ("defaults.secrets.KAFKA_SASL_PASSWORD=", "KAFKA_SASL_PASSWORD"),
+        ("defaults.settings.KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_PASSWORD"),
+    ],
+)
+def test_a_value_that_is_wrong_is_refused_by_its_name(value: str, named: str) -> None:
+    done = template("--set", value)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert not done.stdout
+
+
+def test_nothing_in_the_schema_takes_keys_that_it_does_not_name() -> None:
+    free = {path for path, each in _objects(SCHEMA, "") if each.get("additionalProperties") is not False}
+    assert free == {
+        "/properties/global",  # belongs to a chart around this one
+        "/definitions/texts",  # labels, annotations
+        "/properties/networkPolicy/properties/egress",  # rules, by names of one's own
+    }
+
+
+def test_the_schema_knows_every_setting_by_its_name() -> None:
+    service = SCHEMA["definitions"]["service"]["properties"]
+    plain, secret = set(service["settings"]["properties"]), set(service["secrets"]["properties"])
+    assert plain | secret == {name.upper() for name in Settings.model_fields} - OURS - ADMIN
+    assert plain & secret == {"KAFKA_SASL_USERNAME"}
+    assert secret - plain <= set(SCHEMA["properties"]["secret"]["properties"]["values"]["properties"])
+
+
+def test_a_default_of_the_code_is_a_value_that_the_schema_takes() -> None:
+    settings = from_environment({}).model_dump()
+    arguments = [
+        part
+        for name in SCHEMA["definitions"]["service"]["properties"]["settings"]["properties"]
+        if isinstance(settings[name.lower()], str | int | float)
+        for part in ("--set-string", f"defaults.settings.{name}={settings[name.lower()]}")
+    ]
+    done = template(*arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def _objects(value: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every schema of an object, with where it is."""
+    if isinstance(value, list):
+        return [found for number, each in enumerate(value) for found in _objects(each, f"{path}/{number}")]
+    if not isinstance(value, dict):
+        return []
+    nested = [found for key, each in value.items() for found in _objects(each, f"{path}/{key}")]
+    return [(path, value), *nested] if value.get("type") == "object" else nested

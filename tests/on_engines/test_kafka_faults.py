@@ -1,0 +1,243 @@
+"""Events over a Kafka that fails, as real processes: outbox and relay, log, consumers with their inbox.
+
+Every committed event is published, first in order, and has its effect once, whoever is killed; what is parked is not
+lost. Documents are in SQLite here, since it is the log that is tried.
+"""
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from chassis import clock
+from chassis.bus import Record, Topic
+from chassis.bus.kafka import KafkaBus
+from chassis.events import consumer, deadletters, envelope, inbox, outbox
+from chassis.events.consumer import Consumer
+from chassis.events.envelope import Meta
+from chassis.events.messages import Event
+from chassis.events.outbox import Embedded
+from chassis.events.relay import Relay
+from chassis.store import Collection, Duplicate, merged
+from chassis.store.sqlite import SqliteStore
+from tests.engines import Engine, worker
+
+COUNTERS, EACH = 2000, 10
+SPOILT = 5
+"""Counters whose events no consumer can handle, until they are mended."""
+WRITING = 20.0
+"""Seconds over which the counters are written."""
+SETTLED = 90.0
+COPIES = 10_000
+LEASE, SESSION = 4.0, 6.0
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Counted(Event, type="counter.counted", key="counter"):
+    """A counter went on by one."""
+
+    counter: str
+    step: int
+
+
+Counted.service = "counters"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the processes share."""
+
+    folder: Path
+    servers: str
+    name: str = field(default_factory=lambda: clock.new_id().lower())
+
+    @property
+    def topic(self) -> str:
+        return f"{self.name}.events"
+
+    @property
+    def mended(self) -> Path:
+        """There once every event can be handled."""
+        return self.folder / "mended"
+
+    def bus(self) -> KafkaBus:
+        return KafkaBus(self.servers, session=SESSION)
+
+    def bound(self, file: str, *names: str) -> tuple[Collection, ...]:
+        store = SqliteStore(self.folder / file)
+        collections = tuple(Collection(name, outbox.PENDING) for name in names)
+        for collection in (*collections, deadletters.letters, consumer.progress):
+            collection.bind(store)
+        return collections
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[tuple[Engine, str]]:
+    engine = Engine("kafka", f"{worker()}-storm")
+    yield engine, engine.up()
+    engine.wipe()
+
+
+@pytest.fixture
+def place(tmp_path: Path, broker: tuple[Engine, str]) -> Place:
+    place = Place(tmp_path, broker[1])
+    with closing(place.bus()) as bus:
+        bus.ensure([Topic(place.topic, 4)])
+    return place
+
+
+@contextmanager
+def _running(work: Callable[..., None], place: Place) -> Iterator[Any]:
+    process = _spawn.Process(target=work, args=(place,), daemon=True)
+    process.start()
+    try:
+        yield process
+    finally:
+        if process.is_alive():
+            process.kill()
+        process.join()
+
+
+def _until_told(work: Callable[[threading.Event], None]) -> None:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    work(stop)
+
+
+def relay(place: Place) -> None:
+    """A process that relays until SIGTERM."""
+    counters, leases = place.bound("writers.db", "counters", "leases")
+    with closing(place.bus()) as bus:
+        _until_told(Relay([Embedded(place.name, counters)], bus, leases, LEASE, pause=0.1).run)
+
+
+def consume(place: Place) -> None:
+    """A process that notes the number of each event in its counter's document, until SIGTERM."""
+    (seen,) = place.bound("readers.db", "seen")
+
+    def note(event: Counted, meta: Meta) -> None:
+        if event.counter.startswith("spoilt") and not place.mended.exists():
+            raise ValueError("a defect")
+        try:
+            seen.insert({"_id": event.counter, "numbers": [meta.sequence], "last_seq": {meta.source: meta.sequence}})
+        except Duplicate:
+            change = merged({"$push": {"numbers": meta.sequence}}, inbox.seen(meta))
+            seen.update(event.counter, change, when=inbox.unseen(meta))
+
+    with closing(place.bus()) as bus:
+        _until_told(Consumer(bus.consumer("readers", [place.topic]), {Counted: note}).run)
+
+
+def test_no_event_is_lost_doubled_or_out_of_order_whoever_is_killed(place: Place, broker: tuple[Engine, str]) -> None:
+    counters, _ = place.bound("writers.db", "counters", "leases")
+    (seen,) = place.bound("readers.db", "seen")
+    ids = [f"{'spoilt' if n < SPOILT else 'c'}-{n}" for n in range(COUNTERS)]
+    writer = threading.Thread(target=_write, args=(counters, ids))
+    with _running(relay, place) as first, _running(consume, place) as steady, _running(consume, place) as killed:
+        writer.start()
+        time.sleep(WRITING / 4)
+        broker[0].kill()
+        time.sleep(2)
+        broker[0].start()
+        _when_something_is_under_way(seen, killed.kill)
+        with _running(consume, place) as leaves:
+            time.sleep(5)
+            first.kill()
+            leaves.terminate()
+            leaves.join(30)
+            assert leaves.exitcode == 0
+        with _running(relay, place), _running(consume, place) as joins:
+            time.sleep(5)
+            joins.terminate()
+            writer.join()
+            with _running(consume, place):
+                _eventually(lambda: not counters.find({"pending": {"$gt": 0}}, limit=1))
+                published = _read_all(place)
+                _eventually(lambda: _handled(seen) == COUNTERS * EACH)
+                parked = Counter(letter["key"] for letter in deadletters.letters.every())
+                assert parked == dict.fromkeys(ids[:SPOILT], EACH)
+                place.mended.touch()
+                for id in ids[:SPOILT]:
+                    deadletters.ask_redrive(deadletters.of_key(place.topic, id)[0])
+                _eventually(lambda: not list(deadletters.letters.every()))
+            assert steady.is_alive()
+    wanted = list(range(1, EACH + 1))
+    for id in ids:
+        assert list(dict.fromkeys(published[id])) == wanted, "published, and first in order"
+        assert seen.get(id)["numbers"] == wanted, "applied once each, in order"
+    copies = sum(map(len, published.values())) - COUNTERS * EACH
+    print(f"\n{COUNTERS * EACH} events, {copies} of them published twice")
+
+
+def test_ten_thousand_copies_in_any_order_have_no_effect(place: Place) -> None:
+    random, ids, last = Random(1), [f"c-{n}" for n in range(500)], 6
+    (seen,) = place.bound("readers.db", "seen")
+    sent: list[Record] = []
+    for step in range(1, last):
+        for id in random.sample(ids, len(ids)):
+            sent.append(_record(place, id, step))
+            sent += random.choices(sent, k=COPIES // (len(ids) * (last - 1)))
+    assert len(sent) == COPIES + len(ids) * (last - 1)
+    sent += [_record(place, id, last) for id in ids]
+    with _running(consume, place), _running(consume, place):
+        with closing(place.bus()) as bus:
+            for at in range(0, len(sent), 2000):
+                assert set(bus.publish(sent[at : at + 2000], 30)) == {None}
+        _eventually(lambda: sum(doc["numbers"][-1] == last for doc in seen.every()) == len(ids))
+    assert {tuple(doc["numbers"]) for doc in seen.every()} == {tuple(range(1, last + 1))}
+
+
+def _write(counters: Collection, ids: list[str]) -> None:
+    begun = time.monotonic()
+    for number, id in enumerate(ids, 1):
+        counters.insert({"_id": id, **outbox.opened(id, *(Counted(counter=id, step=step) for step in range(EACH)))})
+        time.sleep(max(begun + number * WRITING / len(ids) - time.monotonic(), 0))
+
+
+def _record(place: Place, id: str, step: int) -> Record:
+    return envelope.record(place.name, id, envelope.entry(Counted(counter=id, step=step), step))
+
+
+def _when_something_is_under_way(seen: Collection, strike: Callable[[], None]) -> None:
+    """Strike while batches are being handled: more is done now than some time ago."""
+    before = _handled(seen)
+    _eventually(lambda: _handled(seen) > before)
+    strike()
+
+
+def _handled(seen: Collection) -> int:
+    """How many events are applied or parked."""
+    return sum(len(doc["numbers"]) for doc in seen.every()) + len(list(deadletters.letters.every()))
+
+
+def _read_all(place: Place) -> dict[str, list[int]]:
+    """The numbers of each key's events, as they are in the log."""
+    found: dict[str, list[int]] = {}
+    with closing(place.bus()) as bus:
+        member = bus.consumer(clock.new_id(), [place.topic])
+        until = time.monotonic() + 30
+        while len(member.lag()) < 4 or sum(member.lag().values()):
+            assert time.monotonic() < until
+            page = member.poll(1000, 1)
+            for record in page:
+                found.setdefault(record.key, []).append(int(record.headers["ce_sequence"]))
+            member.commit({(record.topic, record.partition): record.offset + 1 for record in page})
+        member.close()
+    return found
+
+
+def _eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SETTLED
+    while not holds():
+        assert time.monotonic() < until, "it does not come to rest"
+        time.sleep(0.5)

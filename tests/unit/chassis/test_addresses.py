@@ -1,0 +1,59 @@
+"""Where a callee is found, and whom a service believes about its clients' addresses."""
+
+import socket
+
+import pytest
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
+from chassis.calls.discovery import resolver
+from chassis.settings import Settings, from_environment
+from chassis.web import app
+
+PODS = ["10.1.0.7", "10.1.0.8"]
+NAMES = {"users-pods": PODS, "users": ["10.2.0.1"]}
+
+
+@pytest.fixture
+def dns(monkeypatch):
+    def looked_up(name, port, **_):
+        if name not in NAMES:
+            raise socket.gaierror
+        return [(socket.AF_INET, None, None, "", (address, port)) for address in NAMES[name]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+
+
+@pytest.mark.usefixtures("dns")
+def test_a_name_that_is_listed_stands_for_all_its_addresses():
+    found = resolver("users", "users-pods:8080|users:80|gone:80")()
+    assert found == ["10.1.0.7:8080", "10.1.0.8:8080", "10.2.0.1:80"]
+
+
+@pytest.mark.usefixtures("dns")
+def test_a_callee_that_is_not_listed_is_found_under_its_own_name():
+    assert resolver("users", "")() == ["10.2.0.1:80"]
+    assert resolver("nobody", "")() == []
+
+
+def test_an_address_that_is_listed_is_itself():
+    assert resolver("users", "127.0.0.1:8101|[::1]:8102")() == ["127.0.0.1:8101", "[::1]:8102"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "believed"),
+    [("10.1.2.3", True), ("127.0.0.1", True), ("fd00::7", True), ("11.0.0.1", False), ("127.0.0.2", False)],
+)
+def test_a_client_is_who_a_trusted_proxy_says(monkeypatch, proxy, believed):
+    told: Settings = from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
+    monkeypatch.setattr(app, "settings", lambda: told)
+    app._trusted.cache_clear()
+    headers = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2"}
+    request = Request(EnvironBuilder(headers=headers, environ_overrides={"REMOTE_ADDR": proxy}).get_environ())
+    assert app.client_address(request) == ("2.2.2.2" if believed else proxy)
+    app._trusted.cache_clear()
+
+
+def test_what_is_no_network_is_refused_by_its_name():
+    with pytest.raises(SystemExit, match="TRUSTED_PROXIES"):
+        from_environment({"TRUSTED_PROXIES": "everybody"})
