@@ -26,6 +26,11 @@ def within(seconds: float) -> Iterator[None]:
         _ends.reset(token)
 
 
+def is_set() -> bool:
+    """Whether the work under way has a deadline: whether somebody waits for it."""
+    return _ends.get() is not None
+
+
 def remaining(default: float) -> float:
     """Seconds left, never more than `default`. Raises TooLate when nothing is left."""
     ends = _ends.get()

@@ -6,7 +6,7 @@ The `_id` is the optimistic lock: of two commits of one version, one is refused.
 alone, 0 for one that stays inside; only public ones are published.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Collection as Some
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
@@ -17,7 +17,7 @@ from chassis.events import envelope
 from chassis.events.messages import Event
 from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
 from chassis.observe import trace
-from chassis.store import Collection, Duplicate, Index
+from chassis.store import Collection, Duplicate, Index, Update
 
 LONGEST_STREAM = 1000
 _TRIES = 10
@@ -131,7 +131,10 @@ class StreamOutbox:
             each.events.append((row["version"], envelope.record(self._service, row["stream"], item)))
         return list(found.values())
 
-    def clear(self, waiting: Waiting, upto: int) -> None:
-        for version, _ in waiting.events:
-            if version <= upto:
-                self.collection.update(f"{waiting.id}:{version:06d}", {"$set": {"pending": 0}})
+    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
+        self.collection.update_each(
+            Update(f"{each.id}:{version:06d}", {"$set": {"pending": 0}})
+            for each, upto in acknowledged
+            for version, _ in each.events
+            if version <= upto
+        )

@@ -115,29 +115,33 @@ class Service:
         self._public_keys = public_keys
 
     def open(self, process: str) -> Health:
-        """Open the stores and the client of the other services in this process, after any fork."""
+        """Use the store and the client of the other services in this process, after any fork; answer for its health."""
         log.setup(self.name, process, settings().log_level)
         trace.begin(self.name)
         store = open_store(settings(), self.name)
         for collection in self.collections:
-            collection.bind(store)
+            collection.use(store)
         calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))
-        for prepare in self.starters:
-            prepare()
         self._health = Health(self.name, store.ping)
+        self._health.serve(settings().host, settings().health_port)
         return self._health
 
     def application(self) -> "Middleware":
-        """The WSGI app, with its stores open and its health served: called in the web process after the fork."""
+        """The WSGI app, called in the web process after the fork. It is ready as soon as the store is, and answers 503
+        until then.
+        """
         from chassis.web.app import make_app
         from chassis.web.auth import Verifier
 
         health = self.open("web")
-        app = make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
-        health.serve(settings().host, settings().health_port)
-        health.started = True
-        log.info("web is ready", port=settings().port, health_port=settings().health_port)
-        return app
+
+        def prepare() -> None:
+            self._prepare(threading.Event())
+            health.started = True
+            log.info("web is ready", port=settings().port, health_port=settings().health_port)
+
+        threading.Thread(target=prepare, name="preparing", daemon=True).start()
+        return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
 
     def drain(self) -> None:
         """Be no longer ready: what is under way is finished, and nothing new should come."""
@@ -150,9 +154,8 @@ class Service:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
         health = self.open("worker")
-        health.serve(settings().host, settings().health_port)
+        self._prepare(stop)
         bus = open_bus(settings())
-        self._make_topics(bus)
         threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
         for thread in threads:
             thread.start()
@@ -164,13 +167,30 @@ class Service:
             thread.join(settings().shutdown)
         bus.close()
 
+    def _prepare(self, stop: threading.Event) -> None:
+        """Make the indexes and what the service starts with; wait until told to stop for a store that is down."""
+        pause = 0.2
+        while not stop.is_set():
+            try:
+                for collection in self.collections:
+                    collection.store.ensure(collection)
+                for prepare in self.starters:
+                    prepare()
+                return
+            except Trouble as error:
+                log.warning("waiting for the store", error=error)
+            except Exception as error:
+                log.error("the store cannot be prepared", error=error)
+            stop.wait(pause)
+            pause = min(pause * 2, 5.0)
+
     def _jobs(self, bus: Bus) -> list[tuple[str, Callable[[threading.Event], None]]]:
         jobs: list[tuple[str, Callable[[threading.Event], None]]] = []
         if self.outboxes:
             relay = Relay(self.outboxes, bus, leases, settings().lease, settings().relay_pause)
-            jobs.append(("relay", relay.run))
+            jobs.append(("relay", partial(self._once_topics_are, bus, relay.run)))
         if self.handlers:
-            jobs.append(("consumer", self._consumer(bus).run))
+            jobs.append(("consumer", partial(self._once_topics_are, bus, self._consumer(bus).run)))
         for driver in self.drivers:
             jobs.append((f"saga {driver.saga.name}", partial(driver.run, pause=settings().relay_pause)))
         for sweep, every in self.sweepers:
@@ -191,6 +211,19 @@ class Service:
                     "a job of the worker failed and begins again", job=threading.current_thread().name, error=error
                 )
                 stop.wait(1.0)
+
+    def _once_topics_are(self, bus: Bus, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        """Make the topics, then do the job; wait for a log that is down, while the other jobs go on."""
+        pause = 0.2
+        while not stop.is_set():
+            try:
+                self._make_topics(bus)
+                break
+            except Trouble as error:
+                log.warning("waiting for the log", error=error)
+            stop.wait(pause)
+            pause = min(pause * 2, 5.0)
+        job(stop)
 
     def _make_topics(self, bus: Bus) -> None:
         names = {f"{self.name}.events", f"{self.name}.dead", *(f"{event.service}.events" for event in self.handlers)}

@@ -4,7 +4,8 @@
     mongodb.up()          # mongodb://127.0.0.1:27117/
     mongodb.kill()
 
-Each takes `--name NAME` and one of: up (prints the address), start, down, kill (-9), pause, resume, wipe.
+Each takes `--name NAME` and one of: up (prints the address), start, down, kill (-9), pause, resume, wipe; `mongodb up`
+also `--auth USER:PASSWORD`, which turns logins on.
 """
 
 import itertools
@@ -33,6 +34,8 @@ class Engine:
 
     kind: Kind
     name: str
+    login: str = ""
+    """USER:PASSWORD, where one is needed."""
 
     def up(self) -> str:
         """Start it if need be; its address, once it answers."""
@@ -64,7 +67,8 @@ class Engine:
         found = folder()
         if found is None:
             pytest.skip(f"no {self.kind} for tests here: ENGINES names a folder with the commands mongodb and kafka")
-        command = [found / self.kind, "--name", self.name, verb]
+        login = ["--auth", self.login] if self.login else []
+        command = [found / self.kind, "--name", self.name, *login, verb]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{self.kind} {verb}: {done.stderr}"
         return done.stdout

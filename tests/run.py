@@ -17,18 +17,14 @@ STAGES = {
 }
 NO_ENGINE = ("system/test_launcher", "system/test_readme", "system/test_new", "system/test_router")
 NO_ENGINE += ("faults/test_checker", "faults/test_mutants", "faults/test_soak", "faults/test_told")
+LEFT_OUT = [f"--ignore=tests/{file}.py" for file in NO_ENGINE]
+"""Files that start no platform, or none of the real services."""
 ON_ENGINES = {
     "ports": [*PYTEST, "tests/on_engines", "tests/contract"],
-    "platform": [
-        *PYTEST,
-        "--engines",
-        "tests/system",
-        "tests/faults",
-        *(f"--ignore=tests/{it}.py" for it in NO_ENGINE),
-    ],
+    "system": [*PYTEST, "--engines", "tests/system", *LEFT_OUT],
+    "crashes": [*PYTEST, "--engines", "tests/faults", *LEFT_OUT],
     "chaos": ["python", "-m", "tests.faults.chaos", "--engines"],
 }
-"""Without the files that start no platform, or none of the real services."""
 
 
 def main(names: list[str]) -> int:

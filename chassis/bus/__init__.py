@@ -55,8 +55,14 @@ class Consumer(Protocol):
         Waits up to `wait` seconds for the first.
         """
 
-    def owned(self) -> frozenset[Partition]:
-        """The partitions that are this member's now; it changes only inside `poll`."""
+    def stay(self) -> None:
+        """Take part in the group without taking records, where what was polled takes long to handle."""
+
+    def owned(self) -> Mapping[Partition, int]:
+        """The partitions that are this member's now, each with a number that is another whenever it was given anew.
+
+        It changes only inside `poll` and `stay`. What is given anew is polled from its committed offset on.
+        """
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Record that everything before each offset is done. Raises Lost for a partition that is owned no longer."""
@@ -73,10 +79,13 @@ class Consumer(Protocol):
 
 class Bus(Protocol):
     def ensure(self, topics: Sequence[Topic]) -> None:
-        """Make the topics; nothing happens where they are there."""
+        """Make the topics; where they are there, their partitions stay, and only their retention is brought in line."""
 
     def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
-        """Append the records; for each None once it is stored safely, or why not. An error leaves its fate unknown."""
+        """Append the records; for each None once it is stored safely, or why not. An error leaves its fate unknown.
+
+        Records of one key go in their order: behind one that is not stored, none of its key is.
+        """
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
         """Join a group, from the earliest record on where it has committed nothing."""

@@ -6,8 +6,28 @@ from chassis.settings import Settings
 
 
 def open_bus(settings: Settings) -> Bus:
-    """The platform's bus. Opens nothing yet: a process may fork before it is first used."""
+    """The platform's bus. Opens nothing yet: a process may fork before it is first used.
+
+    Raises SystemExit with one line a person can act on where the settings do not fit each other.
+    """
     if settings.kafka_bootstrap_servers:
-        raise SystemExit("mercato: the setting KAFKA_BOOTSTRAP_SERVERS: this installation has the embedded bus alone")
+        from chassis.bus.kafka import KafkaBus
+
+        return KafkaBus(settings.kafka_bootstrap_servers, settings.replication, security=_security(settings))
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return SqliteBus(settings.data_dir / "bus.db", settings.lease)
+
+
+def _security(settings: Settings) -> dict[str, str]:
+    """As kafka-python calls it."""
+    protocol = settings.kafka_security_protocol
+    if not protocol.startswith("SASL"):
+        return {"security_protocol": protocol}
+    if not settings.kafka_sasl_mechanism:
+        raise SystemExit(f"mercato: the setting KAFKA_SASL_MECHANISM: {protocol} needs one")
+    return {
+        "security_protocol": protocol,
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+    }

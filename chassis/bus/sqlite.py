@@ -58,15 +58,19 @@ class SqliteBus:
     def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
         outcomes: list[BaseException | None] = [None] * len(records)
         batches: dict[int, list[_Row]] = defaultdict(list)
+        refused: dict[tuple[str, str], BaseException] = {}
         try:
             self._open()
             if clock.monotonic() - self._pruned >= _PRUNE_EVERY:
                 self._prune()
             for at, record in enumerate(records):
+                key = record.topic, record.key
                 try:
-                    batches[self._partition_of(record)].append(_row(record))
+                    if key not in refused:
+                        batches[self._partition_of(record)].append(_row(record))
                 except (BusDown, TypeError, ValueError) as error:
-                    outcomes[at] = error
+                    refused[key] = error
+                outcomes[at] = refused.get(key)
             if batches:
                 self._file.write(lambda db: _append(db, batches), timeout)
         except BusDown as error:

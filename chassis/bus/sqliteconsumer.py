@@ -52,8 +52,11 @@ class SqliteConsumer:
                 return []
             clock.sleep(min(left, _TICK))
 
-    def owned(self) -> frozenset[Partition]:
-        return frozenset(self._owned)
+    def stay(self) -> None:
+        self._assign(look=False)
+
+    def owned(self) -> Mapping[Partition, int]:
+        return {partition: owned.fence for partition, owned in self._owned.items()}
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         owned = {partition: self._owned[partition] for partition in offsets if partition in self._owned}

@@ -4,7 +4,7 @@
 
 A handler that raises is tried again and then parked. One that kills the process is known by the note of the batch:
 after a crash its events go one by one, each counted before it is handled. Trouble (the own store is down) parks
-nothing: the batch is polled again later.
+nothing: the batch is polled again later. A batch that takes long commits what is done and keeps its place in the group.
 """
 
 import sys
@@ -26,6 +26,7 @@ from chassis.store import Change, Collection, Doc, Duplicate
 
 BATCH = 50
 TRIES = 3
+_STAY_EVERY = 1.0
 _REDRIVE_EVERY = 1.0
 
 progress = Collection("consumer_progress")
@@ -46,10 +47,12 @@ class Consumer:
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
-        self._owned: frozenset[Partition] = frozenset()
+        self._owned: Mapping[Partition, int] = {}
+        self._learnt: Mapping[Partition, int] = {}
         self._parked: set[tuple[str, str]] = set()
         self._notes: dict[Partition, Doc] = {}
-        self._looked = float("-inf")
+        self._behind: dict[str, int] = {}
+        self._polled = self._looked = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Consume until told to stop, then leave the group."""
@@ -67,33 +70,42 @@ class Consumer:
     def step(self, wait: float = 0.5) -> int:
         """Handle one batch; how many records it had."""
         records = self._member.poll(BATCH, wait)
-        if self._member.owned() != self._owned:
-            self._owned = self._member.owned()
-            self._parked = {(doc["topic"], doc["key"]) for doc in deadletters.letters.every({"blocks": True})}
-            self._notes.clear()
+        self._polled, self._owned = clock.monotonic(), self._member.owned()
         batches: dict[Partition, list[Record]] = {}
         for record in records:
             batches.setdefault((record.topic, record.partition), []).append(record)
-        while batches:
-            partition, batch = next(iter(batches.items()))
-            try:
-                self._batch(partition, batch)
-            except bus.Lost:
-                log.info("a partition went to another consumer", topic=partition[0], partition=partition[1])
-            except Trouble:
-                self._rewind(batches)
-                raise
-            del batches[partition]
+        try:
+            self._learn()
+            while batches:
+                partition, batch = next(iter(batches.items()))
+                try:
+                    self._batch(partition, batch)
+                except bus.Lost:
+                    log.info("a partition went to another consumer", topic=partition[0], partition=partition[1])
+                    self._rewind({partition: batch})
+                del batches[partition]
+        except Exception:
+            self._rewind(batches)
+            raise
         if clock.monotonic() - self._looked >= _REDRIVE_EVERY:
             self._looked = clock.monotonic()
             self._redrive()
-            for (topic, _), behind in self._member.lag().items():
-                metrics.lag.labels(topic).set(behind)
+            self._tell_lag()
         return len(records)
+
+    def _learn(self) -> None:
+        """What others have parked of the partitions that are owned anew."""
+        if self._owned != self._learnt:
+            self._parked = {(doc["topic"], doc["key"]) for doc in deadletters.letters.every({"blocks": True})}
+            self._notes.clear()
+            self._learnt = self._owned
 
     def _batch(self, partition: Partition, batch: list[Record]) -> None:
         crashed = self._note(partition, batch)
         for record in batch:
+            self._stay({partition: record.offset})
+            if not self._is_mine(partition):
+                raise bus.Lost(f"{partition[0]}/{partition[1]}")
             if record.offset <= crashed:
                 self._careful(partition, record)
                 self._member.commit({partition: record.offset + 1})
@@ -101,10 +113,21 @@ class Consumer:
                 self._one(record)
         self._member.commit({partition: batch[-1].offset + 1})
 
+    def _stay(self, done: Mapping[Partition, int]) -> None:
+        """Between two records: now and then, commit what is done and let the group know that this member lives."""
+        if clock.monotonic() - self._polled >= _STAY_EVERY:
+            self._member.commit(done)
+            self._member.stay()
+            self._polled = clock.monotonic()
+
+    def _is_mine(self, partition: Partition) -> bool:
+        """Whether it was never away since the last poll: what is given anew is polled anew."""
+        return self._member.owned().get(partition, 0) == self._owned.get(partition)
+
     def _rewind(self, batches: Mapping[Partition, list[Record]]) -> None:
-        """Poll again, later, what trouble kept from being handled."""
+        """Poll again, later, what was not handled."""
         for partition, batch in batches.items():
-            if partition in self._member.owned():
+            if self._is_mine(partition):
                 self._member.rewind(partition, batch[0].offset)
 
     def _note(self, partition: Partition, batch: list[Record]) -> int:
@@ -211,7 +234,8 @@ class Consumer:
         asked = deadletters.letters.find({"redrive": True}, limit=BATCH)
         for topic, key in dict.fromkeys((doc["topic"], doc["key"]) for doc in asked):
             for letter in deadletters.of_key(topic, key):
-                if (letter["topic"], letter["partition"]) not in self._owned:
+                self._stay({})
+                if not self._is_mine((letter["topic"], letter["partition"])):
                     break
                 if not self._again(letter):
                     break
@@ -233,6 +257,14 @@ class Consumer:
             change: Change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
             deadletters.letters.update(letter["_id"], change)
         return not reason
+
+    def _tell_lag(self) -> None:
+        behind = dict.fromkeys(self._behind, 0)
+        for (topic, _), waiting in self._member.lag().items():
+            behind[topic] = behind.get(topic, 0) + waiting
+        for topic, waiting in behind.items():
+            metrics.lag.labels(topic).set(waiting)
+        self._behind = behind
 
     @staticmethod
     def _count(record: Record, outcome: str) -> None:

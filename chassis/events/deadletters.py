@@ -7,13 +7,14 @@ A copy goes to `<consumer>.dead` by the relay, from the same document.
 
 import base64
 from collections.abc import Collection as Some
+from collections.abc import Iterable
 
 from chassis import clock
 from chassis.bus import Record
 from chassis.events.envelope import Meta
 from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
 from chassis.observe import metrics
-from chassis.store import Collection, Doc, Duplicate, Index
+from chassis.store import Collection, Doc, Duplicate, Index, Update
 
 letters = Collection(
     "dead_letters",
@@ -88,8 +89,8 @@ class Copies:
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
         return [Waiting(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_waiting(letters, slots, limit)]
 
-    def clear(self, waiting: Waiting, upto: int) -> None:
-        letters.update(waiting.id, {"$set": {"pending": 0, "published": upto}})
+    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
+        letters.update_each(Update(each.id, {"$set": {"pending": 0, "published": upto}}) for each, upto in acknowledged)
 
     def _copy(self, doc: Doc) -> Record:
         why = {"x-reason": doc["reason"], "x-handler": doc["handler"], "x-topic": doc["topic"]}

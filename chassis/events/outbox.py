@@ -7,7 +7,7 @@ so a relay that slept past its lease clears nothing that another one has counted
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Collection as Some
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,7 @@ from chassis.bus import Record
 from chassis.errors import Trouble
 from chassis.events import envelope
 from chassis.events.messages import Event
-from chassis.store import Change, Collection, Doc, Index, Where
+from chassis.store import Change, Collection, Doc, Index, Update, Where
 
 SLOTS = 16
 MOST_PENDING = 1000
@@ -64,7 +64,9 @@ class Outbox(Protocol):
     def collection(self) -> Collection: ...
 
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]: ...
-    def clear(self, waiting: Waiting, upto: int) -> None: ...
+
+    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
+        """Forget the events of each, up to this sequence number."""
 
 
 def find_waiting(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
@@ -91,15 +93,18 @@ class Embedded:
             for doc in find_waiting(self.collection, slots, limit)
         ]
 
-    def clear(self, waiting: Waiting, upto: int) -> None:
-        self.collection.update(
-            waiting.id,
-            {
-                "$pull": {"outbox": {"seq": {"$lte": upto}}},
-                "$inc": {"pending": waiting.published - upto},
-                "$set": {"published": upto},
-            },
-            when={"published": waiting.published},
+    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
+        self.collection.update_each(
+            Update(
+                each.id,
+                {
+                    "$pull": {"outbox": {"seq": {"$lte": upto}}},
+                    "$inc": {"pending": each.published - upto},
+                    "$set": {"published": upto},
+                },
+                when={"published": each.published},
+            )
+            for each, upto in acknowledged
         )
 
 
@@ -121,5 +126,8 @@ class Latest:
             found.append(Waiting(doc["_id"], doc["published"], [(doc["seq"], record)]))
         return found
 
-    def clear(self, waiting: Waiting, upto: int) -> None:
-        self.collection.update(waiting.id, {"$set": {"pending": 0, "published": upto}}, when={"seq": upto})
+    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
+        self.collection.update_each(
+            Update(each.id, {"$set": {"pending": 0, "published": upto}}, when={"seq": upto})
+            for each, upto in acknowledged
+        )

@@ -1,33 +1,46 @@
 """The relay: takes what waits in the outboxes to the log, each aggregate in order, and clears what is acknowledged.
 
-    lease slots -> read what waits -> publish the first event of each -> the second of each ... -> clear
+    lease slots -> read what waits -> publish, many aggregates at once, one event of each after the other -> clear
 
-One event of an aggregate is under way at a time, many aggregates are. What is published twice, because a relay died
-before it cleared or woke up late, is the consumers' inbox to tell.
+While much waits, several hands do that at once, each for some of the slots. What is published twice, because a relay
+died before it cleared or woke up late, is the consumers' inbox to tell.
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import takewhile
 
 from chassis import clock
 from chassis.bus import Bus, Record
 from chassis.errors import Trouble
 from chassis.events import envelope
-from chassis.events.outbox import SLOTS, Outbox
+from chassis.events.outbox import SLOTS, Outbox, Waiting
 from chassis.leases import Slots
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.store import Collection
 
-BATCH = 500
+HANDS = 4
+BATCH = 250
+"""Aggregates that one hand has under way."""
+EACH = 20
+"""Events of one aggregate in a batch: a long line must not hold up the others."""
+SPELL = 1.0
+"""Seconds; then other outboxes have their turn."""
+DELIVERY = 0.6
+"""The part of its lease that a delivery may take: the lease was renewed at most a third of it ago."""
 
 
 class Relay:
-    """`lease` in seconds; a delivery takes 0.8 of it at most, so that it ends while the lease is held."""
+    """`lease` and `pause` in seconds; a pause is made when nothing waits."""
 
     def __init__(self, outboxes: list[Outbox], bus: Bus, leases: Collection, lease: float, pause: float) -> None:
         self._outboxes, self._bus, self._pause, self._lease = outboxes, bus, pause, lease
         self._slots = Slots(leases, "relay", SLOTS, lease)
+        self._gate = threading.Lock()  # for the slots
+        self._busy: set[Outbox] = set()
+        """Where more waits than one hand takes at once."""
 
     def run(self, stop: threading.Event) -> None:
         """Relay until told to stop."""
@@ -50,52 +63,70 @@ class Relay:
         return sum(self._drain(outbox) for outbox in self._outboxes)
 
     def _drain(self, outbox: Outbox) -> int:
-        slots = self._slots.held()
-        if not slots:
-            return 0
-        waiting = outbox.waiting(slots.keys(), BATCH)
+        slots = sorted(self._held())
+        if outbox not in self._busy:
+            results = [self._batch(outbox, slots)]
+        else:
+            shares = [slots[hand::HANDS] for hand in range(HANDS)]
+            until = clock.monotonic() + SPELL
+            with ThreadPoolExecutor(HANDS, "relay") as hands:
+                results = list(hands.map(lambda share: self._spell(outbox, share, until), shares))
+        self._busy.discard(outbox)
+        if any(more for _, more in results):
+            self._busy.add(outbox)
+        return sum(count for count, _ in results)
+
+    def _spell(self, outbox: Outbox, slots: list[int], until: float) -> tuple[int, bool]:
+        """What one hand does: batches of its slots, one after the other."""
+        total, more = 0, True
+        while more and clock.monotonic() < until:
+            count, more = self._batch(outbox, slots)
+            total += count
+        return total, more
+
+    def _batch(self, outbox: Outbox, slots: list[int]) -> tuple[int, bool]:
+        """How many events were acknowledged, and whether more may wait."""
+        waiting = outbox.waiting(slots, BATCH) if slots else []
         metrics.pending.labels(outbox.collection.name).set(len(waiting))
-        acknowledged: dict[str, int] = {}
-        failure: BaseException | None = None
-        line = waiting
-        turn = 0
-        while line and self._slots.held() and not failure:
-            results = self._publish([each.events[turn][1] for each in line])
-            going = []
-            for each, error in zip(line, results, strict=True):
-                if error is not None:
-                    failure = error
-                    continue
-                acknowledged[each.id] = each.events[turn][0]
-                if len(each.events) > turn + 1:
-                    going.append(each)
-            line, turn = going, turn + 1
-        count = 0
+        if not waiting or not self._held() >= set(slots):
+            return 0, False
+        outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])
+        acknowledged: list[tuple[Waiting, int]] = []
+        count = at = 0
         for each in waiting:
-            if upto := acknowledged.get(each.id):
-                outbox.clear(each, upto)
-                count += sum(sequence <= upto for sequence, _ in each.events)
+            behind = at + len(each.events[:EACH])
+            done = len(list(takewhile(lambda outcome: outcome is None, outcomes[at:behind])))
+            if done:
+                acknowledged.append((each, each.events[done - 1][0]))
+            count, at = count + done, behind
+        outbox.clear(acknowledged)
         metrics.published.labels(outbox.collection.name).inc(count)
+        failure = next(filter(None, outcomes), None)
         if failure is not None:
-            log.warning("events were not acknowledged; they stay in the outbox", error=failure, at=clock.timestamp())
-        return count if failure is None else 0
+            if not count:
+                raise Trouble(f"no event was acknowledged: {failure}") from failure
+            log.warning("events were not acknowledged; they stay in the outbox", error=failure)
+        return count, failure is None and len(outcomes) >= BATCH
+
+    def _held(self) -> set[int]:
+        """The slots that are this relay's for most of a lease from now on."""
+        with self._gate:
+            return set(self._slots.held())
 
     def _publish(self, records: list[Record]) -> list[BaseException | None]:
         """Publish, each record in a span of its own: the work it came from goes on in those who consume it."""
+        about = {topic: envelope.described("send", topic) for topic in {record.topic for record in records}}
         spans = [
-            trace.continued(
-                record.headers.get("traceparent"),
-                f"send {record.topic}",
-                "producer",
-                envelope.described("send", record.topic),
-            )
+            trace.continued(record.headers.get("traceparent"), f"send {record.topic}", "producer", about[record.topic])
             for record in records
         ]
         handed_on = [
-            replace(record, headers={**record.headers, "traceparent": span.traceparent})
+            record
+            if span.traceparent == record.headers.get("traceparent")
+            else replace(record, headers={**record.headers, "traceparent": span.traceparent})
             for record, span in zip(records, spans, strict=True)
         ]
-        results = self._bus.publish(handed_on, timeout=self._lease * 0.8)
-        for span, error in zip(spans, results, strict=True):
+        outcomes = self._bus.publish(handed_on, timeout=self._lease * DELIVERY)
+        for span, error in zip(spans, outcomes, strict=True):
             span.end(error)
-        return results
+        return outcomes

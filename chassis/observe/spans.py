@@ -4,7 +4,6 @@ OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP
 """
 
 import atexit
-import logging
 import threading
 from types import TracebackType
 
@@ -20,12 +19,11 @@ from opentelemetry.trace import Span as OtelSpan
 
 from chassis import clock
 from chassis.errors import Refusal
-from chassis.observe.log import log
+from chassis.observe import library
 from chassis.observe.trace import Attributes, Kind, Span
 
 LAST_FLUSH = 2.0
 """Seconds that the end of a process may wait for what is not exported yet."""
-_WARN_EVERY = 60.0
 _NOWHERE = Context()
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
@@ -122,22 +120,9 @@ class _Ids(IdGenerator, threading.local):
         return int.from_bytes(clock.entropy(8), "big")
 
 
-class _Warnings(logging.Handler):
-    """What the SDK says of itself, in our own log: no stack, and at most once a minute, however long it lasts."""
-
-    _last = float("-inf")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if clock.monotonic() - self._last >= _WARN_EVERY:
-            self._last = clock.monotonic()
-            log.warning("the export of traces has trouble", reason=record.getMessage())
-
-
 def exporting(service: str) -> Recorder:
     """The recorder of this process, exporting to OTEL_EXPORTER_OTLP_ENDPOINT until the process ends."""
-    logger = logging.getLogger("opentelemetry")
-    logger.addHandler(_Warnings(logging.WARNING))
-    logger.propagate = False
+    library.Warnings("opentelemetry", "the export of traces has trouble")
     recorder = Recorder(service, OTLPSpanExporter())
     ending = threading.Event()
 

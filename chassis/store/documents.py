@@ -4,13 +4,13 @@ Values of different types are never equal and never ordered: `true` is not 1, 5 
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chassis.store.words import INT64, conditions
 
 if TYPE_CHECKING:
-    from chassis.store import Change, Doc, Index, Where
+    from chassis.store import Change, Doc, Where
 
 MISSING: Any = object()
 
@@ -53,16 +53,6 @@ def changed(doc: "Doc", change: "Change") -> "Doc":
     return new
 
 
-def check_unique(doc: "Doc", indexes: Iterable["Index"]) -> None:
-    """Refuse a document that a unique index covers and that lacks its field: engines differ in what that means."""
-    for index in indexes:
-        if index.unique and matches(doc, index.when or {}):
-            for path in index.fields:
-                value = value_at(doc, path)
-                if isinstance(value, bool) or not isinstance(value, str | int):
-                    raise ValueError(f"{path} has a unique index: it must be text or an int")
-
-
 def _holds(value: Any, word: str, wanted: Any) -> bool:
     if word == "$exists":
         return bool(wanted) == (value is not MISSING)
@@ -103,6 +93,8 @@ def _holder(new: "Doc", parents: list[str], creates: bool, path: str) -> "Doc | 
     holder = new
     for name in parents:
         child = holder.get(name, MISSING)
+        if isinstance(child, list):
+            raise ValueError(f"{path}: {name} is a list")
         if not isinstance(child, dict):
             if not creates:
                 return None

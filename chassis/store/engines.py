@@ -4,11 +4,26 @@ from chassis.settings import Settings
 from chassis.store import Store
 from chassis.store.sqlite import SqliteStore
 
+OTHERS = 20
+"""Threads of a process that use its store beside those of requests: relay, consumer, sagas, sweeps, probes."""
+
 
 def open_store(settings: Settings, service: str) -> Store:
-    """The store of one service. Opens nothing yet: a process may fork before it is first used."""
-    if settings.mongodb_uri.get_secret_value():
-        raise SystemExit("mercato: the setting MONGODB_URI: this installation has the embedded store alone")
+    """The store of one service. Opens nothing yet: a process may fork before it is first used.
+
+    Raises SystemExit with one line a person can act on where the setting cannot be an address.
+    """
+    uri = settings.mongodb_uri.get_secret_value()
+    if uri:
+        from chassis.store.mongodb import MongodbStore
+        from chassis.store.mongodbclient import is_address
+
+        if not is_address(uri):
+            raise SystemExit(
+                "mercato: the setting MONGODB_URI: must be like mongodb://user:password@host:27017/?authSource=admin, "
+                "with : / ? # [ ] @ % in the user or the password written as %3A and so on"
+            )
+        return MongodbStore(uri, service, settings.threads + OTHERS)
     folder = settings.data_dir / "store"
     for private in (settings.data_dir, folder):
         private.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -76,6 +76,11 @@ def where_clause(where: Where, inline: Literals) -> Clause:
     return clause
 
 
+def sortable(path: str, after: Any) -> str:
+    """The term that only text and ints have a place in an order; behind the value `after`, only what is of its kind."""
+    return f"{_type(path)} IN ('integer', 'text')" if after is None else _is(path, after)
+
+
 def index_columns(index: Index) -> str:
     """What an index is over. Its last column is `id`, the second key of every order."""
     columns = [column(path) for path in index.fields]

@@ -9,14 +9,19 @@ table "products:words"  value, id    stands for an index over the list `words`
 
 import re
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from chassis.store import After, Change, Collection, Doc, Duplicate, Index, StoreDown, Where, sql
-from chassis.store.documents import MISSING, changed, check_unique, matches, value_at
+from chassis.store import After, Change, Collection, Doc, Duplicate, Index, StoreDown, Update, Where, sql
+from chassis.store.documents import MISSING, changed, matches, value_at
 from chassis.store.sqlitefile import SqliteFile
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a document, as in MongoDB."""
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master"
 
 
 class SqliteStore:
@@ -28,15 +33,14 @@ class SqliteStore:
 
     def ensure(self, collection: Collection) -> None:
         table = _Table(collection)
-        there: dict[str, str] = dict(self._file.read("SELECT name, sql FROM sqlite_master"))
-        if any(there.get(name) != text for name, text in table.schema.items()):
+        there = table.there(self._file.read(_SCHEMA))
+        if {key: text for key, (_, text) in there.items()} != table.schema:
             self._file.write(table.make)
         self._tables[collection.name] = table
 
     def insert(self, collection: Collection, doc: Doc) -> None:
         table = self._table(collection)
-        check_unique(doc, collection.indexes)
-        row = doc["_id"], orjson.dumps(doc).decode()
+        row = doc["_id"], _text(doc)
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(table.insert, row)
@@ -59,25 +63,25 @@ class SqliteStore:
 
     def update(self, collection: Collection, id: str, change: Change, when: Where) -> Doc | None:
         table = self._table(collection)
-
-        def work(db: sqlite3.Connection) -> str | None:
-            found = table.read(db, id, when)
-            if found is None:
-                return None
-            text, old = found
-            new = changed(old, change)
-            check_unique(new, collection.indexes)
-            written = orjson.dumps(new).decode()
-            if written != text:
-                db.execute(table.update, (written, id))
-                table.note_words(db, old, new)
-            return written
-
         try:
-            text = self._file.write(work)
+            text = self._file.write(lambda db: table.change(db, id, change, when))
         except sqlite3.IntegrityError as error:
             raise Duplicate(table.field(error)) from None
         return None if text is None else orjson.loads(text)
+
+    def update_each(self, collection: Collection, updates: Sequence[Update]) -> None:
+        table = self._table(collection)
+
+        def work(db: sqlite3.Connection) -> None:
+            for each in updates:
+                db.execute("SAVEPOINT one")
+                try:
+                    table.change(db, each.id, each.change, each.when)
+                except (ValueError, sqlite3.IntegrityError):
+                    db.execute("ROLLBACK TO one")
+                db.execute("RELEASE one")
+
+        self._file.write(work)
 
     def delete(self, collection: Collection, id: str, when: Where) -> bool:
         table = self._table(collection)
@@ -110,6 +114,7 @@ class _Table:
     """The SQL of one collection, written once."""
 
     def __init__(self, collection: Collection) -> None:
+        self.collection = collection.name
         self.name = name = sql.quoted(collection.name)
         self.select = f"SELECT doc FROM {name} WHERE id = ?"
         self.insert = f"INSERT INTO {name} (id, doc) VALUES (?, ?)"
@@ -117,22 +122,26 @@ class _Table:
         self.delete = f"DELETE FROM {name} WHERE id = ?"
         self._literals = sql.literals(collection.indexes)
         self._indexes = {f"{collection.name}:{index.name}": index for index in collection.indexes}
-        if len(self._indexes) < len(collection.indexes):
-            raise ValueError(f"two indexes of {collection.name} have the same fields")
         self._lists = {index.fields[0]: sql.quoted(key) for key, index in self._indexes.items() if index.many}
         self.schema = {collection.name: f"CREATE TABLE {name} (id TEXT NOT NULL PRIMARY KEY, doc TEXT NOT NULL)"}
         self.schema |= {key: self._index(key, index) for key, index in self._indexes.items()}
 
+    def there(self, rows: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str, str]]:
+        """What is there of the schema, by name: (table or index, its SQL)."""
+        own = self.collection, f"{self.collection}:"
+        return {name: (kind, text) for kind, name, text in rows if name == own[0] or name.startswith(own[1])}
+
     def make(self, db: sqlite3.Connection) -> None:
-        """Make what is missing; an index that was declared otherwise before is made anew."""
-        there = dict(db.execute("SELECT name, sql FROM sqlite_master"))
+        """Make what is missing, and drop the indexes that are not declared like this any more."""
+        there = self.there(db.execute(_SCHEMA))
+        for key, (kind, text) in there.items():
+            if self.schema.get(key) != text and key != self.collection:
+                db.execute(f"DROP {kind} {sql.quoted(key)}")
         for key, text in self.schema.items():
-            if there.get(key) == text:
+            if there.get(key, ("", ""))[1] == text:
                 continue
-            index = self._indexes.get(key)
-            if key in there and index:
-                db.execute(f"DROP {'TABLE' if index.many else 'INDEX'} {sql.quoted(key)}")
             db.execute(text)
+            index = self._indexes.get(key)
             if index and index.many:
                 for (doc,) in db.execute(f"SELECT doc FROM {self.name}").fetchall():
                     self.note_words(db, {}, orjson.loads(doc), index.fields[0])
@@ -144,6 +153,19 @@ class _Table:
             return None
         doc: Doc = orjson.loads(row[0])
         return (row[0], doc) if matches(doc, when) else None
+
+    def change(self, db: sqlite3.Connection, id: str, change: Change, when: Where) -> str | None:
+        """Change a document if it is there and `when` holds; its new text."""
+        found = self.read(db, id, when)
+        if found is None:
+            return None
+        text, old = found
+        new = changed(old, change)
+        written = _text(new)
+        if written != text:
+            db.execute(self.update, (written, id))
+            self.note_words(db, old, new)
+        return written
 
     def note_words(self, db: sqlite3.Connection, old: Doc, new: Doc, only: str = "") -> None:
         """Keep the tables of list indexes equal to what the document holds."""
@@ -173,6 +195,8 @@ class _Table:
         # SQLite would rather walk the whole table by `id` than sort what an index finds: `+` bars that.
         id = "+id" if where and "_id" not in where else "id"
         keys = [id] if field == "id" else [field, "id"]
+        if field != "id":
+            clause.add(sql.sortable(sort.lstrip("-"), after and after[0]))
         if after and field == "id":
             clause.add(f"{id} {beyond} ?", after[1])
         elif after:
@@ -194,6 +218,14 @@ class _Table:
         unique = "UNIQUE " if index.unique else ""
         partial = f" WHERE {sql.where_clause(index.when, self._literals)}" if index.when else ""
         return f"CREATE {unique}INDEX {sql.quoted(key)} ON {self.name} ({sql.index_columns(index)}){partial}"
+
+
+def _text(doc: Doc) -> str:
+    """Raises ValueError where the document is too large."""
+    text = orjson.dumps(doc).decode()
+    if len(text) > LARGEST:
+        raise ValueError(f"a document has at most {LARGEST} bytes")
+    return text
 
 
 def _words(doc: Doc, path: str) -> set[str]:

@@ -1,7 +1,7 @@
 """The words of the store port: checked in one place, so that an unknown one is an error on every engine.
 
     guards   $eq $ne $gt $gte $lt $lte $in $exists, and $all on a list of text
-    changes  $set $unset $inc $push $pull (equal, or {field: {"$lte": x}})
+    changes  $set $unset $inc $push $pull (equal, or {field: {"$lte": x}}; a list at the top of a document)
 
 A path is `name` or `name.name`; it never crosses a list. `$eq` is written as the bare value or in full.
 """
@@ -13,39 +13,45 @@ from typing import Any
 GUARDS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$all"})
 CHANGES = frozenset({"$set", "$unset", "$inc", "$push", "$pull"})
 INT64 = 2**63
+MARK = "_w"
+"""The field that an engine may keep for itself in each document; nobody else sees or uses it."""
+DEEPEST = 50
+"""Levels of a value, and names of a path: together no more than the 100 levels that MongoDB keeps."""
 _PATH = re.compile(r"[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*")
 
 
-def check_value(value: Any) -> None:
+def check_value(value: Any, depth: int = DEEPEST) -> None:
     """Refuse what one of the engines would not keep as it is."""
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, int):
         if not -INT64 <= value < INT64:
             raise ValueError(f"{value} does not fit into 64 bits")
-    elif isinstance(value, list):
-        for item in value:
-            check_value(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str) or not _PATH.fullmatch(key) or "." in key:
-                raise ValueError(f"{key!r} cannot be a field's name")
-            check_value(item)
-    else:
+    elif isinstance(value, list | dict):
+        if not depth:
+            raise ValueError(f"a value has at most {DEEPEST} levels")
+        for name in value if isinstance(value, dict) else ():
+            if not isinstance(name, str) or not _PATH.fullmatch(name) or "." in name:
+                raise ValueError(f"{name!r} cannot be a field's name")
+        for item in value.values() if isinstance(value, dict) else value:
+            check_value(item, depth - 1)
+    elif value is not None:
         raise TypeError(f"a document cannot hold a {type(value).__name__}")
 
 
 def check_document(doc: Mapping[str, Any]) -> None:
     if not isinstance(doc.get("_id"), str):
         raise ValueError("a document needs an _id of text")
+    if MARK in doc:
+        raise ValueError(f"{MARK} is the engine's own field")
     check_value(doc)
 
 
 def check_where(where: Mapping[str, Any]) -> None:
     for path, condition in where.items():
         _check_path(path)
+        if condition == {}:
+            raise ValueError(f"{path}: no condition")
         for word, value in conditions(condition):
             if word not in GUARDS:
                 raise ValueError(f"{word} is not a word of the store")
@@ -70,10 +76,12 @@ def check_change(change: Mapping[str, Mapping[str, Any]]) -> None:
             raise ValueError(f"{word} is not a word of the store")
         for path, value in fields.items():
             _check_path(path)
-            if path == "_id":
+            if path.partition(".")[0] == "_id":
                 raise ValueError("an _id never changes")
-            if path in seen and word != "$pull":
+            if path in seen:
                 raise ValueError(f"{path} is changed twice")
+            if word == "$pull" and "." in path:
+                raise ValueError(f"{path}: $pull takes a list at the top of a document")
             seen.add(path)
             _check_operand(word, value)
     for path in seen:
@@ -83,8 +91,8 @@ def check_change(change: Mapping[str, Mapping[str, Any]]) -> None:
 
 def check_after(after: tuple[Any, str]) -> None:
     value, id = after
-    if not isinstance(value, str | int) or not isinstance(id, str):
-        raise ValueError("after is the sort field's value, a scalar, and an _id")
+    if isinstance(value, bool) or not isinstance(value, str | int) or not isinstance(id, str):
+        raise ValueError("after is the sort field's value, text or an int, and an _id")
     check_value(value)
     check_value(id)
 
@@ -100,6 +108,8 @@ def _check_operand(word: str, value: Any) -> None:
     if word == "$inc" and (not isinstance(value, int) or isinstance(value, bool)):
         raise ValueError("$inc takes an int")
     if word == "$pull" and isinstance(value, dict):
+        if not value or any("." in name for name in value):
+            raise ValueError("$pull takes conditions on names, at least one")
         check_where(value)
     elif word != "$unset":
         check_value(value)
@@ -113,5 +123,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_path(path: str) -> None:
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.count(".") >= DEEPEST:
         raise ValueError(f"{path!r} is not a path")
+    if path.partition(".")[0] == MARK:
+        raise ValueError(f"{MARK} is the engine's own field")

@@ -13,15 +13,22 @@ from tests import engines
 
 
 @pytest.fixture(scope="session")
-def mongodb() -> str:
+def mongodb() -> Iterator[str]:
     """The address of a server that this worker's tests share."""
-    return engines.Engine("mongodb", engines.worker()).up()
+    yield from shared(engines.Engine("mongodb", engines.worker()))
 
 
 @pytest.fixture(scope="session")
-def kafka() -> str:
+def kafka() -> Iterator[str]:
     """The address of a broker that this worker's tests share."""
-    return engines.Engine("kafka", engines.worker()).up()
+    yield from shared(engines.Engine("kafka", engines.worker()))
+
+
+def shared(engine: engines.Engine) -> Iterator[str]:
+    try:
+        yield engine.up()
+    finally:
+        engine.wipe()
 
 
 @pytest.fixture
@@ -30,7 +37,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "sqlite":
         yield SqliteEngine(request.getfixturevalue("tmp_path"))
     elif request.param == "mongodb":
-        yield MongodbEngine(request.getfixturevalue("mongodb"), f"test_{clock.new_id().lower()}")
+        engine = MongodbEngine(request.getfixturevalue("mongodb"), f"test_{clock.new_id().lower()}")
+        yield engine
+        engine.drop()
     else:
         yield KafkaEngine(request.getfixturevalue("kafka"))
 

@@ -31,6 +31,8 @@ def one_holds(there, word, wanted):
         return wanted != [] and type(there) is list and set(wanted) <= set(there)
     if word == "$ne":
         return not one_holds(there, "$eq", wanted)
+    if type(there) is list:
+        return any(one_holds(item, word, wanted) for item in there if type(item) is not list)
     if type(there) is not type(wanted):
         return False
     if type(there) is str:
@@ -61,7 +63,7 @@ def change(doc, changes):
             if type(holder) is dict:
                 if change_one(holder, name, word, deepcopy(value)) is REFUSED:
                     return REFUSED
-            elif word not in ("$unset", "$pull"):
+            elif word not in ("$unset", "$pull") or type(holder) is list:
                 return REFUSED
     return doc
 
@@ -81,6 +83,8 @@ def change_one(holder, name, word, value):
         return REFUSED
     elif word == "$push":
         holder[name] = [*([] if there is ABSENT else there), value]
+    elif there is not ABSENT and type(value) is dict:
+        holder[name] = [item for item in there if not (type(item) is dict and holds(item, value))]
     elif there is not ABSENT:
         holder[name] = [item for item in there if (type(item), item) != (type(value), value)]
     return True

@@ -6,13 +6,12 @@ from pathlib import Path
 from chassis.bus import Bus
 from chassis.store import Store
 
-TTL = 1.0
-"""Seconds until a silent member of a group loses its partitions, where the engine lets a test choose so few."""
-
 
 @dataclass(frozen=True)
 class SqliteEngine:
     folder: Path
+    patience: float = 1.0
+    """Seconds until a silent member of a group loses its partitions."""
 
     def store(self) -> Store:
         from chassis.store.sqlite import SqliteStore
@@ -22,7 +21,7 @@ class SqliteEngine:
     def bus(self) -> Bus:
         from chassis.bus.sqlite import SqliteBus
 
-        return SqliteBus(self.folder / "bus.db", TTL)
+        return SqliteBus(self.folder / "bus.db", self.patience)
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,23 @@ class MongodbEngine:
 
         return MongodbStore(self.uri, self.database)
 
+    def drop(self) -> None:
+        from pymongo import MongoClient
+
+        with MongoClient(self.uri) as client:
+            client.drop_database(self.database)
+
 
 @dataclass(frozen=True)
 class KafkaEngine:
     servers: str
+    patience: float = 6.0
+    """As for SQLite; a broker as it comes grants no less."""
 
     def bus(self) -> Bus:
         from chassis.bus.kafka import KafkaBus
 
-        return KafkaBus(self.servers)
+        return KafkaBus(self.servers, session=self.patience)
 
 
 Engine = SqliteEngine | MongodbEngine | KafkaEngine

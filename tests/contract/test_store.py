@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from chassis.store import Collection, Duplicate, Index, last
+from chassis.store import Collection, Duplicate, Index, Update, last
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
 
@@ -62,6 +62,20 @@ def test_text_is_in_the_order_of_its_code_points(store):
         names.insert({"_id": str(n), "name": word})
     assert [doc["name"] for doc in names.find(sort="name")] == sorted(words)
     assert [doc["name"] for doc in names.find(sort="-name")] == sorted(words, reverse=True)
+
+
+def test_only_text_and_ints_have_a_place_in_an_order(store):
+    mixed = made(store, "mixed", Index("v"))
+    values = {"1": 5, "2": "b", "3": True, "4": None, "5": {"x": 1}, "6": "a", "7": -1, "8": 5}
+    for id, value in values.items():
+        mixed.insert({"_id": id, "v": value})
+    mixed.insert({"_id": "9"})
+    assert ids(mixed.find(sort="v")) == ["7", "1", "8", "6", "2"]
+    assert ids(mixed.find(sort="-v")) == ["2", "6", "8", "1", "7"]
+    assert ids(mixed.find(sort="v", after=(5, "1"))) == ["8"], "behind an int there are ints alone"
+    assert ids(mixed.find(sort="-v", after=("b", "2"))) == ["6"]
+    assert ids(mixed.find({"_id": {"$gt": "1"}}, sort="v", limit=2)) == ["7", "8"]
+    assert len(mixed.find()) == 9
 
 
 def test_a_document_inserted_behind_the_cursor_moves_no_page(people):
@@ -131,13 +145,36 @@ def test_a_partial_unique_index_bars_only_documents_that_it_covers(store):
     carts.insert({"_id": "1", "user": "u", "open": False})
     carts.insert({"_id": "2", "user": "u", "open": True})
     carts.insert({"_id": "3", "user": "u", "open": 1})
-    carts.insert({"_id": "4", "open": False})
+    with pytest.raises(ValueError):
+        carts.insert({"_id": "4", "open": False})
     with pytest.raises(Duplicate):
         carts.insert({"_id": "5", "user": "u", "open": True})
     with pytest.raises(Duplicate):
         carts.update("1", {"$set": {"open": True}})
     assert carts.update("2", {"$set": {"open": False}})
     assert carts.update("1", {"$set": {"open": True}})
+
+
+def test_each_of_many_changes_is_made_or_not_by_itself(store):
+    docs = made(store, "docs", Index("email", unique=True))
+    for n in range(6):
+        docs.insert({"_id": str(n), "email": f"{n}@x", "n": n if n != 3 else "text"})
+    docs.update_each(
+        [
+            Update("5", {"$inc": {"n": 10}}, {"n": 5}),
+            Update("4", {"$inc": {"n": 10}}, {"n": 5}),
+            Update("3", {"$inc": {"n": 10}}),
+            Update("2", {"$set": {"email": "1@x"}, "$inc": {"n": 10}}),
+            Update("none", {"$inc": {"n": 10}}),
+            Update("0", {"$inc": {"n": 10}}),
+            *(Update("1", {"$inc": {"n": 1}}) for _ in range(10)),
+        ]
+    )
+    assert [doc["n"] for doc in docs.find()] == [10, 11, 2, "text", 4, 15]
+    docs.update_each([])
+    with pytest.raises(ValueError):
+        docs.update_each([Update("0", {"$inc": {"n": 1}}), Update("0", {"$set": {"email": None}})])
+    assert docs.get("0") == {"_id": "0", "email": "0@x", "n": 10}
 
 
 def test_an_erased_document_leaves_a_unique_index_that_covers_only_what_has_the_field(store):
@@ -164,6 +201,37 @@ def test_indexes_added_later_cover_what_was_there_before(store):
     assert ids(docs.find({"a": 1})) == ids(docs.find({"words": {"$all": ["y"]}})) == ["1"]
     with pytest.raises(Duplicate):
         docs.insert({"_id": "2", "a": 1})
+
+
+def test_an_index_that_is_not_declared_any_more_is_gone_and_may_come_back(store):
+    indexes = Index("email", unique=True), Index("words", many=True)
+    made(store, "docs", *indexes).insert({"_id": "1", "email": "a@x", "words": ["x"]})
+    docs = made(store, "docs")
+    docs.insert({"_id": "2", "email": "a@x", "words": ["x"]})
+    docs.update("1", {"$set": {"words": ["y"], "email": "b@x"}})
+    docs = made(store, "docs", *indexes)
+    assert ids(docs.find({"words": {"$all": ["x"]}})) == ["2"]
+    with pytest.raises(Duplicate):
+        docs.insert({"_id": "3", "email": "b@x"})
+
+
+def test_an_index_that_is_declared_otherwise_is_made_anew(store):
+    first = made(store, "docs", Index("a", when={"a": {"$gt": 5}}, unique=True), Index("b"), Index("c"))
+    for n in range(10):
+        first.insert({"_id": str(n), "a": n, "b": 1, "c": n})
+    partial = Index("a", when={"a": {"$gt": 8}}, unique=True)
+    docs = made(store, "docs", partial, Index("b", "c"), Index("c", unique=True))
+    docs.insert({"_id": "x", "a": 7, "b": 0, "c": 10})
+    with pytest.raises(Duplicate) as caught:
+        docs.insert({"_id": "y", "a": 9, "b": 0, "c": 11})
+    assert caught.value.field == "a"
+    with pytest.raises(Duplicate) as caught:
+        docs.insert({"_id": "y", "a": 1, "b": 0, "c": 9})
+    assert caught.value.field == "c"
+    with pytest.raises(Duplicate) as caught:
+        docs.update("x", {"$set": {"c": 9}})
+    assert caught.value.field == "c"
+    assert ids(docs.find({"b": 1}, sort="-c", limit=2)) == ["9", "8"]
 
 
 def test_documents_are_there_for_one_who_opens_the_store_later(engine, store):

@@ -7,17 +7,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.store import Collection, Duplicate, Index
+from chassis.store import Collection, Duplicate, Index, Update
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
 
-ids = st.sampled_from("abcde")
+ids = st.sampled_from("abcd")
 texts = st.sampled_from(["", "a", "B", "é", "\uffff", "\U00010000", "1", "true", "[]"])
 ints = st.sampled_from([-(2**63), -1, 0, 1, 2, 2**63 - 1])
 scalars = texts | ints | st.booleans()
-values = scalars | st.none()
+values = scalars | st.none() | st.booleans()
 tags = st.lists(texts, max_size=3)
-fields = {"any": values, "n": ints, "tags": tags, "deep": values | st.fixed_dictionaries({}, optional={"er": values})}
+lists = st.lists(values | st.fixed_dictionaries({"n": scalars}), max_size=3)
+deep = values | st.fixed_dictionaries({}, optional={"er": values})
+fields = {"any": values, "n": ints, "tags": tags, "deep": deep, "list": lists, "loose": values | lists}
 documents = st.fixed_dictionaries({"_id": ids, "rank": st.integers(0, 3), "key": texts}, optional=fields)
 
 words = st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"])
@@ -30,6 +32,8 @@ wheres = st.dictionaries(st.sampled_from(["_id", "any", "n", "deep.er", "rank", 
 searches = st.tuples(wheres, st.none() | tags).map(
     lambda both: both[0] if both[1] is None else {**both[0], "tags": {"$all": both[1]}}
 )
+in_lists = st.dictionaries(st.sampled_from(["loose", "loose.n", "loose.0", "list", "tags"]), conditions, max_size=1)
+guards = st.tuples(wheres, in_lists).map(lambda both: {**both[0], **both[1]})
 changes = st.one_of(
     st.dictionaries(st.sampled_from(["any", "deep.er", "deep.x.y"]), values, min_size=1).map(lambda c: {"$set": c}),
     texts.map(lambda key: {"$set": {"key": key}}),
@@ -40,13 +44,25 @@ changes = st.one_of(
     ),
     texts.map(lambda tag: {"$push": {"tags": tag}}),
     texts.map(lambda tag: {"$pull": {"tags": tag}}),
-    values.map(lambda value: {"$push": {"any": value}}),
+    st.tuples(st.sampled_from(["list", "loose"]), values).map(lambda c: {"$push": {c[0]: c[1]}}),
+    st.tuples(st.sampled_from(["list", "loose"]), values).map(lambda c: {"$pull": {c[0]: c[1]}}),
+    scalars.map(lambda n: {"$pull": {"list": {"n": {"$lte": n}}}}),
+    st.tuples(st.sampled_from(["loose.0", "loose.n"]), ints).map(lambda c: {"$inc": {c[0]: c[1]}}),
+    st.sampled_from(["loose.0", "loose.n"]).map(lambda path: {"$unset": {path: ""}}),
 )
-pages = st.tuples(st.sampled_from(["_id", "-_id", "rank", "-rank", "key", "-key"]), st.integers(1, 6))
+sorts = st.sampled_from(["_id", "-_id", "rank", "-rank", "key", "-key", "any", "-any", "deep.er", "-deep.er"])
+pages = st.tuples(sorts, st.integers(1, 6), st.none() | st.tuples(texts | ints, ids))
+apart = changes.filter(lambda change: "key" not in change.get("$set", {}))  # so that their order does not matter
+batches = st.dictionaries(ids, st.tuples(apart, guards), max_size=4).map(
+    lambda each: [Update(id, change, when) for id, (change, when) in each.items()]
+)
 operations = st.one_of(
     st.tuples(st.just("insert"), documents),
-    st.tuples(st.just("update"), ids, changes, wheres),
-    st.tuples(st.just("delete"), ids, wheres),
+    st.tuples(st.just("update"), ids, changes, st.just({})),
+    st.tuples(st.just("update"), ids, changes, st.just({})),
+    st.tuples(st.just("update"), ids, changes, guards),
+    st.tuples(st.just("delete"), ids, guards),
+    st.tuples(st.just("update_each"), batches),
     st.tuples(st.just("find"), searches, pages),
 )
 INDEXES = (
@@ -90,6 +106,10 @@ class Model:
         self.docs[id] = new
         return new
 
+    def update_each(self, updates):
+        for each in updates:
+            self.update(each.id, each.change, each.when)
+
     def delete(self, id, when):
         gone = id in self.docs and model.holds(self.docs[id], when)
         if gone:
@@ -97,19 +117,29 @@ class Model:
         return gone
 
     def find(self, where, page):
-        sort, limit = page
-        field = sort.lstrip("-")
+        sort, limit, after = page
+        field, falling = sort.lstrip("-"), sort.startswith("-")
+
+        def place(value, id):
+            return (id,) if field == "_id" else (type(value) is str, value, id)
+
         found = [doc for doc in self.docs.values() if model.holds(doc, where)]
-        return sorted(found, key=lambda doc: (doc[field], doc["_id"]), reverse=sort.startswith("-"))[:limit]
+        there = [(model.at(doc, field), doc) for doc in found]
+        ordered = {place(value, doc["_id"]): doc for value, doc in there if type(value) in (int, str)}
+        places = sorted(ordered, reverse=falling)
+        if after is not None:
+            behind = [at for at in places if (at < place(*after) if falling else at > place(*after))]
+            places = [at for at in behind if field == "_id" or at[0] == place(*after)[0]]
+        return [ordered[at] for at in places[:limit]]
 
 
 def run(collection, operation, *arguments):
     try:
-        if operation == "insert":
-            return collection.insert(*arguments)
+        if operation in ("insert", "update_each"):
+            return getattr(collection, operation)(*arguments)
         if operation == "find":
-            where, (sort, limit) = arguments
-            return collection.find(where, sort=sort, limit=limit)
+            where, (sort, limit, after) = arguments
+            return collection.find(where, sort=sort, limit=limit, after=after)
         *arguments, when = arguments
         return getattr(collection, operation)(*arguments, when=when)
     except Duplicate as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from chassis.bus import Lost, Record
+from chassis.bus import Lost, Record, Topic
 from chassis.store import Collection, Duplicate, Index
 
 _spawn = multiprocessing.get_context("spawn")
@@ -109,6 +109,14 @@ def write(engine, me, pipe):
         pipe.send(n)
 
 
+def ensure(engine, topics, pipe):
+    """Make these topics; says so."""
+    bus = engine.bus()
+    bus.ensure([Topic(topic, 2) for topic in topics])
+    pipe.send("made")
+    bus.close()
+
+
 def publish(engine, me, topic, keys, count, pipe):
     """Publish `count` numbered records a key, some in batches."""
     bus = engine.bus()
@@ -133,34 +141,32 @@ def publish_for_ever(engine, topic, pipe):
 
 
 def consume(engine, group, topic, pipe):
-    """Poll and commit until told to stop; says (round of ownership, partition, offset) of each record it is given."""
+    """Poll and commit until told to stop; says (number of ownership, partition, offset) of each record it is given."""
     bus = engine.bus()
     consumer = bus.consumer(group, [topic])
-    owned, rounds = frozenset(), {}
     while not pipe.poll():
         records = consumer.poll(7, 0.1)
-        for partition in consumer.owned() - owned:
-            rounds[partition] = rounds.get(partition, 0) + 1
-        owned = consumer.owned()
         for record in records:
-            pipe.send((rounds[record.topic, record.partition], record.partition, record.offset))
+            pipe.send((consumer.owned()[record.topic, record.partition], record.partition, record.offset))
         try:
             consumer.commit({(record.topic, record.partition): record.offset + 1 for record in records})
         except Lost:
-            owned = frozenset()
+            pass  # they come to another
     consumer.close()
     bus.close()
 
 
 def commit_late(engine, group, topic, pipe):
-    """Take everything, commit when told to and say whether that was refused; then poll until told to stop."""
+    """Take everything, commit the first of each partition and say how many that were; the rest when told to, and say
+    whether that was refused; then poll until told to stop."""
     bus = engine.bus()
     consumer = bus.consumer(group, [topic])
     records = []
     while len(records) < 10:
         records += consumer.poll(50, 0.2)
-    consumer.commit({(record.topic, record.partition): 1 for record in records})
-    pipe.send("polled")
+    first = {(record.topic, record.partition): 1 for record in records}
+    consumer.commit(first)
+    pipe.send(len(first))
     pipe.recv()
     try:
         consumer.commit({(record.topic, record.partition): record.offset + 1 for record in records})

@@ -5,7 +5,10 @@ lost. Documents are in SQLite here, since it is the log that is tried.
 """
 
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +19,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
+import requests
+from kafka import KafkaAdminClient
 
 from chassis import clock
 from chassis.bus import Record, Topic
@@ -30,6 +36,7 @@ from chassis.events.relay import Relay
 from chassis.store import Collection, Duplicate, merged
 from chassis.store.sqlite import SqliteStore
 from tests.engines import Engine, worker
+from tests.system.running import free_port
 
 COUNTERS, EACH = 2000, 10
 SPOILT = 5
@@ -39,6 +46,8 @@ WRITING = 20.0
 SETTLED = 90.0
 COPIES = 10_000
 LEASE, SESSION = 4.0, 6.0
+
+pytestmark = pytest.mark.timeout(300)
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -197,6 +206,37 @@ def test_ten_thousand_copies_in_any_order_have_no_effect(place: Place) -> None:
     assert {tuple(doc["numbers"]) for doc in seen.every()} == {tuple(range(1, last + 1))}
 
 
+def test_a_worker_starts_without_the_log_lives_and_goes_on_once_it_is_there(
+    tmp_path: Path, broker: tuple[Engine, str]
+) -> None:
+    engine, servers = broker
+    engine.kill()
+    port = free_port()
+    environment = {
+        "DATA_DIR": str(tmp_path),
+        "HOST": "127.0.0.1",
+        "HEALTH_PORT": str(port),
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "PLATFORM_SECRET": "x" * 32,
+    }
+    command = [sys.executable, "-m", "chassis.cli", "worker", "notifications"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+    try:
+        _eventually(lambda: _status(port, "/readyz") == 200)
+        _eventually(lambda: b"waiting for the log" in (tmp_path / "log").read_bytes())
+        assert _status(port, "/livez") == 200
+        engine.start()
+        _eventually(lambda: _partitions(servers, "notifications.dead") == 4)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+    told = [orjson.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert not [line for line in told if line["level"] == "error"]
+
+
 def _write(counters: Collection, ids: list[str]) -> None:
     begun = time.monotonic()
     for number, id in enumerate(ids, 1):
@@ -234,6 +274,18 @@ def _read_all(place: Place) -> dict[str, list[int]]:
             member.commit({(record.topic, record.partition): record.offset + 1 for record in page})
         member.close()
     return found
+
+
+def _status(port: int, path: str) -> int:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code
+    except requests.ConnectionError:
+        return 0
+
+
+def _partitions(servers: str, topic: str) -> int:
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        return len(admin.describe_topics([topic])[0]["partitions"])
 
 
 def _eventually(holds: Callable[[], bool]) -> None:

@@ -40,11 +40,12 @@ def case(shop: Shop, request: pytest.FixtureRequest) -> Case:
     return Case(shop, request.node.name.replace("_", "-"))
 
 
+@pytest.mark.timeout(600)
 def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_later(case: Case) -> None:
     shop, product = case.shop, case.shop.product(stock=10 * ORDERS)
     assert shop.engines
     each = ORDERS // BUYERS
-    pause = (LOG_AWAY + 10) / each
+    pause = LOG_AWAY / each
 
     def buy(buyer: Client, away: threading.Event) -> None:
         for number in range(each):
@@ -57,10 +58,10 @@ def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_
         begun()
         shop.engines.kafka.kill()
         time.sleep(LOG_AWAY)
-        shop.engines.kafka.start()
-        back = time.monotonic()
-        eventually(lambda: drained(shop), 2 * DRAINED)
-        took = time.monotonic() - back
+    shop.engines.kafka.start()
+    back = time.monotonic()
+    eventually(lambda: drained(shop), 2 * DRAINED)
+    took = time.monotonic() - back
     answers = Counter(line.get("status") for line in case.history)
     print(f"\n{ORDERS} orders, {LOG_AWAY:.0f} s without Kafka: {dict(answers)}; outboxes drained {took:.1f} s after")
     assert answers[201] + answers[202] == each * BUYERS

@@ -17,7 +17,7 @@ class FaultyStore:
 
     def __getattr__(self, name):
         operation = getattr(self._store, name)
-        if name not in ("insert", "get", "find", "update", "delete"):
+        if name not in ("insert", "get", "find", "update", "update_each", "delete"):
             return operation
 
         def counted(*arguments):

@@ -98,6 +98,7 @@ def _install(path: Path, defect: Path) -> None:
     wrap(Collection, "insert", insert)
     for method in ("update", "delete"):
         wrap(Collection, method, lambda collection, *_, method=method: f"{collection.name}.{method}")
+    wrap(Collection, "update_each", lambda collection, *_: f"{collection.name}.update")
     bus, consumer = _bus_classes()
     wrap(bus, "publish", lambda *_: "publish")
     wrap(consumer, "commit", lambda *_: "commit")

@@ -12,7 +12,7 @@ from chassis.events import deadletters, inbox, outbox
 from chassis.events.consumer import Consumer, progress
 from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
-from chassis.events.relay import Relay
+from chassis.events.relay import BATCH, EACH, Relay
 from chassis.store import Collection, StoreDown, merged
 
 
@@ -143,7 +143,7 @@ def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
     (asleep,) = source.waiting(range(16), 10)
     relay.step()
     say("c1", Counted(counter="c1", step=3))
-    source.clear(asleep, 2)
+    source.clear([(asleep, 2)])
     assert counters.get("c1")["pending"] == 1
     relay.step()
     assert len({record.headers["ce_id"] for record in published(bus)}) == 3
@@ -152,11 +152,54 @@ def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
 def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
     monkeypatch.setattr(bus, "publish", lambda records, timeout: [Trouble("down")] * len(records))
-    assert relay.step() == 0
+    with pytest.raises(Trouble, match="down"):
+        relay.step()
     monkeypatch.undo()
     assert counters.get("c1")["pending"] == 3
     relay.step()
     assert counters.get("c1")["pending"] == 0
+
+
+def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, monkeypatch):
+    open_counter("c1", steps=3)
+    open_counter("c2", steps=3)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [None, Trouble("down"), None, None, None, None])
+    assert relay.step() == 4
+    monkeypatch.undo()
+    assert [counters.get(id)["pending"] for id in ("c1", "c2")] == [2, 0]
+    relay.step()
+    assert [record.headers["ce_sequence"] for record in published(bus) if record.key == "c1"] == ["2", "3"]
+
+
+def test_much_that_waits_leaves_in_order_by_many_hands(bus, relay):
+    ids = [f"c{number}" for number in range(3 * BATCH)]
+    for id in ids:
+        open_counter(id, steps=3)
+    open_counter("long", steps=5 * EACH)
+    sums = [relay.step() for _ in range(8)]
+    assert sum(sums) == 9 * BATCH + 5 * EACH
+    found = published(bus)
+    for id in ("long", *ids):
+        count = 5 * EACH if id == "long" else 3
+        sequence = [int(record.headers["ce_sequence"]) for record in found if record.key == id]
+        assert sequence == list(range(1, count + 1))
+    assert counters.find({"pending": {"$gt": 0}}) == []
+
+
+def test_a_relay_whose_slots_went_to_another_while_it_read_publishes_nothing(bus, relay, fake_clock, monkeypatch):
+    open_counter("c1")
+    find = counters.find
+
+    def slowly(*arguments, **words):
+        monkeypatch.undo()
+        fake_clock.pass_time(11)
+        new_relay(bus).step()
+        return find(*arguments, **words)
+
+    open_counter("c2")
+    monkeypatch.setattr(counters, "find", slowly)
+    assert relay.step() <= 1
+    assert len(published(bus)) == 2
 
 
 def test_a_relay_cut_off_anywhere_loses_nothing(bus, store, fake_clock):
@@ -322,6 +365,56 @@ def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
     reader.failing.clear()
     reader.run()
     assert (total("c1"), list(deadletters.letters.every())) == (6, [])
+
+
+def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay, store):
+    open_counter("c1", steps=3)
+    relay.step()
+    reader = Reader(bus)
+    store.fail(1, False)
+    with pytest.raises(StoreDown):
+        reader.consumer.step(wait=0)
+    store.fail(0, False)
+    reader.run()
+    assert total("c1") == 6
+
+
+def test_a_batch_that_takes_long_keeps_its_place_in_the_group(bus, relay, fake_clock):
+    for number in range(20):
+        open_counter(f"c{number}")
+    relay.step()
+    reader, other = Reader(bus), Reader(bus)
+    count = reader.count
+
+    def slowly(event, meta):
+        fake_clock.pass_time(2)
+        other.consumer.step(wait=0)
+        count(event, meta)
+
+    reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: slowly})
+    reader.run()
+    other.run()
+    assert len(reader.seen) > 5, "for longer than a silent member is waited for"
+    assert sorted(reader.seen + other.seen) == sorted({f"c{number}:1" for number in range(20)})
+
+
+def test_what_is_left_of_a_batch_goes_to_whom_its_partition_went(bus, relay, fake_clock):
+    for number in range(20):
+        open_counter(f"c{number}")
+    relay.step()
+    reader, heir = Reader(bus), Reader(bus)
+    count = reader.count
+
+    def sleep(event, meta):
+        count(event, meta)
+        if len(reader.seen) == 2:
+            fake_clock.pass_time(11)
+            heir.run()
+
+    reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: sleep})
+    reader.consumer.step(wait=0)
+    assert len(reader.seen) == 2
+    assert len(heir.seen) == 20
 
 
 def test_a_handler_that_ends_the_process_is_parked_after_three_crashes(bus, relay, fake_clock):

@@ -5,7 +5,9 @@ import pytest
 from chassis.store import Index
 
 
-@pytest.mark.parametrize("when", [{"a": {"$ne": 1}}, {"a": {"$in": [1]}}, {"a": {"$all": ["x"]}}])
+@pytest.mark.parametrize(
+    "when", [{"a": {"$ne": 1}}, {"a": {"$in": [1]}}, {"a": {"$all": ["x"]}}, {"a": {"$exists": False}}, {"a": None}]
+)
 def test_an_index_cannot_be_partial_by_what_mongodb_does_not_know(when):
     with pytest.raises(ValueError):
         Index("a", when=when)

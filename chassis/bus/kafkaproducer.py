@@ -1,0 +1,171 @@
+"""Publishing to Kafka: one idempotent producer, thrown away as soon as it might deliver something late.
+
+A record goes out once the one before it with the same key is acknowledged, and many keys are under way at once. So
+nothing that is sent twice, or arrives after its time, can overtake what came after it.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from kafka import KafkaProducer  # type: ignore[import-untyped]
+from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError  # type: ignore[import-untyped]
+from kafka.partitioner.default import murmur2  # type: ignore[import-untyped]
+
+from chassis import clock
+from chassis.bus import BusDown, Record
+from chassis.bus.kafkacluster import ANSWER, Cluster
+
+LARGEST = 1_000_000
+"""Bytes of a record; what a broker takes by default, less what is around it."""
+SETTINGS = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "linger_ms": 0,  # a partition has one batch under way, and meanwhile the next one fills
+    "batch_size": 256 * 1024,
+    "max_request_size": LARGEST,
+    "max_block_ms": 1000,  # where a topic is unknown
+    "delivery_timeout_ms": 60_000,  # `publish` gives up before
+    "metrics_enabled": False,
+}
+_SENDING = 2 / 3
+"""The part of its time in which `publish` sends; the rest is for acknowledgements."""
+_END = 2.0
+
+Outcome = BaseException | None
+_UNSENT: Outcome = BusDown("not sent")
+
+
+class Producer:
+    """Shared by the threads of a process. Opens nothing yet: a process may fork before it first publishes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._gate = threading.Lock()
+        self._client: Any = None
+
+    def publish(self, records: Sequence[Record], timeout: float) -> list[Outcome]:
+        """See `chassis.bus.Bus`."""
+        began = clock.monotonic()
+        try:
+            client = self._open(began + max(timeout - ANSWER, timeout / 2))
+        except BusDown as error:
+            return [error] * len(records)
+        sending = _Sending(client, records, began + timeout * _SENDING)
+        if not sending.ended(began + timeout):
+            self._abandon(client)
+        return sending.outcomes()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._abandon(self._client)
+
+    def _open(self, until: float) -> Any:
+        if not self._gate.acquire(timeout=max(until - clock.monotonic(), 0)):
+            raise BusDown("Kafka: no broker has been reached")
+        try:
+            if self._client is None:
+                self._client = self._cluster.connect(KafkaProducer, max(until - clock.monotonic(), 0.1), **SETTINGS)
+            return self._client
+        finally:
+            self._gate.release()
+
+    def _abandon(self, client: Any) -> None:
+        """Let a producer go with all that it still holds; the next publish makes another."""
+        with self._gate:
+            if self._client is client:
+                self._client = None
+        client._sender.force_close()  # its own close() would first send everything, and raise if it cannot
+        client._sender.join(_END)
+        with suppress(KafkaTimeoutError):  # where its thread still hangs in the network
+            client.close(timeout=0)
+
+
+class _Sending:
+    """The records of one publish, as a line for each key. The producer's own thread sends the next one of a line."""
+
+    def __init__(self, client: Any, records: Sequence[Record], until: float) -> None:
+        self._client, self._records, self._until = client, records, until
+        self._outcomes: list[Outcome] = [_UNSENT] * len(records)
+        self._failure = "the time is over"
+        self._ends: SimpleQueue[bool] = SimpleQueue()
+        """For each line that has ended, whether the producer is still sound."""
+        lines: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for at, record in enumerate(records):
+            lines[record.topic][record.key].append(at)
+        self._lines = sum(map(len, lines.values()))
+        for topic, keys in lines.items():
+            self._begin(topic, keys)
+
+    def ended(self, until: float) -> bool:
+        """Wait for every line to end; whether they have, and the producer is still sound."""
+        sound = True
+        with suppress(Empty):
+            for _ in range(self._lines):
+                sound &= self._ends.get(timeout=max(until - clock.monotonic(), 0))
+            self._lines = 0
+        self._until = 0.0
+        return sound and not self._lines
+
+    def outcomes(self) -> list[Outcome]:
+        unsent = BusDown(f"Kafka: not acknowledged: {self._failure}")
+        return [unsent if outcome is _UNSENT else outcome for outcome in self._outcomes]
+
+    def _begin(self, topic: str, keys: dict[str, list[int]]) -> None:
+        """Send the first record of each key."""
+        try:
+            count = len(self._client.partitions_for(topic))
+        except KafkaError as error:  # and kafka-python would ask for it ten times a second from now on
+            for unsent in keys.values():
+                self._end(unsent, BusDown(f"Kafka: {topic}: {error}"), sound=False)
+            return
+        for key, unsent in keys.items():
+            line = iter(unsent)
+            try:
+                partition = placed(key, count)
+            except UnicodeEncodeError as error:
+                self._end(line, error)
+            else:
+                self._send(line, partition)
+
+    def _send(self, line: Iterator[int], partition: int) -> None:
+        """Send the next record of a line, and once it is acknowledged the one behind it."""
+        at = next(line, None) if clock.monotonic() < self._until else None
+        if at is None:
+            self._ends.put(True)
+            return
+        record = self._records[at]
+        try:
+            headers = [(name, text.encode()) for name, text in record.headers.items()]
+            future = self._client.send(record.topic, bytes(record.value), record.key.encode(), headers, partition)
+        except (IllegalStateError, KafkaTimeoutError) as error:
+            self._end(chain([at], line), BusDown(f"Kafka: {error}"))
+        except (KafkaError, TypeError, ValueError) as error:
+            self._end(chain([at], line), error)
+        else:
+            future.add_callback(self._acknowledged, at, line, partition)
+            future.add_errback(self._failed)
+
+    def _acknowledged(self, at: int, line: Iterator[int], partition: int, _: object) -> None:
+        self._outcomes[at] = None
+        self._send(line, partition)
+
+    def _failed(self, error: Exception) -> None:
+        """It was sent and what became of it is unknown: its producer must send nothing more."""
+        self._failure, self._until = str(error), 0.0
+        self._ends.put(False)
+
+    def _end(self, line: Iterable[int], error: Exception, sound: bool = True) -> None:
+        """The rest of a line is not sent; no other suffers from that."""
+        for at in line:
+            self._outcomes[at] = error
+        self._ends.put(sound)
+
+
+def placed(key: str, partitions: int) -> int:
+    """The partition that Java's client puts this key into."""
+    return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)

@@ -1,0 +1,26 @@
+"""What a library says by `logging`, in our own log."""
+
+import logging
+
+from chassis import clock
+from chassis.observe.log import log
+
+_WARN_EVERY = 60.0
+
+
+class Warnings(logging.Handler):
+    """Takes over the logger `name`: no stack, and at most one warning and one error a minute, however long it lasts."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(logging.WARNING)
+        self._what = what
+        self._last: dict[int, float] = {}
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)  # what is said below may hold a password
+        logger.handlers = [self]
+        logger.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if clock.monotonic() - self._last.get(record.levelno, float("-inf")) >= _WARN_EVERY:
+            self._last[record.levelno] = clock.monotonic()
+            log.warning(self._what, reason=record.getMessage())

@@ -1,0 +1,158 @@
+"""What docker-compose.yml, k8s/, skaffold.yaml and the Dockerfiles say agrees with the services, settings and chart."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from chassis.catalog import CHART, catalog
+from chassis.settings import Settings, from_environment
+from tests.system.running import ROOT
+
+K8S = ROOT / "k8s"
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+SKAFFOLD = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+OURS = {name: each for name, each in COMPOSE.items() if each["image"].startswith("mercato/")}
+MANIFESTS = {
+    path.relative_to(K8S): list(yaml.safe_load_all(path.read_text()))
+    for path in K8S.rglob("*.yaml")
+    if path.name not in ("kind.yaml", "kustomization.yaml")
+}
+
+
+def objects(kind: str) -> dict[str, Any]:
+    """name -> object of this kind in k8s/."""
+    return {each["metadata"]["name"]: each for all in MANIFESTS.values() for each in all if each["kind"] == kind}
+
+
+def default(text: str) -> str:
+    """The text as compose reads it where none of its variables is set."""
+    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text).replace("$$", "$")
+
+
+def test_compose_runs_a_web_and_a_worker_for_each_service_of_the_chart():
+    expected: dict[str, Any] = {}
+    for name, entry in catalog().items():
+        expected[name] = (f"mercato/{name}:dev", None)
+        if entry.worker:
+            expected[f"{name}-worker"] = (f"mercato/{name}:dev", ["mercato", "worker", name])
+    found = {name: (default(each["image"]), each.get("command")) for name, each in OURS.items()}
+    assert found.pop("router") == ("mercato/base:dev", ["mercato", "router"])
+    assert found.pop("administrator")[0] == "mercato/users:dev"
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_compose_tells_a_process_is_what_the_settings_know(name):
+    told = {variable: default(value) for variable, value in COMPOSE[name]["environment"].items()}
+    assert set(told) <= {field.upper() for field in Settings.model_fields}
+    settings = from_environment(told)
+    assert settings.addresses == {service: f"{service}:8080" for service in catalog()}
+    assert settings.allowed_callers == set(catalog())
+    assert len(settings.platform_secret.get_secret_value()) >= 32
+
+
+def test_compose_publishes_on_loopback_alone():
+    published = [port for each in COMPOSE.values() for port in each.get("ports", [])]
+    assert len(published) == 3
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_processes_of_compose_can_do_no_more_than_those_of_the_chart():
+    for name, each in OURS.items():
+        assert (each["read_only"], each["tmpfs"], each["cap_drop"]) == (True, ["/tmp"], ["ALL"]), name
+
+
+def test_every_image_has_a_tag_and_none_is_latest():
+    named = [default(each["image"]) for each in COMPOSE.values()]
+    named += re.findall(r"\bimage: ([^\s,}]+)", "".join(path.read_text() for path in K8S.rglob("*.yaml")))
+    for file in ("Dockerfile.base", "services/Dockerfile"):
+        named += re.findall(r"^ARG (?:BASE|PYTHON)=(.*)", (ROOT / file).read_text(), re.MULTILINE)
+    assert len(named) > 10
+    assert [name for name in named if ":" not in name or name.endswith(":latest")] == []
+
+
+def test_compose_and_the_cluster_run_the_same_engines():
+    for name, engine in objects("StatefulSet").items():
+        (container,) = engine["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == COMPOSE[name]["image"]
+
+
+def test_the_engines_are_where_the_chart_looks_for_them():
+    values = yaml.safe_load(CHART.read_text())
+    services = objects("Service")
+    assert values["secret"]["values"]["MONGODB_URI"] == f"mongodb://mongodb:{port(services['mongodb'])}"
+    assert values["defaults"]["settings"]["KAFKA_BOOTSTRAP_SERVERS"] == f"kafka:{port(services['kafka'])}"
+    assert {services[name]["metadata"]["namespace"] for name in ("mongodb", "kafka")} == {"mercato"}
+
+
+def port(service: Any) -> int:
+    (found,) = service["spec"]["ports"]
+    return int(found["port"])
+
+
+@pytest.mark.parametrize("file", ["Dockerfile.base", "services/Dockerfile"])
+def test_an_image_ends_as_a_user_that_has_a_number_and_no_rights(file):
+    users = {"${BASE}": "10001:10001"}
+    stage = ""
+    for line in (ROOT / file).read_text().splitlines():
+        word, *rest = line.split() or [""]
+        if word == "FROM":
+            stage = rest[-1] if "AS" in rest else "last"
+            users[stage] = users.get(rest[0], "root")
+        elif word == "USER":
+            users[stage] = rest[0]
+    assert users["last"] == "10001:10001"
+    assert users.get("dev", "10001:10001") == "10001:10001"
+
+
+def test_apply_k_applies_every_file_of_k8s():
+    listed = yaml.safe_load((K8S / "kustomization.yaml").read_text())["resources"]
+    assert sorted(map(Path, listed)) == sorted(MANIFESTS)
+
+
+def test_kind_opens_the_ports_of_the_ingress_controller_on_loopback():
+    (node,) = yaml.safe_load((K8S / "kind.yaml").read_text())["nodes"]
+    (controller,) = objects("Deployment")["traefik"]["spec"]["template"]["spec"]["containers"]
+    opened = {each["containerPort"] for each in node["extraPortMappings"]}
+    assert opened == {each["hostPort"] for each in controller["ports"] if "hostPort" in each}
+    assert {each["listenAddress"] for each in node["extraPortMappings"]} == {"127.0.0.1"}
+
+
+def test_skaffold_builds_an_image_for_each_service_and_deploys_it():
+    base, *services = SKAFFOLD["build"]["artifacts"]
+    assert base["image"] == "mercato/base"
+    assert services == [
+        {
+            "image": f"mercato/{name}",
+            "requires": [{"image": "mercato/base", "alias": "BASE"}],
+            "docker": {"dockerfile": "services/Dockerfile", "buildArgs": {"SERVICE": name}},
+            "sync": {"manual": [{"src": f"services/{name}/**/*.py", "dest": "/tmp/app"}]},
+        }
+        for name in catalog()
+    ]
+    (release,) = SKAFFOLD["deploy"]["helm"]["releases"]
+    templates = release["setValueTemplates"]
+    assert templates.pop("defaults.image.prefix") and templates.pop("defaults.image.tag")
+    assert templates == {f"services.{name}.image.tag": f"{{{{ .IMAGE_TAG_mercato_{name} }}}}" for name in catalog()}
+
+
+def test_skaffold_names_files_that_are_there():
+    for artifact in SKAFFOLD["build"]["artifacts"]:
+        assert (ROOT / artifact["docker"]["dockerfile"]).is_file()
+    for release in SKAFFOLD["deploy"]["helm"]["releases"]:
+        assert (ROOT / release["chartPath"] / "Chart.yaml").is_file()
+    (dev,) = [each for each in SKAFFOLD["profiles"] if each["name"] == "dev"]
+    assert f"AS {dev['patches'][0]['value']}\n" in (ROOT / "Dockerfile.base").read_text()
+
+
+def test_skaffold_yaml_has_the_form_that_skaffold_reads():
+    schema = os.environ.get("SKAFFOLD_SCHEMA")
+    if not schema:
+        pytest.skip("SKAFFOLD_SCHEMA names no file with the schema of skaffold.yaml")
+    jsonschema.validate(SKAFFOLD, json.loads(Path(schema).read_text()))

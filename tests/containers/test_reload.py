@@ -1,0 +1,43 @@
+"""The process of a container under development, as `skaffold dev` changes its files."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.system.running import ROOT, eventually
+
+KEEP = "import pathlib, sys; from chassis.local.reload import keep_running; keep_running(sys.argv[1:], pathlib.Path())"
+SERVE = "import time\nfrom told import WHAT\nprint(WHAT, flush=True)\ntime.sleep(60)\n"
+
+
+@pytest.fixture
+def developed(tmp_path):
+    """(folder, what its process has printed so far)"""
+    (tmp_path / "serve.py").write_text(SERVE)
+    (tmp_path / "told.py").write_text("WHAT = 'one'")
+    output = tmp_path / "output.txt"
+    with output.open("w") as out:
+        command = [sys.executable, "-c", KEEP, sys.executable, "serve.py"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=out, stderr=out)
+    yield tmp_path, lambda: output.read_text().split("\n")
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_it_begins_again_when_a_file_that_it_imports_changes(developed):
+    folder, printed = developed
+    eventually(lambda: "one" in printed())
+    (folder / "told.py").write_text("WHAT = 'another'")
+    eventually(lambda: "another" in printed())
+
+
+def test_what_cannot_run_is_tried_again_until_it_is_mended(developed):
+    folder, printed = developed
+    eventually(lambda: "one" in printed())
+    (folder / "told.py").write_text("WHAT = ")
+    eventually(lambda: any("SyntaxError" in line for line in printed()))
+    (folder / "told.py").write_text("WHAT = 'mended'")
+    eventually(lambda: "mended" in printed())
