@@ -12,7 +12,7 @@ export KAFKA_BOOTSTRAP_SERVERS ?= 127.0.0.1:9092
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-engines hostile chaos soak bench lint lock clean
+.PHONY: help up down status demo new test test-chart test-engines hostile chaos soak bench lint lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -38,6 +38,9 @@ new: $(STAMP) ## make a service of your own: make new name=reviews
 
 test: $(STAMP) ## lint, then every test that needs no engine or cluster
 	@$(BIN)/python tests/run.py
+
+test-chart: $(STAMP) ## render the chart in every form and validate it; needs helm, kubeconform and kube-score
+	@exec $(BIN)/pytest tests/charts
 
 test-engines: $(STAMP) ## the tests that run on MongoDB and Kafka: see docs/engines.md
 	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
