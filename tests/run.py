@@ -20,7 +20,8 @@ NO_ENGINE += ("faults/test_checker", "faults/test_mutants", "faults/test_soak", 
 LEFT_OUT = [f"--ignore=tests/{file}.py" for file in NO_ENGINE]
 """Files that start no platform, or none of the real services."""
 ON_ENGINES = {
-    "ports": [*PYTEST, "tests/on_engines", "tests/contract"],
+    "contract": [*PYTEST, "tests/contract"],
+    "faults": ["pytest", "tests/on_engines"],
     "system": [*PYTEST, "--engines", "tests/system", *LEFT_OUT],
     "crashes": [*PYTEST, "--engines", "tests/faults", *LEFT_OUT],
     "chaos": ["python", "-m", "tests.faults.chaos", "--engines"],

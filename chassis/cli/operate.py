@@ -13,7 +13,7 @@ from chassis.events import deadletters
 from chassis.events.outbox import find_waiting
 from chassis.local.beside import settings_here
 from chassis.service import Service
-from chassis.store import Doc
+from chassis.store import Doc, StoreDown
 from chassis.store.engines import open_store
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each.")
@@ -31,8 +31,11 @@ def load(name: str) -> Service:
 def bound(service: Service) -> Service:
     """The service with its collections bound to its store, for reading."""
     store = open_store(settings_here(), service.name)
-    for collection in service.collections:
-        collection.bind(store)
+    try:
+        for collection in service.collections:
+            collection.bind(store)
+    except StoreDown as error:
+        raise click.ClickException(f"the store of {service.name} does not answer: {error}") from None
     return service
 
 

@@ -30,13 +30,25 @@ WRITING = 0.6
 
 _HEARTBEAT = 0.5  # seconds between two looks for servers: how late one that is back is found
 _CONNECT = 2.0  # seconds until a connection that nobody accepts is tried anew
-_LOOK = 0.01
-
-T = TypeVar("T")
+_LOOK = 0.01  # seconds between two looks whether one was found
 
 _TOLD = 300  # characters of what the driver says
 # Codes of what only a mistake in the program causes. Whatever else a server says, it may say otherwise later.
 _MISTAKES = frozenset({2, 9, 14, 26, 27, 28, 40, 52, 57, 59, 66, 67, 72, 73, 115, 11000, 10334, 17419, 17420})
+
+T = TypeVar("T")
+
+
+class _PlainInt(TypeDecoder):
+    """Every int is read as Python's own."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: int) -> int:
+        return int(value)
+
+
+_CODEC: CodecOptions[Doc] = CodecOptions(type_registry=TypeRegistry([_PlainInt()]))
 
 
 def is_address(uri: str) -> bool:
@@ -67,11 +79,7 @@ class MongodbClient:
     def database(self) -> Database[Doc]:
         """The database, with its guarantees, whatever the address says of them."""
         return self._opened().get_database(
-            self._name,
-            CodecOptions(type_registry=TypeRegistry([_PlainInt()])),
-            ReadPreference.PRIMARY,
-            WriteConcern("majority", j=True),
-            ReadConcern("majority"),
+            self._name, _CODEC, ReadPreference.PRIMARY, WriteConcern("majority", j=True), ReadConcern("majority")
         )
 
     def patience(self) -> float:
@@ -157,12 +165,3 @@ class MongodbClient:
             )
         except (ConfigurationError, OSError) as error:  # such as a certificate that cannot be read
             raise StoreDown(f"{type(error).__name__}: {str(error)[:_TOLD]}") from error
-
-
-class _PlainInt(TypeDecoder):
-    """Every int is read as Python's own."""
-
-    bson_type = Int64
-
-    def transform_bson(self, value: int) -> int:
-        return int(value)
