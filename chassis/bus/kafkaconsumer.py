@@ -34,6 +34,8 @@ SETTINGS = {
     "max_partition_fetch_bytes": 128 * 1024,  # of one partition, before another has its turn
     "metrics_enabled": False,
 }
+_ROUNDS, _PAUSE = 3, 0.1
+"""kafka-python asks again and again, without a pause, for what a broker that is away refuses at once: we make one."""
 _GONE = (
     CommitFailedError,
     FencedInstanceIdError,
@@ -52,9 +54,12 @@ class KafkaConsumer:
         self._given = _Given()
         self._owned: Mapping[Partition, int] = {}
         self._joining: Any = None
+        self._rounds = 0
+        """Of kafka-python's own loop, in this poll."""
 
     def poll(self, limit: int, wait: float) -> list[Record]:
         client = self._client or self._connected()
+        self._rounds = 0
         try:
             with trouble():
                 found = client.poll(timeout_ms=round(wait * 1000), max_records=limit)
@@ -136,6 +141,9 @@ class KafkaConsumer:
         Stands in for the `poll` of kafka-python's coordinator, which forgets a rebalance that ends between two polls:
         it begins another one, or is out of the group for good. Here each goes on until it is over.
         """
+        self._rounds += 1
+        if self._rounds > _ROUNDS:
+            clock.sleep(min(_PAUSE, timeout_ms / 1000))
         until = clock.monotonic() + timeout_ms / 1000
         coordinator, loop = self._client._coordinator, self._client._manager
         while self._joining is not None or coordinator.need_rejoin() or not coordinator.stable():
