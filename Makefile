@@ -11,13 +11,18 @@ export MONGODB_URI ?= mongodb://127.0.0.1:27017/
 export KAFKA_BOOTSTRAP_SERVERS ?= 127.0.0.1:9092
 endif
 
+DOCKER ?= docker
+TAG ?= dev
+SERVICES := $(patsubst services/%/service.py,%,$(wildcard services/*/service.py))
+BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
+
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-engines hostile chaos soak bench lint lock clean
+.PHONY: help up down status demo new test test-chart test-engines hostile chaos soak bench images cluster deploy e2e undeploy lint lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
 	@echo
-	@awk -F":.*## " '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F":.*## " '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
 
@@ -60,6 +65,23 @@ soak: $(STAMP) ## the same for an hour: five rounds, and half an hour of load th
 
 bench: $(STAMP) ## measure what the platform costs, as ratios within one run
 	@exec $(BIN)/python -m tests.bench
+
+images: ## build mercato/base and an image for each service; TAG=dev
+	@$(BUILD) --file Dockerfile.base --tag mercato/base:$(TAG) .
+	@for name in $(SERVICES); do $(BUILD) --file services/Dockerfile --build-arg SERVICE=$$name \
+		--build-arg BASE=mercato/base:$(TAG) --tag mercato/$$name:$(TAG) . || exit 1; done
+
+cluster: ## start a Kubernetes with kind, with MongoDB, Kafka and an Ingress in it
+	@exec k8s/cluster
+
+deploy: images ## build, load and install the platform in that cluster, and print where it is
+	@exec k8s/deploy
+
+e2e: ## place an order in that cluster
+	@helm test mercato --kube-context kind-mercato --namespace mercato --logs
+
+undeploy: ## take the platform out of that cluster; its Secret and its data stay
+	@helm uninstall mercato --kube-context kind-mercato --namespace mercato --wait
 
 lint: $(STAMP) ## style, import rules and types only
 	@$(BIN)/python tests/run.py style imports types

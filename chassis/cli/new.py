@@ -1,4 +1,4 @@
-"""`mercato new`: a service as the others are, with its tests, its contract and its entry in the chart."""
+"""`mercato new`: a service as the others are, with its tests, its contract and its entry wherever services are listed."""
 
 import keyword
 import re
@@ -27,12 +27,33 @@ _FILES = {
     "unit.py.txt": "tests/unit/$name/test_$name.py",
     "system.py.txt": "tests/system/test_$name.py",
 }
+_LISTS = {
+    "docker-compose.yml": [
+        ('      "\n    ADDRESSES:', "      $name,\\\n"),
+        ('      "\n\nservices:', "      $name=$name:8080,\\\n"),
+        (
+            "\nvolumes:\n",
+            '  $name: {<<: *service, image: "mercato/$name:$${TAG:-dev}"}\n'
+            '  $name-worker: {<<: *service, image: "mercato/$name:$${TAG:-dev}", command: [mercato, worker, $name]}\n',
+        ),
+    ],
+    "skaffold.yaml": [
+        (
+            "\ndeploy:\n",
+            "    - image: mercato/$name\n      requires: [{image: mercato/base, alias: BASE}]\n"
+            "      docker: {dockerfile: services/Dockerfile, buildArgs: {SERVICE: $name}}\n"
+            '      sync: {manual: [{src: "services/$name/**/*.py", dest: /tmp/app}]}\n',
+        ),
+        ("\nportForward:\n", '          services.$name.image.tag: "{{ .IMAGE_TAG_mercato_$name }}"\n'),
+    ],
+}
+"""File -> (what follows, the lines of a service that are put before it)."""
 
 
 @click.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Make a service: its folder, its tests and its entry in the chart."""
+    """Make a service: its folder, its tests, its entry in the chart and in the other lists of services."""
     if not CHART.is_file():
         raise click.ClickException("services are made in the source tree, and this is not one")
     values = CHART.read_text(encoding="utf-8")
@@ -42,20 +63,24 @@ def new(name: str) -> None:
         ROOT / _filled(path, name): _filled((_TEMPLATE / template).read_text(encoding="utf-8"), name)
         for template, path in _FILES.items()
     }
-    draft = CHART.with_suffix(".new")
+    lists = {path: path.read_text(encoding="utf-8") for file in _LISTS if (path := ROOT / file).is_file()}
+    longer = {path: _listed(path, text, name) for path, text in lists.items()}
     try:
         _write(files)
         _write(contract(import_module(f"services.{name}.service").service))
-        draft.write_text(extended, encoding="utf-8")
-        draft.replace(CHART)  # last: until then the service is not in the list, and may be taken back
+        for path, text in longer.items():
+            _replace(path, text)
+        _replace(CHART, extended)  # last: until then the service is not in the list, and may be taken back
     except BaseException:
-        for path in (*files, draft):
+        for path, text in lists.items():
+            _replace(path, text)
+        for path in files:
             if path.is_file():
                 path.unlink()
         for folder in (SERVICES / name, ROOT / "tests" / "unit" / name):
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    for path in (*files, SERVICES / name / "contract", CHART):
+    for path in (*files, SERVICES / name / "contract", *lists, CHART):
         click.echo(path.relative_to(ROOT))
     click.echo("what comes next is in docs/building-a-service.md")
 
@@ -85,6 +110,24 @@ def _extended(values: str, entry: str) -> str:
     if yaml.safe_load(text) != wanted:
         raise click.ClickException(f"{CHART.name} is not laid out as a block of two spaces for each service")
     return text
+
+
+def _listed(path: Path, text: str, name: str) -> str:
+    """The text of a list with the lines of the service in their places."""
+    for follows, lines in _LISTS[path.name]:
+        if text.count(follows) != 1:
+            raise click.ClickException(
+                f"{path.name} is not laid out as it was: {follows.strip()!r} is to be there once"
+            )
+        text = text.replace(follows, _filled(lines, name) + follows)
+    return text
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whoever reads the file finds the old one or the new one."""
+    draft = path.with_suffix(".new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def _filled(text: str, name: str) -> str:
