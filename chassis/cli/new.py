@@ -1,4 +1,4 @@
-"""`mercato new`: a service as the others are, with its tests, its contract and its entry wherever services are listed."""
+"""`mercato new`: a service as the others are, with its tests, its contract and its entry wherever they are listed."""
 
 import keyword
 import re
