@@ -76,7 +76,7 @@ def down() -> None:
         raise SystemExit("mercato: it is just starting or ending: try again")
     os.kill(run["pid"], signal.SIGTERM)
     until = clock.monotonic() + settings().shutdown + 10
-    while not folder.lock():
+    while born(run["pid"]) == run["started"] or not folder.lock():
         if clock.monotonic() > until:
             os.kill(run["pid"], signal.SIGKILL)
         clock.sleep(0.05)
