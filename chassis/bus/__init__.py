@@ -5,8 +5,9 @@ partitions; an offset is committed after the effect, never before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from chassis.errors import Trouble
 
@@ -33,14 +34,13 @@ class Topic:
     retention: float = 7 * 24 * 3600
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """`partition`, `offset` and `time` (RFC 3339) are set by the log; a producer leaves them out."""
 
     topic: str
     key: str
     value: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     partition: int = -1
     offset: int = -1
     time: str = ""

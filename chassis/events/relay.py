@@ -8,7 +8,6 @@ died before it cleared or woke up late, is the consumers' inbox to tell.
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import takewhile
 
 from chassis import clock
@@ -21,12 +20,14 @@ from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.store import Collection
 
+FEW = 50
+"""Events that are taken along in passing; for more, all hands are needed."""
 HANDS = 4
 BATCH = 250
 """Aggregates that one hand has under way."""
 EACH = 20
 """Events of one aggregate in a batch: a long line must not hold up the others."""
-SPELL = 1.0
+SPELL = 2.0
 """Seconds; then other outboxes have their turn."""
 DELIVERY = 0.6
 """The part of its lease that a delivery may take: the lease was renewed at most a third of it ago."""
@@ -39,8 +40,7 @@ class Relay:
         self._outboxes, self._bus, self._pause, self._lease = outboxes, bus, pause, lease
         self._slots = Slots(leases, "relay", SLOTS, lease)
         self._gate = threading.Lock()  # for the slots
-        self._busy: set[Outbox] = set()
-        """Where more waits than one hand takes at once."""
+        self._reading = threading.Lock()  # by turns, so that the first hand publishes while the others read
 
     def run(self, stop: threading.Event) -> None:
         """Relay until told to stop."""
@@ -64,32 +64,30 @@ class Relay:
 
     def _drain(self, outbox: Outbox) -> int:
         slots = sorted(self._held())
-        if outbox not in self._busy:
-            results = [self._batch(outbox, slots)]
-        else:
-            shares = [slots[hand::HANDS] for hand in range(HANDS)]
-            until = clock.monotonic() + SPELL
-            with ThreadPoolExecutor(HANDS, "relay") as hands:
-                results = list(hands.map(lambda share: self._spell(outbox, share, until), shares))
-        self._busy.discard(outbox)
-        if any(more for _, more in results):
-            self._busy.add(outbox)
-        return sum(count for count, _ in results)
-
-    def _spell(self, outbox: Outbox, slots: list[int], until: float) -> tuple[int, bool]:
-        """What one hand does: batches of its slots, one after the other."""
-        total, more = 0, True
-        while more and clock.monotonic() < until:
-            count, more = self._batch(outbox, slots)
-            total += count
-        return total, more
-
-    def _batch(self, outbox: Outbox, slots: list[int]) -> tuple[int, bool]:
-        """How many events were acknowledged, and whether more may wait."""
-        waiting = outbox.waiting(slots, BATCH) if slots else []
+        waiting = outbox.waiting(slots, FEW) if slots else []
         metrics.pending.labels(outbox.collection.name).set(len(waiting))
+        if sum(len(each.events) for each in waiting) < FEW:
+            return self._carry(outbox, slots, waiting)
+        until = clock.monotonic() + SPELL
+        with ThreadPoolExecutor(HANDS, "relay") as hands:
+            shares = [slots[hand::HANDS] for hand in range(HANDS)]
+            return sum(hands.map(lambda share: self._spell(outbox, share, until), shares))
+
+    def _spell(self, outbox: Outbox, slots: list[int], until: float) -> int:
+        """What one hand does: batches of its slots, one after the other, until nothing of them waits."""
+        total, more = 0, bool(slots)
+        while more and clock.monotonic() < until:
+            with self._reading:
+                waiting = outbox.waiting(slots, BATCH)
+            count = self._carry(outbox, slots, waiting)
+            more = count > 0 and (len(waiting) == BATCH or any(len(each.events) > EACH for each in waiting))
+            total += count
+        return total
+
+    def _carry(self, outbox: Outbox, slots: list[int], waiting: list[Waiting]) -> int:
+        """Publish what waits and clear it, if these slots are still held; how many events were acknowledged."""
         if not waiting or not self._held() >= set(slots):
-            return 0, False
+            return 0
         outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])
         acknowledged: list[tuple[Waiting, int]] = []
         count = at = 0
@@ -106,7 +104,7 @@ class Relay:
             if not count:
                 raise Trouble(f"no event was acknowledged: {failure}") from failure
             log.warning("events were not acknowledged; they stay in the outbox", error=failure)
-        return count, failure is None and len(outcomes) >= BATCH
+        return count
 
     def _held(self) -> set[int]:
         """The slots that are this relay's for most of a lease from now on."""
@@ -114,19 +112,15 @@ class Relay:
             return set(self._slots.held())
 
     def _publish(self, records: list[Record]) -> list[BaseException | None]:
-        """Publish, each record in a span of its own: the work it came from goes on in those who consume it."""
+        """Publish; the work that each record came from goes on in those who consume it, or begins here."""
+        handed_on, spans = list(records), {}
         about = {topic: envelope.described("send", topic) for topic in {record.topic for record in records}}
-        spans = [
-            trace.continued(record.headers.get("traceparent"), f"send {record.topic}", "producer", about[record.topic])
-            for record in records
-        ]
-        handed_on = [
-            record
-            if span.traceparent == record.headers.get("traceparent")
-            else replace(record, headers={**record.headers, "traceparent": span.traceparent})
-            for record, span in zip(records, spans, strict=True)
-        ]
+        for at, record in enumerate(records):
+            parent = record.headers.get("traceparent")
+            if trace.recording() or not parent:
+                spans[at] = trace.continued(parent, f"send {record.topic}", "producer", about[record.topic])
+                handed_on[at] = record._replace(headers={**record.headers, "traceparent": spans[at].traceparent})
         outcomes = self._bus.publish(handed_on, timeout=self._lease * DELIVERY)
-        for span, error in zip(spans, outcomes, strict=True):
-            span.end(error)
+        for at, span in spans.items():
+            span.end(outcomes[at])
         return outcomes

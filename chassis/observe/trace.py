@@ -86,6 +86,11 @@ def use(recorder: "Recorder | None") -> None:
     _recorder = recorder
 
 
+def recording() -> bool:
+    """Whether this process records its spans."""
+    return _recorder is not None
+
+
 def continued(
     traceparent: str | None, name: str = "request", kind: Kind = "server", attributes: Attributes | None = None
 ) -> Span:

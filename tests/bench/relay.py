@@ -24,6 +24,7 @@ from chassis.events import outbox
 from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
 from chassis.events.relay import Relay
+from chassis.observe import trace
 from chassis.store import Collection
 from chassis.store.mongodb import MongodbStore
 from tests import engines
@@ -128,13 +129,15 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def _opened(id: str, each: int) -> dict[str, Any]:
-    return outbox.opened(id, *(Counted(counter=id, step=step) for step in range(each)))
+    with trace.continued(None):
+        return outbox.opened(id, *(Counted(counter=id, step=step) for step in range(each)))
 
 
 def _by_turns(source: Embedded, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
     """What waits, ready to be sent: the first event of each aggregate, the second of each ..."""
-    lines = [[record for _, record in waiting.events] for waiting in source.waiting(range(outbox.SLOTS), AGGREGATES)]
-    assert len(lines) == AGGREGATES
+    found = [waiting for slot in range(outbox.SLOTS) for waiting in source.waiting([slot], AGGREGATES)]
+    lines = [[record for _, record in waiting.events] for waiting in found]
+    assert len(lines) >= AGGREGATES
     return [_bare(line[turn]) for turn in range(each) for line in lines]
 
 
@@ -172,8 +175,7 @@ def _delays(place: _Place, seconds: float) -> list[dict[str, Any]]:
         place.relay() as (_, counters, _),
     ):
         member = bus.consumer(clock.new_id(), [place.topic])
-        while not member.lag() or sum(member.lag().values()):
-            member.commit({(each.topic, each.partition): each.offset + 1 for each in member.poll(500, 0.5)})
+        _catch_up(member)
 
         def write() -> None:
             for number in range(count):
@@ -241,6 +243,7 @@ def _relay(place: _Place, pipe: Connection, stop: Any) -> None:
 def _consume(place: _Place, pipe: Connection, stop: Any) -> None:
     bus = KafkaBus(place.servers)
     member = bus.consumer(clock.new_id(), [place.topic])
+    _catch_up(member)
 
     def work(ending: threading.Event) -> None:
         while not ending.is_set():
@@ -250,6 +253,11 @@ def _consume(place: _Place, pipe: Connection, stop: Any) -> None:
 
     _until(stop, work, pipe, lambda: 0)
     bus.close()
+
+
+def _catch_up(member: Any) -> None:
+    while not member.lag() or sum(member.lag().values()):
+        member.commit({(each.topic, each.partition): each.offset + 1 for each in member.poll(500, 0.5)})
 
 
 def _until(stop: Any, work: Callable[[threading.Event], None], pipe: Connection, count: Callable[[], int]) -> None:
