@@ -192,7 +192,7 @@ class Service:
         if self.handlers:
             jobs.append(("consumer", partial(self._once_topics_are, bus, self._consumer(bus).run)))
         for driver in self.drivers:
-            jobs.append((f"saga {driver.saga.name}", partial(driver.run, pause=settings().relay_pause)))
+            jobs.append((f"saga {driver.saga.name}", driver.run))
         for sweep, every in self.sweepers:
             jobs.append((sweep.__name__, partial(_repeat, sweep, every)))
         return jobs

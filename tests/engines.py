@@ -5,7 +5,7 @@
     mongodb.kill()
 
 Each takes `--name NAME` and one of: up (prints the address), start, down, kill (-9), pause, resume, wipe; `mongodb up`
-also `--auth USER:PASSWORD`, which turns logins on.
+also `--auth USER:PASSWORD`, which turns logins on, and `kafka up` `--set KEY=VALUE`, a setting of the broker.
 """
 
 import itertools
@@ -68,7 +68,8 @@ class Engine:
         if found is None:
             pytest.skip(f"no {self.kind} for tests here: ENGINES names a folder with the commands mongodb and kafka")
         login = ["--auth", self.login] if self.login else []
-        command = [found / self.kind, "--name", self.name, *login, verb]
+        short = ["--set", "group.min.session.timeout.ms=1000"] if self.kind == "kafka" else []  # so may leases be
+        command = [found / self.kind, "--name", self.name, *login, *short, verb]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{self.kind} {verb}: {done.stderr}"
         return done.stdout

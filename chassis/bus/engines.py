@@ -13,7 +13,8 @@ def open_bus(settings: Settings) -> Bus:
     if settings.kafka_bootstrap_servers:
         from chassis.bus.kafka import KafkaBus
 
-        return KafkaBus(settings.kafka_bootstrap_servers, settings.replication, security=_security(settings))
+        security = _security(settings)
+        return KafkaBus(settings.kafka_bootstrap_servers, settings.replication, settings.lease, security)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return SqliteBus(settings.data_dir / "bus.db", settings.lease)
 

@@ -29,6 +29,8 @@ EACH = 20
 """Events of one aggregate in a batch: a long line must not hold up the others."""
 SPELL = 2.0
 """Seconds; then other outboxes have their turn."""
+AWAKE, RESTING = 2.0, 4
+"""Seconds after the last event from which on it looks only a fourth as often."""
 DELIVERY = 0.6
 """The part of its lease that a delivery may take: the lease was renewed at most a third of it ago."""
 
@@ -44,10 +46,13 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Relay until told to stop."""
-        pause = self._pause
+        pause, last = self._pause, clock.monotonic()
         while not stop.is_set():
             try:
-                pause = 0.0 if self.step() else self._pause
+                if self.step():
+                    pause, last = 0.0, clock.monotonic()
+                else:
+                    pause = self._pause * (1 if clock.monotonic() < last + AWAKE else RESTING)
             except Trouble as error:
                 pause = min(max(pause * 2, 0.2), 5.0)
                 log.warning("the relay waits", error=error)

@@ -22,6 +22,8 @@ from chassis.store import Change, Collection, Doc, Index
 DUE = Index("open", "due", when={"open": True})
 PERMITS = Index("permit", unique=True, when={"open": True})
 THREADS = 8
+PAUSE = 0.25
+"""Seconds between two looks for what is due."""
 
 Send = Callable[[Command, str], object]
 
@@ -90,7 +92,7 @@ class Driver:
         """The sagas that a driver may take now."""
         return self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=100)
 
-    def run(self, stop: threading.Event, pause: float) -> None:
+    def run(self, stop: threading.Event) -> None:
         """Resume what is due until told to stop; one that takes long keeps no other waiting."""
         under_way: set[str] = set()
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="saga")
@@ -104,7 +106,7 @@ class Driver:
                 except Trouble as error:
                     log.warning("the saga driver waits", error=error)
                     stop.wait(1.0)
-                stop.wait(pause)
+                stop.wait(PAUSE)
         finally:
             pool.shutdown(cancel_futures=True)
 

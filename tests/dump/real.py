@@ -4,13 +4,17 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
+from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import NotCoordinatorError
 from pymongo import MongoClient
 
 from chassis.catalog import catalog
 from tests.dump import Dump, Published
 from tests.engines import Pair
+from tests.system.running import eventually
 
 MARK = "_w"
 """A field that readers never see: see chassis.store.mongodb."""
@@ -27,13 +31,17 @@ def read(pair: Pair) -> Dump:
 
 
 def read_store(pair: Pair, service: str) -> Dump:
-    with MongoClient(pair.uri, timeoutMS=10_000) as client:
-        database = client[service]
-        found = {
-            name: {doc["_id"]: doc for doc in database[name].find({}, {MARK: 0}).sort("_id")}
-            for name in database.list_collection_names()
-        }
+    database = _client(pair.uri)[service]
+    found = {
+        name: {doc["_id"]: doc for doc in database[name].find({}, {MARK: 0}).sort("_id")}
+        for name in database.list_collection_names()
+    }
     return Dump(stores={service: found})
+
+
+@cache
+def _client(uri: str) -> MongoClient[Any]:
+    return MongoClient(uri, timeoutMS=10_000)
 
 
 @contextmanager
@@ -66,10 +74,19 @@ def _read_events(consumer: KafkaConsumer, dump: Dump) -> None:
                 dump.unreadable[f"{record.topic}:{record.partition}:{record.offset}"] = key
 
 
+def _committed(pair: Pair) -> dict[str, Any] | None:
+    """group -> partition -> offset; None while a broker that has just come back looks for its groups."""
+    with closing(KafkaAdminClient(bootstrap_servers=pair.servers, bootstrap_timeout_ms=10_000)) as admin:
+        try:
+            found: dict[str, Any] = admin.list_group_offsets(dict.fromkeys(catalog()))
+            return found
+        except NotCoordinatorError:
+            return None
+
+
 def _lag(pair: Pair, consumer: KafkaConsumer) -> dict[tuple[str, str], int]:
     """Counted from the beginning for a partition where a group that reads the topic has committed nothing."""
-    with closing(KafkaAdminClient(bootstrap_servers=pair.servers, bootstrap_timeout_ms=10_000)) as admin:
-        groups = admin.list_group_offsets(dict.fromkeys(catalog()))
+    groups = eventually(lambda: _committed(pair))
     lag: dict[tuple[str, str], int] = {}
     for group, committed in groups.items():
         for topic in {partition.topic for partition in committed}:

@@ -11,6 +11,7 @@ from tests.faults.case import Case
 ORDERS = 100
 
 
+@pytest.mark.embedded  # on engines: the relay's part of `make bench`, alone on the machine
 def test_an_event_reaches_its_consumer_within_a_second(steady: Case, capsys: pytest.CaptureFixture[str]) -> None:
     buyer = steady.shop.shopper()
     product = steady.shop.product(stock=ORDERS)
