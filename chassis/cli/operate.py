@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -24,8 +25,15 @@ def load(name: str) -> Service:
     """A service by its name."""
     if name not in catalog():
         raise click.ClickException(f"there is no service {name!r}; there are {', '.join(catalog())}")
+    if not _here(name):
+        raise click.ClickException(f"the code of {name} is not here: ask where it runs, its web or its worker")
     service: Service = import_module(f"services.{name}.service").service
     return service
+
+
+def _here(name: str) -> bool:
+    """Whether the code of a service is here: an image has that of one service, and the messages of all."""
+    return find_spec(f"services.{name}.service") is not None
 
 
 def bound(service: Service) -> Service:
@@ -59,7 +67,7 @@ def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str) -> int:
 
 
 def _services(only: str | None) -> Iterable[Service]:
-    for name in [only] if only else catalog():
+    for name in [only] if only else filter(_here, catalog()):
         yield load(name)
 
 

@@ -1,5 +1,6 @@
 """Health and metrics on a port and a thread of their own, so that a full pool of requests never fails liveness."""
 
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis.errors import Trouble
+from chassis.observe.log import log
 
 
 class Health:
@@ -44,6 +46,12 @@ class Health:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe that gives up is not worth a line; anything else is one."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            log.error("a probe could not be answered", error=error)
 
 
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:

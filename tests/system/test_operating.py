@@ -2,8 +2,11 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from chassis import clock
 from chassis.bus import Record
 from chassis.catalog import catalog
 from tests.system.platform import Client, Shop, eventually, expect
+from tests.system.running import ROOT
 
 SERVICES = set(catalog())
 
@@ -157,3 +161,22 @@ def test_what_a_defect_parked_is_redriven_in_order_once_it_is_mended(shop: Shop,
     eventually(lambda: not parked(shop, "notifications", order))
     told = [item["kind"] for item in buyer.items("/api/notifications") if order in item["body"]]
     assert told[::-1] == ["order_confirmed", "order_shipped", "order_delivered"]
+
+
+def test_where_one_service_alone_is_installed_the_commands_tell_of_that_one(tmp_path: Path) -> None:
+    """As in an image: the code of one service, and the messages of all."""
+    for name in SERVICES - {"orders"}:
+        (tmp_path / "services" / name).mkdir(parents=True)
+        for file in ("__init__.py", "messages.py"):
+            (tmp_path / "services" / name / file).symlink_to(ROOT / "services" / name / file)
+    for name in ("chassis", "charts", "services/__init__.py", "services/orders"):
+        (tmp_path / name).symlink_to(ROOT / name)
+
+    def said(*command: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "chassis.cli", *command)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    listed = said("outbox", "--json")
+    assert {json.loads(line)["service"] for line in listed.stdout.splitlines()} == {"orders"}, listed.stderr
+    other = said("dlq", "show", "users", "1")
+    assert (other.returncode, "the code of users is not here" in other.stderr) == (1, True), other.stderr
