@@ -24,9 +24,14 @@ _PATIENCE = 75.0  # seconds for `up --detach`: the launcher itself gives up wait
 @click.option("--background", is_flag=True, hidden=True)
 def up(detach: bool, background: bool) -> None:
     """Start the platform here: PORT (8080), DATA_DIR (.mercato), ADMIN_EMAIL, ADMIN_PASSWORD, RATE_LIMITS."""
-    from chassis.local.launcher import Launcher
+    from chassis.bus.engines import open_bus
+    from chassis.local.launcher import Launcher, open_folder
     from chassis.local.screen import Screen
+    from chassis.store.engines import open_store
 
+    open_folder(settings().data_dir)
+    for engine in (open_store(settings(), "up"), open_bus(settings())):  # they say what is wrong with a setting
+        engine.close()
     if detach:
         _detached()
     else:

@@ -85,6 +85,19 @@ def test_each_process_is_told_what_it_needs_and_no_more(shop):
     assert "correct horse battery" not in told["shop"].values()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("MONGODB_URI", "localhost"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")]
+)
+def test_a_setting_of_the_engines_that_cannot_be_is_told_before_anything_starts(
+    shop: Platform, setting: str, value: str
+) -> None:
+    shop.environment |= {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", setting: value}
+    refused = shop.mercato("up", "--detach")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("mercato: the setting ") and len(refused.stderr.splitlines()) == 1
+    assert not (shop.folder / "data" / "run.json").exists()
+
+
 def test_what_it_keeps_is_for_its_owner_alone_and_stays(shop):
     shop.up().down()
     data = shop.folder / "data"
