@@ -77,8 +77,10 @@ def tidied(stock: Doc, over: set[str]) -> Guarded | None:
     if not found:
         return None
     stray = sum(mark["quantity"] for mark in found.values())
-    change = told({"$unset": {f"holds.{order}": True for order in found}})
-    change["$inc"] |= {"held": -len(found), "available": stray, "reserved": -stray}
+    change: dict[str, Any] = {"$unset": {f"holds.{order}": True for order in found}, "$inc": {"held": -len(found)}}
+    if stray:
+        change["$inc"] |= {"available": stray, "reserved": -stray}
+        change = told(change)
     return change, {f"holds.{order}.turn": mark["turn"] for order, mark in found.items()}
 
 

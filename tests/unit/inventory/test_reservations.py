@@ -250,10 +250,12 @@ def test_a_return_that_wakes_up_late_gives_nothing_back_again():
     assert numbers("mug") == (1000, 0, 0)
 
 
-def test_marks_are_dropped_when_the_order_is_over(fake_clock):
+def test_marks_are_dropped_when_the_order_is_over_and_nobody_is_told_for_nothing_has_changed(fake_clock):
     reserve("o1")
     confirm("o1")
     reserve("o2")
+    before = handlers.stock.get("mug")
     sweep(fake_clock)
-    assert list(handlers.stock.get("mug")["holds"]) == ["o2"]
-    assert handlers.stock.get("mug")["held"] == 1
+    after = handlers.stock.get("mug")
+    assert (list(after["holds"]), after["held"]) == (["o2"], 1)
+    assert [after[name] for name in ("seq", "updatedAt")] == [before[name] for name in ("seq", "updatedAt")]
