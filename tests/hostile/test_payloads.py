@@ -3,12 +3,14 @@
 import pytest
 
 from chassis import clock
+from tests import dump
+from tests.faults import checker
 from tests.hostile import values
 from tests.hostile.cast import Cast
 from tests.hostile.contract import Route, routes
 from tests.hostile.inputs import Input, inputs
 from tests.hostile.line import Answer, Line
-from tests.system.platform import PASSWORD
+from tests.system.platform import PASSWORD, eventually
 
 AT_LEAST = 600
 ALL = [route for route in routes() if not route.path.endswith("/health")]
@@ -26,6 +28,7 @@ def send(line: Line, route: Route, token: str, each: Input) -> Answer:
 @pytest.fixture(scope="module")
 def all_the_same(cast: Cast) -> object:
     """What the owner has is in the end as it was in the beginning."""
+    eventually(lambda: not checker.unquiet(dump.read(cast.shop.place)))
     paths = [f"/api/{service}/{id}" for service, id in cast.things.items()]
     before = [cast.admin.get(path).json() for path in paths]
     yield
