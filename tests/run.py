@@ -30,8 +30,8 @@ ON_ENGINES = {
 
 def main(names: list[str]) -> int:
     failed = []
-    stages = ON_ENGINES if names[:1] == ["engines"] else STAGES
-    for name in [name for name in names if name in stages] or stages:
+    stages, names = (ON_ENGINES, names[1:]) if names[:1] == ["engines"] else (STAGES, names)
+    for name in names or stages:
         tool, *arguments = stages[name]
         print(f"== {name}", flush=True)
         started = time.monotonic()

@@ -171,7 +171,7 @@ class KafkaConsumer:
                 raise Lost(_named(offsets)) from error
 
 
-class _Given(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
+class _Given(kafka.ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python asks for it, and has no types
     """What the group has given this member. kafka-python tells of it inside `poll`, from its own thread."""
 
     def __init__(self) -> None:

@@ -126,8 +126,11 @@ def _listed(path: Path, text: str, name: str) -> str:
 def _replace(path: Path, text: str) -> None:
     """Whoever reads the file finds the old one or the new one."""
     draft = path.with_suffix(".new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _filled(text: str, name: str) -> str:

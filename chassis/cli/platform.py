@@ -29,12 +29,12 @@ def up(detach: bool, background: bool) -> None:
     from chassis.local.screen import Screen
     from chassis.store.engines import open_store
 
-    open_folder(settings().data_dir)
-    for engine in (open_store(settings(), "up"), open_bus(settings())):  # they say what is wrong with a setting
-        engine.close()
     if detach:
         _detached()
     else:
+        open_folder(settings().data_dir)
+        for engine in (open_store(settings(), "up"), open_bus(settings())):  # they say what is wrong with a setting
+            engine.close()
         Launcher(settings(), Screen(reveals=not background)).run()
 
 

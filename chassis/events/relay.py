@@ -70,7 +70,6 @@ class Relay:
     def _drain(self, outbox: Outbox) -> int:
         slots = sorted(self._held())
         waiting = outbox.waiting(slots, FEW) if slots else []
-        metrics.pending.labels(outbox.collection.name).set(len(waiting))
         if sum(len(each.events) for each in waiting) < FEW:
             return self._carry(outbox, slots, waiting)
         until = clock.monotonic() + SPELL
@@ -91,6 +90,7 @@ class Relay:
 
     def _carry(self, outbox: Outbox, slots: list[int], waiting: list[Waiting]) -> int:
         """Publish what waits and clear it, if these slots are still held; how many events were acknowledged."""
+        metrics.pending.labels(outbox.collection.name).set(len(waiting))
         if not waiting or not self._held() >= set(slots):
             return 0
         outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])

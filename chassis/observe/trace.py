@@ -68,7 +68,9 @@ class Span:
         """End work that was not under way inside `with`."""
 
 
-_current: ContextVar[Span] = ContextVar("trace", default=Span(""))  # noqa: B039  that one is never entered
+_OUTSIDE = Span("")
+"""Of any trace. Never entered, so that all may share it."""
+_current: ContextVar[Span] = ContextVar("trace", default=_OUTSIDE)
 _recorder: "Recorder | None" = None
 
 

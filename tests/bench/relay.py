@@ -23,7 +23,7 @@ from chassis.errors import Trouble
 from chassis.events import outbox
 from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
-from chassis.events.relay import Relay
+from chassis.events.relay import AWAKE, Relay
 from chassis.observe import trace
 from chassis.store import Collection
 from chassis.store.mongodb import MongodbStore
@@ -81,10 +81,10 @@ class _Place:
 
     @contextmanager
     def relay(self) -> Iterator[tuple[Relay, Collection, "_Counting"]]:
-        store = _Counting(MongodbStore(self.uri, self.name))
+        store: Any = _Counting(MongodbStore(self.uri, self.name))
         counters, leases = Collection("counters", outbox.PENDING), Collection("leases")
         for collection in (counters, leases):
-            collection.bind(store)  # type: ignore[arg-type]
+            collection.bind(store)
         bus = KafkaBus(self.servers)
         try:
             yield Relay([Embedded(self.name, counters)], bus, leases, LEASE, PAUSE), counters, store
@@ -135,9 +135,8 @@ def _opened(id: str, each: int) -> dict[str, Any]:
 
 def _by_turns(source: Embedded, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
     """What waits, ready to be sent: the first event of each aggregate, the second of each ..."""
-    found = [waiting for slot in range(outbox.SLOTS) for waiting in source.waiting([slot], AGGREGATES)]
-    lines = [[record for _, record in waiting.events] for waiting in found]
-    assert len(lines) >= AGGREGATES
+    lines = [[record for _, record in waiting.events] for waiting in source.waiting(range(outbox.SLOTS), AGGREGATES)]
+    assert len(lines) == AGGREGATES
     return [_bare(line[turn]) for turn in range(each) for line in lines]
 
 
@@ -180,7 +179,7 @@ def _delays(place: _Place, seconds: float) -> list[dict[str, Any]]:
         def write() -> None:
             for number in range(count):
                 counters.insert({"_id": (id := clock.new_id()), **_opened(id, 1)})
-                time.sleep(max(begun + (number + 1) / RATE - time.monotonic(), 0))
+                time.sleep(max(begun + (number + 1) / RATE - time.monotonic(), 0))  # so as to keep to the rate
 
         begun = time.monotonic()
         writer = threading.Thread(target=write)
@@ -206,10 +205,10 @@ def _delays(place: _Place, seconds: float) -> list[dict[str, Any]]:
 def _idle(place: _Place, work: Callable[..., None], seconds: float) -> list[dict[str, Any]]:
     """CPU and operations of a process that has nothing to do."""
     with _process(work, place) as (pipe, stop):
-        time.sleep(5)  # until it has connected, and joined
+        time.sleep(2 * AWAKE)  # from then on it looks less often: what is measured is rest
         pipe.send("now")
         cpu, operations = pipe.recv()
-        time.sleep(seconds)
+        time.sleep(seconds)  # the window of the measurement
         pipe.send("now")
         later, more = pipe.recv()
         stop.set()
@@ -247,8 +246,7 @@ def _consume(place: _Place, pipe: Connection, stop: Any) -> None:
 
     def work(ending: threading.Event) -> None:
         while not ending.is_set():
-            records = member.poll(500, 0.5)
-            member.commit({(each.topic, each.partition): each.offset + 1 for each in records})
+            _take(member)
         member.close()
 
     _until(stop, work, pipe, lambda: 0)
@@ -257,7 +255,11 @@ def _consume(place: _Place, pipe: Connection, stop: Any) -> None:
 
 def _catch_up(member: Any) -> None:
     while not member.lag() or sum(member.lag().values()):
-        member.commit({(each.topic, each.partition): each.offset + 1 for each in member.poll(500, 0.5)})
+        _take(member)
+
+
+def _take(member: Any) -> None:
+    member.commit({(each.topic, each.partition): each.offset + 1 for each in member.poll(500, 0.5)})
 
 
 def _until(stop: Any, work: Callable[[threading.Event], None], pipe: Connection, count: Callable[[], int]) -> None:

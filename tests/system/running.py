@@ -13,6 +13,7 @@ from typing import Any
 from chassis.local.beside import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
+_SHORTEST, _LONGEST = 0.02, 0.5  # seconds between two questions of `eventually`
 
 
 def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
@@ -24,7 +25,7 @@ def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
     while not (answer := what()):
         waited = time.monotonic() - begun
         assert waited < within, f"still {answer!r} after {within} s"
-        time.sleep(min(0.02 + waited / 10, 0.5))
+        time.sleep(min(_SHORTEST + waited / 10, _LONGEST))
     return answer
 
 

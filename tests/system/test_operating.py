@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from chassis import clock
 from chassis.bus import Record
 from chassis.catalog import catalog
 from tests.system.platform import Client, Shop, eventually, expect
-from tests.system.running import ROOT
+from tests.system.running import ROOT, Platform
 
 SERVICES = set(catalog())
 
@@ -172,11 +170,8 @@ def test_where_one_service_alone_is_installed_the_commands_tell_of_that_one(tmp_
     for name in ("chassis", "charts", "services/__init__.py", "services/orders"):
         (tmp_path / name).symlink_to(ROOT / name)
 
-    def said(*command: str) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-m", "chassis.cli", *command)
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    listed = said("outbox", "--json")
+    image = Platform(tmp_path, PYTHONPATH=str(tmp_path))
+    listed = image.mercato("outbox", "--json")
     assert {json.loads(line)["service"] for line in listed.stdout.splitlines()} == {"orders"}, listed.stderr
-    other = said("dlq", "show", "users", "1")
+    other = image.mercato("dlq", "show", "users", "1")
     assert (other.returncode, "the code of users is not here" in other.stderr) == (1, True), other.stderr
