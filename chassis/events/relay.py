@@ -90,7 +90,7 @@ class Relay:
 
     def _carry(self, outbox: Outbox, slots: list[int], waiting: list[Waiting]) -> int:
         """Publish what waits and clear it, if these slots are still held; how many events were acknowledged."""
-        metrics.pending.labels(outbox.collection.name).set(len(waiting))
+        metrics.pending[outbox.collection.name].set(len(waiting))
         if not waiting or not self._held() >= set(slots):
             return 0
         outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])
@@ -103,7 +103,8 @@ class Relay:
                 acknowledged.append((each, each.events[done - 1][0]))
             count, at = count + done, behind
         outbox.clear(acknowledged)
-        metrics.published.labels(outbox.collection.name).inc(count)
+        metrics.published[outbox.collection.name].inc(count)
+        metrics.unpublished[outbox.collection.name].inc(len(outcomes) - outcomes.count(None))
         failure = next(filter(None, outcomes), None)
         if failure is not None:
             if not count:

@@ -126,7 +126,7 @@ class Driver:
             span.set("saga.outcome", type(outcome).__name__)
             if isinstance(outcome, Trouble):
                 span.failed(type(outcome).__name__)
-        metrics.saga_steps.labels(self.saga.name, step.name, type(outcome).__name__).inc()
+        metrics.saga_steps[self.saga.name, step.name, type(outcome).__name__].inc()
         if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
             log.error("undoing a saga step keeps failing", saga=id, step=step.name, tries=STUCK, error=str(outcome))
         return outcome
