@@ -22,6 +22,7 @@ from chassis.events.envelope import Meta, Unreadable
 from chassis.events.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
+from chassis.observe.seldom import Seldom
 from chassis.store import Change, Collection, Doc, Duplicate
 
 BATCH = 50
@@ -47,6 +48,7 @@ class Consumer:
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
+        self._tell_parked = Seldom(lambda: metrics.parked.set(deadletters.letters.count()))
         self._owned: Mapping[Partition, int] = {}
         self._learnt: Mapping[Partition, int] = {}
         self._parked: set[tuple[str, str]] = set()
@@ -91,6 +93,7 @@ class Consumer:
             self._looked = clock.monotonic()
             self._redrive()
             self._tell_lag()
+            self._tell_parked()
         return len(records)
 
     def _learn(self) -> None:
