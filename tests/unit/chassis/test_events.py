@@ -493,6 +493,18 @@ def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
     assert told() == [0, 0]
 
 
+def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch):
+    class Once(threading.Event):
+        def wait(self, timeout=None):
+            self.set()
+            return True
+
+    open_counter("c1", steps=7)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    relay.run(Once())
+    assert REGISTRY.get_sample_value("outbox_pending", {"collection": "counters"}) == 7
+
+
 def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_relay(relay, store):
     asked = []
     looking = Seldom(lambda: asked.append(store.fail(1, False)) or counters.get("c1"))
