@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chassis import calls
+from chassis import calls, garbage
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.discovery import Resolve, resolver
@@ -137,6 +137,7 @@ class Service:
 
         def prepare() -> None:
             self._prepare(threading.Event())
+            garbage.seldom()
             health.started = True
             log.info("web is ready", port=settings().port, health_port=settings().health_port)
 
@@ -159,6 +160,7 @@ class Service:
         threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
         for thread in threads:
             thread.start()
+        garbage.seldom()
         health.started = True
         log.info("worker is ready", jobs=[thread.name for thread in threads])
         stop.wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from chassis import clock
+from chassis import clock, garbage
 from chassis.bus import Record, Topic
 from chassis.bus.kafka import KafkaBus
 from chassis.bus.kafkaproducer import SETTINGS
@@ -114,6 +114,7 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
             for id in ids:
                 counters.insert({"_id": id, **_opened(id, each)})
             records = _by_turns(Embedded(place.name, counters), each)
+            garbage.seldom()  # as in a worker, and for both
             relayed.append(_rate(len(records), _relayed, relay, counters))
             bare.append(_rate(len(records), _sent, producer, records))
             for id in ids:
