@@ -10,8 +10,11 @@ from typing import Any
 
 from chassis import calls
 from chassis.audit import BATCH, Finding
+from chassis.errors import Trouble, Unknown
+from chassis.events.messages import Command
 from chassis.eventsourcing import fold
 from chassis.store import Collection, Doc
+from chassis.wire import ID
 from services.inventory.messages import ListReservations, ReservationState, TellReservations
 from services.orders import domain, views
 from services.orders.checkout import sagas
@@ -33,22 +36,26 @@ def judge(ids: list[str]) -> Iterator[Finding]:
     for id in ids:
         try:
             history = views.streams.load(id)
-            orders[id] = order = fold(domain.NEW, history)
+            order = fold(domain.NEW, history)
         except (LookupError, ValueError) as error:
             yield Finding(id, "I10", f"its events cannot be read: {type(error).__name__}")
             continue
         versions, sequences = ([getattr(each, name) for each in history] for name in ("version", "sequence"))
         yield from domain.wrong_history(id, [each.event for each in history], versions, sequences)
         yield from domain.wrong_end(id, order, begun.get(id))
+        if order.status and not order.id:
+            continue  # a stream that has lost its beginning says nothing more
         yield from domain.wrong_list(id, order, views.summary_of(order), listed.get(id))
+        orders[id] = order
     yield from _judge_others(orders, begun)
 
 
 def _judge_others(orders: dict[str, Order], begun: dict[str, Doc]) -> Iterator[Finding]:
-    if not orders:
+    sound = [id for id in orders if ID.fullmatch(id)]
+    if not sound:
         return
-    payments: dict[str, PaymentState] = _told(TellPayments(order_ids=list(orders)))
-    reservations: dict[str, ReservationState] = _told(TellReservations(order_ids=list(orders)))
+    payments: dict[str, PaymentState] = _told(TellPayments(order_ids=sound))
+    reservations: dict[str, ReservationState] = _told(TellReservations(order_ids=sound))
     for id, order in orders.items():
         if order.status:
             yield from domain.wrong_money(order, payments.get(id))
@@ -62,11 +69,18 @@ def _found(collection: Collection, ids: list[str]) -> dict[str, Doc]:
 
 
 def _told(command: TellPayments | TellReservations) -> dict[str, Any]:
-    return {item.order_id: item for item in calls.send(command).items}
+    return {item.order_id: item for item in _asked(command).items}
 
 
 def _paged(command: Callable[..., ListPayments | ListReservations]) -> Iterator[str]:
     after = ""
-    while page := calls.send(command(after=after)).order_ids:
+    while page := _asked(command(after=after)).order_ids:
         yield from page
         after = page[-1]
+
+
+def _asked(command: Command) -> Any:
+    try:
+        return calls.send(command)
+    except Trouble as error:
+        raise Unknown(f"{command.service}: {error}") from error
