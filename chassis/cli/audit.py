@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import orjson
@@ -60,7 +60,7 @@ class _Report:
         look = Look(audit)
         where = {"service": service.name, "of": audit.noun}
         try:
-            with _watched(look):
+            with _watched(look, self._json):
                 for doubt in look.doubts():
                     if isinstance(doubt, Finding):
                         self._found(doubt, where)
@@ -77,37 +77,48 @@ class _Report:
         self.unseen += 1
         row = where or {}
         if self._json:
-            click.echo(orjson.dumps({**row, "unseen": why}))
+            _say(orjson.dumps({**row, "unseen": why}).decode())
         else:
             what = row["of"] + (f" {row['id']}" if "id" in row else "s") + ": " if row else ""
-            click.echo(f"could not look: {what}{why}", err=True)
+            _say(f"could not look: {what}{why}", sys.stderr)
 
     def end(self) -> None:
         """Sum up."""
         if self._json:
-            click.echo(orjson.dumps({"lookedAt": self.looked, "findings": self.findings, "unseen": self.unseen}))
+            totals = {"lookedAt": self.looked, "findings": self.findings, "unseen": self.unseen}
+            _say(orjson.dumps(totals).decode())
             return
         looked = ", ".join(f"{count} {what}" for what, count in self.looked.items()) or "nothing"
-        click.echo(f"looked at {looked}: {self.findings} findings, {self.unseen} could not be looked at")
+        _say(f"looked at {looked}: {self.findings} findings, {self.unseen} could not be looked at")
 
     def _found(self, finding: Finding, where: Row) -> None:
         self.findings += 1
         if self._json:
             row = {**where, "id": finding.id, "invariant": finding.invariant, "detail": finding.detail}
-            click.echo(orjson.dumps(row))
+            _say(orjson.dumps(row).decode())
         else:
-            click.echo(f"{finding.invariant} {where['of']} {finding.id}: {finding.detail}")
+            _say(f"{finding.invariant} {where['of']} {finding.id}: {finding.detail}")
+
+
+def _say(line: str, where: TextIO | None = None) -> None:
+    """Print a line, above the bar where there is one: it stands in the way of these streams, and click goes past it."""
+    stream = where or sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()
 
 
 @contextmanager
-def _watched(look: Look) -> Iterator[None]:
-    """Show how far it is where a person looks on."""
+def _watched(look: Look, as_json: bool) -> Iterator[None]:
+    """Show how far it is where a person looks on; what goes to a file goes there all the same."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    nobody = as_json or not console.is_terminal
+    with Progress(
+        *columns, console=console, transient=True, disable=nobody, redirect_stdout=sys.stdout.isatty()
+    ) as bar:
         task = bar.add_task(f"{look.audit.noun}s", total=None)
         look.watch = lambda: bar.update(task, description=f"{look.seen} {look.audit.noun}s")
         yield

@@ -123,7 +123,7 @@ def test_while_orders_are_placed_and_cancelled_nothing_is_found(audited: Shop, s
 
     def shop(buyer: Client) -> None:
         while not over.is_set():
-            token = "tok_declined" if len(placed) % 5 == 4 else "tok_ok"
+            token = {4: "tok_declined", 3: "tok_slow"}.get(len(placed) % 7, "tok_ok")
             order = buyer.order(product, paymentToken=token).json()
             placed.append(order)
             if len(placed) % 3 == 0 and "id" in order:
