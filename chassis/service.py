@@ -38,6 +38,7 @@ from chassis.sagas.driver import Driver
 from chassis.settings import settings
 from chassis.store import Collection, Doc
 from chassis.store.engines import open_store
+from chassis.store.timed import Timed
 from chassis.wire import Wire
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Service:
         """Use the store and the client of the other services in this process, after any fork; answer for its health."""
         log.setup(self.name, process, settings().log_level)
         trace.begin(self.name)
-        store = open_store(settings(), self.name)
+        store = Timed(open_store(settings(), self.name))
         for collection in self.collections:
             collection.use(store)
         calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))
@@ -146,7 +147,7 @@ class Service:
             self._prepare(threading.Event())
             garbage.seldom()
             health.started = True
-            log.info("web is ready", port=settings().port, health_port=settings().health_port)
+            log.info("web is ready", port=settings().port, healthPort=settings().health_port)
 
         threading.Thread(target=prepare, name="preparing", daemon=True).start()
         return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())

@@ -8,7 +8,6 @@ Spans are recorded where `begin` found an endpoint to export them to. Without on
 OpenTelemetry is imported.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from chassis import clock
+from chassis.observe import otlp
 
 if TYPE_CHECKING:
     from chassis.observe.spans import Recorder
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 Kind = Literal["server", "client", "producer", "consumer", "internal"]
 Attributes = Mapping[str, str | int]
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
+"""Those that HTTP knows; what anyone else may think of is `_OTHER`."""
+
+_SAMPLED = frozenset("13579bdf")
+"""Last digits of a traceparent whose trace is sampled."""
 _PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -30,14 +35,16 @@ class Span:
     """Work that nobody records: it hands ids on, and what is said of it has no effect.
 
     Names and values hold no ids of users, no query strings and no texts of errors. It begins when it is made; it is
-    the work under way inside `with`, and ends with it. `traceparent` is the header to hand on, "" outside of any trace.
+    the work under way inside `with`, and ends with it. `traceparent` is the header to hand on, "" outside of any trace;
+    `ids` say what the work is about, for its log lines alone.
     """
 
-    __slots__ = ("_token", "traceparent")
+    __slots__ = ("_token", "ids", "traceparent")
     _token: "Token[Span]"
 
-    def __init__(self, traceparent: str) -> None:
+    def __init__(self, traceparent: str, ids: dict[str, str] | None = None) -> None:
         self.traceparent = traceparent
+        self.ids = {} if ids is None else ids
 
     def __enter__(self) -> Self:
         self._token = _current.set(self)
@@ -49,8 +56,8 @@ class Span:
         _current.reset(self._token)
 
     def child(self, name: str, kind: Kind, attributes: Attributes | None) -> "Span":
-        """A part of this work."""
-        return Span(self.traceparent)
+        """A part of this work, about the same."""
+        return Span(self.traceparent, self.ids)
 
     def set(self, name: str, value: str | int) -> None:
         """Note an attribute, under its name in OpenTelemetry's semantic conventions."""
@@ -75,8 +82,8 @@ _recorder: "Recorder | None" = None
 
 
 def begin(service: str) -> None:
-    """Record this process's spans from now on if OTEL_EXPORTER_OTLP_ENDPOINT is set; to be called after any fork."""
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") and os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
+    """Record this process's spans from now on if there is an endpoint to send them to; to be called after any fork."""
+    if otlp.endpoint("TRACES"):
         from chassis.observe import spans
 
         use(spans.exporting(service))
@@ -113,6 +120,13 @@ def current() -> Span:
     return _current.get()
 
 
+def about(**ids: str) -> None:
+    """Let the log lines of the work under way have these ids, as in `about(orderId=id)`."""
+    work = _current.get()
+    if work is not _OUTSIDE:
+        work.ids.update(ids)
+
+
 def trace_id() -> str:
     """The id of the trace under way, or "" outside of any."""
     return _current.get().traceparent[3:35]
@@ -121,6 +135,13 @@ def trace_id() -> str:
 def traceparent() -> str:
     """The header to hand on; "" outside of any trace."""
     return _current.get().traceparent
+
+
+def exemplar(traceparent: str) -> dict[str, str] | None:
+    """What ties a measurement to this trace, where it is recorded: the labels of an exemplar."""
+    if _recorder is None or traceparent[54:] not in _SAMPLED:
+        return None
+    return {"trace_id": traceparent[3:35]}
 
 
 def _unrecorded() -> str:

@@ -8,16 +8,20 @@ from typing import Any
 import orjson
 from flask import Flask, Request, request
 from flask.sessions import NullSession, SessionInterface
+from pydantic.alias_generators import to_camel
 from werkzeug.routing import MapAdapter
 
 from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.events.messages import Command
+from chassis.observe import metrics, trace
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.answer import Answer
 from chassis.web.api import ANYONE, Api, Operation
 from chassis.web.auth import Caller, Verifier
+from chassis.web.idempotency import REPLAYED
+from chassis.web.limits import RateLimited
 from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
 from chassis.wire import Wire
@@ -125,12 +129,21 @@ def _trusted(address: str) -> bool:
 def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., Answer]:
     def view(**parts: str) -> Answer:
         asked = _current(operation.path)
-        return operation(asked, authenticate(asked, operation.who != ANYONE), parts)
+        try:
+            answer = operation(asked, authenticate(asked, operation.who != ANYONE), parts)
+        except RateLimited:
+            metrics.rate_limited[operation.path].inc()
+            raise
+        if operation.keyed and REPLAYED in answer.headers:
+            metrics.replays[operation.path].inc()
+        return answer
 
     return view
 
 
 def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], Answer]:
+    id = next((name for name in command.model_fields if name.endswith("_id")), "")
+
     def view() -> Answer:
         asked = _current(f"/internal/{command.name}")
         kind, _, token = asked.headers.get("Authorization", "").partition(" ")
@@ -141,7 +154,10 @@ def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens)
             raise Problem(403, "This service may not call here.")
         asked.environ[CALLER] = caller
         deadline.remaining(settings().deadline)
-        answer = handler(command.read(bodies.read_json(asked)))
+        said = command.read(bodies.read_json(asked))
+        if id:
+            trace.about(**{to_camel(id): getattr(said, id)})
+        answer = handler(said)
         return Answer(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
 
     return view

@@ -10,10 +10,11 @@ from chassis.errors import NotFound, Trouble, Unknown
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.events.messages import Event
+from chassis.observe import trace
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index, merged
 from services.orders.messages import OrderCancelled
-from services.payments import domain
+from services.payments import domain, metrics
 from services.payments.messages import CancelPayment, Charge
 from services.payments.providers import Declined, Provider
 from services.payments.providers.test import TestProvider
@@ -66,11 +67,12 @@ def sweep_refunds() -> None:
             elif payment["status"] in ("failed", "refunded"):
                 payments.update(payment["_id"], {"$set": {"refund": False}})
         except Trouble as error:
-            log.warning("a refund waits", payment=payment["_id"], error=error)
+            log.warning("a refund waits", orderId=payment["_id"], error=error)
 
 
 def get(id: str) -> Doc:
     """Raises NotFound."""
+    trace.about(orderId=id)
     payment = payments.get(id)
     if payment is None:
         raise NotFound("payment")
@@ -131,4 +133,8 @@ def _move(payment: Doc, status: str, event: Event | None = None, **fields: Any) 
     if event:
         says, guard = outbox.says(payment, event)
         change, when = merged(change, says), {**when, **guard}
-    return payments.update(payment["_id"], change, when=when) or get(payment["_id"])
+    moved = payments.update(payment["_id"], change, when=when)
+    if moved is None:
+        return get(payment["_id"])
+    metrics.count(moved)
+    return moved
