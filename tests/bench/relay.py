@@ -97,10 +97,10 @@ class _Counting:
     """A store that counts what it is asked for."""
 
     def __init__(self, store: MongodbStore) -> None:
-        self._store, self.count = store, 0
+        self._store, self.asked = store, 0
 
     def __getattr__(self, name: str) -> Any:
-        self.count += 1
+        self.asked += 1
         return getattr(self._store, name)
 
 
@@ -237,7 +237,7 @@ def _process(work: Callable[..., None], place: _Place) -> Iterator[tuple[Connect
 
 def _relay(place: _Place, pipe: Connection, stop: Any) -> None:
     with place.relay() as (relay, _, store):
-        _until(stop, relay.run, pipe, lambda: store.count)
+        _until(stop, relay.run, pipe, lambda: store.asked)
 
 
 def _consume(place: _Place, pipe: Connection, stop: Any) -> None:
