@@ -6,9 +6,10 @@ The `_id` is the optimistic lock: of two commits of one version, one is refused.
 alone, 0 for one that stays inside; only public ones are published.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Collection as Some
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol, Self, TypeVar
 
 from chassis import clock
@@ -85,9 +86,9 @@ class Streams(Collection):
         )
         return commit
 
-    def streams(self) -> list[str]:
-        """The names of all streams."""
-        return list(dict.fromkeys(row["stream"] for row in self.every()))
+    def streams(self) -> Iterator[str]:
+        """The names of all streams, in their order: the commits of one stand together."""
+        return (stream for stream, _ in groupby(row["stream"] for row in self.every()))
 
     def execute(
         self,

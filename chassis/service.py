@@ -9,6 +9,7 @@
     service.runs(checkout)
     service.on(PaymentRefunded, handlers.note_refund)
     service.sweeps(handlers.expire, every=5)
+    service.audits("order", audit.ids, audit.judge)
 
 `application()` is its web process, `worker()` its worker.
 """
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chassis import calls
+from chassis import calls, garbage
+from chassis.audit import Audit, Ids, Judge
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.discovery import Resolve, resolver
@@ -61,6 +63,7 @@ class Service:
         self.sweepers: list[tuple[Callable[[], None], float]] = []
         self.starters: list[Callable[[], None]] = []
         self.events: list[type[Event]] = []
+        self.audited: list[Audit] = []
         self._health: Health | None = None
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
         self._public_keys: Callable[[], Any] = lambda: calls.fetch("users", "/api/auth/jwks.json")
@@ -111,6 +114,10 @@ class Service:
         """Rebuild the read models with this, yielding (id, as it was, as it must be) of each that differed."""
         self.replay = replay
 
+    def audits(self, noun: str, ids: Ids, judge: Judge) -> None:
+        """Let `mercato audit` look over all of these: see `chassis.audit.Audit`."""
+        self.audited.append(Audit(noun, ids, judge))
+
     def verifies(self, public_keys: Callable[[], Any]) -> None:
         """Take the public keys of users' tokens from here instead of from `users`."""
         self._public_keys = public_keys
@@ -138,6 +145,7 @@ class Service:
 
         def prepare() -> None:
             self._prepare(threading.Event())
+            garbage.seldom()
             health.started = True
             log.info("web is ready", port=settings().port, healthPort=settings().health_port)
 
@@ -160,6 +168,7 @@ class Service:
         threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
         for thread in threads:
             thread.start()
+        garbage.seldom()
         health.started = True
         log.info("worker is ready", jobs=[thread.name for thread in threads])
         stop.wait()

@@ -17,6 +17,7 @@ _COMMANDS = {
     "sagas": "operate",
     "outbox": "operate",
     "replay": "operate",
+    "audit": "audit",
     "contracts": "contracts",
     "new": "new",
 }

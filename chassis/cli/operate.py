@@ -12,8 +12,9 @@ import orjson
 from chassis.catalog import catalog
 from chassis.events import deadletters
 from chassis.events.outbox import find_waiting
-from chassis.local.beside import settings_here
+from chassis.local.beside import joined, settings_here
 from chassis.service import Service
+from chassis.settings import settings
 from chassis.store import Doc, StoreDown
 from chassis.store.engines import open_store
 
@@ -25,15 +26,15 @@ def load(name: str) -> Service:
     """A service by its name."""
     if name not in catalog():
         raise click.ClickException(f"there is no service {name!r}; there are {', '.join(catalog())}")
-    if not _here(name):
+    if name not in here():
         raise click.ClickException(f"the code of {name} is not here: ask where it runs, its web or its worker")
     service: Service = import_module(f"services.{name}.service").service
     return service
 
 
-def _here(name: str) -> bool:
-    """Whether the code of a service is here: an image has that of one service, and the messages of all."""
-    return find_spec(f"services.{name}.service") is not None
+def here() -> list[str]:
+    """The services whose code is here: an image has that of one service, and the messages of all."""
+    return [name for name in catalog() if find_spec(f"services.{name}.service")]
 
 
 def bound(service: Service) -> Service:
@@ -45,6 +46,17 @@ def bound(service: Service) -> Service:
     except StoreDown as error:
         raise click.ClickException(f"the store of {service.name} does not answer: {error}") from None
     return service
+
+
+def join(service: Service) -> None:
+    """Speak to the other services as this one. Raises SystemExit with one line where no platform is to be found."""
+    from chassis import calls
+    from chassis.calls.discovery import resolver
+    from chassis.calls.tokens import ServiceTokens
+
+    platform = joined(settings())
+    tokens = ServiceTokens(service.name, platform.platform_secret.get_secret_value(), frozenset())
+    calls.use(calls.Client(tokens, lambda name: resolver(name, platform.addresses.get(name, "")), threads=2))
 
 
 def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str) -> int:
@@ -67,7 +79,7 @@ def show(rows: Iterable[dict[str, Any]], as_json: bool, title: str) -> int:
 
 
 def _services(only: str | None) -> Iterable[Service]:
-    for name in [only] if only else filter(_here, catalog()):
+    for name in [only] if only else here():
         yield load(name)
 
 

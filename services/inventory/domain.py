@@ -8,9 +8,11 @@
 applies only where the mark is of an earlier turn. So a stage may be repeated, and one that wakes up late does nothing.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from chassis import clock
+from chassis.audit import Finding
 from chassis.errors import Refusal
 from chassis.observe import trace
 from chassis.store import Doc
@@ -18,6 +20,9 @@ from chassis.store import Doc
 WORKING = frozenset({"reserving", "releasing", "confirming", "returning"})
 MARK_KEPT = 120.0
 """Seconds for which a mark that holds nothing stays, to refuse what wakes up late."""
+
+OVERDUE = 60.0
+"""Seconds in which a sweep has done what was to be done."""
 
 Guarded = tuple[dict[str, Any], dict[str, Any]]
 """A change of the stock document, and when it applies."""
@@ -99,6 +104,61 @@ def why_not(stock: Doc | None, product: str, quantity: int) -> Refusal:
     available = stock["available"] if stock and not stock["closed"] else 0
     detail = f"Of product {product} there are {available} left, not {quantity}."
     return Refusal("insufficient_stock", "Insufficient stock", detail, productId=product, available=available)
+
+
+def wrong_stock(stock: Doc) -> Iterator[Finding]:
+    """What does not agree within one stock document: true on every single read of it."""
+    id = stock["_id"]
+    for name in ("available", "reserved", "sold"):
+        if stock[name] < 0:
+            yield Finding(id, "I3", f"{name} is below zero")
+    counted = stock["available"] + stock["reserved"] + stock["sold"]
+    if counted != stock["received"]:
+        yield Finding(id, "I3", f"has {_difference(counted, stock['received'])} than was received")
+    held = sum(mark["quantity"] for mark in stock["holds"].values())
+    if stock["reserved"] != held:
+        yield Finding(id, "I4", f"has {_difference(stock['reserved'], held)} reserved than its orders hold")
+
+
+def wrong_hold(stock: Doc, order: str, reservation: Doc | None) -> Iterator[Finding]:
+    """Units that an order holds without a reservation; a late hold of one that is over is swept away in time."""
+    mark = stock["holds"][order]
+    says = f"holds {mark['quantity']} for the order {order}"
+    if reservation is None:
+        yield Finding(stock["_id"], "I4", f"{says}, which has no reservation")
+    elif not is_live(reservation) and mark["at"] < clock.ahead(-MARK_KEPT - OVERDUE):
+        yield Finding(stock["_id"], "I4", f"{says}, whose reservation is {reservation['status']}")
+
+
+def wrong_sold(stock: Doc, confirmed: int) -> Iterator[Finding]:
+    """What is sold is what the confirmed reservations have, `confirmed` units."""
+    if stock["sold"] != confirmed:
+        detail = f"has {_difference(stock['sold'], confirmed)} sold than confirmed reservations say"
+        yield Finding(stock["_id"], "I6", detail)
+
+
+def wrong_reservation(reservation: Doc, stocks: dict[str, Doc]) -> Iterator[Finding]:
+    """What was left undone, and lines that nothing is held for."""
+    id, late = reservation["_id"], clock.ahead(-OVERDUE)
+    if reservation["working"]:
+        if reservation["updatedAt"] < late:
+            yield Finding(id, "I4", f"was left {reservation['status']} at {reservation['updatedAt']}")
+    elif reservation["status"] == "reserved":
+        if reservation["expiresAt"] < late:
+            yield Finding(id, "I4", f"expired at {reservation['expiresAt']}, and is still held")
+        for line in reservation["lines"]:
+            holds = stocks.get(line["productId"], {"holds": {}})["holds"]
+            if holds.get(id, {}).get("quantity") != line["quantity"]:
+                yield Finding(id, "I4", f"is reserved, but the product {line['productId']} is not held for it")
+
+
+def is_live(reservation: Doc) -> bool:
+    """Whether it may hold units."""
+    return bool(reservation["working"]) or reservation["status"] == "reserved"
+
+
+def _difference(is_now: int, should_be: int) -> str:
+    return f"{abs(is_now - should_be)} {'more' if is_now > should_be else 'fewer'}"
 
 
 def _marked(order: str, turn: int, quantity: int, moved: dict[str, int], when: dict[str, Any]) -> Guarded:

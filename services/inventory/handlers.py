@@ -288,7 +288,7 @@ def _refusal(doc: Doc) -> Refusal:
 
 def _is_over(order: str) -> bool:
     doc = reservations.get(order)
-    return doc is None or not (doc["working"] or doc["status"] == "reserved")
+    return doc is None or not domain.is_live(doc)
 
 
 def _open_stock(product: str, quantity: int, closed: bool) -> None:

@@ -80,6 +80,30 @@ class ConfirmStock(Command):
     order_id: Id
 
 
+class ReservationState(Wire):
+    order_id: Id
+    status: str
+    lines: list[Line]
+
+
+class TellReservations(Command, reads=True, patience=3.5):
+    """How the reservations of these orders stand; one that does not exist is left out."""
+
+    order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+    class Answer(Wire):
+        items: list[ReservationState]
+
+
+class ListReservations(Command, reads=True, patience=3.5):
+    """The next orders that have a reservation, in the order of their ids; none after the last."""
+
+    after: str
+
+    class Answer(Wire):
+        order_ids: list[Id]
+
+
 class Release(Command):
     """Give back whatever the order holds or has bought; a late `Reserve` or `ConfirmStock` is refused from then on."""
 

@@ -2,11 +2,12 @@
 
 from chassis.events.outbox import Embedded, Latest
 from chassis.service import Service
-from services.inventory import handlers
+from services.inventory import audit, handlers
 from services.inventory.api import api
 from services.inventory.messages import (
     AdjustStock,
     ConfirmStock,
+    ListReservations,
     Release,
     RenewReservation,
     Reserve,
@@ -16,6 +17,7 @@ from services.inventory.messages import (
     StockReleased,
     StockReserved,
     StockReturned,
+    TellReservations,
 )
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted
@@ -34,6 +36,8 @@ service.answers(Reserve, handlers.reserve)
 service.answers(RenewReservation, handlers.renew)
 service.answers(ConfirmStock, handlers.confirm)
 service.answers(Release, handlers.release)
+service.answers(TellReservations, audit.tell_reservations)
+service.answers(ListReservations, audit.list_reservations)
 service.on(ProductCreated, handlers.note_product)
 service.on(ProductDeleted, handlers.close_product)
 service.on(OrderCancelled, handlers.note_cancelled)
@@ -41,3 +45,5 @@ service.sweeps(handlers.sweep_cancelled, every=0.25)
 service.sweeps(handlers.sweep_reservations, every=1)
 service.sweeps(handlers.sweep_marks, every=15)
 service.sweeps(handlers.tell_overdue, every=5)
+service.audits("product", audit.products, audit.judge_products)
+service.audits("reservation", audit.reservations, audit.judge_reservations)

@@ -3,7 +3,7 @@
 from chassis.eventsourcing import StreamOutbox
 from chassis.service import Service
 from services.inventory.messages import StockReturned
-from services.orders import domain, handlers, views
+from services.orders import audit, domain, handlers, views
 from services.orders.api import api
 from services.orders.checkout import driver
 from services.payments.messages import PaymentRefunded
@@ -19,3 +19,4 @@ service.on(PaymentRefunded, handlers.note_refund)
 service.on(StockReturned, handlers.note_restock)
 for event in domain.EVENTS:
     service.on(event, handlers.show)
+service.audits("order", audit.ids, audit.judge)

@@ -58,7 +58,7 @@ def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
 def replay() -> Iterator[tuple[str, Doc | None, Doc]]:
     """Fold every stream anew; (order, summary as it was, summary as it must be) of each that differed, now mended."""
     for id in streams.streams():
-        right = _summary(fold(domain.NEW, streams.load(id)))
+        right = summary_of(fold(domain.NEW, streams.load(id)))
         kept = summaries.get(id)
         if kept != right:
             yield id, kept, right
@@ -70,8 +70,15 @@ def replay() -> Iterator[tuple[str, Doc | None, Doc]]:
             summaries.delete(kept["_id"])
 
 
+def summary_of(order: Order) -> Doc:
+    """The order as the list shows it."""
+    fields: dict[str, Any] = asdict(order) | {"items": [item.data() for item in order.items]}
+    summary = {_camel(name): value for name, value in fields.items() if name != "id"}
+    return {"_id": order.id, **summary}
+
+
 def _summarize(order: Order) -> None:
-    summary = _summary(order)
+    summary = summary_of(order)
     fields = {name: value for name, value in summary.items() if name != "_id"}
     if summaries.update(order.id, {"$set": fields}, when={"version": {"$lt": order.version}}):
         return
@@ -79,12 +86,6 @@ def _summarize(order: Order) -> None:
         summaries.insert(summary)
     except Duplicate:
         pass  # it is as new as this, or newer
-
-
-def _summary(order: Order) -> Doc:
-    fields: dict[str, Any] = asdict(order) | {"items": [item.data() for item in order.items]}
-    summary = {_camel(name): value for name, value in fields.items() if name != "id"}
-    return {"_id": order.id, **summary}
 
 
 def _camel(name: str) -> str:

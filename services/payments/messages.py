@@ -52,3 +52,29 @@ class CancelPayment(Command, patience=3.5):
     user_id: Id
     total: Minor
     currency: str
+
+
+class PaymentState(Wire):
+    order_id: Id
+    amount: int
+    currency: str
+    status: str
+    refunded: int
+
+
+class TellPayments(Command, reads=True, patience=3.5):
+    """How the payments of these orders stand; one that does not exist is left out."""
+
+    order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+    class Answer(Wire):
+        items: list[PaymentState]
+
+
+class ListPayments(Command, reads=True, patience=3.5):
+    """The next orders that have a payment, in the order of their ids; none after the last."""
+
+    after: str
+
+    class Answer(Wire):
+        order_ids: list[Id]

@@ -3,9 +3,17 @@
 from chassis.events.outbox import Embedded
 from chassis.service import Service
 from services.orders.messages import OrderCancelled
-from services.payments import handlers
+from services.payments import audit, handlers
 from services.payments.api import api
-from services.payments.messages import CancelPayment, Charge, PaymentCompleted, PaymentFailed, PaymentRefunded
+from services.payments.messages import (
+    CancelPayment,
+    Charge,
+    ListPayments,
+    PaymentCompleted,
+    PaymentFailed,
+    PaymentRefunded,
+    TellPayments,
+)
 from services.payments.providers.test import ledger
 
 service = Service("payments")
@@ -15,5 +23,8 @@ service.serves(api)
 service.calls("users")
 service.answers(Charge, handlers.charge)
 service.answers(CancelPayment, handlers.cancel)
+service.answers(TellPayments, audit.tell)
+service.answers(ListPayments, audit.list_orders)
 service.on(OrderCancelled, handlers.note_cancelled)
 service.sweeps(handlers.sweep_refunds, every=0.25)
+service.audits("payment", audit.ids, audit.judge)

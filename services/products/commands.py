@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from chassis import calls
-from chassis.cli.operate import bound
+from chassis.cli.operate import bound, join
 from chassis.settings import settings
 
 if TYPE_CHECKING:
@@ -31,9 +30,11 @@ def import_products(file: Path, as_json: bool) -> None:
     The exit code is 1 when a row was refused; the others are imported all the same.
     """
     from services.products.importing import import_rows
+    from services.products.service import service
 
     rows = _read(file)
-    _join()
+    join(service)
+    bound(service)
     report = import_rows(_watched(rows))
     if as_json:
         click.echo(orjson.dumps(report.data()))
@@ -51,19 +52,6 @@ def _read(file: Path) -> "list[Item | Refused]":
         raise click.ClickException(f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     except ValueError as error:
         raise click.ClickException(f"{file}: {error}") from None
-
-
-def _join() -> None:
-    """Speak to the others as the products service, over its own store."""
-    from chassis.calls.discovery import resolver
-    from chassis.calls.tokens import ServiceTokens
-    from chassis.local.beside import joined
-    from services.products.service import service
-
-    platform = joined(settings())
-    tokens = ServiceTokens(service.name, platform.platform_secret.get_secret_value(), frozenset())
-    calls.use(calls.Client(tokens, lambda name: resolver(name, platform.addresses.get(name, "")), threads=2))
-    bound(service)
 
 
 def _watched(rows: "list[Item | Refused]") -> "Iterable[Item | Refused]":

@@ -15,7 +15,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from chassis import clock
+from chassis import clock, garbage
 from chassis.bus import Record, Topic
 from chassis.bus.kafka import KafkaBus
 from chassis.bus.kafkaproducer import SETTINGS
@@ -97,10 +97,10 @@ class _Counting:
     """A store that counts what it is asked for."""
 
     def __init__(self, store: MongodbStore) -> None:
-        self._store, self.count = store, 0
+        self._store, self.asked = store, 0
 
     def __getattr__(self, name: str) -> Any:
-        self.count += 1
+        self.asked += 1
         return getattr(self._store, name)
 
 
@@ -114,6 +114,7 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
             for id in ids:
                 counters.insert({"_id": id, **_opened(id, each)})
             records = _by_turns(Embedded(place.name, counters), each)
+            garbage.seldom()  # as in a worker, and for both
             relayed.append(_rate(len(records), _relayed, relay, counters))
             bare.append(_rate(len(records), _sent, producer, records))
             for id in ids:
@@ -236,7 +237,7 @@ def _process(work: Callable[..., None], place: _Place) -> Iterator[tuple[Connect
 
 def _relay(place: _Place, pipe: Connection, stop: Any) -> None:
     with place.relay() as (relay, _, store):
-        _until(stop, relay.run, pipe, lambda: store.count)
+        _until(stop, relay.run, pipe, lambda: store.asked)
 
 
 def _consume(place: _Place, pipe: Connection, stop: Any) -> None:

@@ -20,7 +20,7 @@ from tests.charts.rendering import CHART, MINIMAL, SAMPLES, Doc, rendered
 FOLDER = Path(__file__).parent / "golden"
 SERVICES = {
     "users": {"routes": ["/api/users", "/api/auth"], "worker": True, "calls": []},
-    "notifications": {"routes": ["/api/notifications"], "worker": True, "calls": ["users"]},
+    "notifications": {"routes": ["/api/notifications"], "worker": True, "audits": True, "calls": ["users"]},
     "front": {"routes": ["/"], "calls": ["users", "notifications"]},
 }
 _SCRIPT = (CHART / "files" / "order.py").read_text()

@@ -4,14 +4,17 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from chassis.catalog import callers, catalog
+from chassis.cli.audit import DISAGREE, UNSEEN
 from chassis.settings import Settings, from_environment
 from tests.charts import golden
 from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
 
 VERSIONS = ("1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
 LINES = 400
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 MEMORY = 1368
 """MiB that the requests of all processes stay below."""
 FOREIGN = {"SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
@@ -105,6 +108,30 @@ def test_a_process_takes_the_settings_it_is_given(sample: str) -> None:
             assert set(settings.addresses) == set(catalog()[name].calls)
             listed = {each for found in settings.addresses.values() for each in found.split("|")}
             assert {each.rpartition(":")[0] for each in listed} <= set(of_kind(docs, "Service"))
+
+
+@pytest.mark.parametrize("sample", ["replicas", "production"])
+def test_an_audit_runs_from_the_image_of_its_service_with_what_its_web_is_told(sample: str) -> None:
+    docs = rendered(sample)
+    audits = {name for name, entry in VALUES["services"].items() if entry.get("audits")}
+    assert set(of_kind(docs, "CronJob")) == {f"{name}-audit" for name in audits}
+    for name in audits:
+        audit, web = pods(docs)[f"{name}-audit"], pods(docs)[name]
+        assert audit["spec"]["containers"][0]["command"] == ["mercato", "audit", name]
+        assert audit["spec"]["containers"][0]["image"] == web["spec"]["containers"][0]["image"]
+        assert audit["spec"]["serviceAccountName"] == name
+        assert _environment(docs, audit) == _environment(docs, web)
+        assert not of_kind(docs, "Service")[name]["spec"]["selector"].items() <= _labels(audit).items()
+        for deployment in of_kind(docs, "Deployment").values():
+            assert not deployment["spec"]["selector"]["matchLabels"].items() <= _labels(audit).items()
+
+
+def test_an_audit_that_found_something_is_not_run_again_and_one_that_could_not_look_is() -> None:
+    spec = of_kind(rendered("production"), "CronJob")["orders-audit"]["spec"]["jobTemplate"]["spec"]
+    assert spec["backoffLimit"] > 0
+    [rule] = spec["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]) == ("FailJob", {"operator": "In", "values": [DISAGREE]})
+    assert DISAGREE != UNSEEN
 
 
 @pytest.mark.parametrize("sample", SAMPLES)

@@ -37,6 +37,16 @@ def test_its_web_and_its_worker_may_call_alike(world: World) -> None:
                 assert world.may(world.pods[process], world.pods[callee], 8080)
 
 
+def test_an_audit_reaches_whom_its_service_calls_and_its_database() -> None:
+    world = World(rendered("replicas"))
+    audits = [name for name in world.pods if name.endswith("-audit")]
+    assert audits
+    for name in audits:
+        entry = catalog()[name.removesuffix("-audit")]
+        assert {web for web in webs() if world.may(world.pods[name], world.pods[web], 8080)} == set(entry.calls)
+        assert world.may(world.pods[name], MONGODB, 27017)
+
+
 def test_strangers_reach_nothing(world: World) -> None:
     for place in world.pods.values():
         for stranger in (STRANGER, ("default", {}), MONGODB, KAFKA):

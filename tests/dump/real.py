@@ -1,9 +1,8 @@
 """Reads the engines of a platform: MongoDB by PyMongo, Kafka by kafka-python."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections import Counter
+from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -24,9 +23,10 @@ def read(pair: Pair) -> Dump:
     dump = Dump()
     for name in catalog():
         dump.stores |= read_store(pair, name).stores
-    with _consumer(pair) as consumer:
-        _read_events(consumer, dump)
-        dump.lag = _lag(pair, consumer)
+    log = _log(pair)
+    log.catch_up()
+    log.tell(dump)
+    dump.lag = log.lag(eventually(lambda: _committed(pair)))
     return dump
 
 
@@ -44,25 +44,29 @@ def _client(uri: str) -> MongoClient[Any]:
     return MongoClient(uri, timeoutMS=10_000)
 
 
-@contextmanager
-def _consumer(pair: Pair) -> Iterator[KafkaConsumer]:
-    consumer = KafkaConsumer(bootstrap_servers=pair.servers, enable_auto_commit=False, bootstrap_timeout_ms=10_000)
-    with closing(consumer):
-        yield consumer
+class _Log:
+    """All topics of events of a broker, read once: whoever asks again waits for what came meanwhile alone."""
 
+    def __init__(self, pair: Pair) -> None:
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=pair.servers, enable_auto_commit=False, bootstrap_timeout_ms=10_000
+        )
+        self._records: dict[TopicPartition, list[Any]] = {}
 
-def _read_events(consumer: KafkaConsumer, dump: Dump) -> None:
-    topics = [topic for topic in consumer.topics() if topic.endswith(".events")]
-    partitions = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning(*partitions)
-    ends = consumer.end_offsets(partitions)
-    records = defaultdict(list)
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
-        for partition, polled in consumer.poll(500).items():
-            records[partition] += polled
-    for partition in sorted(partitions):
-        for record in records[partition]:
+    def catch_up(self) -> None:
+        found = [each for topic in self._consumer.topics() if topic.endswith(".events") for each in self._parts(topic)]
+        if new := [each for each in found if each not in self._records]:
+            self._records |= {each: [] for each in new}
+            self._consumer.assign(list(self._records))
+            for partition, records in self._records.items():
+                self._consumer.seek(partition, records[-1].offset + 1 if records else 0)
+        ends = self._consumer.end_offsets(found)
+        while any(self._consumer.position(partition) < end for partition, end in ends.items()):
+            for partition, polled in self._consumer.poll(500).items():
+                self._records[partition] += polled
+
+    def tell(self, dump: Dump) -> None:
+        for record in (record for partition in sorted(self._records) for record in self._records[partition]):
             key = record.key.decode()
             headers = {name: value.decode() for name, value in record.headers}
             if "ce_sequence" in headers:
@@ -73,6 +77,23 @@ def _read_events(consumer: KafkaConsumer, dump: Dump) -> None:
             else:
                 dump.unreadable[f"{record.topic}:{record.partition}:{record.offset}"] = key
 
+    def lag(self, groups: dict[str, Any]) -> dict[tuple[str, str], int]:
+        """Counted from the beginning for a partition where a group that reads the topic has committed nothing."""
+        read = {(group, each.topic) for group, committed in groups.items() for each in committed}
+        topics = {topic for _, topic in read}
+        ends = self._consumer.end_offsets([each for topic in topics for each in self._parts(topic)])
+        lag: Counter[tuple[str, str]] = Counter({each: 0 for each in read})
+        for group, topic in read:
+            for each in self._parts(topic):
+                lag[group, topic] += ends[each] - (groups[group][each].offset if each in groups[group] else 0)
+        return dict(lag)
+
+    def _parts(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in self._consumer.partitions_for_topic(topic)]
+
+
+_log = cache(_Log)
+
 
 def _committed(pair: Pair) -> dict[str, Any] | None:
     """group -> partition -> offset; None while a broker that has just come back looks for its groups."""
@@ -82,16 +103,3 @@ def _committed(pair: Pair) -> dict[str, Any] | None:
             return found
         except NotCoordinatorError:
             return None
-
-
-def _lag(pair: Pair, consumer: KafkaConsumer) -> dict[tuple[str, str], int]:
-    """Counted from the beginning for a partition where a group that reads the topic has committed nothing."""
-    groups = eventually(lambda: _committed(pair))
-    lag: dict[tuple[str, str], int] = {}
-    for group, committed in groups.items():
-        for topic in {partition.topic for partition in committed}:
-            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-            ends, begins = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
-            done = {each: max(begins[each], committed[each].offset if each in committed else 0) for each in partitions}
-            lag[group, topic] = sum(ends[each] - done[each] for each in partitions)
-    return lag

@@ -87,6 +87,8 @@ class Storm:
         for shopper in load.shoppers:
             shopper.look_at_all()
         case.judge()
+        audit = case.shop.mercato("audit", "--json")
+        assert audit.returncode == 0, f"mercato audit does not agree with the checker:\n{audit.stdout}{audit.stderr}"
         statuses = Counter(
             checker.fold(commits)["status"] for commits in checker.streams(dump.read(case.shop.place)).values()
         )
@@ -95,6 +97,7 @@ class Storm:
             "orders": load.placed,
             "accepted": len(promised),
             "final_after_s": took,
+            "audited": json.loads(audit.stdout.splitlines()[-1])["lookedAt"],
             "statuses": dict(sorted(statuses.items())),
             "answers": dict(sorted(answers.items())),
         }

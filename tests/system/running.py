@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from chassis.catalog import catalog
 from chassis.local.beside import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def image(folder: Path, service: str, **environment: str | None) -> "Platform":
+    """What an image of this service holds, in this folder: its code, and the messages of all."""
+    for name in set(catalog()) - {service}:
+        (folder / "services" / name).mkdir(parents=True)
+        for file in ("__init__.py", "messages.py"):
+            (folder / "services" / name / file).symlink_to(ROOT / "services" / name / file)
+    for name in ("chassis", "charts", "services/__init__.py", f"services/{service}"):
+        (folder / name).symlink_to(ROOT / name)
+    return Platform(folder, PYTHONPATH=str(folder), **environment)
 
 
 class Platform:

@@ -13,7 +13,7 @@ from chassis import clock
 from chassis.bus import Record
 from chassis.catalog import catalog
 from tests.system.platform import Client, Shop, eventually, expect
-from tests.system.running import ROOT, Platform
+from tests.system.running import image
 
 SERVICES = set(catalog())
 
@@ -162,16 +162,8 @@ def test_what_a_defect_parked_is_redriven_in_order_once_it_is_mended(shop: Shop,
 
 
 def test_where_one_service_alone_is_installed_the_commands_tell_of_that_one(tmp_path: Path) -> None:
-    """As in an image: the code of one service, and the messages of all."""
-    for name in SERVICES - {"orders"}:
-        (tmp_path / "services" / name).mkdir(parents=True)
-        for file in ("__init__.py", "messages.py"):
-            (tmp_path / "services" / name / file).symlink_to(ROOT / "services" / name / file)
-    for name in ("chassis", "charts", "services/__init__.py", "services/orders"):
-        (tmp_path / name).symlink_to(ROOT / name)
-
-    image = Platform(tmp_path, PYTHONPATH=str(tmp_path))
-    listed = image.mercato("outbox", "--json")
+    alone = image(tmp_path, "orders")
+    listed = alone.mercato("outbox", "--json")
     assert {json.loads(line)["service"] for line in listed.stdout.splitlines()} == {"orders"}, listed.stderr
-    other = image.mercato("dlq", "show", "users", "1")
+    other = alone.mercato("dlq", "show", "users", "1")
     assert (other.returncode, "the code of users is not here" in other.stderr) == (1, True), other.stderr

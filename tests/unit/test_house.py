@@ -5,8 +5,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
-from chassis.catalog import catalog
+from chassis.catalog import CHART, catalog
 from chassis.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,12 @@ def test_a_service_has_one_name_everywhere(name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_calls_whom_the_chart_says(name):
     assert sorted(_service(name).callees) == sorted(catalog()[name].calls)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_audits_where_the_chart_says(name):
+    values = yaml.safe_load(CHART.read_text())["services"][name]
+    assert bool(_service(name).audited) is values.get("audits", False)
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,0 +1,300 @@
+"""`mercato audit` on a platform that sells: silent while all agrees, and by name what does not."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis import clock
+from tests import dump
+from tests.faults.checker import unquiet
+from tests.system.platform import Client, Shop, eventually, expect
+from tests.system.running import Platform, image
+
+pytestmark = pytest.mark.embedded
+Harm = tuple[str, Callable[[sqlite3.Connection], int]]
+"""A service, and what is done to its store; the number of documents it changed."""
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A platform of this file alone, whose books are harmed and mended."""
+    platform = Shop(tmp_path_factory.mktemp("audited"), RATE_LIMITS="off")
+    try:
+        yield platform.up()
+    finally:
+        platform.down()
+
+
+def audit(shop: Platform, *services: str, code: int = 0) -> tuple[list[str], dict[str, Any]]:
+    """(what was found, a line each; the summary)."""
+    done = shop.mercato("audit", *services, "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    *rows, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum("unseen" in row for row in rows) == summary["unseen"]
+    return [" ".join([*map(str, row.values())]) for row in rows], summary
+
+
+def change(service: str, collection: str, id: str, **fields: object) -> Harm:
+    """Set fields of a document, as no code of ours would."""
+
+    def do(db: sqlite3.Connection) -> int:
+        ((text,),) = db.execute(f"SELECT doc FROM {collection} WHERE id = ?", (id,))
+        return db.execute(
+            f"UPDATE {collection} SET doc = ? WHERE id = ?", (json.dumps(json.loads(text) | fields), id)
+        ).rowcount
+
+    return service, do
+
+
+def remove(service: str, collection: str, id: str) -> Harm:
+    return service, lambda db: db.execute(f"DELETE FROM {collection} WHERE id = ?", (id,)).rowcount
+
+
+def copy(service: str, collection: str, id: str, new: str) -> Harm:
+    def do(db: sqlite3.Connection) -> int:
+        statement = f"INSERT INTO {collection} SELECT ?, json_set(doc, '$._id', ?) FROM {collection} WHERE id = ?"
+        return db.execute(statement, (new, new, id)).rowcount
+
+    return service, do
+
+
+def plant(shop: Shop, harm: Harm) -> None:
+    service, do = harm
+    with closing(sqlite3.connect(shop.data / "store" / f"{service}.db", timeout=10)) as db, db:
+        assert do(db) == 1
+
+
+@dataclass
+class Story:
+    """What was bought and what became of it, once everything has come to rest."""
+
+    shop: Shop
+    buyer: Client
+
+    def confirmed(self, product: dict[str, Any] | None = None) -> str:
+        return str(self.buyer.buy(product or self.shop.product(), quantity=2)["id"])
+
+    def rejected(self) -> str:
+        return str(self.buyer.order(self.shop.product(), paymentToken="tok_declined").json()["orderId"])
+
+    def cancelled(self) -> str:
+        order = self.confirmed()
+        expect(self.buyer.post(f"/api/orders/{order}/cancel"), 200)
+        eventually(lambda: {"order.refund_noted", "order.restock_noted"} <= {each["type"] for each in self._of(order)})
+        return order
+
+    def shipped(self) -> str:
+        order = self.confirmed()
+        expect(self.shop.admin().post(f"/api/orders/{order}/ship"), 200)
+        return order
+
+    def sold(self) -> str:
+        """A product of which two units are sold."""
+        product = self.shop.product()
+        self.confirmed(product)
+        return str(product["id"])
+
+    def _of(self, order: str) -> list[dict[str, Any]]:
+        return [each for each in self.shop.documents("orders", "streams") if each["stream"] == order]
+
+
+@pytest.fixture(scope="module")
+def story(audited: Shop) -> Story:
+    return Story(audited, audited.shopper())
+
+
+def test_all_agrees_after_orders_cancellations_and_refunds(audited: Shop, story: Story) -> None:
+    story.confirmed(), story.rejected(), story.cancelled(), story.shipped()
+    found, summary = audit(audited)
+    assert found == []
+    assert summary["lookedAt"] == {"products": 4, "reservations": 4, "orders": 4, "payments": 4}
+
+
+def test_while_orders_are_placed_and_cancelled_nothing_is_found(audited: Shop, story: Story) -> None:
+    product, over = audited.product(stock=10_000), threading.Event()
+    buyers, placed = [audited.shopper() for _ in range(3)], []
+
+    def shop(buyer: Client) -> None:
+        while not over.is_set():
+            token = {4: "tok_declined", 3: "tok_slow"}.get(len(placed) % 7, "tok_ok")
+            order = buyer.order(product, paymentToken=token).json()
+            placed.append(order)
+            if len(placed) % 3 == 0 and "id" in order:
+                buyer.post(f"/api/orders/{order['id']}/cancel")
+
+    threads = [threading.Thread(target=shop, args=(buyer,)) for buyer in buyers]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(2):
+            before = len(placed)
+            found, summary = audit(audited)
+            assert (found, summary["findings"]) == ([], 0)
+            assert len(placed) > before + 5, "nobody bought anything meanwhile"
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Story) -> None:
+    long_ago, far = "2020-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+    mark = {"quantity": 1, "turn": 1, "at": clock.timestamp()}
+    planted: list[Harm] = []
+    expected: set[str] = set()
+
+    def harm(make: Callable[[str], list[Harm]], id: str, *findings: str) -> None:
+        expected.update(finding.format(id=id) for finding in findings)
+        planted.extend(make(id))
+
+    stock, reservations = ("inventory", "stock"), ("inventory", "reservations")
+    harm(
+        lambda id: [change(*stock, id, available=7)],
+        story.sold(),
+        "inventory product {id} I3 has 1 fewer than was received",
+    )
+    harm(
+        lambda id: [change(*stock, id, available=-1, sold=11)],
+        story.sold(),
+        "inventory product {id} I3 available is below zero",
+        "inventory product {id} I6 has 9 more sold than confirmed reservations say",
+    )
+    harm(
+        lambda id: [change(*stock, id, available=7, reserved=1)],
+        story.sold(),
+        "inventory product {id} I4 has 1 more reserved than its orders hold",
+    )
+    harm(
+        lambda id: [change(*stock, id, available=7, reserved=1, holds={"nobody": mark})],
+        story.sold(),
+        "inventory product {id} I4 holds 1 for the order nobody, which has no reservation",
+    )
+    harm(
+        lambda id: [change(*reservations, id, status="reserved", expiresAt=far, lines=[])],
+        story.rejected(),
+        "orders order {id} I6 is rejected, and its reservation is reserved",
+    )
+    payments, ledger = ("payments", "payments"), ("payments", "test_provider_ledger")
+    harm(
+        lambda id: [change(*ledger, id, captured=4000)],
+        story.confirmed(),
+        "payments payment {id} I2 captured 4000 of 2000",
+        "payments payment {id} I1 our books hold 2000, the provider 4000",
+    )
+    harm(
+        lambda id: [change(*ledger, id, refunded=9000)],
+        story.cancelled(),
+        "payments payment {id} I2 refunded 9000 of 2000",
+        "payments payment {id} I1 our books hold 0, the provider -7000",
+    )
+    harm(
+        lambda id: [change(*payments, id, status="failed")],
+        story.confirmed(),
+        "payments payment {id} I1 our books hold 0, the provider 2000",
+        "orders order {id} I6 is to be paid for, and its payment is failed",
+    )
+    harm(
+        lambda id: [change(*payments, id, amount=1000), change(*ledger, id, captured=1000)],
+        story.shipped(),
+        "orders order {id} I2 costs 20.00 EUR, its payment is 10.00 EUR",
+    )
+    harm(
+        lambda id: [change(*payments, id, status="unknown", createdAt=long_ago)],
+        story.rejected(),
+        f"payments payment {{id}} I1 is unknown since {long_ago}",
+        "orders order {id} I6 is rejected, and its payment is unknown",
+    )
+    harm(
+        lambda id: [change(*payments, id, status="completed", refundedAmount=0), change(*ledger, id, refunded=0)],
+        story.cancelled(),
+        "orders order {id} I6 is cancelled, and its payment is completed",
+    )
+    harm(
+        lambda id: [copy(*payments, id, "Nowhere"), copy(*ledger, id, "Nowhere")],
+        story.confirmed(),
+        "orders order Nowhere I6 there is no such order, and its payment is completed",
+    )
+
+    sagas, streams, summaries = (("orders", name) for name in ("sagas", "streams", "summaries"))
+    harm(
+        lambda id: [change(*summaries, id, status="pending")],
+        story.confirmed(),
+        "orders order {id} I16 the list shows another status",
+    )
+    harm(
+        lambda id: [remove(*streams, f"{id}:000002")],
+        story.confirmed(),
+        "orders order {id} I5 is pending, and its saga has ended",
+        "orders order {id} I16 the list shows another paymentId, status, updatedAt, version",
+    )
+    harm(
+        lambda id: [remove(*streams, f"{id}:000001")],
+        story.rejected(),
+        "orders order {id} I10 its versions lack 1",
+        "orders order {id} I8 its public events lack 1",
+        "orders order {id} I10 order.rejected came while it was not placed",
+    )
+    harm(
+        lambda id: [change(*streams, f"{id}:000002", type="order.teleported")],
+        story.rejected(),
+        "orders order {id} I10 its events cannot be read: KeyError",
+    )
+    harm(lambda id: [remove(*sagas, id)], story.shipped(), "orders order {id} I9 no saga placed it")
+    harm(
+        lambda id: [change(*sagas, id, open=True, ended="", openedAt=long_ago, due=far)],
+        story.confirmed(),
+        f"orders order {{id}} I5 its saga is open since {long_ago}",
+    )
+    harm(
+        lambda id: [change(*sagas, id, ended="done")],
+        story.rejected(),
+        "orders order {id} I6 is not confirmed, and its saga ended done",
+    )
+
+    eventually(lambda: not unquiet(dump.read(audited.place)))
+    for each in planted:
+        plant(audited, each)
+    found, summary = audit(audited, code=1)
+    assert set(found) == expected
+    assert summary["findings"] == len(expected)
+    assert summary["unseen"] == 0
+
+
+@pytest.mark.parametrize(("service", "nouns"), [("payments", {"payments"}), ("orders", {"orders"}), ("users", set())])
+def test_in_an_image_it_looks_at_the_books_of_that_service(
+    audited: Shop, tmp_path: Path, service: str, nouns: set[str]
+) -> None:
+    alone = image(tmp_path, service, DATA_DIR=str(audited.data))
+    found, summary = audit(alone, code=1 if nouns else 2)
+    assert all(line.startswith(service) for line in found) or found == ["no service whose code is here audits anything"]
+    assert summary["lookedAt"].keys() == nouns
+
+
+def test_where_another_service_is_away_it_says_what_it_could_not_look_at(audited: Shop) -> None:
+    with audited.frozen("payments"):
+        found, summary = audit(audited, "orders", code=2)
+    (said,) = found
+    assert said.startswith("orders order payments: ")
+    assert summary == {"lookedAt": {"orders": 0}, "findings": 0, "unseen": 1}
+
+
+@pytest.mark.parametrize(
+    ("services", "why"),
+    [
+        ((), "nothing runs in"),
+        (("users",), "users audits nothing"),
+        (("orderz",), "there is no service 'orderz'"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_no_agreement(tmp_path: Path, services: tuple[str, ...], why: str) -> None:
+    done = Platform(tmp_path).mercato("audit", *services)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"could not look: {why}" in done.stderr
+    assert done.stdout == "looked at nothing: 0 findings, 1 could not be looked at\n"

@@ -1,0 +1,224 @@
+"""What must agree about an order: its own events, its saga, the list, its payment, its reservation."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis import clock
+from chassis.errors import NotFound, Refusal
+from services.inventory.messages import Line, ReservationState
+from services.orders import domain, views
+from services.orders.messages import OrderItem, OrderPlaced
+from services.payments.messages import PaymentState
+
+ITEMS = [OrderItem(product_id="mug", name="Mug", quantity=2, price="10.00")]
+PLACED = OrderPlaced(order_id="o1", user_id="u1", items=ITEMS, total_amount="20.00", currency="EUR")
+DECISIONS = {
+    "place": lambda order: domain.place(order, PLACED),
+    "confirm": lambda order: domain.confirm(order, "o1"),
+    "reject": lambda order: domain.reject(order, "payment_declined"),
+    "cancel": domain.cancel,
+    "ship": domain.ship,
+    "deliver": domain.deliver,
+    "note refund": domain.note_refund,
+    "note restock": domain.note_restock,
+}
+
+
+@pytest.fixture(autouse=True)
+def _time(fake_clock):
+    return fake_clock
+
+
+def told(findings):
+    return [f"{each.invariant} {each.detail}" for each in findings]
+
+
+def history(wanted):
+    """(events, versions, sequences) of an order that was asked for all of this, in turn."""
+    order, events, sequences = domain.NEW, [], []
+    for name in ["place", *wanted]:
+        try:
+            event = DECISIONS[name](order)
+        except (Refusal, NotFound):
+            continue
+        if event:
+            order = order.apply(event, "2030-01-01T00:00:00.000Z")
+            events.append(event)
+            sequences.append(max(sequences, default=0) + 1 if event.public else 0)
+    return events, list(range(1, len(events) + 1)), sequences
+
+
+def without(parts, at):
+    return [[*part[:at], *part[at + 1 :]] for part in parts]
+
+
+histories = st.lists(st.sampled_from(sorted(DECISIONS)), max_size=12).map(history)
+
+
+@given(histories)
+def test_whatever_was_decided_of_an_order_can_be_in_its_stream(parts):
+    assert told(domain.wrong_history("o1", *parts)) == []
+
+
+@given(histories, st.data())
+def test_an_event_that_is_gone_is_missed_unless_it_was_the_last(parts, data):
+    at = data.draw(st.integers(0, len(parts[0]) - 1))
+    lacks = f"I10 its versions lack {at + 1}"
+    assert (lacks in told(domain.wrong_history("o1", *without(parts, at)))) is (at < len(parts[0]) - 1)
+
+
+@given(histories, st.data())
+def test_an_event_that_came_twice_is_found(parts, data):
+    events, versions, sequences = parts
+    twice = data.draw(st.sampled_from(events))
+    found = told(domain.wrong_history("o1", [*events, twice], [*versions, len(versions) + 1], [*sequences, 0]))
+    assert f"I7 {twice.type} came 2 times" in found
+
+
+def order(status="confirmed", age=3600.0, **fields):
+    return domain.Order(
+        id="o1",
+        user_id="u1",
+        items=tuple(ITEMS),
+        total_amount="20.00",
+        currency="EUR",
+        status=status,
+        payment_id="o1" if status in domain.PAID else "",
+        version=2,
+        created_at=clock.ahead(-age),
+        updated_at=clock.ahead(-age),
+        **fields,
+    )
+
+
+def payment(status="completed", amount=2000, refunded=0, currency="EUR"):
+    return PaymentState(order_id="o1", amount=amount, currency=currency, status=status, refunded=refunded)
+
+
+def reservation(status="confirmed", quantity=2):
+    lines = [Line(product_id="mug", quantity=quantity)]
+    return ReservationState(order_id="o1", status=status, lines=lines)
+
+
+@pytest.mark.parametrize("status", domain.PAID)
+def test_a_paid_order_has_its_payment_and_its_units(status):
+    assert told(domain.wrong_money(order(status), payment())) == []
+    assert told(domain.wrong_stock(order(status), reservation())) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (None, "I6 is to be paid for, and its payment is absent"),
+        (payment("failed"), "I6 is to be paid for, and its payment is failed"),
+        (payment("pending"), "I6 is to be paid for, and its payment is pending"),
+        (payment("refunded", refunded=2000), "I6 is to be paid for, and its payment is refunded"),
+        (payment(amount=1999), "I2 costs 20.00 EUR, its payment is 19.99 EUR"),
+        (payment(currency="USD"), "I2 costs 20.00 EUR, its payment is 20.00 USD"),
+    ],
+)
+def test_a_paid_order_without_its_payment_is_found(found, expected):
+    assert told(domain.wrong_money(order(), found)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (None, "I6 is to be sent, and its reservation is absent"),
+        (reservation("released"), "I6 is to be sent, and its reservation is released"),
+        (reservation("reserved"), "I6 is to be sent, and its reservation is reserved"),
+        (reservation(quantity=1), "I6 its reservation is of other units"),
+    ],
+)
+def test_a_paid_order_without_its_units_is_found(found, expected):
+    assert told(domain.wrong_stock(order(), found)) == [expected]
+
+
+@pytest.mark.parametrize("status", domain.ENDED)
+def test_an_order_that_came_to_nothing_has_nothing(status):
+    for found in (None, payment("failed"), payment("refunded", refunded=2000)):
+        assert told(domain.wrong_money(order(status), found)) == []
+    for found in (None, reservation("released"), reservation("refused"), reservation("returned")):
+        assert told(domain.wrong_stock(order(status), found)) == []
+    for wrong in ("completed", "unknown", "pending"):
+        assert told(domain.wrong_money(order(status), payment(wrong))) == [
+            f"I6 is {status}, and its payment is {wrong}"
+        ]
+    for wrong in ("confirmed", "reserved", "returning"):
+        found = told(domain.wrong_stock(order(status), reservation(wrong)))
+        assert found == [f"I6 is {status}, and its reservation is {wrong}"]
+    half = payment("refunded", refunded=1000)
+    assert told(domain.wrong_money(order(status), half)) == [f"I6 is {status}, and 1000 of 2000 went back"]
+
+
+def test_what_goes_back_for_a_cancelled_order_may_be_under_way_until_it_was_told():
+    fresh = order("cancelled", age=domain.ARRIVED - 1)
+    assert told(domain.wrong_money(fresh, payment())) == told(domain.wrong_stock(fresh, reservation())) == []
+    for late in (replace(fresh, refunded=True, restocked=True), order("cancelled", age=domain.ARRIVED + 1)):
+        assert told(domain.wrong_money(late, payment())) == ["I6 is cancelled, and its payment is completed"]
+        assert told(domain.wrong_stock(late, reservation())) == ["I6 is cancelled, and its reservation is confirmed"]
+
+
+def test_a_pending_order_may_have_anything():
+    for found in (None, payment("unknown"), payment()):
+        assert told(domain.wrong_money(order("pending"), found)) == []
+    for found in (None, reservation("reserved"), reservation("released")):
+        assert told(domain.wrong_stock(order("pending"), found)) == []
+
+
+def test_what_others_have_for_no_order_is_found():
+    assert told(domain.unknown("o1", None, None)) == []
+    assert told(domain.unknown("o1", payment(), reservation("reserved"))) == [
+        "I6 there is no such order, and its payment is completed",
+        "I6 there is no such order, and its reservation is reserved",
+    ]
+
+
+def saga(open=False, ended="done", age=60.0):
+    return {"open": open, "ended": "" if open else ended, "openedAt": clock.ahead(-age)}
+
+
+@pytest.mark.parametrize(
+    ("status", "begun", "expected"),
+    [
+        ("", None, []),
+        ("", {"open": True}, []),
+        ("pending", {"open": True}, []),
+        ("confirmed", {"open": True}, []),
+        ("confirmed", {}, []),
+        ("cancelled", {"ended": "undone"}, []),
+        ("rejected", {"ended": "undone"}, []),
+        ("confirmed", None, ["I9 no saga placed it"]),
+        ("", {}, ["I5 is not there, and its saga has ended"]),
+        ("pending", {}, ["I5 is pending, and its saga has ended"]),
+        ("rejected", {}, ["I6 is not confirmed, and its saga ended done"]),
+        ("shipped", {"ended": "undone"}, ["I6 is confirmed, and its saga ended undone"]),
+    ],
+)
+def test_order_and_saga_agree_on_how_the_checkout_ended(status, begun, expected):
+    now = order(status) if status else domain.NEW
+    assert told(domain.wrong_end("o1", now, None if begun is None else saga(**begun))) == expected
+
+
+def test_a_saga_that_does_not_end_is_found():
+    stuck = saga(open=True, age=domain.DECIDED + 1)
+    assert told(domain.wrong_end("o1", order("pending"), stuck)) == [f"I5 its saga is open since {stuck['openedAt']}"]
+
+
+def test_the_list_shows_what_the_events_say():
+    old, fresh = order(), order(age=domain.ARRIVED - 1)
+    right = views.summary_of(old)
+    behind = {**right, "version": 1, "status": "pending"}
+    assert told(domain.wrong_list("o1", old, right, right)) == []
+    assert told(domain.wrong_list("o1", old, right, None)) == ["I16 is not in the list"]
+    assert told(domain.wrong_list("o1", old, right, behind)) == ["I16 the list shows another status, version"]
+    assert told(domain.wrong_list("o1", domain.NEW, right, right)) == ["I16 is in the list, and has no events"]
+    for shown in (None, {**views.summary_of(fresh), "version": 1}):
+        assert told(domain.wrong_list("o1", fresh, views.summary_of(fresh), shown)) == []
+    changed = {**views.summary_of(fresh), "totalAmount": "1.00"}
+    assert told(domain.wrong_list("o1", fresh, views.summary_of(fresh), changed)) == [
+        "I16 the list shows another totalAmount"
+    ]

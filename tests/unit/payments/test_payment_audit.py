@@ -1,0 +1,109 @@
+"""Payments agree with the provider wherever a handler is cut off; and what does not agree is named."""
+
+import pytest
+
+from chassis import clock, deadline
+from chassis.errors import Refusal, Unknown
+from services.payments import audit, domain, handlers
+from services.payments.messages import CancelPayment, Charge, ListPayments, TellPayments
+from services.payments.providers.test import ledger
+from tests.unit.conftest import crashes
+
+
+@pytest.fixture(autouse=True)
+def bound(store, fake_clock):
+    handlers.payments.bind(store)
+    ledger.bind(store)
+
+
+def charge(order, token="tok_ok"):
+    command = Charge(order_id=order, user_id="u1", total=3000, currency="EUR", payment_token=token)
+    with deadline.within(4):
+        return handlers.charge(command)
+
+
+def cancel(order):
+    handlers.cancel(CancelPayment(order_id=order, user_id="u1", total=3000, currency="EUR"))
+
+
+def told():
+    ids = list(audit.ids())
+    return {f"{each.invariant} {each.id} {each.detail}" for each in (audit.judge(ids) if ids else [])}
+
+
+def test_wherever_a_charge_is_cut_off_nothing_is_found(store):
+    for _ in crashes(store, charge):
+        assert told() == set()
+
+
+def test_wherever_an_undoing_is_cut_off_nothing_is_found_once_it_was_repeated(store):
+    def undo(order):
+        charge(order)
+        cancel(order)
+
+    for order in crashes(store, undo):
+        cancel(order)
+        assert told() == set()
+
+
+def test_a_refund_that_is_noted_and_not_yet_made_is_under_way():
+    charge("o1")
+    handlers.payments.update("o1", {"$set": {"refund": True}})
+    ledger.update("o1", {"$set": {"refunded": 3000}})
+    assert told() == set()
+    handlers.sweep_refunds()
+    assert (handlers.payments.get("o1")["status"], told()) == ("refunded", set())
+
+
+@pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds"])
+def test_a_declined_payment_agrees(token):
+    with pytest.raises(Refusal):
+        charge("o1", token)
+    assert told() == set()
+
+
+def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_clock):
+    since = clock.timestamp()
+    with pytest.raises(Unknown):
+        charge("o1", "tok_timeout")
+    assert told() == set()
+    fake_clock.pass_time(domain.UNDECIDED + 1)
+    assert told() == {f"I1 o1 is unknown since {since}"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "payment", "found"),
+    [
+        (
+            {"captured": 6000},
+            {},
+            {"I2 o1 captured 6000 of 3000", "I1 o1 our books hold 3000, the provider 6000"},
+        ),
+        ({"refunded": 3000}, {}, {"I1 o1 our books hold 3000, the provider 0"}),
+        ({"captured": 0}, {}, {"I1 o1 our books hold 3000, the provider 0"}),
+        ({}, {"status": "failed"}, {"I1 o1 our books hold 0, the provider 3000"}),
+        ({}, {"status": "refunded", "refundedAmount": 3000}, {"I1 o1 our books hold 0, the provider 3000"}),
+        (
+            {"refunded": 4000},
+            {"status": "refunded", "refundedAmount": 3000},
+            {"I2 o1 refunded 4000 of 3000", "I1 o1 our books hold 0, the provider -1000"},
+        ),
+    ],
+)
+def test_books_that_are_not_the_providers_are_found(entry, payment, found):
+    charge("o1")
+    for collection, fields in ((ledger, entry), (handlers.payments, payment)):
+        if fields:
+            collection.update("o1", {"$set": fields})
+    assert told() == found
+
+
+def test_orders_are_told_how_their_payments_stand():
+    for order in ("o1", "o2"):
+        charge(order)
+    cancel("o2")
+    (state,) = audit.tell(TellPayments(order_ids=["o2", "o3"])).items
+    assert (state.order_id, state.status, state.amount, state.refunded) == ("o2", "refunded", 3000, 3000)
+    assert audit.list_orders(ListPayments(after="")).order_ids == ["o1", "o2"]
+    assert audit.list_orders(ListPayments(after="o1")).order_ids == ["o2"]
+    assert audit.list_orders(ListPayments(after="o2")).order_ids == []
