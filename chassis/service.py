@@ -36,6 +36,7 @@ from chassis.sagas.driver import Driver
 from chassis.settings import settings
 from chassis.store import Collection, Doc
 from chassis.store.engines import open_store
+from chassis.store.timed import Timed
 from chassis.wire import Wire
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Service:
         """Use the store and the client of the other services in this process, after any fork; answer for its health."""
         log.setup(self.name, process, settings().log_level)
         trace.begin(self.name)
-        store = open_store(settings(), self.name)
+        store = Timed(open_store(settings(), self.name))
         for collection in self.collections:
             collection.use(store)
         calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))

@@ -20,10 +20,10 @@ class Callee:
     """What stands between a caller and the wire."""
 
     def __init__(self, name: str, endpoints: Endpoints, places: int) -> None:
-        self.name, self.budget = name, RetryBudget()
+        self.name, self.budget = name, RetryBudget(name)
         self._endpoints, self._bulkhead = endpoints, Bulkhead(name, places)
         self._breaker = Breaker(self._changed)
-        metrics.breaker.labels(name).set(_STATES[self._breaker.state])
+        metrics.breaker[name].set(_STATES[self._breaker.state])
 
     def ask(self, once: Callable[[str], T]) -> T:
         """What `once(address)` returns. Raises Futile where the bulkhead is full, the breaker open, or nobody there.
@@ -48,7 +48,7 @@ class Callee:
                     self.budget.earn()
 
     def _changed(self, state: str) -> None:
-        metrics.breaker.labels(self.name).set(_STATES[state])
-        metrics.breaker_changes.labels(self.name, state).inc()
+        metrics.breaker[self.name].set(_STATES[state])
+        metrics.breaker_changes[self.name, state].inc()
         trace.current().event("breaker changed", {"breaker.callee": self.name, "breaker.state": state})
         log.warning("a breaker changed", callee=self.name, state=state)

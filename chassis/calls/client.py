@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import orjson
+import requests
 from pydantic import ValidationError
 
 from chassis import clock, deadline
 from chassis.calls import outcomes
 from chassis.calls.callee import Callee
 from chassis.calls.discovery import Endpoints, Policy, Resolve
-from chassis.calls.outcomes import Futile
+from chassis.calls.outcomes import Futile, Silent
 from chassis.calls.tokens import ServiceTokens
 from chassis.calls.transport import LONGEST, Transport
 from chassis.errors import Refusal, TooLate, Trouble, Unknown
@@ -41,29 +42,30 @@ class Client:
 
     def send(self, command: Command, key: str, attempts: int) -> Any:
         """The command's answer. Raises Refusal, NotSent, Unknown or TooLate; `attempts` in all."""
-        callee = self._callee(command.service)
+        call = Call(self._callee(command.service), "POST", f"/internal/{command.name}", command.name)
 
         def once(address: str) -> Wire:
-            return self._carried(command, key, address)
+            return self._carried(call, command, key, address)
 
-        return _insist(callee, command.name, once, attempts, repeatable=command.reads or bool(key))
+        return call.insist(once, attempts, repeatable=command.reads or bool(key))
 
     def fetch(self, service: str, path: str, stale: float) -> Any:
         """The JSON that a public route answers; where it cannot be asked, what it answered at most `stale` seconds ago.
 
-        One answer is kept for each path that may be stale: let it be few. Raises Refusal, NotSent, Unknown or TooLate.
+        `path` holds no id: metrics name it, and one answer is kept for each that may be stale. Raises as `send`.
         """
+        call = Call(self._callee(service), "GET", path, "fetch")
 
         def once(address: str) -> Any:
-            return outcomes.read(service, self._transport.exchange("GET", address, path, b"", {}, Command.patience))
+            return call.read(self._transport.exchange("GET", address, path, b"", {}, Command.patience))
 
         try:
-            answer = _insist(self._callee(service), "fetch", once, ATTEMPTS, repeatable=True)
+            answer = call.insist(once, ATTEMPTS, repeatable=True)
         except Trouble:
             since, answer = self._kept.get((service, path), (float("-inf"), None))
             if clock.monotonic() - since > stale:
                 raise
-            metrics.fallbacks.labels(service).inc()
+            metrics.fallbacks[service].inc()
             return answer
         if stale:
             self._kept[service, path] = clock.monotonic(), answer
@@ -76,7 +78,7 @@ class Client:
             callee = self._callees.setdefault(name, made)
         return callee
 
-    def _carried(self, command: Command, key: str, address: str) -> Wire:
+    def _carried(self, call: "Call", command: Command, key: str, address: str) -> Wire:
         headers = {
             "Authorization": f"Bearer {self._tokens.for_callee(command.service)}",
             "Content-Type": "application/json",
@@ -84,48 +86,66 @@ class Client:
         if key:
             headers["Idempotency-Key"] = key
         body = orjson.dumps(command.data())
-        path = f"/internal/{command.name}"
-        response = self._transport.exchange("POST", address, path, body, headers, command.patience)
-        data = outcomes.read(command.service, response)
+        data = call.read(self._transport.exchange("POST", address, call.path, body, headers, command.patience))
         try:
             return command.Answer.read(data)
         except ValidationError as error:
             raise Unknown(f"{command.service} answered {command.name} with something unreadable") from error
 
 
-def _insist(callee: Callee, name: str, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
-    """Ask until there is an answer, or another try is not allowed; what one try has left unknown stays so."""
-    unknown: Unknown | None = None
-    attempt = 0
-    while True:
-        attempt += 1
+class Call:
+    """One call from its first try to its end: measured as a whole, with a span for each try."""
+
+    def __init__(self, callee: Callee, method: str, path: str, name: str) -> None:
+        self.path = path
+        self._callee, self._method, self._name = callee, method, f"{callee.name}/{name}"
+        self._status = ""
+
+    def read(self, response: requests.Response) -> Any:
+        """What the callee answered. Raises as `outcomes.read`."""
+        self._status = str(response.status_code)
+        return outcomes.read(self._callee.name, response)
+
+    def insist(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
+        """Ask until there is an answer, or another try is not allowed; what one try has left unknown stays so."""
+        began, error_type = clock.monotonic(), ""
         try:
-            return _timed(callee, name, once)
-        except Trouble as error:
-            failure = error
-        if isinstance(failure, Unknown):
-            unknown = failure
-        may_help = attempt < attempts and not isinstance(failure, (Futile, TooLate))
-        harmless = repeatable or not unknown
-        if not (may_help and harmless and _waited(callee, attempt, failure.retry_after)):
-            raise unknown or failure
+            return self._insisted(once, attempts, repeatable)
+        except Refusal:  # is an answer
+            raise
+        except Exception as error:
+            error_type = type(error).__name__
+            raise
+        finally:
+            callee, took = self._callee.name, clock.monotonic() - began
+            timer = metrics.calls[callee, self.path, self._method, self._status, error_type]
+            timer.observe(took, trace.exemplar(trace.traceparent()))
 
+    def _insisted(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
+        unknown: Unknown | None = None
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._tried(once)
+            except Trouble as error:
+                failure = error
+            if isinstance(failure, Unknown):
+                unknown = failure
+            may_help = attempt < attempts and not isinstance(failure, (Futile, TooLate))
+            harmless = repeatable or not unknown
+            if not (may_help and harmless and _waited(self._callee, attempt, failure.retry_after)):
+                if isinstance(failure, (TooLate, Silent)):
+                    metrics.calls_too_late[self._callee.name].inc()
+                raise unknown or failure
+            metrics.retries[self._callee.name].inc()
 
-def _timed(callee: Callee, name: str, once: Callable[[str], T]) -> T:
-    """One try, and how it ended."""
-    began, outcome = clock.monotonic(), "done"
-    method = f"{callee.name}/{name}"
-    try:
-        with trace.span(method, "client", {"rpc.system.name": "mercato", "rpc.method": method}):
-            return callee.ask(once)
-    except Refusal:
-        outcome = "refused"
-        raise
-    except Trouble as error:
-        outcome = "unknown" if isinstance(error, Unknown) else "not sent"
-        raise
-    finally:
-        metrics.calls.labels(callee.name, name, outcome).observe(clock.monotonic() - began)
+    def _tried(self, once: Callable[[str], T]) -> T:
+        """One try."""
+        self._status = ""
+        about = {"rpc.system.name": "mercato", "rpc.method": self._name, "server.address": self._callee.name}
+        with trace.span(self._name, "client", about):
+            return self._callee.ask(once)
 
 
 def _waited(callee: Callee, attempt: int, retry_after: float) -> bool:

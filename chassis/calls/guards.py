@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from chassis import deadline
 from chassis.calls.outcomes import Futile
+from chassis.observe import metrics
 
 SHARE, LARGEST, BEGINNING = 0.1, 100.0, 10.0
 PATIENCE = 0.1
@@ -17,9 +18,10 @@ class RetryBudget:
     The bucket is that of Finagle's RetryBudget, without its time limit.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, callee: str) -> None:
+        self._callee, self._lock = callee, threading.Lock()
         self._tokens = BEGINNING
+        metrics.budget[callee].set_function(lambda: int(self._tokens))
 
     def earn(self) -> None:
         """A call succeeded."""
@@ -30,6 +32,7 @@ class RetryBudget:
         """Whether one more retry may be made."""
         with self._lock:
             if self._tokens < 1:
+                metrics.budget_exhausted[self._callee].inc()
                 return False
             self._tokens -= 1
             return True
@@ -40,13 +43,17 @@ class Bulkhead:
 
     def __init__(self, callee: str, size: int) -> None:
         self._callee, self._places = callee, threading.BoundedSemaphore(size)
+        self._taken = metrics.bulkhead[callee]
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place. Raises Futile if none is free within 100 ms, or what is left of the deadline; TooLate."""
         if not self._places.acquire(timeout=deadline.remaining(PATIENCE)):
+            metrics.bulkhead_rejected[self._callee].inc()
             raise Futile(f"too many calls of {self._callee} at once")
+        self._taken.inc()
         try:
             yield
         finally:
+            self._taken.dec()
             self._places.release()

@@ -3,7 +3,8 @@
     NotSent           certainly not done: the callee was busy, or it was too late; a retry may help
     ├── Unreachable   no connection: another address may have one
     └── Futile        held back on our side, or a 4xx: a retry at once would not help
-    Unknown           may have been done: no answer, a broken one, or a 5xx
+    Unknown           may have been done: a broken connection or answer, or a 5xx
+    └── Silent        no answer in time
 
 `retry_after` of each is what the callee asked for, 0 where it said nothing.
 """
@@ -25,6 +26,10 @@ class Unreachable(NotSent):
 
 class Futile(NotSent):
     """Not done, and asking again at once would not help."""
+
+
+class Silent(Unknown):
+    """There was no answer within the patience or the deadline."""
 
 
 def read(callee: str, response: requests.Response) -> Any:

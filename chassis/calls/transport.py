@@ -10,7 +10,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
 from chassis import deadline
-from chassis.calls.outcomes import Unreachable
+from chassis.calls.outcomes import Silent, Unreachable
 from chassis.errors import TooLate, Unknown
 from chassis.observe import trace
 
@@ -50,9 +50,18 @@ class Transport:
             except requests.ConnectionError as error:
                 if isinstance(error, requests.ConnectTimeout) or _refused(error):
                     raise Unreachable(f"{address} cannot be reached") from error
-                raise Unknown(f"{address} closed the connection or did not answer in time") from error
+                raise _silence(f"{address} closed the connection or did not answer in time") from error
             except requests.RequestException as error:
-                raise Unknown(f"{address} did not answer in time") from error
+                raise _silence(f"{address} did not answer in time") from error
+
+
+def _silence(what: str) -> Unknown:
+    """What it means that no answer came."""
+    try:
+        deadline.remaining(LONGEST)
+    except TooLate:
+        return Silent(what)
+    return Unknown(what)
 
 
 def _refused(error: requests.ConnectionError) -> bool:

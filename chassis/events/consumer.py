@@ -22,6 +22,7 @@ from chassis.events.envelope import Meta, Unreadable
 from chassis.events.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
+from chassis.observe.seldom import Seldom
 from chassis.store import Change, Collection, Doc, Duplicate
 
 BATCH = 50
@@ -47,6 +48,7 @@ class Consumer:
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
+        self._tell_parked = Seldom(lambda: metrics.parked.set(deadletters.letters.count()))
         self._owned: Mapping[Partition, int] = {}
         self._learnt: Mapping[Partition, int] = {}
         self._parked: set[tuple[str, str]] = set()
@@ -91,6 +93,7 @@ class Consumer:
             self._looked = clock.monotonic()
             self._redrive()
             self._tell_lag()
+            self._tell_parked()
         return len(records)
 
     def _learn(self) -> None:
@@ -186,7 +189,8 @@ class Consumer:
             self._park(record, reason, attempts=TRIES)
         else:
             self._count(record, "handled")
-            metrics.delay.labels(record.topic).observe(max(0.0, clock.seconds_since(meta.time)))
+            late = max(0.0, clock.seconds_since(meta.time))
+            metrics.delay[record.topic].observe(late, trace.exemplar(meta.traceparent))
 
     def _handled(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
         """Handle, with retries; "" or why it failed for good. Raises Trouble where trying later may help."""
@@ -195,6 +199,7 @@ class Consumer:
         with trace.continued(meta.traceparent, f"process {topic}", "consumer", about) as span:
             for attempt in range(TRIES):
                 if attempt:
+                    metrics.consumed[topic, "retried"].inc()
                     clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
                 try:
                     handler(event.read(data), meta)
@@ -243,7 +248,6 @@ class Consumer:
                 log.info("a dead letter was handled", letter=letter["_id"])
             else:
                 self._parked.discard((topic, key))
-        metrics.parked.set(len(self._parked))
 
     def _again(self, letter: Doc) -> bool:
         record = deadletters.record_of(letter)
@@ -263,9 +267,9 @@ class Consumer:
         for (topic, _), waiting in self._member.lag().items():
             behind[topic] = behind.get(topic, 0) + waiting
         for topic, waiting in behind.items():
-            metrics.lag.labels(topic).set(waiting)
+            metrics.lag[topic].set(waiting)
         self._behind = behind
 
     @staticmethod
     def _count(record: Record, outcome: str) -> None:
-        metrics.consumed.labels(record.topic, outcome).inc()
+        metrics.consumed[record.topic, outcome].inc()

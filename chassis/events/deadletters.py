@@ -13,7 +13,6 @@ from chassis import clock
 from chassis.bus import Record
 from chassis.events.envelope import Meta
 from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
-from chassis.observe import metrics
 from chassis.store import Collection, Doc, Duplicate, Index, Update
 
 letters = Collection(
@@ -52,7 +51,6 @@ def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts:
     }
     try:
         letters.insert(letter)
-        metrics.parked.inc()
     except Duplicate:
         pass  # a redelivery of what is parked already
 

@@ -69,12 +69,17 @@ class Outbox(Protocol):
         """Forget the events of each, up to this sequence number."""
 
 
-def find_waiting(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
-    """The documents of these slots with something to publish."""
+def in_slots(slots: Some[int]) -> Where:
+    """What the documents of these slots are found by that have something to publish."""
     where: dict[str, object] = {"pending": {"$gt": 0}}
     if len(slots) < SLOTS:
         where["slot"] = {"$in": sorted(slots)}
-    return collection.find(where, limit=limit)
+    return where
+
+
+def find_waiting(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
+    """The documents of these slots with something to publish."""
+    return collection.find(in_slots(slots), limit=limit)
 
 
 class Embedded:

@@ -14,6 +14,7 @@ from chassis import clock
 from chassis.bus import Bus, Record
 from chassis.errors import Trouble
 from chassis.events import envelope
+from chassis.events.backlog import backlog
 from chassis.events.outbox import SLOTS, Outbox, Waiting
 from chassis.leases import Slots
 from chassis.observe import metrics, trace
@@ -42,6 +43,7 @@ class Relay:
         self._outboxes, self._bus, self._pause, self._lease = outboxes, bus, pause, lease
         self._slots = Slots(leases, "relay", SLOTS, lease)
         self._gate = threading.Lock()  # for the slots
+        self._tell_backlog = backlog(outboxes, self._held)
         self._reading = threading.Lock()  # by turns, so that the first hand publishes while the others read
 
     def run(self, stop: threading.Event) -> None:
@@ -53,6 +55,7 @@ class Relay:
                     pause, last = 0.0, clock.monotonic()
                 else:
                     pause = self._pause * (1 if clock.monotonic() < last + AWAKE else RESTING)
+                self._tell_backlog()
             except Trouble as error:
                 pause = min(max(pause * 2, 0.2), 5.0)
                 log.warning("the relay waits", error=error)
@@ -90,7 +93,6 @@ class Relay:
 
     def _carry(self, outbox: Outbox, slots: list[int], waiting: list[Waiting]) -> int:
         """Publish what waits and clear it, if these slots are still held; how many events were acknowledged."""
-        metrics.pending.labels(outbox.collection.name).set(len(waiting))
         if not waiting or not self._held() >= set(slots):
             return 0
         outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])
@@ -103,7 +105,8 @@ class Relay:
                 acknowledged.append((each, each.events[done - 1][0]))
             count, at = count + done, behind
         outbox.clear(acknowledged)
-        metrics.published.labels(outbox.collection.name).inc(count)
+        metrics.published[outbox.collection.name].inc(count)
+        metrics.unpublished[outbox.collection.name].inc(len(outcomes) - outcomes.count(None))
         failure = next(filter(None, outcomes), None)
         if failure is not None:
             if not count:

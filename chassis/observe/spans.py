@@ -20,13 +20,12 @@ from opentelemetry.trace import Span as OtelSpan
 from chassis import clock
 from chassis.errors import Refusal
 from chassis.observe import library
-from chassis.observe.trace import Attributes, Kind, Span
+from chassis.observe.trace import METHODS, Attributes, Kind, Span
 
 LAST_FLUSH = 2.0
 """Seconds that the end of a process may wait for what is not exported yet."""
 _NOWHERE = Context()
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
-_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
 
 
 class Recorder:
@@ -88,7 +87,7 @@ class Recorded(Span):
         self._span.add_event(name, attributes)
 
     def served(self, method: str, route: str, status: int) -> None:
-        known = method if method in _METHODS else "HTTP"
+        known = method if method in METHODS else "HTTP"
         self._span.update_name(f"{known} {route}" if route else known)
         self._span.set_attribute("http.request.method", known if known == method else "_OTHER")
         if route:

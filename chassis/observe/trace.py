@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 Kind = Literal["server", "client", "producer", "consumer", "internal"]
 Attributes = Mapping[str, str | int]
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
+"""Those that HTTP knows; what anyone else may think of is `_OTHER`."""
+
+_SAMPLED = frozenset("13579bdf")
+"""Last digits of a traceparent whose trace is sampled."""
 _PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -121,6 +126,13 @@ def trace_id() -> str:
 def traceparent() -> str:
     """The header to hand on; "" outside of any trace."""
     return _current.get().traceparent
+
+
+def exemplar(traceparent: str) -> dict[str, str] | None:
+    """What ties a measurement to this trace, where it is recorded: the labels of an exemplar."""
+    if _recorder is None or traceparent[54:] not in _SAMPLED:
+        return None
+    return {"trace_id": traceparent[3:35]}
 
 
 def _unrecorded() -> str:

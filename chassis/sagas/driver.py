@@ -16,8 +16,9 @@ from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
 from chassis.events.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
+from chassis.observe.seldom import Seldom
 from chassis.sagas import STUCK, Action, Data, Done, Outcome, Saga, State, Step
-from chassis.store import Change, Collection, Doc, Index
+from chassis.store import LARGEST_PAGE, Change, Collection, Doc, Index, last
 
 DUE = Index("open", "due", when={"open": True})
 PERMITS = Index("permit", unique=True, when={"open": True})
@@ -55,6 +56,7 @@ class Driver:
             "traceparent": trace.traceparent(),
         }
         self.collection.insert(doc)
+        metrics.sagas_started[self.saga.name].inc()
         return doc
 
     def drive(self, doc: Doc, seconds: float | None = None) -> Doc:
@@ -64,8 +66,9 @@ class Driver:
             state = State.read(doc)
             if ends is not None and clock.monotonic() >= ends:
                 return self._write(doc, state, due=clock.timestamp())
-            outcome = self._perform(doc["_id"], state, ends)
+            step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends)
             state = self.saga.advance(state, outcome)
+            metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
             wait = self.saga.wait(state)
             if wait and (ends is None or clock.monotonic() + wait >= ends):
                 return self._write(doc, state, due=clock.ahead(wait))
@@ -95,7 +98,7 @@ class Driver:
     def run(self, stop: threading.Event) -> None:
         """Resume what is due until told to stop; one that takes long keeps no other waiting."""
         under_way: set[str] = set()
-        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="saga")
+        pool, tell = ThreadPoolExecutor(THREADS, thread_name_prefix="saga"), Seldom(self._tell)
         try:
             while not stop.is_set():
                 try:
@@ -106,6 +109,7 @@ class Driver:
                 except Trouble as error:
                     log.warning("the saga driver waits", error=error)
                     stop.wait(1.0)
+                tell()
                 stop.wait(PAUSE)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -126,7 +130,6 @@ class Driver:
             span.set("saga.outcome", type(outcome).__name__)
             if isinstance(outcome, Trouble):
                 span.failed(type(outcome).__name__)
-        metrics.saga_steps.labels(self.saga.name, step.name, type(outcome).__name__).inc()
         if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
             log.error("undoing a saga step keeps failing", saga=id, step=step.name, tries=STUCK, error=str(outcome))
         return outcome
@@ -167,7 +170,27 @@ class Driver:
         if fenced is None:
             log.warning("another driver has taken this saga over", saga=doc["_id"])
             return self.collection.get(doc["_id"]) or doc
+        if state.ended:
+            ended = self.saga.name, state.ended
+            took = max(0.0, clock.seconds_since(doc["openedAt"]))
+            metrics.sagas_finished[ended].inc()
+            metrics.saga_duration[ended].observe(took, trace.exemplar(doc["traceparent"]))
         return fenced
+
+    def _tell(self) -> None:
+        """What is open, for operators; each driver tells of all."""
+        begun: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
+        stuck, after = 0, None
+        while page := self.collection.find({"open": True}, sort="due", limit=LARGEST_PAGE, after=after):
+            for doc in page:
+                begun[self.saga.steps[doc["step"]].name].append(doc["openedAt"])
+                stuck += doc["undoing"] and doc["tries"] >= STUCK
+            after = last(page, "due")
+        for step, times in begun.items():
+            metrics.sagas_open[self.saga.name, step].set(len(times))
+            age = max(0.0, clock.seconds_since(min(times))) if times else 0.0
+            metrics.saga_oldest[self.saga.name, step].set(age)
+        metrics.sagas_stuck[self.saga.name].set(stuck)
 
 
 def state_data(state: State) -> Data:

@@ -101,6 +101,7 @@ class Store(Protocol):
     def insert(self, collection: "Collection", doc: Doc) -> None: ...
     def get(self, collection: "Collection", id: str) -> Doc | None: ...
     def find(self, collection: "Collection", where: Where, sort: str, limit: int, after: After | None) -> list[Doc]: ...
+    def count(self, collection: "Collection", where: Where, of: str) -> int: ...
     def update(self, collection: "Collection", id: str, change: Change, when: Where) -> Doc | None: ...
     def update_each(self, collection: "Collection", updates: Sequence[Update]) -> None: ...
     def delete(self, collection: "Collection", id: str, when: Where) -> bool: ...
@@ -156,21 +157,27 @@ class Collection:
         Only those with text or an int in that field are found. `after` is (its value, `_id`) of the last document seen.
         """
         where = where or {}
-        words.check_where(where)
-        unknown = {*where, sort.lstrip("-")} - self._indexed
-        if unknown:
-            raise ValueError(f"{self.name} has no index on {', '.join(sorted(unknown))}")
-        self._check_lists(where, sort)
+        self._check_search(where, sort.lstrip("-"))
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit must be 1 to {LARGEST_PAGE}")
         if after is not None:
             words.check_after(after)
         return self.store.find(self, where, sort, limit, after)
 
-    def _check_lists(self, where: Where, sort: str) -> None:
-        """A list is found by `$all`, and nothing else is."""
-        if sort.lstrip("-") in self._lists:
-            raise ValueError(f"{sort} is a list: nothing is in its order")
+    def count(self, where: Where | None = None, *, of: str = "") -> int:
+        """How many documents match; or the sum of one of their fields, of the ints that stand there."""
+        where = where or {}
+        self._check_search(where, of or "_id")
+        return self.store.count(self, where, of)
+
+    def _check_search(self, where: Where, field: str) -> None:
+        """All is indexed; a list is found by `$all`, and nothing else is."""
+        words.check_where(where)
+        unknown = {*where, field} - self._indexed
+        if unknown:
+            raise ValueError(f"{self.name} has no index on {', '.join(sorted(unknown))}")
+        if field in self._lists:
+            raise ValueError(f"{field} is a list: nothing is in its order")
         for path, condition in where.items():
             for word, _ in words.conditions(condition):
                 if (word == "$all") != (path in self._lists):

@@ -80,6 +80,11 @@ class MongodbStore:
 
         return self._client.read(work, self._client.patience())
 
+    def count(self, collection: Collection, where: Where, of: str) -> int:
+        docs, stages = self._documents(collection), mql.counted(where, of)
+        found = self._client.read(lambda: docs.aggregate(stages).to_list(), self._client.patience())
+        return int(found[0]["count"]) if found else 0
+
     def update(self, collection: Collection, id: str, change: Change, when: Where) -> Doc | None:
         docs, mark, fits = self._documents(collection), _new_mark(), mql.fits(change)
         where, stamped = mql.guarded(id, when, *fits), mql.stamped(change, mark)

@@ -40,6 +40,11 @@ def order(sort: str) -> list[tuple[str, int]]:
     return [(field, way)] if field == "_id" else [(field, way), ("_id", way)]
 
 
+def counted(where: Where, of: str) -> list[Filter]:
+    """The stages that count what matches, or sum a field; answered from the index alone where that has all of it."""
+    return [{"$match": search(where, "_id", None)}, {"$group": {"_id": None, "count": {"$sum": f"${of}" if of else 1}}}]
+
+
 def guarded(id: str, when: Where, *also: Filter) -> Filter:
     """The document, if `when` holds for it."""
     terms = [

@@ -81,6 +81,11 @@ def sortable(path: str, after: Any) -> str:
     return f"{_type(path)} IN ('integer', 'text')" if after is None else _is(path, after)
 
 
+def is_int(path: str) -> str:
+    """The term that the field is an int."""
+    return _is(path, 0)
+
+
 def index_columns(index: Index) -> str:
     """What an index is over. Its last column is `id`, the second key of every order."""
     columns = [column(path) for path in index.fields]

@@ -61,6 +61,10 @@ class SqliteStore:
         query, values = self._table(collection).find(where, sort, limit, after)
         return [orjson.loads(text) for (text,) in self._file.read(query, values)]
 
+    def count(self, collection: Collection, where: Where, of: str) -> int:
+        query, values = self._table(collection).count(where, of)
+        return int(self._file.read(query, values)[0][0])
+
     def update(self, collection: Collection, id: str, change: Change, when: Where) -> Doc | None:
         table = self._table(collection)
         try:
@@ -184,12 +188,7 @@ class _Table:
 
     def find(self, where: Where, sort: str, limit: int, after: After | None) -> tuple[str, list[Any]]:
         """The query and its values."""
-        clause = sql.where_clause(where, self._literals)
-        for path, words in sql.words_of(where):
-            for word in words:
-                clause.add(f"id IN (SELECT id FROM {self._lists[path]} WHERE value = ?)", word)
-            if not words:
-                clause.add("FALSE")
+        clause = self._clause(where)
         field = sql.column(sort.lstrip("-"))
         way, beyond = ("DESC", "<") if sort.startswith("-") else ("ASC", ">")
         # SQLite would rather walk the whole table by `id` than sort what an index finds: `+` bars that.
@@ -205,6 +204,23 @@ class _Table:
         order = ", ".join(f"{key} {way}" for key in keys)
         query = f"SELECT doc FROM {self.name} WHERE {clause} ORDER BY {order} LIMIT ?"
         return query, [*clause.values, limit]
+
+    def count(self, where: Where, of: str) -> tuple[str, list[Any]]:
+        """The query and its values."""
+        clause, counted = self._clause(where), "count(*)"
+        if of:
+            clause.add(sql.is_int(of))
+            counted = f"coalesce(sum({sql.column(of)}), 0)"
+        return f"SELECT {counted} FROM {self.name} WHERE {clause}", clause.values
+
+    def _clause(self, where: Where) -> sql.Clause:
+        clause = sql.where_clause(where, self._literals)
+        for path, words in sql.words_of(where):
+            for word in words:
+                clause.add(f"id IN (SELECT id FROM {self._lists[path]} WHERE value = ?)", word)
+            if not words:
+                clause.add("FALSE")
+        return clause
 
     def field(self, error: sqlite3.IntegrityError) -> str:
         """Which field was a duplicate: SQLite names the index."""

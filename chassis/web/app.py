@@ -13,11 +13,14 @@ from werkzeug.routing import MapAdapter
 from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.events.messages import Command
+from chassis.observe import metrics
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.answer import Answer
 from chassis.web.api import ANYONE, Api, Operation
 from chassis.web.auth import Caller, Verifier
+from chassis.web.idempotency import REPLAYED
+from chassis.web.limits import RateLimited
 from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
 from chassis.wire import Wire
@@ -125,7 +128,14 @@ def _trusted(address: str) -> bool:
 def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., Answer]:
     def view(**parts: str) -> Answer:
         asked = _current(operation.path)
-        return operation(asked, authenticate(asked, operation.who != ANYONE), parts)
+        try:
+            answer = operation(asked, authenticate(asked, operation.who != ANYONE), parts)
+        except RateLimited:
+            metrics.rate_limited[operation.path].inc()
+            raise
+        if operation.keyed and REPLAYED in answer.headers:
+            metrics.replays[operation.path].inc()
+        return answer
 
     return view
 

@@ -20,6 +20,8 @@ from chassis.web.problems import Problem
 
 LONGEST_KEY = 255
 KEPT = 24 * 3600.0
+REPLAYED = "Idempotent-Replayed"
+"""The header of an answer that was given before."""
 
 records = Collection("idempotency", Index("expiresAt"), Index("caller"), Index("about"), Index("made"))
 
@@ -122,7 +124,7 @@ def _claim(id: str, caller: str, about: str, print: str) -> Doc:
 
 
 def _replayed(record: Doc) -> Answer:
-    return Answer(record["body"], record["status"], {**record["headers"], "Idempotent-Replayed": "true"})
+    return Answer(record["body"], record["status"], {**record["headers"], REPLAYED: "true"})
 
 
 def _overtaken(id: str, response: Answer) -> Answer:

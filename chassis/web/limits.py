@@ -75,8 +75,12 @@ def sweep_counters() -> None:
 _here = Counts()
 
 
+class RateLimited(Problem):
+    """A 429: more requests than a limit allows."""
+
+
 def hit(name: str, rule: str, caller: str, count: Count = _here) -> dict[str, str]:
-    """Count a request under a limit such as "100/15minutes"; the RateLimit headers. Raises a 429 Problem beyond it."""
+    """Count a request under a limit such as "100/15minutes"; the RateLimit headers. Raises RateLimited beyond it."""
     if settings().rate_limits == "off":
         return {}
     most, seconds = parse(rule)
@@ -88,7 +92,7 @@ def hit(name: str, rule: str, caller: str, count: Count = _here) -> dict[str, st
     }
     if done > most:
         headers["Retry-After"] = str(wait)
-        raise Problem(429, f"More than {rule} of these requests; wait {wait} s.", headers=headers)
+        raise RateLimited(429, f"More than {rule} of these requests; wait {wait} s.", headers=headers)
     return headers
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
-from prometheus_client import Histogram
-
 from chassis import clock, deadline
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
@@ -21,11 +19,10 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Middleware:
-    """One WSGI layer around the app; metric children are bound once for each route and status."""
+    """One WSGI layer around the app."""
 
     def __init__(self, app: Wsgi) -> None:
         self._app = app
-        self._timers: dict[tuple[str, str, str], Histogram] = {}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         began = arrived.get() or clock.monotonic()
@@ -54,23 +51,19 @@ class Middleware:
             finally:
                 took = clock.monotonic() - began
                 route = environ.get(ROUTE, "")
-                self._timer(method if route else "other", route or "none", status).observe(took)
+                known = method if route or method in trace.METHODS else "_OTHER"
+                metrics.requests[known, route, status].observe(took, trace.exemplar(span.traceparent))
+                if status == "504":
+                    metrics.too_late[route].inc()
                 span.served(method, route, int(status))
                 log.info(
                     "request",
                     method=method[:10],
-                    route=route or "none",
+                    route=route,
                     status=int(status),
                     ms=round(took * 1000, 1),
                     caller=environ.get(CALLER, ""),
                 )
-
-    def _timer(self, method: str, route: str, status: str) -> Histogram:
-        key = method, route, status
-        timer = self._timers.get(key)
-        if timer is None:
-            timer = self._timers[key] = metrics.requests.labels(*key)
-        return timer
 
 
 def _allowed(environ: dict[str, Any], began: float) -> float:

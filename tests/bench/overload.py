@@ -160,9 +160,10 @@ class Callers:
 
 def _attempts() -> float:
     """What the client has tried so far, as its metrics count it."""
-    labels = {"callee": _SERVICE, "command": "fetch"}
-    counts = (
-        REGISTRY.get_sample_value("calls_seconds_count", {**labels, "outcome": outcome})
-        for outcome in ("done", "not sent", "unknown")
+    wanted = ("http_client_request_duration_seconds_count", "http_client_retries_total")
+    return sum(
+        sample.value
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.name in wanted and sample.labels["server_address"] == _SERVICE
     )
-    return sum(count or 0.0 for count in counts)

@@ -55,6 +55,24 @@ def test_pages_give_every_match_once_in_order(people, limit, sort, where):
     assert sorted(ids(everything)) == sorted(ids(people.every(where)))
 
 
+@pytest.mark.parametrize("where", [None, {"town": "N"}, {"town": {"$in": ["N", "E"]}, "age": {"$gt": 4}}, {"age": 99}])
+def test_what_matches_is_counted_and_a_field_of_it_summed(people, where):
+    found = people.find(where, limit=100)
+    assert people.count(where) == len(found)
+    assert people.count(where, of="age") == sum(doc["age"] for doc in found)
+
+
+def test_a_sum_takes_the_ints_alone(store):
+    things = made(store, "things", Index("n"), Index("words", many=True))
+    for number, value in enumerate([3, -1, "7", True, None, {"n": 2}]):
+        things.insert({"_id": f"t{number}", "n": value, "words": ["a"] if number % 2 else []})
+    things.insert({"_id": "without", "words": []})
+    assert (things.count(), things.count(of="n"), things.count({"words": {"$all": ["a"]}})) == (7, 2, 3)
+    for asked in ({"of": "elsewhere"}, {"of": "words"}, {"where": {"elsewhere": 1}}, {"where": {"words": "a"}}):
+        with pytest.raises(ValueError):
+            things.count(**asked)
+
+
 def test_text_is_in_the_order_of_its_code_points(store):
     names = made(store, "names", Index("name"))
     words = ["Z", "a", "é", "ab", "", "\uffff", "\U00010000", "A", "z", "~"]

@@ -78,7 +78,7 @@ class Callers:
 
     def breaker(self) -> float | None:
         """Its state, as the metrics show it."""
-        return REGISTRY.get_sample_value("breaker_state", {"callee": self._service})
+        return REGISTRY.get_sample_value("circuit_breaker_state", {"server_address": self._service})
 
     def _once(self) -> float | None:
         """Seconds past the deadline; None of a call that was held back in time, which proves nothing."""

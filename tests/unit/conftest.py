@@ -10,19 +10,19 @@ class FaultyStore:
     """Fails at its `at`-th operation, before it is carried out or after (done, but the answer was lost)."""
 
     def __init__(self, store):
-        self._store, self.at, self.after, self.count = store, 0, False, 0
+        self._store, self.at, self.after, self.asked = store, 0, False, 0
 
     def fail(self, at, after):
-        self.at, self.after, self.count = at, after, 0
+        self.at, self.after, self.asked = at, after, 0
 
     def __getattr__(self, name):
         operation = getattr(self._store, name)
-        if name not in ("insert", "get", "find", "update", "update_each", "delete"):
+        if name not in ("insert", "get", "find", "count", "update", "update_each", "delete"):
             return operation
 
         def counted(*arguments):
-            self.count += 1
-            if self.count != self.at:
+            self.asked += 1
+            if self.asked != self.at:
                 return operation(*arguments)
             if self.after:
                 operation(*arguments)

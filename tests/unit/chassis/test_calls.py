@@ -101,7 +101,7 @@ def test_a_call_of_before_it_opened_says_nothing_of_the_callee_as_it_is_now(brea
 
 
 def test_a_retry_is_paid_for_by_ten_successes():
-    budget = RetryBudget()
+    budget = RetryBudget("payments")
     while budget.spend():
         pass
     for _ in range(9):

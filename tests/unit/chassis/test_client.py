@@ -120,19 +120,19 @@ def test_five_failures_open_the_breaker_and_then_nothing_is_sent_or_waited_for(f
 
 def test_each_change_of_a_breaker_is_counted_and_shown(fake_clock):
     def shown(name, **labels):
-        return REGISTRY.get_sample_value(name, {"callee": "oracle", **labels}) or 0
+        return REGISTRY.get_sample_value(name, {"server_address": "oracle", **labels}) or 0
 
-    before = {state: shown("breaker_changes_total", state=state) for state in ("open", "half-open", "closed")}
+    before = {state: shown("circuit_breaker_changes_total", state=state) for state in ("open", "half-open", "closed")}
     with oracle(saying(*[BROKEN] * 5, YES)) as (_, asking):
         for _ in range(5):
             with pytest.raises(Unknown):
                 send(asking)
-        assert shown("breaker_state") == 2
+        assert shown("circuit_breaker_state") == 2
         fake_clock.pass_time(2.5)
         for _ in range(3):
             send(asking)
-        assert shown("breaker_state") == 0
-    assert all(shown("breaker_changes_total", state=state) == count + 1 for state, count in before.items())
+        assert shown("circuit_breaker_state") == 0
+    assert all(shown("circuit_breaker_changes_total", state=state) == count + 1 for state, count in before.items())
 
 
 def test_who_sheds_is_not_cut_off():
@@ -148,14 +148,14 @@ def fetch(client, stale=0.0):
 
 
 def test_an_answer_that_may_be_stale_stands_in_while_the_callee_cannot_be_asked(fake_clock):
-    counted = REGISTRY.get_sample_value("calls_fallbacks_total", {"callee": "oracle"}) or 0
+    counted = REGISTRY.get_sample_value("http_client_fallbacks_total", {"server_address": "oracle"}) or 0
     with oracle(saying(YES, BROKEN)) as (server, asking):
         assert fetch(asking, stale=60) == {"text": "yes"}
         fake_clock.pass_time(50)
         assert fetch(asking, stale=60) == {"text": "yes"}
         server.close()
         assert fetch(asking, stale=60) == {"text": "yes"}
-        assert REGISTRY.get_sample_value("calls_fallbacks_total", {"callee": "oracle"}) == counted + 2
+        assert REGISTRY.get_sample_value("http_client_fallbacks_total", {"server_address": "oracle"}) == counted + 2
         fake_clock.pass_time(10)
         with pytest.raises((Unknown, NotSent)):
             fetch(asking, stale=60)

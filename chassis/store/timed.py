@@ -1,0 +1,40 @@
+"""A store whose every operation is measured: what a service's processes use."""
+
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from chassis import clock
+from chassis.observe import metrics, trace
+from chassis.store import Collection, Duplicate, Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Operation = Callable[Concatenate[Collection, P], T]
+
+
+class Timed:
+    """Implements `chassis.store.Store` by another, and notes how long each operation takes and what it raises."""
+
+    def __init__(self, store: Store) -> None:
+        self.ensure, self.ping, self.close = store.ensure, store.ping, store.close
+        self.insert, self.get = _timed("insert", store.insert), _timed("get", store.get)
+        self.find, self.count = _timed("find", store.find), _timed("count", store.count)
+        self.update, self.delete = _timed("update", store.update), _timed("delete", store.delete)
+        self.update_each = _timed("update_each", store.update_each)
+
+
+def _timed(name: str, operation: Operation[P, T]) -> Operation[P, T]:
+    def timed(collection: Collection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        began, error_type = clock.monotonic(), ""
+        try:
+            return operation(collection, *args, **kwargs)
+        except Duplicate:  # is an answer
+            raise
+        except Exception as error:
+            error_type = type(error).__name__
+            raise
+        finally:
+            timer = metrics.store[name, collection.name, error_type]
+            timer.observe(clock.monotonic() - began, trace.exemplar(trace.traceparent()))
+
+    return timed
