@@ -247,7 +247,7 @@ events = board(
             [
                 timeseries(
                     "Wait",
-                    "{{service}} {{collection}}: max by (service, collection) (outbox_pending)",
+                    "{{service}} {{collection}}: sum by (service, collection) (outbox_pending)",
                     service=OF_SERIES,
                     width=6,
                 ),
