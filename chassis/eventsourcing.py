@@ -89,11 +89,18 @@ class Streams(Collection):
         """The names of all streams."""
         return list(dict.fromkeys(row["stream"] for row in self.every()))
 
-    def execute(self, stream: str, empty: A, decide: Callable[[A], Event | None], mark: str = "") -> A:
+    def execute(
+        self,
+        stream: str,
+        empty: A,
+        decide: Callable[[A], Event | None],
+        mark: str = "",
+        committed: Callable[[A, Event], None] = lambda state, event: None,
+    ) -> A:
         """Fold, decide, commit, and again if another commit came first; the state afterwards.
 
         `decide` gets the state and returns an event, None where nothing is to be done, or raises a Refusal. Under a
-        `mark` that the stream holds already, it was decided before.
+        `mark` that the stream holds already, it was decided before. `committed` is told what came of a commit.
         """
         for _ in range(_TRIES):
             history = self.load(stream)
@@ -105,7 +112,9 @@ class Streams(Collection):
                 commit = self.append(stream, event, history, mark)
             except Duplicate:
                 continue
-            return state.apply(commit.event, commit.time)
+            state = state.apply(commit.event, commit.time)
+            committed(state, commit.event)
+            return state
         raise Trouble("too many commits to one stream at once")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 
 from chassis.errors import Trouble
 from chassis.observe.log import log
@@ -61,7 +62,9 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._send(200, generate_latest(), CONTENT_TYPE_LATEST)
+                # Exemplars have a place in OpenMetrics alone, and only who asks for that understands it.
+                encoded, kind = choose_encoder(self.headers.get("Accept", ""))
+                self._send(200, encoded(REGISTRY), kind)
             else:
                 status, what = health.answer(path)
                 self._send(status, orjson.dumps({"status": what, "service": health.service}), "application/json")

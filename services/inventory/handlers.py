@@ -12,7 +12,7 @@ from chassis.events.envelope import Meta
 from chassis.events.messages import Event
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, merged
-from services.inventory import domain
+from services.inventory import domain, metrics
 from services.inventory.messages import (
     AdjustStock,
     ConfirmStock,
@@ -42,6 +42,8 @@ reservations = Collection(
 _ADJUSTMENTS_KEPT = 24 * 3600.0
 _ABANDONED = 5.0
 """Seconds after which a sweep finishes what a handler began."""
+_OVERDUE = 5.0
+"""Seconds past its time from which on a reservation should have been let go."""
 _TRIES = 20
 
 
@@ -151,6 +153,12 @@ def sweep_reservations() -> None:
         settle(_move(doc, "releasing", expired=True))
 
 
+def tell_overdue() -> None:
+    """How many reservations the sweep has not let go, for operators."""
+    late = clock.ahead(-_OVERDUE)
+    metrics.overdue.set(reservations.count({"status": "reserved", "expiresAt": {"$lt": late}}))
+
+
 def sweep_marks() -> None:
     """Drop the marks of orders that are over, and return what a late hold took."""
     for doc in stock.find({"held": {"$gt": 0}}):
@@ -236,7 +244,11 @@ def _move(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any
         lines = [Line.read(line) for line in doc["lines"]]
         says, guard = outbox.says(doc, event(order_id=doc["_id"], lines=lines))
         change, when = merged(change, says), {**when, **guard}
-    return reservations.update(doc["_id"], change, when=when) or _get(doc["_id"])
+    moved = reservations.update(doc["_id"], change, when=when)
+    if moved is None:
+        return _get(doc["_id"])
+    metrics.count(moved)
+    return moved
 
 
 def _new(order: str, lines: list[Line], status: str) -> Doc:

@@ -12,7 +12,7 @@ from chassis.errors import NotFound
 from chassis.events.messages import Event
 from chassis.eventsourcing import Streams, fold
 from chassis.store import Collection, Doc, Duplicate, Index
-from services.orders import domain
+from services.orders import domain, metrics
 from services.orders.domain import Order
 
 streams = Streams("streams", *domain.EVENTS, *domain.INTERNAL)
@@ -21,7 +21,7 @@ summaries = Collection("summaries", Index("userId"), Index("status"))
 
 def decide(id: str, decision: Callable[[Order], Event | None], mark: str = "") -> Order:
     """Commit what is decided of an order, and show it in the list."""
-    order = streams.execute(id, domain.NEW, decision, mark)
+    order = streams.execute(id, domain.NEW, decision, mark, metrics.count)
     if order.status:
         _summarize(order)
     return order

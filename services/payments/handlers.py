@@ -13,7 +13,7 @@ from chassis.events.messages import Event
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index, merged
 from services.orders.messages import OrderCancelled
-from services.payments import domain
+from services.payments import domain, metrics
 from services.payments.messages import CancelPayment, Charge
 from services.payments.providers import Declined, Provider
 from services.payments.providers.test import TestProvider
@@ -131,4 +131,8 @@ def _move(payment: Doc, status: str, event: Event | None = None, **fields: Any) 
     if event:
         says, guard = outbox.says(payment, event)
         change, when = merged(change, says), {**when, **guard}
-    return payments.update(payment["_id"], change, when=when) or get(payment["_id"])
+    moved = payments.update(payment["_id"], change, when=when)
+    if moved is None:
+        return get(payment["_id"])
+    metrics.count(moved)
+    return moved

@@ -1,0 +1,34 @@
+"""What the shop sells: counted by the process that commits the event which says so.
+
+Never twice, however often a step or a request is repeated; not at all where the process dies right after the commit.
+"""
+
+from decimal import Decimal
+
+from chassis import clock
+from chassis.events.messages import Event
+from chassis.money import digits
+from chassis.observe import trace
+from chassis.observe.metrics import COURSES, counter, histogram
+from services.orders.domain import EVENTS, Order
+
+orders = counter("orders_total", "Orders by what was decided of them", "outcome")
+revenue = counter("orders_revenue_minor_units_total", "Of confirmed orders", "currency")
+duration = histogram("checkout_duration_seconds", "From placed to confirmed or rejected", COURSES, "outcome")
+
+
+for _event in EVENTS:
+    orders[_event.type.removeprefix("order.")].inc(0)  # so that the first of a kind shows as a step up
+
+
+def count(order: Order, event: Event) -> None:
+    """Count an event that was just committed; the order is as it is afterwards."""
+    if not event.public:
+        return
+    outcome = event.type.removeprefix("order.")
+    orders[outcome].inc()
+    if outcome == "confirmed":
+        revenue[order.currency].inc(int(Decimal(order.total_amount).scaleb(digits(order.currency))))
+    if outcome in ("confirmed", "rejected"):
+        took = max(0.0, clock.seconds_since(order.created_at))
+        duration[outcome].observe(took, trace.exemplar(trace.traceparent()))
