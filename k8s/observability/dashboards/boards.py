@@ -216,7 +216,7 @@ checkout = board(
                 ),
                 timeseries(
                     "Steps that were not done",
-                    "{{step}} {{outcome}}: " + rate("saga_steps_total", "step, outcome", 'outcome!="Done"'),
+                    "{{step}} {{outcome}}: " + rate("saga_steps_total", "step, outcome", 'outcome!="done"'),
                     unit="ops",
                     service="orders",
                 ),
