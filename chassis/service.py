@@ -139,7 +139,7 @@ class Service:
         def prepare() -> None:
             self._prepare(threading.Event())
             health.started = True
-            log.info("web is ready", port=settings().port, health_port=settings().health_port)
+            log.info("web is ready", port=settings().port, healthPort=settings().health_port)
 
         threading.Thread(target=prepare, name="preparing", daemon=True).start()
         return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())

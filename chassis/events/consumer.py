@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from chassis import bus, clock
 from chassis.bus import Partition, Record
@@ -197,6 +198,7 @@ class Consumer:
         reason, topic = "", f"{meta.source}.events"
         about = {**envelope.described("process", topic), "cloudevents.event_type": meta.type}
         with trace.continued(meta.traceparent, f"process {topic}", "consumer", about) as span:
+            trace.about(**{to_camel(event.key): meta.subject})
             for attempt in range(TRIES):
                 if attempt:
                     metrics.consumed[topic, "retried"].inc()
@@ -212,7 +214,7 @@ class Consumer:
                     return f"data of another shape: {places}"
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
-                    log.error("an event was not handled", event_id=meta.id, attempt=attempt + 1, error=error)
+                    log.error("an event was not handled", eventId=meta.id, attempt=attempt + 1, error=error)
                     if attempt + 1 == TRIES:
                         span.failed(type(error).__name__)
         return reason
@@ -245,7 +247,7 @@ class Consumer:
                 if not self._again(letter):
                     break
                 deadletters.letters.delete(letter["_id"])
-                log.info("a dead letter was handled", letter=letter["_id"])
+                log.info("a dead letter was handled", letterId=letter["_id"])
             else:
                 self._parked.discard((topic, key))
 

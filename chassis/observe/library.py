@@ -8,6 +8,14 @@ from chassis.observe.log import log
 _WARN_EVERY = 60.0
 
 
+class Lines(logging.Handler):
+    """Makes each record a line of ours, with its stack where it has one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say = log.error if record.levelno >= logging.ERROR else log.warning
+        say(record.getMessage(), **({"error": record.exc_info[1]} if record.exc_info else {}))
+
+
 class Warnings(logging.Handler):
     """Takes over the logger `name`: no stack, and at most one warning and one error a minute, however long it lasts."""
 

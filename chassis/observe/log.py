@@ -1,4 +1,4 @@
-"""One JSON line for each thing worth telling, on standard output, with the trace it belongs to.
+"""One JSON line for each thing worth telling, on standard output, with the trace it belongs to and what it is about.
 
 Lines leave together, a tenth of a second late at most; a warning or an error at once, with all that came before it.
 """
@@ -11,12 +11,15 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
 from chassis import clock
-from chassis.observe import metrics, trace
+from chassis.observe import metrics, otlp, trace
+
+if TYPE_CHECKING:
+    from chassis.observe.records import Export
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _URGENT = ("warning", "error")
@@ -61,13 +64,14 @@ class _Lines:
 
 
 class _Log:
-    """`log.info("what happened", order=id)`; an exception goes in as `error=`, and brings its stack to an error.
+    """`log.info("what happened", orderId=id)`; an exception goes in as `error=`, and brings its stack to an error.
 
-    `write(line, at_once)` takes the lines from `level` on. A command that was not set up tells its warnings and errors
-    on standard error.
+    `write(line, at_once)` takes the lines from `level` on, and `export` too where OTEL_LOGS_EXPORTER=otlp. A command
+    that was not set up tells its warnings and errors on standard error.
     """
 
     def __init__(self) -> None:
+        self.export: Export | None = None
         self._static: dict[str, Any] = {}
         self.level = _LEVELS["warning"]
         self.write: Callable[[bytes, bool], object] = lambda line, _: sys.stderr.buffer.write(line + b"\n")
@@ -76,6 +80,10 @@ class _Log:
         """Send every line of this process, from this level on, to standard output."""
         self.write, self.level = _Lines(sys.stdout.buffer).add, _LEVELS[level]
         self._static = {"service": service, "process": process, "pid": os.getpid()}
+        if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp" and otlp.endpoint("LOGS"):
+            from chassis.observe import records
+
+            self.export = records.exporting(service)
 
     def debug(self, message: str, **fields: Any) -> None:
         self._say("debug", message, fields)
@@ -92,15 +100,19 @@ class _Log:
     def _say(self, level: str, message: str, fields: dict[str, Any]) -> None:
         if _LEVELS[level] < self.level:
             return
+        work = trace.current()
         line: dict[str, Any] = {"time": clock.timestamp(), "level": level, "message": message, **self._static}
-        if current := trace.trace_id():
-            line["traceId"] = current
+        if work.traceparent:
+            line["traceId"] = work.traceparent[3:35]
+        fields = work.ids | fields
         error = fields.get("error")
         if isinstance(error, BaseException):
             fields["error"] = "".join(traceback.format_exception_only(error)).strip()
             if level == "error":
                 fields["stack"] = "".join(traceback.format_tb(error.__traceback__))
         self.write(orjson.dumps(line | fields, default=str), level in _URGENT)
+        if self.export:
+            self.export(level, message, self._static | fields, work.traceparent)
 
 
 log = _Log()

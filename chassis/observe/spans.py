@@ -3,7 +3,6 @@
 OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_* are the SDK's own settings.
 """
 
-import atexit
 import threading
 from types import TracebackType
 
@@ -19,11 +18,9 @@ from opentelemetry.trace import Span as OtelSpan
 
 from chassis import clock
 from chassis.errors import Refusal
-from chassis.observe import library
+from chassis.observe import otlp
 from chassis.observe.trace import METHODS, Attributes, Kind, Span
 
-LAST_FLUSH = 2.0
-"""Seconds that the end of a process may wait for what is not exported yet."""
 _NOWHERE = Context()
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
@@ -78,7 +75,9 @@ class Recorded(Span):
         self.end(error)
 
     def child(self, name: str, kind: Kind, attributes: Attributes | None) -> Span:
-        return self._recorder.begun(set_span_in_context(self._span, _NOWHERE), name, kind, attributes)
+        part = self._recorder.begun(set_span_in_context(self._span, _NOWHERE), name, kind, attributes)
+        part.ids = self.ids
+        return part
 
     def set(self, name: str, value: str | int) -> None:
         self._span.set_attribute(name, value)
@@ -120,22 +119,7 @@ class _Ids(IdGenerator, threading.local):
 
 
 def exporting(service: str) -> Recorder:
-    """The recorder of this process, exporting to OTEL_EXPORTER_OTLP_ENDPOINT until the process ends."""
-    library.Warnings("opentelemetry", "the export of traces has trouble")
+    """The recorder of this process, exporting until the process ends."""
     recorder = Recorder(service, OTLPSpanExporter())
-    ending = threading.Event()
-
-    def flush() -> None:
-        ending.wait()
-        recorder.shutdown()
-
-    # The SDK would wait half a minute for a collector that is gone, and at exit no thread can begin: one is ready.
-    last = threading.Thread(target=flush, name="last spans", daemon=True)
-    last.start()
-
-    def end() -> None:
-        ending.set()
-        last.join(LAST_FLUSH)
-
-    atexit.register(end)
+    otlp.until_the_end(recorder.shutdown)
     return recorder

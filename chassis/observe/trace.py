@@ -8,7 +8,6 @@ Spans are recorded where `begin` found an endpoint to export them to. Without on
 OpenTelemetry is imported.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from chassis import clock
+from chassis.observe import otlp
 
 if TYPE_CHECKING:
     from chassis.observe.spans import Recorder
@@ -35,14 +35,16 @@ class Span:
     """Work that nobody records: it hands ids on, and what is said of it has no effect.
 
     Names and values hold no ids of users, no query strings and no texts of errors. It begins when it is made; it is
-    the work under way inside `with`, and ends with it. `traceparent` is the header to hand on, "" outside of any trace.
+    the work under way inside `with`, and ends with it. `traceparent` is the header to hand on, "" outside of any trace;
+    `ids` say what the work is about, for its log lines alone.
     """
 
-    __slots__ = ("_token", "traceparent")
+    __slots__ = ("_token", "ids", "traceparent")
     _token: "Token[Span]"
 
-    def __init__(self, traceparent: str) -> None:
+    def __init__(self, traceparent: str, ids: dict[str, str] | None = None) -> None:
         self.traceparent = traceparent
+        self.ids = {} if ids is None else ids
 
     def __enter__(self) -> Self:
         self._token = _current.set(self)
@@ -54,8 +56,8 @@ class Span:
         _current.reset(self._token)
 
     def child(self, name: str, kind: Kind, attributes: Attributes | None) -> "Span":
-        """A part of this work."""
-        return Span(self.traceparent)
+        """A part of this work, about the same."""
+        return Span(self.traceparent, self.ids)
 
     def set(self, name: str, value: str | int) -> None:
         """Note an attribute, under its name in OpenTelemetry's semantic conventions."""
@@ -80,8 +82,8 @@ _recorder: "Recorder | None" = None
 
 
 def begin(service: str) -> None:
-    """Record this process's spans from now on if OTEL_EXPORTER_OTLP_ENDPOINT is set; to be called after any fork."""
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") and os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
+    """Record this process's spans from now on if there is an endpoint to send them to; to be called after any fork."""
+    if otlp.endpoint("TRACES"):
         from chassis.observe import spans
 
         use(spans.exporting(service))
@@ -116,6 +118,13 @@ def span(name: str, kind: Kind = "internal", attributes: Attributes | None = Non
 def current() -> Span:
     """The work under way."""
     return _current.get()
+
+
+def about(**ids: str) -> None:
+    """Let the log lines of the work under way have these ids, as in `about(orderId=id)`."""
+    work = _current.get()
+    if work is not _OUTSIDE:
+        work.ids.update(ids)
 
 
 def trace_id() -> str:

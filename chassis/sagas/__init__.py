@@ -79,10 +79,15 @@ class State:
 
 
 class Saga:
-    """Steps under a name. `secrets` are the names of data that are dropped as soon as the saga ends."""
+    """Steps under a name. `about` is what its id is called in the log.
 
-    def __init__(self, name: str, steps: tuple[Step, ...], secrets: tuple[str, ...] = ()) -> None:
-        self.name, self.steps, self.secrets = name, steps, secrets
+    `secrets` are the names of data that are dropped as soon as the saga ends.
+    """
+
+    def __init__(
+        self, name: str, steps: tuple[Step, ...], secrets: tuple[str, ...] = (), about: str = "sagaId"
+    ) -> None:
+        self.name, self.steps, self.secrets, self.about = name, steps, secrets, about
 
     def begin(self, data: Data) -> State:
         return State(data=data, since=clock.timestamp())

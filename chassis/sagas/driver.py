@@ -61,6 +61,7 @@ class Driver:
 
     def drive(self, doc: Doc, seconds: float | None = None) -> Doc:
         """Go on with a claimed saga until it ends, has to wait, or `seconds` are over; the saga as it is then."""
+        trace.about(**{self.saga.about: doc["_id"]})
         ends = None if seconds is None else clock.monotonic() + seconds
         while doc["open"]:
             state = State.read(doc)
@@ -118,7 +119,7 @@ class Driver:
         try:
             self.resume(doc)
         except Trouble as error:
-            log.warning("a saga waits", saga=doc["_id"], error=error)
+            log.warning("a saga waits", **{self.saga.about: doc["_id"]}, error=error)
         finally:
             under_way.discard(doc["_id"])
 
@@ -131,7 +132,7 @@ class Driver:
             if isinstance(outcome, Trouble):
                 span.failed(type(outcome).__name__)
         if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
-            log.error("undoing a saga step keeps failing", saga=id, step=step.name, tries=STUCK, error=str(outcome))
+            log.error("undoing a saga step keeps failing", step=step.name, tries=STUCK, error=str(outcome))
         return outcome
 
     def _outcome(self, id: str, state: State, step: Step, action: Action, ends: float | None) -> Outcome:
@@ -155,20 +156,20 @@ class Driver:
             return Unknown(str(error))
         except Exception as error:
             # A defect must not lose a saga: it stays open, is repeated, and shows.
-            log.error("a saga step failed", saga=id, step=step.name, undoing=state.undoing, error=error)
+            log.error("a saga step failed", step=step.name, undoing=state.undoing, error=error)
             return Unknown(f"{type(error).__name__} in {step.name}")
 
     def _aside(self, command: type[Command], id: str, state: State) -> None:
         try:
             self._send(filled(command, state), "")
         except (Refusal, Trouble) as error:
-            log.warning("a saga's companion command failed", saga=id, command=command.name, error=error)
+            log.warning("a saga's companion command failed", command=command.name, error=error)
 
     def _write(self, doc: Doc, state: State, due: str) -> Doc:
         fields = {**state.fields(), "open": not state.ended, "due": due}
         fenced = self.collection.update(doc["_id"], {"$set": fields}, when={"fence": doc["fence"]})
         if fenced is None:
-            log.warning("another driver has taken this saga over", saga=doc["_id"])
+            log.warning("another driver has taken this saga over")
             return self.collection.get(doc["_id"]) or doc
         if state.ended:
             ended = self.saga.name, state.ended

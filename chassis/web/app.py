@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 from flask import Flask, Request, request
 from flask.sessions import NullSession, SessionInterface
+from pydantic.alias_generators import to_camel
 from werkzeug.routing import MapAdapter
 
 from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.events.messages import Command
-from chassis.observe import metrics
+from chassis.observe import metrics, trace
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.answer import Answer
@@ -141,6 +142,8 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
 
 
 def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], Answer]:
+    id = next((name for name in command.model_fields if name.endswith("_id")), "")
+
     def view() -> Answer:
         asked = _current(f"/internal/{command.name}")
         kind, _, token = asked.headers.get("Authorization", "").partition(" ")
@@ -151,7 +154,10 @@ def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens)
             raise Problem(403, "This service may not call here.")
         asked.environ[CALLER] = caller
         deadline.remaining(settings().deadline)
-        answer = handler(command.read(bodies.read_json(asked)))
+        said = command.read(bodies.read_json(asked))
+        if id:
+            trace.about(**{to_camel(id): getattr(said, id)})
+        answer = handler(said)
         return Answer(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
 
     return view

@@ -1,12 +1,15 @@
 """gunicorn, as every web process of the platform runs it: one gthread worker, made without a configuration file."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from chassis.local import lifeline
+from chassis.observe import library
 from chassis.settings import settings
 
 BODY_LIMIT = 1024 * 1024
@@ -46,6 +49,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "limit_request_field_size": 8190,
             "forwarded_allow_ips": "",  # the chassis decides whom it believes
             "loglevel": "warning",
+            "logger_class": _Logger,
             "control_socket_disable": True,
             "worker_tmp_dir": str(_MEMORY) if _MEMORY.is_dir() else None,
             "post_fork": _after_fork,
@@ -55,6 +59,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         return self._make()
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """What gunicorn says, in our own log."""
+
+    def setup(self, cfg: object) -> None:
+        self.error_log.handlers, self.error_log.propagate = [library.Lines(logging.WARNING)], False
 
 
 def _after_fork(arbiter: object, worker: object) -> None:

@@ -64,7 +64,7 @@ def sweep_mail() -> None:
             else:
                 notifications.update(doc["_id"], {"$set": {"retryAt": clock.ahead(_RETRY)}})
         except Trouble as error:
-            log.warning("a mail waits", notification=doc["_id"], error=error)
+            log.warning("a mail waits", notificationId=doc["_id"], error=error)
             notifications.update(doc["_id"], {"$set": {"retryAt": clock.ahead(_RETRY)}})
 
 

@@ -45,5 +45,6 @@ checkout = Saga(
         Step("confirm order", do=confirm, within=None),
     ),
     secrets=("payment_token",),
+    about="orderId",
 )
 driver = Driver(checkout, sagas, lease=lambda: settings().lease)

@@ -11,6 +11,7 @@ from typing import Any
 from chassis.errors import NotFound
 from chassis.events.messages import Event
 from chassis.eventsourcing import Streams, fold
+from chassis.observe import trace
 from chassis.store import Collection, Doc, Duplicate, Index
 from services.orders import domain, metrics
 from services.orders.domain import Order
@@ -21,6 +22,7 @@ summaries = Collection("summaries", Index("userId"), Index("status"))
 
 def decide(id: str, decision: Callable[[Order], Event | None], mark: str = "") -> Order:
     """Commit what is decided of an order, and show it in the list."""
+    trace.about(orderId=id)
     order = streams.execute(id, domain.NEW, decision, mark, metrics.count)
     if order.status:
         _summarize(order)
@@ -29,6 +31,7 @@ def decide(id: str, decision: Callable[[Order], Event | None], mark: str = "") -
 
 def get(id: str) -> Order:
     """Raises NotFound."""
+    trace.about(orderId=id)
     order = fold(domain.NEW, streams.load(id))
     if not order.status:
         raise NotFound("order")

@@ -10,6 +10,7 @@ from chassis.errors import NotFound, Trouble, Unknown
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.events.messages import Event
+from chassis.observe import trace
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index, merged
 from services.orders.messages import OrderCancelled
@@ -66,11 +67,12 @@ def sweep_refunds() -> None:
             elif payment["status"] in ("failed", "refunded"):
                 payments.update(payment["_id"], {"$set": {"refund": False}})
         except Trouble as error:
-            log.warning("a refund waits", payment=payment["_id"], error=error)
+            log.warning("a refund waits", orderId=payment["_id"], error=error)
 
 
 def get(id: str) -> Doc:
     """Raises NotFound."""
+    trace.about(orderId=id)
     payment = payments.get(id)
     if payment is None:
         raise NotFound("payment")

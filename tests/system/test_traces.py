@@ -184,12 +184,12 @@ def test_orders_are_taken_while_the_collector_is_gone_and_the_log_says_so_once(
     collector.leave()
     try:
         traced.shopper().buy(traced.product())
-        eventually(lambda: "the export of traces has trouble" in traced.log("orders-web"))
+        eventually(lambda: "the export of telemetry has trouble" in traced.log("orders-web"))
     finally:
         collector.come_back()
     for process in processes:
         lines = [json.loads(line) for line in traced.log(process)[before[process] :].splitlines()]
-        trouble = [line["level"] for line in lines if line["message"] == "the export of traces has trouble"]
+        trouble = [line["level"] for line in lines if line["message"] == "the export of telemetry has trouble"]
         assert trouble in ([], ["warning"])
         assert not [line for line in lines if "stack" in line]
 

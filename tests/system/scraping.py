@@ -1,0 +1,37 @@
+"""What the processes of a running platform tell of themselves by /metrics."""
+
+from collections.abc import Iterator
+
+import requests
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from tests.system.platform import Shop
+
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+
+
+def scraped(shop: Shop) -> dict[str, str]:
+    """Process, such as `orders-web` -> the text of its metrics, exemplars included."""
+    found = {}
+    for process in shop.run()["processes"]:
+        if process["health_port"]:
+            url = f"http://127.0.0.1:{process['health_port']}/metrics"
+            found[f"{process['name']}-{process['kind']}"] = requests.get(url, headers=OPENMETRICS, timeout=10).text
+    return found
+
+
+def samples(text: str) -> Iterator[Sample]:
+    for family in text_string_to_metric_families(text):
+        yield from family.samples
+
+
+class Told:
+    """All that the processes of a platform tell at one moment."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.samples = [sample for text in scraped(shop).values() for sample in samples(text)]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that have these labels."""
+        return sum(each.value for each in self.samples if each.name == name and labels.items() <= each.labels.items())

@@ -1,0 +1,152 @@
+"""The metrics of the running platform: true, bounded whatever clients make up, and silent about who they are."""
+
+import re
+
+import requests
+
+from chassis import clock
+from tests.system.platform import Client, Shop, eventually
+from tests.system.scraping import Told, samples, scraped
+
+MOST_SERIES = 3000
+"""Of one process, all buckets counted."""
+FEW = 5
+MANY = 12
+SECRET = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{32}|@|eyJ|tok_", re.ASCII)
+"""A ULID, a trace or a hash, an e-mail address, a JWT, a payment token."""
+
+Child = tuple[str, frozenset[tuple[str, str]]]
+
+
+def children(shop: Shop) -> dict[str, set[Child]]:
+    """Process -> what it has of metrics, one for each set of labels; the buckets of a histogram are one."""
+    found: dict[str, set[Child]] = {}
+    for process, text in scraped(shop).items():
+        series = list(samples(text))
+        assert len(series) < MOST_SERIES, process
+        found[process] = {
+            (sample.name, frozenset((name, label) for name, label in sample.labels.items() if name != "le"))
+            for sample in series
+        }
+    return found
+
+
+def visit(shop: Shop) -> list[str]:
+    """Everything that a client can make up, each of it new; the words that were made up."""
+    buyer = shop.shopper()
+    order = buyer.buy(shop.product())["id"]
+    made = [buyer.id, buyer.email, order]
+    for number in range(MANY):
+        word = clock.new_id()
+        made.append(word)
+        for path in (f"/api/orders/{word}", f"/api/products/{word}", f"/api/{word}", f"/{word}", f"/internal/{word}"):
+            buyer.get(path)
+            requests.get(shop.at("orders") + path, timeout=10)
+        buyer.get("/api/products", params={"q": word})
+        buyer.ask("POST", "/api/auth/login", {"email": f"{word}@example.com", "password": word}) if number < 3 else None
+        requests.request(f"X{word[-8:]}", shop.at("products") + "/api/products", timeout=10)
+        requests.get(shop.at("users") + "/api/users/me", headers={"Authorization": f"Bearer {word}"}, timeout=10)
+    return made
+
+
+def test_what_clients_make_up_makes_no_series(shop: Shop) -> None:
+    visit(shop)
+    made = visit(shop)
+    before = children(shop)
+    made += visit(shop)
+    after = children(shop)
+    for process, found in after.items():
+        assert len(found - before[process]) < FEW, (process, found - before[process])
+    labels = {label for found in after.values() for _, pairs in found for _, label in pairs}
+    assert [label for label in labels if SECRET.search(label) or label in made] == []
+    assert {"_OTHER", "", "/api/orders/{id}"} <= labels
+
+
+def test_a_method_or_a_route_that_there_is_none_of_is_one_series(shop: Shop) -> None:
+    def odd() -> float:
+        name = "http_server_request_duration_seconds_count"
+        return Told(shop).value(name, http_request_method="_OTHER", http_route="")
+
+    before = odd()
+    for method in ("SPY", "BREW"):
+        requests.request(method, shop.at("orders") + "/api/orders", timeout=10)
+    assert odd() == before + 2
+
+
+def test_each_fact_of_an_order_is_counted_once(shop: Shop, admin: Client) -> None:
+    counted = {
+        "placed": ("orders_total", {"outcome": "placed"}),
+        "confirmed": ("orders_total", {"outcome": "confirmed"}),
+        "rejected": ("orders_total", {"outcome": "rejected"}),
+        "cancelled": ("orders_total", {"outcome": "cancelled"}),
+        "revenue": ("orders_revenue_minor_units_total", {"currency": "EUR"}),
+        "took": ("checkout_duration_seconds_count", {}),
+        "captured": ("payments_total", {"outcome": "captured"}),
+        "refused": ("payments_total", {"outcome": "refused"}),
+        "refunded": ("payments_total", {"outcome": "refunded"}),
+        "reserved": ("reservations_total", {"outcome": "reserved"}),
+        "sold": ("reservations_total", {"outcome": "confirmed"}),
+        "released": ("reservations_total", {"outcome": "released"}),
+        "returned": ("reservations_total", {"outcome": "returned"}),
+        "done": ("saga_finished_total", {"saga": "checkout", "outcome": "done"}),
+        "undone": ("saga_finished_total", {"saga": "checkout", "outcome": "undone"}),
+        "replayed": ("http_server_idempotent_replays_total", {"http_route": "/api/orders"}),
+    }
+
+    def now() -> dict[str, float]:
+        told = Told(shop)
+        return {fact: told.value(name, **labels) for fact, (name, labels) in counted.items()}
+
+    def grown() -> dict[str, float]:
+        return {fact: after - before[fact] for fact, after in now().items() if after != before[fact]}
+
+    before = now()
+    buyer, product, key = shop.shopper(), shop.product(price="12.50"), clock.new_id()
+    first = buyer.order(product, 2, key=key)
+    again = buyer.order(product, 2, key=key)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    buyer.final(first.json()["id"])
+    bought = dict.fromkeys(("placed", "confirmed", "took", "captured", "reserved", "sold", "done", "replayed"), 1.0)
+    eventually(lambda: grown() == bought | {"revenue": 2500.0})
+
+    before = now()
+    declined = buyer.order(product, paymentToken="tok_declined")
+    buyer.final(declined.json()["orderId"])
+    eventually(
+        lambda: (
+            grown() == dict.fromkeys(("placed", "rejected", "took", "refused", "reserved", "released", "undone"), 1.0)
+        )
+    )
+
+    before = now()
+    buyer.post(f"/api/orders/{first.json()['id']}/cancel")
+    eventually(lambda: grown() == dict.fromkeys(("cancelled", "refunded", "returned"), 1.0))
+
+
+def test_what_waits_and_what_is_open_is_told_until_it_is_done(shop: Shop) -> None:
+    shop.shopper().buy(shop.product())
+
+    def told() -> dict[str, float]:
+        found = Told(shop)
+        names = ("outbox_pending", "outbox_oldest_age_seconds", "saga_open", "saga_oldest_age_seconds")
+        return {name: found.value(name) for name in names}
+
+    eventually(lambda: not any(told().values()))
+    steps = {
+        sample.labels["step"]
+        for sample in samples(scraped(shop)["orders-worker"])
+        if sample.name == "saga_oldest_age_seconds"
+    }
+    assert steps == {"place", "check buyer", "reserve stock", "take payment", "confirm stock", "confirm order"}
+
+
+def test_what_takes_time_is_timed(shop: Shop) -> None:
+    shop.shopper().buy(shop.product())
+    names = ("http_server_request", "http_client_request", "db_client_operation", "consumer_delay", "saga", "checkout")
+
+    def untimed() -> list[str]:
+        told = Told(shop)
+        counts = [name if name == "consumer_delay" else f"{name}_duration" for name in names]
+        return [name for name in counts if not told.value(f"{name}_seconds_count")]
+
+    eventually(lambda: not untimed())

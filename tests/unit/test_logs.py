@@ -1,0 +1,84 @@
+"""Log lines: one name for one thing, what the work is about in each of them, and the same by OTLP."""
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+from pydantic.alias_generators import to_camel
+
+from chassis.catalog import catalog
+from chassis.observe import records, trace
+from chassis.observe.log import log
+from chassis.testing import logged
+
+ROOT = Path(__file__).parents[2]
+ALWAYS = {"time", "level", "message", "service", "process", "pid", "traceId", "stack", "sagaId"}
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def said():
+    """The names of fields at every place that logs, or says what the work is about."""
+    for path in [*ROOT.glob("chassis/**/*.py"), *ROOT.glob("services/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                of, name = getattr(node.func.value, "id", ""), node.func.attr
+                if (of == "log" and name in ("debug", "info", "warning", "error")) or (of, name) == ("trace", "about"):
+                    yield from (keyword.arg for keyword in node.keywords if keyword.arg)
+
+
+def named():
+    """What events, commands and sagas are about."""
+    for name in catalog():
+        service = import_module(f"services.{name}.service").service
+        yield from (to_camel(event.key) for event in service.events)
+        yield from (driver.saga.about for driver in service.drivers)
+        for command in service.commands:
+            yield from [to_camel(field) for field in command.model_fields if field.endswith("_id")][:1]
+
+
+def test_the_documented_fields_are_those_that_are_logged():
+    rows = re.findall(r"^\| (`.+?) \| (.*) \|$", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE)
+    documented = {name for names, about in rows for name in re.findall(r"`([a-z]\w+)`", names)}
+    documented |= set(re.findall(r"`(\w+Id)`", dict(rows)["`orderId`"]))
+    assert documented == {*ALWAYS, *said(), *named()}
+
+
+def test_a_line_says_what_its_work_is_about_and_no_other_does():
+    with logged() as lines:
+        with trace.continued(None, "outer"):
+            trace.about(orderId="o1")
+            with trace.span("inner"):
+                log.info("inside")
+                trace.about(productId="p1")
+            log.info("behind")
+        with trace.continued(None, "other"):
+            log.info("other")
+        trace.about(orderId="o2")
+        log.info("outside")
+    about = {line["message"]: {name: line[name] for name in line if name.endswith("Id")} for line in lines}
+    ids = about["behind"]["traceId"]
+    assert about == {
+        "inside": {"traceId": ids, "orderId": "o1"},
+        "behind": {"traceId": ids, "orderId": "o1", "productId": "p1"},
+        "other": {"traceId": about["other"]["traceId"]},
+        "outside": {},
+    }
+
+
+def test_a_line_is_exported_with_its_severity_fields_and_trace(monkeypatch):
+    exporter = InMemoryLogRecordExporter()
+    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "20")
+    monkeypatch.setattr(log, "export", records.exporting("bells", exporter))
+    with logged(), trace.continued(f"00-{TRACE}-{PARENT}-01"):
+        trace.about(orderId="o1")
+        log.warning("a bell waits", attempt=2, jobs=["ring"], error=ValueError("deaf"))
+    while not exporter.get_finished_logs():
+        pass
+    (found,) = exporter.get_finished_logs()
+    record = found.log_record
+    assert (record.body, record.severity_text, record.severity_number.name) == ("a bell waits", "warning", "WARN")
+    assert (f"{record.trace_id:032x}", f"{record.span_id:016x}") == (TRACE, PARENT)
+    assert dict(record.attributes) == {"orderId": "o1", "attempt": 2, "jobs": "['ring']", "error": "ValueError: deaf"}
+    assert found.resource.attributes["service.name"] == "bells"
