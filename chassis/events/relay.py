@@ -55,10 +55,10 @@ class Relay:
                     pause, last = 0.0, clock.monotonic()
                 else:
                     pause = self._pause * (1 if clock.monotonic() < last + AWAKE else RESTING)
-                self._tell_backlog()
             except Trouble as error:
                 pause = min(max(pause * 2, 0.2), 5.0)
                 log.warning("the relay waits", error=error)
+            self._tell_backlog()
             if pause:
                 stop.wait(pause)
         try:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-PARTS = ("http", "checkout", "events", "relay", "hang", "overload", "enumeration", "footprint")
+PARTS = ("http", "telemetry", "checkout", "events", "relay", "hang", "overload", "enumeration", "footprint")
 
 
 @click.command()

@@ -1,9 +1,11 @@
-"""Two apps that answer `GET /api/products/{id}` from one store: the whole chassis, and a bare Flask route."""
+"""Apps that answer `GET /api/products/{id}` from one store: the whole chassis, it without telemetry, a bare route."""
 
 from typing import Any
 
 from flask import Flask
+from prometheus_client import Counter, Gauge, Histogram
 
+import chassis.service
 from chassis.money import Money
 from chassis.settings import settings
 from chassis.store.engines import open_store
@@ -13,6 +15,16 @@ from services.products.service import service
 
 def full() -> Any:
     """The service as it is."""
+    return service.application()
+
+
+def untold() -> Any:
+    """The service that tells nothing of itself: nothing is counted or timed. The log is a matter of LOG_LEVEL."""
+    for kind in (Counter, Gauge, Histogram):
+        for name in ("inc", "dec", "set", "observe"):
+            if hasattr(kind, name):
+                setattr(kind, name, lambda *_: None)
+    chassis.service.Timed = lambda store: store  # type: ignore[assignment,misc]
     return service.application()
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.products.handlers import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
 
+_PATH = "/api/products/p1"
 _DOC = {
     "_id": "p1",
     "name": "Kettle",
@@ -38,19 +39,8 @@ _DOC = {
 def run(short: bool) -> list[dict[str, Any]]:
     """Rounds of both in turn; the median of the ratios."""
     rounds, requests = (7, 2000) if short else (15, 5000)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        (Path(folder) / "store").mkdir()
-        store = SqliteStore(Path(folder) / "store" / "products.db")
-        products.bind(store)
-        products.insert(dict(_DOC))
-        store.close()
-        ports = {app: stack.enter_context(_serving(app, Path(folder))) for app in ("full", "bare")}
-        for port in ports.values():
-            rate(port, "/api/products/p1", 1000)
-        found: dict[str, list[float]] = {app: [] for app in ports}
-        for _ in range(rounds):
-            for app, port in ports.items():
-                found[app].append(rate(port, "/api/products/p1", requests))
+    with a_product() as folder, serving("full", folder) as full, serving("bare", folder) as bare:
+        found = in_turn({"full": full, "bare": bare}, rounds, requests)
     ratio = statistics.median(full / bare for full, bare in zip(found["full"], found["bare"], strict=True))
     return [
         {"name": "read, whole chassis", "value": statistics.median(found["full"]), "unit": "requests/s"},
@@ -59,8 +49,32 @@ def run(short: bool) -> list[dict[str, Any]]:
     ]
 
 
+def in_turn(ports: dict[str, int], rounds: int, requests: int) -> dict[str, list[float]]:
+    """Requests/s of each server in each round, after some to warm up."""
+    for port in ports.values():
+        rate(port, _PATH, 1000)
+    found: dict[str, list[float]] = {name: [] for name in ports}
+    for _ in range(rounds):
+        for name, port in ports.items():
+            found[name].append(rate(port, _PATH, requests))
+    return found
+
+
 @contextmanager
-def _serving(app: str, folder: Path) -> Iterator[int]:
+def a_product() -> Iterator[Path]:
+    """A DATA_DIR with one product in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "store").mkdir()
+        store = SqliteStore(Path(folder) / "store" / "products.db")
+        products.bind(store)
+        products.insert(dict(_DOC))
+        store.close()
+        yield Path(folder)
+
+
+@contextmanager
+def serving(app: str, folder: Path, **settings: str) -> Iterator[int]:
+    """The port of one of `apps` on stock gunicorn; `settings` join its environment."""
     port, health_port = free_port(), free_port()
     environment = {
         "DATA_DIR": str(folder),
@@ -69,6 +83,7 @@ def _serving(app: str, folder: Path) -> Iterator[int]:
         "PLATFORM_SECRET": "b" * 32,
         "RATE_READ": "1000000/second",  # counted, and never reached
         "PYTHONPATH": str(ROOT),
+        **settings,
     }
     command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "16", "--keep-alive", "75"]
     command += ["--no-control-socket", "-b", f"127.0.0.1:{port}", f"tests.bench.apps:{app}()"]

@@ -1,4 +1,4 @@
-"""A collector of traces as OpenTelemetry's own: OTLP over HTTP on loopback, for tests to read what was exported.
+"""A collector of traces and logs as OpenTelemetry's own: OTLP over HTTP on loopback, to read what was exported.
 
 with Collector() as collector:
     shop = Shop(folder, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url).up()
@@ -7,15 +7,18 @@ with Collector() as collector:
 
 import gzip
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Exported
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -34,11 +37,23 @@ class Span:
     attributes: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Line:
+    """One log line; `trace` is in hex, "" outside of any."""
+
+    trace: str
+    service: str
+    severity: int
+    message: str
+    fields: dict[str, Any]
+
+
 class Collector:
-    """Answers on a port of its own until told to leave; `raw` is all that it was sent, unpacked."""
+    """Answers on a port of its own until told to leave; `raw` is all that it was sent of traces, unpacked."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
+        self.lines: list[Line] = []
         self.raw = b""
         self._lock = threading.Lock()
         self._server = self._listen(0)
@@ -64,14 +79,29 @@ class Collector:
         with self._lock:
             return [span for span in self.spans if span.trace == id]
 
-    def take(self, body: bytes) -> None:
+    def take_lines(self, body: bytes) -> None:
+        request = ExportLogsServiceRequest.FromString(body)
+        with self._lock:
+            for resource in request.resource_logs:
+                service = str(_fields(resource.resource.attributes)["service.name"])
+                for scope in resource.scope_logs:
+                    self.lines += [
+                        Line(
+                            each.trace_id.hex(),
+                            service,
+                            each.severity_number,
+                            each.body.string_value,
+                            _fields(each.attributes),
+                        )
+                        for each in scope.log_records
+                    ]
+
+    def take_spans(self, body: bytes) -> None:
         request = ExportTraceServiceRequest.FromString(body)
         with self._lock:
             self.raw += body
             for resource in request.resource_spans:
-                (service,) = (
-                    each.value.string_value for each in resource.resource.attributes if each.key == "service.name"
-                )
+                service = str(_fields(resource.resource.attributes)["service.name"])
                 for scope in resource.scope_spans:
                     self.spans += [_read(span, service) for span in scope.spans]
 
@@ -92,9 +122,14 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers["Content-Encoding"] == "gzip":
                 body = gzip.decompress(body)
-            assert (self.path, self.headers["Content-Type"]) == ("/v1/traces", "application/x-protobuf")
-            collector.take(body)
-            answer = ExportTraceServiceResponse().SerializeToString()
+            assert self.headers["Content-Type"] == "application/x-protobuf"
+            if self.path == "/v1/logs":
+                collector.take_lines(body)
+                answer = ExportLogsServiceResponse().SerializeToString()
+            else:
+                assert self.path == "/v1/traces"
+                collector.take_spans(body)
+                answer = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(answer)))
@@ -116,5 +151,9 @@ def _read(span: Exported, service: str) -> Span:
         kind=Exported.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
         name=span.name,
         failed=span.status.code == Status.STATUS_CODE_ERROR,
-        attributes={each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes},
+        attributes=_fields(span.attributes),
     )
+
+
+def _fields(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value") or "") for each in attributes}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ from chassis.observe.log import log
 log.setup("bells", "worker", "info")
 trace.begin("bells")
 with trace.continued(None, "the last work"):
-    pass
+    log.info("the last words")
 """
 
 
@@ -49,6 +50,8 @@ def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
         "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT))),
     }
     shop = Shop(tmp_path_factory.mktemp("traced"), RATE_LIMITS="off", LEASE="2", CHECKOUT_DEADLINE="4", **settings)
@@ -157,6 +160,35 @@ def test_a_checkout_that_the_worker_resumes_stays_in_the_trace_of_its_order(
     assert set(steps.values()) <= resumed.keys() and set(calls.values()) <= steps.keys() and charged <= calls.keys()
 
 
+def test_the_lines_of_an_order_are_exported_with_its_id_and_trace_and_are_those_of_the_log(
+    traced: Shop, collector: Collector, person: Client
+) -> None:
+    answer = person.order(traced.product())
+    order, trace = answer.json()["id"], answer.headers["X-Trace-Id"]
+    person.final(order)
+    wanted = {("orders", "/api/orders"), ("inventory", "/internal/reserve"), ("payments", "/internal/charge")}
+
+    def exported() -> bool:
+        about = [line for line in collector.lines if line.trace == trace and line.fields.get("orderId") == order]
+        return {(line.service, line.fields["route"]) for line in about if line.message == "request"} >= wanted
+
+    eventually(exported)
+    (line,) = (line for line in collector.lines if line.trace == trace and line.fields.get("route") == "/api/orders")
+
+    def written() -> dict[str, Any] | None:
+        lines = map(json.loads, traced.log("orders-web").splitlines())
+        return next(
+            (each for each in lines if (each.get("traceId"), each.get("route")) == (trace, "/api/orders")), None
+        )
+
+    same = eventually(written)
+    assert line.message == same["message"]
+    assert {*same.items()} - {*line.fields.items()} == {
+        (name, same[name]) for name in ("time", "level", "message", "traceId")
+    }
+    assert line.fields.keys() <= same.keys()
+
+
 def test_no_trace_tells_who_it_was(traced: Shop, collector: Collector, person: Client, canary: str) -> None:
     secret = f"tok_{canary}"
     product = traced.product()
@@ -197,19 +229,23 @@ def test_orders_are_taken_while_the_collector_is_gone_and_the_log_says_so_once(
 def test_a_process_that_ends_exports_what_it_still_holds(collector: Collector, tmp_path: Path) -> None:
     done = last_words(collector.url, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [span.service for span in collector.spans if span.name == "the last work"] == ["bells"]
+    (span,) = (span for span in collector.spans if span.name == "the last work")
+    (line,) = (line for line in collector.lines if line.message == "the last words")
+    assert (span.service, line.service, line.trace) == ("bells", "bells", span.trace)
 
 
 def test_a_process_ends_though_its_collector_never_answers(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         done = last_words(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "the last words" in done.stdout
 
 
 def last_words(endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a process that ends at once after its only work, with an exporter that is in no hurry."""
-    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60", "PYTHONPATH": str(ROOT)}
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **slow}
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_LOGS_EXPORTER": "otlp"}
+    environment = {**told, **slow, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-c", FLUSHED], cwd=folder, env=environment, capture_output=True, text=True, timeout=20
     )

@@ -3,16 +3,19 @@
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis import leases as leasing
 from chassis.bus import Record, Topic
 from chassis.bus.sqlite import SqliteBus
 from chassis.errors import Trouble
 from chassis.events import deadletters, inbox, outbox
+from chassis.events.backlog import backlog
 from chassis.events.consumer import Consumer, progress
 from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
 from chassis.events.relay import BATCH, EACH, Relay
+from chassis.observe.seldom import Seldom
 from chassis.store import Collection, StoreDown, merged
 
 
@@ -472,3 +475,53 @@ def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
     stop.set()
     new_relay(bus).run(stop)
     assert leasing.Slots(leases, "relay", 16, 10).held().keys() == set(range(16))
+
+
+def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
+    def told(*slots):
+        backlog([Embedded("counters", counters)], lambda: slots)()
+        names = ("outbox_pending", "outbox_oldest_age_seconds")
+        return [REGISTRY.get_sample_value(name, {"collection": "counters"}) for name in names]
+
+    for number in range(120):
+        open_counter(f"c{number:03}", steps=3)
+        fake_clock.pass_time(1)
+    every = range(outbox.SLOTS)
+    assert told(*every) == [360, 120]
+    shares = [told(*every[hand::3]) for hand in range(3)]
+    assert (sum(count for count, _ in shares), max(age for _, age in shares)) == (360, 120)
+    assert told() == [0, 0]
+
+
+def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch):
+    class Once(threading.Event):
+        def wait(self, timeout=None):
+            self.set()
+            return True
+
+    open_counter("c1", steps=7)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    relay.run(Once())
+    assert REGISTRY.get_sample_value("outbox_pending", {"collection": "counters"}) == 7
+
+
+def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_relay(relay, store):
+    asked = []
+    looking = Seldom(lambda: asked.append(store.fail(1, False)) or counters.get("c1"))
+    for _ in range(3):
+        looking()
+    assert len(asked) == 1
+
+
+def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monkeypatch):
+    def counted(name):
+        return REGISTRY.get_sample_value(name, {"collection": "counters"}) or 0
+
+    open_counter("c1", steps=2)
+    before = counted("relay_failed_total"), counted("relay_published_total")
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    with pytest.raises(Trouble):
+        relay.step()
+    monkeypatch.undo()
+    relay.step()
+    assert (counted("relay_failed_total"), counted("relay_published_total")) == (before[0] + 2, before[1] + 2)

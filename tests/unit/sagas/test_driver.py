@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis.errors import NotSent, Refusal, Unknown
 from chassis.events.messages import Command
@@ -177,3 +178,25 @@ def test_an_undo_is_tried_until_it_is_done(driver: Driver, callee: Callee, fake_
         driver.resume(driver.due()[0])
     assert driver.due() == []
     assert callee.sent.count(("release", "o1:reserve:undo")) == 31
+
+
+def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_once(
+    driver: Driver, callee: Callee, fake_clock: FakeClock
+) -> None:
+    def told(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, {"saga": "checkout", **labels}) or 0.0
+
+    before = told("saga_finished_total", outcome="undone")
+    callee.answers["charge"] = [Refusal("declined", "Declined")]
+    callee.answers["release"] = [Unknown("lost")] * 11
+    driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), seconds=60)
+    fake_clock.pass_time(40)
+    driver._tell()
+    assert (told("saga_open", step="reserve"), told("saga_open", step="charge"), told("saga_stuck")) == (1, 0, 1)
+    assert told("saga_oldest_age_seconds", step="reserve") >= 40
+    while due := driver.due() or driver.collection.find({"open": True}):
+        fake_clock.pass_time(15)
+        driver.resume(due[0])
+    driver._tell()
+    assert not told("saga_open", step="reserve") and not told("saga_stuck")
+    assert told("saga_finished_total", outcome="undone") == before + 1

@@ -1,0 +1,173 @@
+"""Traces at a real receiver: an order is one tree through every service, also where processes died on its way.
+
+Needs `jaeger-all-in-one` on the PATH.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from chassis import clock
+from tests.faults.case import Case
+from tests.faults.conftest import INJECT
+from tests.observability.jaeger import BINARY, Jaeger, Span, paths
+from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
+from tests.system.running import ROOT
+from tests.system.scraping import scraped
+
+pytestmark = pytest.mark.skipif(BINARY is None, reason="jaeger-all-in-one is not on the PATH")
+
+TREE = """
+orders: POST /api/orders
+    orders: products/price-items
+        products: POST /internal/price-items
+    orders: checkout place
+        orders: send orders.events
+            orders: process orders.events
+    orders: checkout check buyer
+        orders: users/check-buyer
+            users: POST /internal/check-buyer
+    orders: checkout reserve stock
+        orders: inventory/reserve
+            inventory: POST /internal/reserve
+                inventory: send inventory.events
+    orders: checkout take payment
+        orders: payments/charge
+            payments: POST /internal/charge
+                payments: send payments.events
+    orders: checkout confirm stock
+        orders: inventory/confirm-stock
+            inventory: POST /internal/confirm-stock
+                inventory: send inventory.events
+                    products: process inventory.events
+    orders: checkout confirm order
+        orders: send orders.events
+            orders: process orders.events
+            notifications: process orders.events
+                notifications: send notifications.events
+"""
+RESUMED = """
+orders: resume checkout
+    orders: checkout confirm stock
+        orders: inventory/confirm-stock
+            inventory: POST /internal/confirm-stock
+                inventory: send inventory.events
+                    products: process inventory.events
+    orders: checkout confirm order
+        orders: send orders.events
+            orders: process orders.events
+            notifications: process orders.events
+                notifications: send notifications.events
+"""
+SOONER = "products: process inventory.events"
+"""Also below the reservation, where the stock was told before it changed again."""
+
+
+def ways(tree: str) -> set[tuple[str, ...]]:
+    """Each line of a drawn tree as the way to it."""
+    found, above = set(), list[str]()
+    for line in filter(None, tree.splitlines()):
+        above[(len(line) - len(line.lstrip())) // 4 :] = [line.strip()]
+        found.add(tuple(above))
+    return found
+
+
+@pytest.fixture(scope="module")
+def jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
+    with Jaeger(tmp_path_factory.mktemp("jaeger")) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def traced(jaeger: Jaeger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A platform that records every trace, and whose processes can be armed to die."""
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT))),
+    }
+    shop = Shop(tmp_path_factory.mktemp("traced"), RATE_LIMITS="off", LEASE="2", CHECKOUT_DEADLINE="4", **settings)
+    try:
+        yield shop.up()
+    finally:
+        shop.down()
+
+
+@pytest.fixture(scope="module")
+def canary() -> str:
+    return f"canary{clock.new_id().lower()}"
+
+
+@pytest.fixture(scope="module")
+def person(traced: Shop, canary: str) -> Client:
+    """Someone whose every personal word can be looked for."""
+    return traced.shopper(email=f"{canary}@example.com", name=f"{canary} Byron", password=f"{canary} battery")
+
+
+def test_a_checkout_is_one_tree_service_by_service(traced: Shop, jaeger: Jaeger, person: Client) -> None:
+    person.buy(traced.product())  # the public keys are known from now on
+    answer = person.order(traced.product(), paymentToken="tok_ok")
+    assert answer.status_code in (201, 202), answer.text
+    person.final(answer.json()["id"])
+
+    def whole() -> list[Span]:
+        found = jaeger.trace(answer.headers["X-Trace-Id"])
+        return found if ways(TREE) <= set(paths(found).values()) else []
+
+    spans: list[Span] = eventually(whole)
+    more = {way for way in paths(spans).values() if way[-1] != SOONER} - ways(TREE)
+    assert more == set(), "what no order needs"
+    assert not [span for span in spans if span.tags.get("error")]
+    for span in spans:
+        if span.kind in ("producer", "consumer"):
+            doing, topic = span.name.split()
+            assert span.tags["messaging.system"] and span.tags["messaging.operation.type"] == doing
+            assert span.tags["messaging.destination.name"] == topic
+
+
+def test_a_saga_that_two_processes_died_of_goes_on_in_its_trace(traced: Shop, jaeger: Jaeger, person: Client) -> None:
+    case, product = Case(traced, "traced"), traced.product()
+    case.arm("orders-web", "do take payment", "before")
+    case.arm("orders-worker", "do confirm stock", "before")
+    order = case.place(person, product)
+    case.fired("orders-web")
+    case.fired("orders-worker")
+    assert case.final(order) == "confirmed"
+    (saga,) = (saga for saga in traced.documents("orders", "sagas") if saga["_id"] == order)
+    _, trace, request, _ = saga["traceparent"].split("-")
+
+    def resumed() -> list[Span]:
+        found = jaeger.trace(trace)
+        return found if ways(RESUMED) <= set(paths(found).values()) else []
+
+    spans: list[Span] = eventually(resumed)
+    # Those that died took what they had not exported with them; whoever went on is where the request was.
+    assert {span.parent for span in spans if span.name == "resume checkout"} == {request}
+    served = {str(span) for span in spans if span.kind == "server"}
+    assert {"payments: POST /internal/charge", "inventory: POST /internal/reserve"} <= served
+
+
+def test_nothing_that_is_told_of_it_all_holds_a_secret(
+    traced: Shop, jaeger: Jaeger, person: Client, canary: str
+) -> None:
+    card = f"tok_{canary}"
+    person.ask("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
+    person.get("/api/products", params={"q": canary})
+    person.ask("GET", f"/api/users/{canary}")
+    declined = person.order(traced.product(), paymentToken=card)
+    assert declined.status_code in (402, 409, 422), declined.text
+    rejected = traced.product()
+    last = person.order(rejected, paymentToken="tok_declined")
+    expect(person.post("/api/auth/refresh", {"refreshToken": person.refresh_token}), 200)
+    eventually(lambda: [span for span in jaeger.trace(last.headers["X-Trace-Id"]) if span.service == "notifications"])
+
+    told = {"traces": jaeger.everything(), **scraped(traced)}
+    told |= {path.name: path.read_text() for path in (traced.data / "logs").iterdir()}
+    assert len(told) > 2 * 10 and "POST /api/orders" in told["traces"] and "orderId" in told["orders-web.log"]
+    words = [canary, person.token, person.refresh_token, PASSWORD, traced.admin().token, traced.admin().email, "tok_"]
+    found = [(where, word) for where, text in told.items() for word in words if word in text]
+    found += [(where, "a JWT") for where, text in told.items() if re.search(r"eyJ[\w-]+\.", text)]
+    found += [(where, match[0]) for where, text in told.items() if (match := re.search(r"[\w.+-]+@[\w-]+\.\w+", text))]
+    assert found == []
