@@ -104,15 +104,16 @@ class _Log:
         line: dict[str, Any] = {"time": clock.timestamp(), "level": level, "message": message, **self._static}
         if work.traceparent:
             line["traceId"] = work.traceparent[3:35]
-        fields = work.ids | fields
+        line |= work.ids
+        line |= fields
         error = fields.get("error")
         if isinstance(error, BaseException):
-            fields["error"] = "".join(traceback.format_exception_only(error)).strip()
+            line["error"] = "".join(traceback.format_exception_only(error)).strip()
             if level == "error":
-                fields["stack"] = "".join(traceback.format_tb(error.__traceback__))
-        self.write(orjson.dumps(line | fields, default=str), level in _URGENT)
+                line["stack"] = "".join(traceback.format_tb(error.__traceback__))
+        self.write(orjson.dumps(line, default=str), level in _URGENT)
         if self.export:
-            self.export(level, message, self._static | fields, work.traceparent)
+            self.export(line, work.traceparent)
 
 
 log = _Log()

@@ -17,8 +17,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 
 from chassis.observe import otlp
 
-Export = Callable[[str, str, Mapping[str, Any], str], None]
-"""(level, message, fields, traceparent) of one line."""
+Export = Callable[[Mapping[str, Any], str], None]
+"""Takes a line, as it is written, and its traceparent."""
 
 
 def exporting(service: str, exporter: LogRecordExporter | None = None) -> Export:
@@ -28,14 +28,15 @@ def exporting(service: str, exporter: LogRecordExporter | None = None) -> Export
     logger = provider.get_logger("mercato")
     otlp.until_the_end(provider.shutdown)
 
-    def export(level: str, message: str, fields: Mapping[str, Any], traceparent: str) -> None:
+    def export(line: Mapping[str, Any], traceparent: str) -> None:
+        fields = {name: line[name] for name in line if name not in _ELSEWHERE}
         logger.emit(
             LogRecord(
                 timestamp=time.time_ns(),
                 context=_within(traceparent),
-                severity_text=level,
-                severity_number=_SEVERITY[level],
-                body=message,
+                severity_text=line["level"],
+                severity_number=_SEVERITY[line["level"]],
+                body=line["message"],
                 attributes={name: value if isinstance(value, _PLAIN) else str(value) for name, value in fields.items()},
             )
         )
@@ -43,6 +44,7 @@ def exporting(service: str, exporter: LogRecordExporter | None = None) -> Export
     return export
 
 
+_ELSEWHERE = {"time", "level", "message", "traceId"}
 _PLAIN = (str, bool, int, float)
 _SEVERITY = {
     "debug": SeverityNumber.DEBUG,

@@ -40,10 +40,11 @@ class Recorder:
     def continued(self, parent: str, name: str, kind: Kind, attributes: Attributes | None) -> Span:
         """Work on behalf of a valid traceparent, or "". Whether it is sampled is decided before anything is built."""
         if not parent:
-            self._ids.trace = int.from_bytes(clock.entropy(16), "big")
+            ids = clock.entropy(24).hex()
+            self._ids.trace = int(ids[:32], 16)
             judged = self._provider.sampler.should_sample(_NOWHERE, self._ids.trace, name)
             if judged.decision is not Decision.RECORD_AND_SAMPLE:
-                return Span(f"00-{self._ids.trace:032x}-{self._ids.generate_span_id():016x}-00")
+                return Span(f"00-{ids[:32]}-{ids[32:]}-00")
             return self.begun(_NOWHERE, name, kind, attributes)
         flags = int(parent[53:], 16)
         if self._parent_decides and not flags & TraceFlags.SAMPLED:
