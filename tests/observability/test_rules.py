@@ -1,14 +1,17 @@
 """The alerts: each is sound, silent without its fault, fires with it, and leads to a page that says what to do."""
 
 import re
+import subprocess
 
 import pytest
 import yaml
 
-from tests.charts.rendering import run
+from tests.charts.rendering import run, tool
 from tests.observability.files import FOLDER, PAGES, RULES, alerts, metrics, rules, unknown
 from tests.system.running import ROOT
 
+PATIENCE = 400
+"""Seconds; they take five, on a machine that has time for them."""
 UNIT = sorted((ROOT / "tests" / "observability" / "rules").glob("*.yaml"))
 ALERTS = sorted({alert["alert"] for alert in alerts()})
 
@@ -35,9 +38,11 @@ def test_prometheus_can_read_its_configuration(scrape, tmp_path):
     assert "2 rule files found" in done.stdout
 
 
+@pytest.mark.timeout(PATIENCE + 10)
 @pytest.mark.parametrize("path", UNIT, ids=lambda path: path.stem)
 def test_the_rules_do_what_they_are_for(path):
-    done = run("promtool", "test", "rules", str(path))
+    command = [tool("promtool"), "test", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
