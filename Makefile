@@ -17,12 +17,12 @@ SERVICES := $(patsubst services/%/service.py,%,$(wildcard services/*/service.py)
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-engines hostile chaos soak bench images cluster deploy e2e undeploy lint lock clean
+.PHONY: help up down status demo new test test-chart test-observability test-engines hostile chaos soak bench images cluster deploy observability e2e undeploy lint lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
 	@echo
-	@awk -F":.*## " '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F":.*## " '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
 
@@ -46,6 +46,9 @@ test: $(STAMP) ## lint, then every test that needs no engine or cluster
 
 test-chart: $(STAMP) ## render the chart in every form and validate it; needs helm, kubeconform and kube-score
 	@exec $(BIN)/pytest tests/charts
+
+test-observability: $(STAMP) ## dashboards and alerts against a running platform; needs prometheus, promtool, dashcheck
+	@exec $(BIN)/pytest tests/observability
 
 test-engines: $(STAMP) ## the tests that run on MongoDB and Kafka: see docs/engines.md
 	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
@@ -76,6 +79,9 @@ cluster: ## start a Kubernetes with kind, with MongoDB, Kafka and an Ingress in 
 
 deploy: images ## build, load and install the platform in that cluster, and print where it is
 	@exec k8s/deploy
+
+observability: ## metrics, traces, logs, dashboards and alerts into that cluster: see docs/operations
+	@exec k8s/observe
 
 e2e: ## place an order in that cluster
 	@helm test mercato --kube-context kind-mercato --namespace mercato --logs

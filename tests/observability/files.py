@@ -1,0 +1,79 @@
+"""The dashboards, alerts and configuration of k8s/observability as the tests read them."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tests.system.running import ROOT
+
+FOLDER = ROOT / "k8s" / "observability"
+RULES = sorted((FOLDER / "rules").glob("*.yaml"))
+DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
+PAGES = ROOT / "docs" / "operations"
+OURS = {"up", "ALERTS"}
+"""Series that Prometheus makes itself."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query of a panel; `expr` still has its variables."""
+
+    board: str
+    panel: str
+    expr: str
+
+
+def rules() -> list[Json]:
+    """Every rule of every file."""
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> list[Json]:
+    return [rule for rule in rules() if "alert" in rule]
+
+
+def recorded() -> set[str]:
+    """The series that rules record."""
+    return {rule["record"] for rule in rules() if "record" in rule}
+
+
+def boards() -> dict[str, Json]:
+    """File name -> dashboard."""
+    return {path.stem: json.loads(path.read_text()) for path in DASHBOARDS}
+
+
+def queries() -> Iterator[Query]:
+    """Each query that a panel asks of Prometheus."""
+    for name, board in boards().items():
+        for panel in board["panels"]:
+            for target in panel.get("targets", []):
+                if target["datasource"]["type"] == "prometheus":
+                    yield Query(name, panel["title"], target["expr"])
+
+
+def listed() -> set[str]:
+    """The metrics that docs/metrics.md lists, and those of prometheus_client, which it names by their beginnings."""
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    return set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+
+
+def metrics(expr: str) -> set[str]:
+    """The series that a PromQL expression reads; those of a histogram by its name."""
+    for gone in (r'"[^"]*"', r"\{[^}]*\}", r"\[[^\]]*\]", r"\b(?:by|without|on|ignoring|group_\w+)\s*\([^)]*\)"):
+        expr = re.sub(gone, " ", expr)
+    words = re.findall(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:])(?!\s*\()", expr)
+    names = {word for word in words if word not in ("and", "or", "unless", "bool", "offset")}
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
+
+
+def unknown(expr: str) -> set[str]:
+    """What it reads and nobody tells."""
+    standard = re.compile(r"process_|python_gc_|python_info$")
+    return {name for name in metrics(expr) - listed() - recorded() - OURS if not standard.match(name)}

@@ -1,0 +1,118 @@
+"""A real Prometheus on loopback that reads the processes of a platform every second, by the shipped rules.
+
+with Prometheus(folder, shop) as prometheus:
+    prometheus.firing()                  # {("OutboxStalled", "orders"), ...}
+    prometheus.ask("sum(up)")            # [({}, 13.0)]
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+import yaml
+
+from tests.charts.rendering import tool
+from tests.observability.files import FOLDER, RULES
+from tests.system.platform import Shop
+from tests.system.running import eventually, free_port
+
+Sample = tuple[dict[str, str], float]
+
+
+class Prometheus:
+    """Finds the processes in a file, which tells of them as the API server of a cluster tells of their pods."""
+
+    def __init__(self, folder: Path, shop: Shop) -> None:
+        self._folder, self._shop = folder, shop
+        self._program = tool("prometheus")
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        (self._folder / "rules").mkdir(parents=True)
+        for path in RULES:
+            shutil.copy(path, self._folder / "rules")
+        configuration: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text())
+        scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "kubernetes.yaml").read_text())["scrape_configs"]
+        del scrape[0]["kubernetes_sd_configs"]
+        scrape[0]["file_sd_configs"] = [{"files": ["targets.json"]}]
+        configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        for cluster in ("alerting", "scrape_config_files"):
+            del configuration[cluster]
+        configuration["scrape_configs"] = scrape
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+        (self._folder / "targets.json").write_text(json.dumps([pod(each) for each in processes(self._shop)]))
+        command = [self._program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]
+        command += [f"--web.listen-address={self.url.removeprefix('http://')}", "--enable-feature=exemplar-storage"]
+        self._log = (self._folder / "log").open("wb")
+        self._process = subprocess.Popen(command, cwd=self._folder, stdout=self._log, stderr=self._log)
+        eventually(self._ready)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        assert self._process
+        self._process.terminate()
+        self._process.wait(20)
+        self._log.close()
+
+    def ask(self, query: str) -> list[Sample]:
+        """The samples of an instant vector, now."""
+        result = self.get("query", query=query)["result"]
+        return [(each["metric"], float(each["value"][1])) for each in result]
+
+    def firing(self) -> set[tuple[str, str]]:
+        """(alert, service) of each alert that fires; the service is "" for one of the platform."""
+        return self._alerts("firing")
+
+    def near(self) -> set[tuple[str, str]]:
+        """The same of those that will fire unless their fault ends in time."""
+        return self._alerts("pending")
+
+    def traced(self, metric: str) -> list[dict[str, Any]]:
+        """The exemplars of a metric."""
+        found = self.get("query_exemplars", query=metric, start="0", end="9999999999")
+        return [exemplar for series in found for exemplar in series["exemplars"]]
+
+    def get(self, what: str, **parameters: str) -> Any:
+        answer = requests.get(f"{self.url}/api/v1/{what}", parameters, timeout=20)
+        body = answer.json()
+        assert body["status"] == "success", f"{parameters}: {body['error']}"
+        return body["data"]
+
+    def _alerts(self, state: str) -> set[tuple[str, str]]:
+        listed = [each for each in self.get("alerts")["alerts"] if each["state"] == state]
+        return {(each["labels"]["alertname"], each["labels"].get("service", "")) for each in listed}
+
+    def _ready(self) -> bool:
+        assert self._process and self._process.poll() is None, (self._folder / "log").read_text()
+        try:
+            return requests.get(f"{self.url}/-/ready", timeout=2).ok
+        except requests.ConnectionError:
+            return False
+
+
+def processes(shop: Shop) -> list[dict[str, Any]]:
+    """The processes that have metrics, as `mercato status --json` tells of them."""
+    listed = json.loads(shop.mercato("status", "--json").stdout)["processes"]
+    return [each for each in listed if each["health_port"]]
+
+
+def pod(process: dict[str, Any]) -> dict[str, Any]:
+    """What Kubernetes would say of a process's pod, as far as the scrape configuration looks."""
+    port = str(process["health_port"])
+    return {
+        "targets": [f"127.0.0.1:{port}"],
+        "labels": {
+            "__meta_kubernetes_pod_annotation_prometheus_io_scrape": "true",
+            "__meta_kubernetes_pod_annotation_prometheus_io_port": port,
+            "__meta_kubernetes_pod_container_port_number": port,
+            "__meta_kubernetes_pod_phase": "Running",
+            "__meta_kubernetes_pod_label_app_kubernetes_io_name": process["name"],
+            "__meta_kubernetes_pod_label_app_kubernetes_io_component": process["kind"],
+            "__meta_kubernetes_pod_name": f"{process['name']}-{process['kind']}-1",
+        },
+    }

@@ -1,0 +1,87 @@
+"""The alerts: each is sound, silent without its fault, fires with it, and leads to a page that says what to do."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from tests.charts.rendering import run, tool
+from tests.observability.files import FOLDER, PAGES, RULES, alerts, metrics, rules, unknown
+from tests.system.running import ROOT
+
+PATIENCE = 400
+"""Seconds; they take five, on a machine that has time for them."""
+UNIT = sorted((ROOT / "tests" / "observability" / "rules").glob("*.yaml"))
+ALERTS = sorted({alert["alert"] for alert in alerts()})
+
+
+def kebab(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+def test_the_rules_are_sound():
+    done = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("scrape", ["kubernetes", "compose"])
+def test_prometheus_can_read_its_configuration(scrape, tmp_path):
+    for name in ("rules", "scrape"):
+        (tmp_path / name).mkdir()
+    for path in RULES:
+        (tmp_path / "rules" / path.name).write_text(path.read_text())
+    (tmp_path / "scrape" / "one.yaml").write_text((FOLDER / "prometheus" / "scrape" / f"{scrape}.yaml").read_text())
+    (tmp_path / "prometheus.yml").write_text((FOLDER / "prometheus" / "prometheus.yml").read_text())
+    done = run("promtool", "check", "config", str(tmp_path / "prometheus.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rule files found" in done.stdout
+
+
+@pytest.mark.timeout(PATIENCE + 10)
+@pytest.mark.parametrize("path", UNIT, ids=lambda path: path.stem)
+def test_the_rules_do_what_they_are_for(path):
+    command = [tool("promtool"), "test", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_tried_without_its_fault_and_with_it():
+    cases = [
+        case
+        for path in UNIT
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test.get("alert_rule_test", [])
+    ]
+    silent = {case["alertname"] for case in cases if not case["exp_alerts"]}
+    fired = {(case["alertname"], alert["exp_labels"]["severity"]) for case in cases for alert in case["exp_alerts"]}
+    assert silent >= set(ALERTS)
+    assert fired == {(alert["alert"], alert["labels"]["severity"]) for alert in alerts()}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_alert_says_how_bad_it_is_and_where_to_read_on(name):
+    for alert in (each for each in alerts() if each["alert"] == name):
+        assert alert["labels"]["severity"] in ("page", "ticket")
+        assert alert["annotations"]["summary"]
+        assert alert["annotations"]["runbook_url"] == f"docs/operations/{kebab(name)}.md"
+
+
+def test_each_alert_has_its_page_and_the_list_leads_to_each_page():
+    pages = {path.name for path in PAGES.glob("*.md")} - {"README.md"}
+    assert pages == {f"{kebab(name)}.md" for name in ALERTS}
+    index = (PAGES / "README.md").read_text()
+    assert {name for name in ALERTS if f"[{name}]({kebab(name)}.md)" not in index} == set()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_page_says_what_it_means_what_to_look_at_and_what_to_do(name):
+    text = (PAGES / f"{kebab(name)}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    assert re.findall(r"^## (.*)", text, re.MULTILINE) == ["What it means", "What to look at", "What to do"]
+    assert re.search(r"```\n.*\b(mercato|kubectl)\b", text, re.DOTALL)
+
+
+def test_a_rule_reads_what_is_told():
+    assert {name for rule in rules() for name in unknown(rule["expr"])} == set()
+    assert len({name for rule in rules() for name in metrics(rule["expr"])}) > 15

@@ -1,0 +1,153 @@
+"""What `make observability` and the profile of compose run: sound, restricted, and told by the same files."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chassis.catalog import catalog
+from tests.charts.rendering import pods, rendered, run
+from tests.observability.files import DASHBOARDS, FOLDER, RULES
+from tests.system.running import ROOT
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+TOOLS = {name: each for name, each in COMPOSE.items() if each.get("profiles") == ["observability"]}
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+OBJECTS = [doc for name in KUSTOMIZATION["resources"] for doc in yaml.safe_load_all((FOLDER / name).read_text())]
+PODS = {
+    doc["metadata"]["name"]: doc["spec"]["template"] for doc in OBJECTS if doc["kind"] in ("Deployment", "StatefulSet")
+}
+ANNOTATION_LIMIT = 256 * 1024
+"""Bytes of an object that `kubectl apply` can remember."""
+
+
+def generated() -> dict[str, list[str]]:
+    """ConfigMap -> its files, as paths below the folder."""
+    return {each["name"]: each["files"] for each in KUSTOMIZATION["configMapGenerator"]}
+
+
+def container(name: str) -> Any:
+    (found,) = PODS[name]["spec"]["containers"]
+    return found
+
+
+def test_the_manifests_are_sound():
+    schemas = os.environ.get("KUBERNETES_SCHEMAS") or pytest.skip("KUBERNETES_SCHEMAS names no folder with schemas")
+    text = "---\n".join(yaml.safe_dump(doc) for doc in OBJECTS)
+    done = run("kubeconform", "-strict", "-kubernetes-version", "1.36.0", "-schema-location", schemas, "-", stdin=text)
+    assert done.returncode == 0, done.stdout
+
+
+def test_kubectl_makes_one_thing_of_it():
+    kubectl = shutil.which("kubectl") or pytest.skip("kubectl is not in PATH")
+    done = subprocess.run([kubectl, "kustomize", str(FOLDER)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    docs = list(yaml.safe_load_all(done.stdout))
+    maps = {doc["metadata"]["name"] for doc in docs if doc["kind"] == "ConfigMap"}
+    assert len(maps) == len(generated())
+    for doc in docs:
+        if doc["kind"] in ("Deployment", "StatefulSet"):
+            used = {
+                each["configMap"]["name"] for each in doc["spec"]["template"]["spec"]["volumes"] if "configMap" in each
+            }
+            assert used <= maps
+
+
+def test_every_rule_and_dashboard_is_applied():
+    applied = {FOLDER / file for files in generated().values() for file in files}
+    assert {*RULES, *DASHBOARDS} <= applied
+    assert all(path.is_file() for path in applied)
+    for files in generated().values():
+        assert sum((FOLDER / file).stat().st_size for file in files) < ANNOTATION_LIMIT
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_is_restricted_and_has_no_token_unless_it_asks_for_pods(name):
+    spec = PODS[name]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is (name == "prometheus")
+    assert container(name)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"requests", "limits"} == container(name)["resources"].keys()
+    assert not any("hostPath" in volume for volume in spec["volumes"])
+
+
+def test_prometheus_may_list_the_pods_of_the_platform_and_nothing_else():
+    roles = [doc for doc in OBJECTS if doc["kind"] in ("Role", "ClusterRole")]
+    (role,) = roles
+    assert role["metadata"]["namespace"] == "mercato"
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+
+
+def test_compose_runs_what_the_cluster_runs():
+    assert TOOLS.keys() == PODS.keys()
+    for name, tool in TOOLS.items():
+        assert tool["image"] == container(name)["image"]
+        given = container(name)
+        assert tool.get("command", []) == [str(part) for part in given.get("args", [])]
+        assert tool.get("environment", {}) == {each["name"]: each["value"] for each in given.get("env", [])}
+        assert (tool["read_only"], tool["cap_drop"]) == (True, ["ALL"])
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_compose_mounts_the_files_of_the_cluster(name):
+    maps = {each["name"]: each["configMap"]["name"] for each in PODS[name]["spec"]["volumes"] if "configMap" in each}
+    cluster = {
+        f"{mount['mountPath']}/{Path(file).name}": FOLDER / file
+        for mount in container(name)["volumeMounts"]
+        if mount["name"] in maps
+        for file in generated()[maps[mount["name"]]]
+    }
+    compose: dict[str, Path] = {}
+    for volume in TOOLS[name]["volumes"]:
+        source, target = volume.split(":")[:2]
+        if source.startswith("."):
+            path = ROOT / source
+            files = (
+                [path]
+                if path.is_file()
+                else [each for each in path.iterdir() if each.suffix in (".yaml", ".yml", ".json")]
+            )
+            compose |= {target if path.is_file() else f"{target}/{each.name}": each for each in files}
+    renamed = {"compose.yaml": "kubernetes.yaml"}  # how processes are found differs
+    found = {
+        target.replace("compose.yaml", "kubernetes.yaml"): path.with_name(renamed.get(path.name, path.name))
+        for target, path in compose.items()
+    }
+    assert found == cluster
+
+
+def test_in_compose_prometheus_looks_for_every_process():
+    scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "compose.yaml").read_text())["scrape_configs"]
+    names = scrape[0]["dns_sd_configs"][0]["names"]
+    expected = [
+        name for entry in catalog().values() for name in (entry.name, f"{entry.name}-worker")[: 1 + entry.worker]
+    ]
+    assert names == expected
+
+
+def test_a_pod_of_the_chart_is_found_with_its_service_and_its_process():
+    scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "kubernetes.yaml").read_text())["scrape_configs"]
+    looked_at = set(re.findall(r"__meta_kubernetes_pod_((?:label|annotation)_\w+)", yaml.safe_dump(scrape)))
+    for name, pod in pods(rendered()).items():
+        if name.removesuffix("-worker") in catalog():
+            told = {f"label_{key}" for key in pod["metadata"]["labels"]}
+            told |= {f"annotation_{key}" for key in pod["metadata"]["annotations"]}
+            assert looked_at <= {re.sub(r"\W", "_", key) for key in told}, name
+
+
+def test_the_chart_sends_where_the_collector_listens():
+    settings = yaml.safe_load((FOLDER / "values.yaml").read_text())["defaults"]["settings"]
+    (service,) = [doc for doc in OBJECTS if doc["kind"] == "Service" and doc["metadata"]["name"] == "collector"]
+    at = f"http://{service['metadata']['name']}.{service['metadata']['namespace']}"
+    assert settings["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"{at}:{service['spec']['ports'][0]['port']}"
