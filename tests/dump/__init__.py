@@ -55,9 +55,12 @@ def read(place: Place) -> Dump:
     return _reader(place).read(place)
 
 
-def read_store(place: Place, service: str) -> Dump:
-    """The documents of one service alone; on the embedded engine, all of them as they were at one moment."""
-    return _reader(place).read_store(place, service)
+def read_store(place: Place, service: str, *collections: str) -> Dump:
+    """The documents of one service, of these collections or of all; on the embedded engine as they were at one moment.
+
+    Name them where it is read again and again: the engines are the platform's as well.
+    """
+    return _reader(place).read_store(place, service, *collections)
 
 
 def _reader(place: Place) -> Any:

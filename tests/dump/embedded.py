@@ -19,10 +19,10 @@ def read(data_dir: Path) -> Dump:
     return dump
 
 
-def read_store(data_dir: Path, service: str) -> Dump:
+def read_store(data_dir: Path, service: str, *collections: str) -> Dump:
     with closing(_opened(data_dir / "store" / f"{service}.db")) as db:
         db.execute("BEGIN")
-        return Dump(stores={service: {name: _documents(db, name) for name in _collections(db)}})
+        return Dump(stores={service: {name: _documents(db, name) for name in collections or _collections(db)}})
 
 
 def _opened(path: Path) -> sqlite3.Connection:

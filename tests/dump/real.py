@@ -30,11 +30,11 @@ def read(pair: Pair) -> Dump:
     return dump
 
 
-def read_store(pair: Pair, service: str) -> Dump:
+def read_store(pair: Pair, service: str, *collections: str) -> Dump:
     database = _client(pair.uri)[service]
     found = {
         name: {doc["_id"]: doc for doc in database[name].find({}, {MARK: 0}).sort("_id")}
-        for name in database.list_collection_names()
+        for name in collections or database.list_collection_names()
     }
     return Dump(stores={service: found})
 

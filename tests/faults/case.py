@@ -103,7 +103,7 @@ class Case:
         """The status of an order, once it is final, as its stream tells it."""
 
         def status() -> str | None:
-            found = checker.streams(dump.read_store(self.shop.place, "orders")).get(order, [])
+            found = checker.streams(dump.read_store(self.shop.place, "orders", "streams")).get(order, [])
             now = checker.fold(found)["status"] if found else ""
             return now if now in FINAL else None
 

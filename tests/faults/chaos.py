@@ -105,7 +105,7 @@ class Storm:
 
 def unended(case: Case, orders: set[str]) -> set[str]:
     """Those of these orders that are not final, as their streams tell it."""
-    streams = checker.streams(dump.read_store(case.shop.place, "orders"))
+    streams = checker.streams(dump.read_store(case.shop.place, "orders", "streams"))
     return {id for id in orders if id not in streams or checker.fold(streams[id])["status"] not in checker.FINAL}
 
 

@@ -17,9 +17,9 @@ INJECT = Path(__file__).parent / "inject"
 
 @pytest.fixture(scope="session")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """One platform for all crashes: its processes can be armed, and its leases are short."""
-    paths = os.pathsep.join((str(INJECT), str(ROOT)))
-    shop = Shop(tmp_path_factory.mktemp("fragile"), RATE_LIMITS="off", LEASE="2", PYTHONPATH=paths)
+    """One platform for all crashes: its processes can be armed, its leases are short, its people stay signed in."""
+    settings = {"LEASE": "2", "ACCESS_TOKEN": "7200", "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT)))}
+    shop = Shop(tmp_path_factory.mktemp("fragile"), RATE_LIMITS="off", **settings)
     try:
         yield shop.up()
     finally:

@@ -68,14 +68,14 @@ def _watch(case: Case, over: threading.Event) -> int:
     """Read the stock again and again: not even for a moment may it be wrong. The number of reads."""
     reads = 0
     while not over.wait(0.1):
-        assert not list(checker.stock(dump.read_store(case.shop.place, "inventory")))
+        assert not list(checker.stock(dump.read_store(case.shop.place, "inventory", "stock")))
         reads += 1
     return reads
 
 
 def _wait_until_final(case: Case) -> None:
     def final() -> bool:
-        found = dump.read_store(case.shop.place, "orders")
+        found = dump.read_store(case.shop.place, "orders", "sagas")
         return not any(saga["open"] for saga in found.docs("orders", "sagas").values())
 
     eventually(final, 60)

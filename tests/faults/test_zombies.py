@@ -62,7 +62,7 @@ def _answered(crash: Case, buyer: Client, body: dict[str, Any], key: str) -> dic
 
 def ended(crash: Case, order: str) -> dict[str, Any] | None:
     """The saga of an order, once it has ended."""
-    saga = dump.read_store(crash.shop.place, "orders").docs("orders", "sagas").get(order)
+    saga = dump.read_store(crash.shop.place, "orders", "sagas").docs("orders", "sagas").get(order)
     return saga if saga and not saga["open"] else None
 
 

@@ -187,7 +187,7 @@ class Shop(Platform):
 
     def documents(self, service: str, collection: str) -> list[dict[str, Any]]:
         """What a service keeps, read past it from its own store."""
-        return list(dump.read_store(self.place, service).docs(service, collection).values())
+        return list(dump.read_store(self.place, service, collection).docs(service, collection).values())
 
     def bus(self) -> Bus:
         """The log of its events, past the services."""
