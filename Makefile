@@ -83,8 +83,8 @@ deploy: images ## build, load and install the platform in that cluster, and prin
 observability: ## metrics, traces, logs, dashboards and alerts into that cluster: see docs/operations
 	@exec k8s/observe
 
-e2e: ## place an order in that cluster
-	@helm test mercato --kube-context kind-mercato --namespace mercato --logs
+e2e: $(STAMP) ## place an order in that cluster, then run the system tests against its Ingress
+	@exec k8s/e2e
 
 undeploy: ## take the platform out of that cluster; its Secret and its data stay
 	@helm uninstall mercato --kube-context kind-mercato --namespace mercato --wait
@@ -102,12 +102,12 @@ clean: ## remove .venv and every cache; the data in .mercato stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock pyproject.toml
-	@for python in $(PYTHONS); do \
+	@for python in $(BIN)/python $(PYTHONS); do \
 		"$$python" -c '$(ENOUGH)' >/dev/null 2>&1 && found="$$python" && break; \
 	done; \
 	test -n "$$found" || { echo "mercato: Python 3.11 or later is needed, and none of $(PYTHONS) is one" >&2; exit 1; }; \
 	echo "Installing into .venv ..."; \
-	"$$found" -m venv .venv
+	test "$$found" = $(BIN)/python || "$$found" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat --editable .

@@ -20,6 +20,9 @@ def fake_clock():
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engines", action="store_true", help="run platforms on MongoDB and Kafka: see tests/engines.py")
+    parser.addoption(
+        "--at", metavar="URL", help="ask the platform there, as ADMIN_EMAIL with ADMIN_PASSWORD; start none"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from chassis import clock
@@ -24,7 +25,7 @@ from chassis.settings import from_environment
 from tests import dump, engines
 from tests.system.running import Platform, eventually
 
-__all__ = ["Client", "Shop", "eventually", "expect", "problem", "refused_fields"]
+__all__ = ["Client", "Remote", "Shop", "eventually", "expect", "problem", "refused_fields"]
 
 FINAL = ("confirmed", "rejected", "cancelled", "shipped", "delivered")
 PASSWORD = "correct horse battery"
@@ -116,40 +117,19 @@ class Client:
         return found if found["status"] in FINAL else None
 
 
-class Shop(Platform):
-    """The platform of the real services in a folder of its own; `environment` holds settings, such as LEASE="2".
+class Front:
+    """A platform as its clients see it; `account` is its administrator's (e-mail address, password)."""
 
-    It runs on a pair of real engines where it is given one, or where all tests are to (`pytest --engines`).
-    """
-
-    def __init__(self, folder: Path, pair: engines.Pair | None = None, **environment: str | None) -> None:
-        self.engines = pair or (engines.pair() if engines.wanted() else None)
-        super().__init__(folder, **(self.engines.settings if self.engines else {}), **environment)
+    def __init__(self) -> None:
         self._admin: Client | None = None
 
     @property
-    def data(self) -> Path:
-        """Its DATA_DIR."""
-        return Path(self.environment["DATA_DIR"])
-
-    @property
-    def place(self) -> dump.Place:
-        """Where its documents and events are."""
-        return self.engines or self.data
-
-    @property
     def url(self) -> str:
-        return str(self.run()["url"])
+        raise NotImplementedError
 
-    def up(self) -> "Shop":
-        super().up()
-        return self
-
-    def down(self) -> None:
-        """End it for good."""
-        super().down()
-        if self.engines:
-            self.engines.wipe()
+    @property
+    def account(self) -> tuple[str, str]:
+        raise NotImplementedError
 
     def nobody(self) -> Client:
         """A client that has not signed in."""
@@ -158,8 +138,7 @@ class Shop(Platform):
     def admin(self) -> Client:
         """The administrator, signed in once."""
         if self._admin is None:
-            account = json.loads((self.data / "admin.json").read_text())
-            self._admin = self.nobody().sign_in(account["email"], account["password"])
+            self._admin = self.nobody().sign_in(*self.account)
         return self._admin
 
     def shopper(self, **fields: Any) -> Client:
@@ -179,6 +158,66 @@ class Shop(Platform):
         """(available, reserved, sold) of a product."""
         found = expect(self.admin().get(f"/api/inventory/{product['id']}"), 200)
         return found["available"], found["reserved"], found["sold"]
+
+
+class Remote(Front):
+    """A platform that runs elsewhere. A test that asks for more than its clients can see is skipped."""
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        super().__init__()
+        self._url, self._account = url, (email, password)
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def account(self) -> tuple[str, str]:
+        return self._account
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.skip(f"only where the platform runs on this machine: {name}")
+
+
+class Shop(Platform, Front):
+    """The platform of the real services in a folder of its own; `environment` holds settings, such as LEASE="2".
+
+    It runs on a pair of real engines where it is given one, or where all tests are to (`pytest --engines`).
+    """
+
+    def __init__(self, folder: Path, pair: engines.Pair | None = None, **environment: str | None) -> None:
+        self.engines = pair or (engines.pair() if engines.wanted() else None)
+        Platform.__init__(self, folder, **(self.engines.settings if self.engines else {}), **environment)
+        Front.__init__(self)
+
+    @property
+    def data(self) -> Path:
+        """Its DATA_DIR."""
+        return Path(self.environment["DATA_DIR"])
+
+    @property
+    def place(self) -> dump.Place:
+        """Where its documents and events are."""
+        return self.engines or self.data
+
+    @property
+    def url(self) -> str:
+        return str(self.run()["url"])
+
+    @property
+    def account(self) -> tuple[str, str]:
+        found = json.loads((self.data / "admin.json").read_text())
+        return found["email"], found["password"]
+
+    def up(self) -> "Shop":
+        super().up()
+        return self
+
+    def down(self) -> None:
+        """End it for good."""
+        super().down()
+        if self.engines:
+            self.engines.wipe()
 
     def captures(self, order: str) -> list[tuple[int, int]]:
         """(captured, refunded) of an order in the provider's own ledger, in minor units."""
