@@ -19,7 +19,7 @@ from chassis import clock
 from chassis.observe import metrics, otlp, trace
 
 if TYPE_CHECKING:
-    from chassis.observe.records import Export
+    from chassis.observe.records import Exporter
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _URGENT = ("warning", "error")
@@ -71,7 +71,7 @@ class _Log:
     """
 
     def __init__(self) -> None:
-        self.export: Export | None = None
+        self.export: Exporter | None = None
         self._static: dict[str, Any] = {}
         self.level = _LEVELS["warning"]
         self.write: Callable[[bytes, bool], object] = lambda line, _: sys.stderr.buffer.write(line + b"\n")
@@ -83,7 +83,7 @@ class _Log:
         if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp" and otlp.endpoint("LOGS"):
             from chassis.observe import records
 
-            self.export = records.exporting(service)
+            self.export = records.Exporter(service)
 
     def debug(self, message: str, **fields: Any) -> None:
         self._say("debug", message, fields)
