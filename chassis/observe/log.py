@@ -101,17 +101,13 @@ class _Log:
         if _LEVELS[level] < self.level:
             return
         work = trace.current()
-        line: dict[str, Any] = {"time": clock.timestamp(), "level": level, "message": message, **self._static}
-        if work.traceparent:
-            line["traceId"] = work.traceparent[3:35]
-        line |= work.ids
-        line |= fields
-        error = fields.get("error")
-        if isinstance(error, BaseException):
+        ids = {"traceId": work.traceparent[3:35], **work.ids} if work.traceparent else work.ids
+        line = {"time": clock.now(), "level": level, "message": message, **self._static, **ids, **fields}
+        if isinstance(error := fields.get("error"), BaseException):
             line["error"] = "".join(traceback.format_exception_only(error)).strip()
             if level == "error":
                 line["stack"] = "".join(traceback.format_tb(error.__traceback__))
-        self.write(orjson.dumps(line, default=str), level in _URGENT)
+        self.write(orjson.dumps(line, str, orjson.OPT_UTC_Z), level in _URGENT)
         if self.export:
             self.export(line, work.traceparent)
 
