@@ -19,7 +19,7 @@ from chassis import clock
 from chassis.observe import metrics, otlp, trace
 
 if TYPE_CHECKING:
-    from chassis.observe.records import Export
+    from chassis.observe.records import Exporter
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _URGENT = ("warning", "error")
@@ -71,7 +71,7 @@ class _Log:
     """
 
     def __init__(self) -> None:
-        self.export: Export | None = None
+        self.export: Exporter | None = None
         self._static: dict[str, Any] = {}
         self.level = _LEVELS["warning"]
         self.write: Callable[[bytes, bool], object] = lambda line, _: sys.stderr.buffer.write(line + b"\n")
@@ -83,7 +83,7 @@ class _Log:
         if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp" and otlp.endpoint("LOGS"):
             from chassis.observe import records
 
-            self.export = records.exporting(service)
+            self.export = records.Exporter(service)
 
     def debug(self, message: str, **fields: Any) -> None:
         self._say("debug", message, fields)
@@ -101,17 +101,13 @@ class _Log:
         if _LEVELS[level] < self.level:
             return
         work = trace.current()
-        line: dict[str, Any] = {"time": clock.timestamp(), "level": level, "message": message, **self._static}
-        if work.traceparent:
-            line["traceId"] = work.traceparent[3:35]
-        line |= work.ids
-        line |= fields
-        error = fields.get("error")
-        if isinstance(error, BaseException):
+        ids = {"traceId": work.traceparent[3:35], **work.ids} if work.traceparent else work.ids
+        line = {"time": clock.now(), "level": level, "message": message, **self._static, **ids, **fields}
+        if isinstance(error := fields.get("error"), BaseException):
             line["error"] = "".join(traceback.format_exception_only(error)).strip()
             if level == "error":
                 line["stack"] = "".join(traceback.format_tb(error.__traceback__))
-        self.write(orjson.dumps(line, default=str), level in _URGENT)
+        self.write(orjson.dumps(line, str, orjson.OPT_UTC_Z), level in _URGENT)
         if self.export:
             self.export(line, work.traceparent)
 

@@ -84,4 +84,4 @@ sagas_open = gauge("saga_open", "Sagas that have not ended, by the step they are
 saga_oldest = gauge("saga_oldest_age_seconds", "Age of the oldest that is open", "saga", "step")
 sagas_stuck = gauge("saga_stuck", "Sagas whose undoing failed ten times or more", "saga")
 
-lost_lines = Counter("log_lines_lost_total", "Log lines that could not be written")
+lost_lines = Counter("log_lines_lost_total", "Log lines that could not be written or exported")

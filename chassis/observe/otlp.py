@@ -1,6 +1,7 @@
 """What the exports of traces and logs share: where they go, who tells of their trouble, and an end that is in time."""
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -9,6 +10,9 @@ from typing import Literal
 
 LAST_FLUSH = 2.0
 """Seconds that the end of a process may wait for all that is not exported yet."""
+
+trouble = logging.getLogger("opentelemetry")
+"""Where exporters, the SDK's too, tell what goes wrong: a warning a minute for all of them."""
 
 _ending = threading.Event()
 _last: list[threading.Thread] = []
@@ -30,7 +34,7 @@ def until_the_end(shutdown: Callable[[], object]) -> None:
         shutdown()
 
     if not _last:
-        library.Warnings("opentelemetry", "the export of telemetry has trouble")
+        library.Warnings(trouble.name, "the export of telemetry has trouble")
         atexit.register(_end)
     # The SDK would wait half a minute for a collector that is gone, and at exit no thread can begin: one is ready.
     _last.append(threading.Thread(target=flush, name="last flush", daemon=True))

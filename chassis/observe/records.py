@@ -1,61 +1,119 @@
-"""Log lines as opentelemetry-sdk's records, exported by OTLP over HTTP; imported only where that was asked for.
+"""Log lines by OTLP over HTTP, as JSON: kept in memory by who logs, sent in batches by a thread of its own.
 
-OTEL_BLRP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_* are the SDK's own settings.
+Beyond 5000 the oldest are lost. OTEL_RESOURCE_ATTRIBUTES and, with LOGS in their names or without, these hold:
+OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_CERTIFICATE.
 """
 
-import time
-from collections.abc import Callable, Mapping
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+import orjson
+import requests
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.util.re import parse_env_headers
 
-from chassis.observe import otlp
+from chassis.observe import metrics, otlp
 
-Export = Callable[[Mapping[str, Any], str], None]
-"""Takes a line, as it is written, and its traceparent."""
+Line = tuple[Mapping[str, Any], str]  # and its traceparent
+
+_KEPT, _BATCH, _EVERY = 5000, 500, 1.0  # lines, lines, seconds
+_TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
+_AGAIN = (429, 502, 503, 504)
 
 
-def exporting(service: str, exporter: LogRecordExporter | None = None) -> Export:
-    """What takes each line of this process, until it ends; batches leave on a thread of their own."""
-    provider = LoggerProvider(Resource.create({"service.name": service}), shutdown_on_exit=False)
-    provider.add_log_record_processor(BatchLogRecordProcessor(exporter or OTLPLogExporter()))
-    logger = provider.get_logger("mercato")
-    otlp.until_the_end(provider.shutdown)
+class Exporter:
+    """Sends the lines that it is called with, until the process ends."""
 
-    def export(line: Mapping[str, Any], traceparent: str) -> None:
-        fields = {name: line[name] for name in line if name not in _ELSEWHERE}
-        logger.emit(
-            LogRecord(
-                timestamp=time.time_ns(),
-                context=_within(traceparent),
-                severity_text=line["level"],
-                severity_number=_SEVERITY[line["level"]],
-                body=line["message"],
-                attributes={name: value if isinstance(value, _PLAIN) else str(value) for name, value in fields.items()},
-            )
-        )
+    def __init__(self, service: str) -> None:
+        self._waiting = deque[Line]()
+        self._many, self._ending = threading.Event(), threading.Event()
+        self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
+        self._resource = {"attributes": _attributes(Resource.create({"service.name": service}).attributes.items())}
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = _setting("CERTIFICATE") or True
+        self._session.headers.update(parse_env_headers(_setting("HEADERS"), liberal=True))
+        self._session.headers["Content-Type"] = "application/json"
+        self._thread = threading.Thread(target=self._run, name="log export", daemon=True)
+        self._thread.start()
+        otlp.until_the_end(self.shutdown)
 
-    return export
+    def __call__(self, line: Mapping[str, Any], traceparent: str) -> None:
+        self._waiting.append((line, traceparent))
+        if len(self._waiting) >= _BATCH:
+            self._many.set()
+        if len(self._waiting) > _KEPT:
+            self._waiting.popleft()
+            metrics.lost_lines.inc()
+
+    def shutdown(self) -> None:
+        """Send what waits, with one try for each batch."""
+        self._ending.set()
+        self._many.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._many.wait(_EVERY)
+            self._many.clear()
+            while lines := [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]:
+                try:
+                    trouble = self._sent(lines)
+                except Exception as error:  # whatever it is, later lines shall be sent
+                    trouble = type(error).__name__
+                if trouble:
+                    metrics.lost_lines.inc(len(lines))
+                    otlp.trouble.warning("log lines were lost: %s", trouble)
+
+    def _sent(self, lines: list[Line]) -> str:
+        """Try until these lines were taken (""), refused (why), or the end has come."""
+        scope = {"scope": {"name": "mercato"}, "logRecords": [_record(*line) for line in lines]}
+        body = orjson.dumps({"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]})
+        wait = _EVERY
+        while True:
+            try:
+                status = self._session.post(self._url, body, timeout=_TIMEOUT, allow_redirects=False).status_code
+                trouble, final = "" if status < 300 else f"status {status}", status not in _AGAIN
+            except requests.RequestException as error:  # its text may hold what is secret in a URL
+                trouble, final = type(error).__name__, False
+            if final or self._ending.is_set():
+                return trouble
+            otlp.trouble.warning("log lines wait: %s", trouble)
+            self._ending.wait(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+
+def _setting(name: str) -> str:
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_LOGS_{name}") or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
 
 
 _ELSEWHERE = {"time", "level", "message", "traceId"}
-_PLAIN = (str, bool, int, float)
-_SEVERITY = {
-    "debug": SeverityNumber.DEBUG,
-    "info": SeverityNumber.INFO,
-    "warning": SeverityNumber.WARN,
-    "error": SeverityNumber.ERROR,
-}
+_SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
+_KINDS = {str: "stringValue", bool: "boolValue", float: "doubleValue"}
 
 
-def _within(traceparent: str) -> Context:
-    if not traceparent:
-        return Context()
-    trace, span, flags = int(traceparent[3:35], 16), int(traceparent[36:52], 16), int(traceparent[53:], 16)
-    return set_span_in_context(NonRecordingSpan(SpanContext(trace, span, False, TraceFlags(flags))), Context())
+def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
+    record = {
+        "timeUnixNano": f"{line['time'].timestamp() * 1e6:.0f}000",
+        "severityNumber": _SEVERITY[line["level"]],
+        "severityText": line["level"],
+        "body": {"stringValue": line["message"]},
+        "attributes": _attributes((name, value) for name, value in line.items() if name not in _ELSEWHERE),
+    }
+    if traceparent:
+        record |= {"traceId": traceparent[3:35], "spanId": traceparent[36:52], "flags": int(traceparent[53:], 16)}
+    return orjson.Fragment(orjson.dumps(record))  # bytes: what is looked through for garbage stays small
+
+
+def _attributes(fields: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _value(value)} for name, value in fields]
+
+
+def _value(value: object) -> dict[str, Any]:
+    if type(value) is int:
+        return {"intValue": str(value)}  # as JSON has 64 bits in protobuf
+    kind = _KINDS.get(type(value))
+    return {kind: value} if kind else {"stringValue": str(value)}

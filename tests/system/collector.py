@@ -6,14 +6,17 @@ with Collector() as collector:
 """
 
 import gzip
+import re
 import threading
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -80,7 +83,7 @@ class Collector:
             return [span for span in self.spans if span.trace == id]
 
     def take_lines(self, body: bytes) -> None:
-        request = ExportLogsServiceRequest.FromString(body)
+        request = json_format.Parse(_ids_in_base64(body), ExportLogsServiceRequest())  # refuses names it does not know
         with self._lock:
             for resource in request.resource_logs:
                 service = str(_fields(resource.resource.attributes)["service.name"])
@@ -122,16 +125,17 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers["Content-Encoding"] == "gzip":
                 body = gzip.decompress(body)
-            assert self.headers["Content-Type"] == "application/x-protobuf"
+            kind = self.headers["Content-Type"]
             if self.path == "/v1/logs":
+                assert kind == "application/json"
                 collector.take_lines(body)
-                answer = ExportLogsServiceResponse().SerializeToString()
+                answer = b"{}"
             else:
-                assert self.path == "/v1/traces"
+                assert (self.path, kind) == ("/v1/traces", "application/x-protobuf")
                 collector.take_spans(body)
                 answer = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)
-            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -152,6 +156,15 @@ def _read(span: Exported, service: str) -> Span:
         name=span.name,
         failed=span.status.code == Status.STATUS_CODE_ERROR,
         attributes=_fields(span.attributes),
+    )
+
+
+def _ids_in_base64(body: bytes) -> bytes:
+    """OTLP has ids in hex, protobuf's own JSON would have them in base64."""
+    return re.sub(
+        rb'("(?:trace|span)Id":)"([0-9a-f]*)"',
+        lambda id: b'%b"%b"' % (id[1], b64encode(bytes.fromhex(id[2].decode()))),
+        body,
     )
 
 

@@ -51,7 +51,6 @@ def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_LOGS_EXPORTER": "otlp",
-        "OTEL_BLRP_SCHEDULE_DELAY": "100",
         "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT))),
     }
     shop = Shop(tmp_path_factory.mktemp("traced"), RATE_LIMITS="off", LEASE="2", CHECKOUT_DEADLINE="4", **settings)
@@ -243,7 +242,7 @@ def test_a_process_ends_though_its_collector_never_answers(tmp_path: Path) -> No
 
 def last_words(endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a process that ends at once after its only work, with an exporter that is in no hurry."""
-    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_LOGS_EXPORTER": "otlp"}
     environment = {**told, **slow, "PYTHONPATH": str(ROOT)}
     return subprocess.run(

@@ -1,21 +1,19 @@
-"""Log lines: one name for one thing, what the work is about in each of them, and the same by OTLP."""
+"""Log lines: one name for one thing, and what the work is about in each of them."""
 
 import ast
 import re
 from importlib import import_module
 from pathlib import Path
 
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
 from pydantic.alias_generators import to_camel
 
 from chassis.catalog import catalog
-from chassis.observe import records, trace
+from chassis.observe import trace
 from chassis.observe.log import log
 from chassis.testing import logged
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = {"time", "level", "message", "service", "process", "pid", "traceId", "stack", "sagaId"}
-TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 def said():
@@ -65,20 +63,3 @@ def test_a_line_says_what_its_work_is_about_and_no_other_does():
         "other": {"traceId": about["other"]["traceId"]},
         "outside": {},
     }
-
-
-def test_a_line_is_exported_with_its_severity_fields_and_trace(monkeypatch):
-    exporter = InMemoryLogRecordExporter()
-    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "20")
-    monkeypatch.setattr(log, "export", records.exporting("bells", exporter))
-    with logged(), trace.continued(f"00-{TRACE}-{PARENT}-01"):
-        trace.about(orderId="o1")
-        log.warning("a bell waits", attempt=2, jobs=["ring"], error=ValueError("deaf"))
-    while not exporter.get_finished_logs():
-        pass
-    (found,) = exporter.get_finished_logs()
-    record = found.log_record
-    assert (record.body, record.severity_text, record.severity_number.name) == ("a bell waits", "warning", "WARN")
-    assert (f"{record.trace_id:032x}", f"{record.span_id:016x}") == (TRACE, PARENT)
-    assert dict(record.attributes) == {"orderId": "o1", "attempt": 2, "jobs": "['ring']", "error": "ValueError: deaf"}
-    assert found.resource.attributes["service.name"] == "bells"

@@ -1,0 +1,150 @@
+"""Log lines by OTLP: what is sent, when it is sent again, and what is lost."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from chassis.observe import metrics, records, trace
+from chassis.observe.log import log
+from chassis.testing import logged
+from tests.system.running import eventually
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+LINE = {"time": datetime(2026, 1, 31, 12, 0, 0, 250250, UTC), "level": "info", "message": "a bell rings"}
+
+
+class Receiver(HTTPServer):
+    """Answers each batch with the next of `statuses`, and 200 behind them; waits with its answers while not `open`."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.statuses, self.taken, self.asked, self.open = [], [], [], threading.Event()
+        self.open.set()
+
+    def messages(self):
+        return [each["body"]["stringValue"] for body in self.taken for each in body["logRecords"]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        ((resource,),) = body.values()
+        ((scope),) = resource["scopeLogs"]
+        self.server.asked.append((self.path, dict(self.headers), resource["resource"]["attributes"]))
+        self.server.open.wait()
+        status = self.server.statuses.pop(0) if self.server.statuses else 200
+        if status == 200:
+            self.server.taken.append(scope)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver(monkeypatch):
+    monkeypatch.setattr(records, "_EVERY", 0.01)
+    with Receiver() as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.open.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def exporter(receiver):
+    begun = records.Exporter("bells")
+    yield begun
+    receiver.open.set()
+    begun.shutdown()
+
+
+def lost():
+    return metrics.lost_lines._value.get()
+
+
+def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, monkeypatch):
+    monkeypatch.setattr(log, "export", exporter)
+    with logged() as lines, trace.continued(f"00-{TRACE}-{PARENT}-01"):
+        trace.about(orderId="o1")
+        log.warning("a bell waits", attempt=2, ms=0.5, late=True, jobs=["ring"], error=ValueError("deaf"))
+    eventually(lambda: receiver.taken)
+    ((record,),) = (body["logRecords"] for body in receiver.taken)
+    attributes = {each["key"]: each["value"] for each in record.pop("attributes")}
+    assert attributes == {
+        "orderId": {"stringValue": "o1"},
+        "attempt": {"intValue": "2"},
+        "ms": {"doubleValue": 0.5},
+        "late": {"boolValue": True},
+        "jobs": {"stringValue": "['ring']"},
+        "error": {"stringValue": "ValueError: deaf"},
+    }
+    when = datetime.fromisoformat(lines[0]["time"])
+    assert int(record.pop("timeUnixNano")) / 1e9 == pytest.approx(when.timestamp(), abs=1e-6)
+    assert record == {
+        "severityNumber": 13,
+        "severityText": "warning",
+        "body": {"stringValue": "a bell waits"},
+        "traceId": TRACE,
+        "spanId": PARENT,
+        "flags": 1,
+    }
+
+
+def test_the_time_is_the_lines_own_and_without_a_trace_there_is_none(receiver, exporter):
+    exporter(LINE, "")
+    eventually(lambda: receiver.taken)
+    ((record,),) = (body["logRecords"] for body in receiver.taken)
+    assert record["timeUnixNano"] == "1769860800250250000"
+    assert not record.keys() & {"traceId", "spanId"}
+
+
+@pytest.mark.parametrize("own", ["", "/elsewhere"])
+def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
+    if own:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}{own}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,tenant=t1")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+    exporter = records.Exporter("bells")
+    exporter(LINE, "")
+    exporter.shutdown()
+    ((path, headers, attributes),) = receiver.asked
+    assert path == (own or "/v1/logs")
+    assert (headers["api-key"], headers["tenant"], headers["Content-Type"]) == ("a b", "t1", "application/json")
+    found = {each["key"]: each["value"]["stringValue"] for each in attributes}
+    assert (found["service.name"], found["deployment.environment.name"]) == ("bells", "test")
+
+
+def test_a_batch_is_sent_again_until_it_is_taken(receiver, exporter):
+    before, receiver.statuses = lost(), [503, 429, 502, 504]
+    exporter(LINE, "")
+    eventually(lambda: receiver.taken)
+    assert (len(receiver.asked), receiver.messages(), lost()) == (5, ["a bell rings"], before)
+
+
+def test_a_batch_that_is_refused_is_lost_and_counted_and_the_next_is_sent(receiver, exporter):
+    before, receiver.statuses = lost(), [400]
+    exporter(LINE, "")
+    eventually(lambda: lost() == before + 1)
+    exporter(LINE | {"message": "the next"}, "")
+    eventually(lambda: receiver.taken)
+    assert receiver.messages() == ["the next"]
+
+
+def test_while_nothing_is_taken_the_oldest_lines_fall_out_and_are_counted(receiver, exporter):
+    before = lost()
+    receiver.open.clear()
+    exporter(LINE, "")
+    eventually(lambda: receiver.asked)
+    for number in range(records._KEPT + 7):
+        exporter(LINE | {"message": str(number)}, "")
+    assert lost() == before + 7
+    receiver.open.set()
+    eventually(lambda: len(receiver.messages()) == records._KEPT + 1)
+    assert receiver.messages()[1:] == [str(number) for number in range(7, records._KEPT + 7)]
