@@ -30,7 +30,7 @@ _FILES = {
 _LISTS = {
     "docker-compose.yml": [
         ('      "\n    ADDRESSES:', "      $name,\\\n"),
-        ('      "\n\nservices:', "      $name=$name:8080,\\\n"),
+        ('      "\n\nx-tool:', "      $name=$name:8080,\\\n"),
         (
             "\nvolumes:\n",
             '  $name: {<<: *service, image: "mercato/$name:$${TAG:-dev}"}\n'
@@ -45,6 +45,9 @@ _LISTS = {
             '      sync: {manual: [{src: "services/$name/**/*.py", dest: /tmp/app}]}\n',
         ),
         ("\nportForward:\n", '          services.$name.image.tag: "{{ .IMAGE_TAG_mercato_$name }}"\n'),
+    ],
+    "k8s/observability/prometheus/scrape/compose.yaml": [
+        ("    relabel_configs:\n", "          - $name\n          - $name-worker\n"),
     ],
 }
 """File -> (what follows, the lines of a service that are put before it)."""
@@ -114,7 +117,7 @@ def _extended(values: str, entry: str) -> str:
 
 def _listed(path: Path, text: str, name: str) -> str:
     """The text of a list with the lines of the service in their places."""
-    for follows, lines in _LISTS[path.name]:
+    for follows, lines in _LISTS[str(path.relative_to(ROOT))]:
         if text.count(follows) != 1:
             raise click.ClickException(
                 f"{path.name} is not laid out as it was: {follows.strip()!r} is to be there once"

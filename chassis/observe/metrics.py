@@ -4,6 +4,7 @@ metrics.retries["orders"].inc()
 metrics.requests["GET", "/api/orders/{id}", "200"].observe(0.012)
 """
 
+import threading
 from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -85,3 +86,5 @@ saga_oldest = gauge("saga_oldest_age_seconds", "Age of the oldest that is open",
 sagas_stuck = gauge("saga_stuck", "Sagas whose undoing failed ten times or more", "saga")
 
 lost_lines = Counter("log_lines_lost_total", "Log lines that could not be written or exported")
+threads = Gauge("process_threads", "Threads of the interpreter, those that wait included")
+threads.set_function(threading.active_count)

@@ -128,6 +128,12 @@ def test_an_entry_joins_the_list_and_leaves_every_other_line_of_the_chart(copy: 
     assert chart.read_text() == before.replace("  # a remark\n", f"  # a remark\n{entry}")
 
 
+def test_whatever_lists_the_services_lists_it(copy: Copy) -> None:
+    copy.follow(".venv/bin/mercato new reviews")
+    files = "tests/containers/test_files.py tests/observability/test_setup.py"
+    copy.follow(f".venv/bin/pytest {files} -k 'each_service_of_the_chart or every_process or for_each_service'")
+
+
 def refused(copy: Copy, name: str) -> str:
     """The one line that a name is refused with."""
     done = copy.run(f".venv/bin/mercato new '{name}'")

@@ -522,6 +522,7 @@ runtime = board(
                     PROCESS + f"process_max_fds{{{RUNTIME}}} - process_open_fds{{{RUNTIME}}}",
                     service=OF_SERIES,
                 ),
+                timeseries("Threads", PROCESS + f"process_threads{{{RUNTIME}}}", service=OF_SERIES),
                 timeseries(
                     "Threads that call others",
                     "{{service}} to {{server_address}}: sum by (service, server_address) (bulkhead_in_use)",
