@@ -31,7 +31,7 @@ from chassis.events import consumer, deadletters
 from chassis.events.messages import Command, Event
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
-from chassis.observe import trace
+from chassis.observe import records, trace
 from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.sagas.driver import Driver
@@ -125,6 +125,7 @@ class Service:
     def open(self, process: str) -> Health:
         """Use the store and the client of the other services in this process, after any fork; answer for its health."""
         log.setup(self.name, process, settings().log_level)
+        records.begin(self.name)
         trace.begin(self.name)
         store = Timed(open_store(settings(), self.name))
         for collection in self.collections:

@@ -11,15 +11,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
 from chassis import clock
-from chassis.observe import metrics, otlp, trace
-
-if TYPE_CHECKING:
-    from chassis.observe.records import Exporter
+from chassis.observe import metrics, trace
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _URGENT = ("warning", "error")
@@ -66,12 +63,12 @@ class _Lines:
 class _Log:
     """`log.info("what happened", orderId=id)`; an exception goes in as `error=`, and brings its stack to an error.
 
-    `write(line, at_once)` takes the lines from `level` on, and `export` too where OTEL_LOGS_EXPORTER=otlp. A command
-    that was not set up tells its warnings and errors on standard error.
+    `write(line, at_once)` takes the lines from `level` on, and so does `export` with their traceparents, where
+    there is one. A command that was not set up tells its warnings and errors on standard error.
     """
 
     def __init__(self) -> None:
-        self.export: Exporter | None = None
+        self.export: Callable[[dict[str, Any], str], object] | None = None
         self._static: dict[str, Any] = {}
         self.level = _LEVELS["warning"]
         self.write: Callable[[bytes, bool], object] = lambda line, _: sys.stderr.buffer.write(line + b"\n")
@@ -80,10 +77,6 @@ class _Log:
         """Send every line of this process, from this level on, to standard output."""
         self.write, self.level = _Lines(sys.stdout.buffer).add, _LEVELS[level]
         self._static = {"service": service, "process": process, "pid": os.getpid()}
-        if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp" and otlp.endpoint("LOGS"):
-            from chassis.observe import records
-
-            self.export = records.Exporter(service)
 
     def debug(self, message: str, **fields: Any) -> None:
         self._say("debug", message, fields)

@@ -18,11 +18,16 @@ _ending = threading.Event()
 _last: list[threading.Thread] = []
 
 
+def setting(signal: Literal["TRACES", "LOGS"], name: str) -> str:
+    """OpenTelemetry's own variable for this kind of OTLP, or for all; "" where neither is set."""
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{name}") or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
+
+
 def endpoint(signal: Literal["TRACES", "LOGS"]) -> str:
     """Where OTLP of this kind goes by OpenTelemetry's own variables, "" where nowhere."""
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ""
-    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    return setting(signal, "ENDPOINT")
 
 
 def until_the_end(shutdown: Callable[[], object]) -> None:

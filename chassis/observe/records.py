@@ -12,10 +12,9 @@ from typing import Any
 
 import orjson
 import requests
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.util.re import parse_env_headers
 
 from chassis.observe import metrics, otlp
+from chassis.observe.log import log
 
 Line = tuple[Mapping[str, Any], str]  # and its traceparent
 
@@ -24,18 +23,26 @@ _TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
 _AGAIN = (429, 502, 503, 504)
 
 
+def begin(service: str) -> None:
+    """Export this process's lines from now on if OTEL_LOGS_EXPORTER=otlp; to be called after any fork."""
+    if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp" and otlp.endpoint("LOGS"):
+        log.export = Exporter(service)
+
+
 class Exporter:
     """Sends the lines that it is called with, until the process ends."""
 
     def __init__(self, service: str) -> None:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.util.re import parse_env_headers
         self._waiting = deque[Line]()
         self._many, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
         self._resource = {"attributes": _attributes(Resource.create({"service.name": service}).attributes.items())}
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.verify = _setting("CERTIFICATE") or True
-        self._session.headers.update(parse_env_headers(_setting("HEADERS"), liberal=True))
+        self._session.verify = otlp.setting("LOGS", "CERTIFICATE") or True
+        self._session.headers.update(parse_env_headers(otlp.setting("LOGS", "HEADERS"), liberal=True))
         self._session.headers["Content-Type"] = "application/json"
         self._thread = threading.Thread(target=self._run, name="log export", daemon=True)
         self._thread.start()
@@ -86,13 +93,9 @@ class Exporter:
             wait = min(2 * wait, _LONGEST_WAIT)
 
 
-def _setting(name: str) -> str:
-    return os.environ.get(f"OTEL_EXPORTER_OTLP_LOGS_{name}") or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
-
-
 _ELSEWHERE = {"time", "level", "message", "traceId"}
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
-_KINDS = {str: "stringValue", bool: "boolValue", float: "doubleValue"}
+_KINDS = {int: "intValue", bool: "boolValue", float: "doubleValue"}
 
 
 def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
@@ -113,7 +116,5 @@ def _attributes(fields: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _value(value: object) -> dict[str, Any]:
-    if type(value) is int:
-        return {"intValue": str(value)}  # as JSON has 64 bits in protobuf
-    kind = _KINDS.get(type(value))
-    return {kind: value} if kind else {"stringValue": str(value)}
+    kind = _KINDS.get(type(value), "stringValue")
+    return {kind: value if kind in ("boolValue", "doubleValue") else str(value)}  # protobuf's JSON has ints as text

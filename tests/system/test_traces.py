@@ -28,9 +28,10 @@ HOPS = [
 """(the work in orders, its call, the request it makes, the service that serves it)."""
 
 FLUSHED = """
-from chassis.observe import trace
+from chassis.observe import records, trace
 from chassis.observe.log import log
 log.setup("bells", "worker", "info")
+records.begin("bells")
 trace.begin("bells")
 with trace.continued(None, "the last work"):
     log.info("the last words")
