@@ -1,7 +1,6 @@
 """Log lines by OTLP over HTTP, as JSON: kept in memory by who logs, sent in batches by a thread of its own.
 
-Beyond 5000 the oldest are lost. OTEL_RESOURCE_ATTRIBUTES and, with LOGS in their names or without, these hold:
-OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_CERTIFICATE.
+OTEL_RESOURCE_ATTRIBUTES holds, and ENDPOINT, HEADERS, CERTIFICATE of OTEL_EXPORTER_OTLP_* or OTEL_EXPORTER_OTLP_LOGS_*.
 """
 
 import os
@@ -20,7 +19,6 @@ Line = tuple[Mapping[str, Any], str]  # and its traceparent
 
 _KEPT, _BATCH, _EVERY = 5000, 500, 1.0  # lines, lines, seconds
 _TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
-_AGAIN = (429, 502, 503, 504)
 
 
 def begin(service: str) -> None:
@@ -35,6 +33,7 @@ class Exporter:
     def __init__(self, service: str) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.util.re import parse_env_headers
+
         self._waiting = deque[Line]()
         self._many, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
@@ -63,10 +62,13 @@ class Exporter:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
+        ending = False
+        while not ending:
             self._many.wait(_EVERY)
             self._many.clear()
-            while lines := [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]:
+            ending = self._ending.is_set()
+            for _ in range(0, len(self._waiting), _BATCH):  # what comes meanwhile waits for its own batch
+                lines = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 try:
                     trouble = self._sent(lines)
                 except Exception as error:  # whatever it is, later lines shall be sent
@@ -83,7 +85,7 @@ class Exporter:
         while True:
             try:
                 status = self._session.post(self._url, body, timeout=_TIMEOUT, allow_redirects=False).status_code
-                trouble, final = "" if status < 300 else f"status {status}", status not in _AGAIN
+                trouble, final = "" if status < 300 else f"status {status}", status not in (429, 502, 503, 504)
             except requests.RequestException as error:  # its text may hold what is secret in a URL
                 trouble, final = type(error).__name__, False
             if final or self._ending.is_set():
@@ -93,7 +95,6 @@ class Exporter:
             wait = min(2 * wait, _LONGEST_WAIT)
 
 
-_ELSEWHERE = {"time", "level", "message", "traceId"}
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
 _KINDS = {int: "intValue", bool: "boolValue", float: "doubleValue"}
 
@@ -104,7 +105,9 @@ def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
         "severityNumber": _SEVERITY[line["level"]],
         "severityText": line["level"],
         "body": {"stringValue": line["message"]},
-        "attributes": _attributes((name, value) for name, value in line.items() if name not in _ELSEWHERE),
+        "attributes": _attributes(
+            (name, value) for name, value in line.items() if name not in ("time", "level", "message", "traceId")
+        ),
     }
     if traceparent:
         record |= {"traceId": traceparent[3:35], "spanId": traceparent[36:52], "flags": int(traceparent[53:], 16)}

@@ -137,6 +137,20 @@ def test_a_batch_that_is_refused_is_lost_and_counted_and_the_next_is_sent(receiv
     assert receiver.messages() == ["the next"]
 
 
+def test_lines_that_come_while_a_batch_is_sent_leave_together(receiver, exporter, monkeypatch):
+    receiver.open.clear()
+    exporter(LINE, "")
+    eventually(lambda: receiver.asked)
+    monkeypatch.setattr(records, "_EVERY", 60)
+    exporter(LINE, "")
+    receiver.open.set()
+    eventually(lambda: receiver.taken)
+    for _ in range(records._BATCH - 1):
+        exporter(LINE, "")
+    eventually(lambda: len(receiver.messages()) == records._BATCH + 1)
+    assert len(receiver.asked) == 2
+
+
 def test_while_nothing_is_taken_the_oldest_lines_fall_out_and_are_counted(receiver, exporter):
     before = lost()
     receiver.open.clear()
