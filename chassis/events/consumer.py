@@ -89,6 +89,7 @@ class Consumer:
                 del batches[partition]
         except Exception:
             self._rewind(batches)
+            self._tell_lag()  # it grows
             raise
         if clock.monotonic() - self._looked >= _REDRIVE_EVERY:
             self._looked = clock.monotonic()

@@ -45,7 +45,7 @@ class Prometheus:
             del configuration[cluster]
         configuration["scrape_configs"] = scrape
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        (self._folder / "targets.json").write_text(json.dumps([pod(each) for each in processes(self._shop)]))
+        self.watch(processes(self._shop))
         command = [self._program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]
         command += [f"--web.listen-address={self.url.removeprefix('http://')}", "--enable-feature=exemplar-storage"]
         self._log = (self._folder / "log").open("wb")
@@ -58,6 +58,12 @@ class Prometheus:
         self._process.terminate()
         self._process.wait(20)
         self._log.close()
+
+    def watch(self, listed: list[dict[str, Any]]) -> None:
+        """Scrape these processes and no others."""
+        path = self._folder / "targets.json"
+        path.with_suffix(".new").write_text(json.dumps([pod(each) for each in listed]))
+        path.with_suffix(".new").replace(path)
 
     def ask(self, query: str) -> list[Sample]:
         """The samples of an instant vector, now."""

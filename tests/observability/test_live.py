@@ -1,35 +1,49 @@
 """A platform that sells and is hurt, under a real Prometheus: alerts fire for their faults, and every panel has data.
 
-The tests are one story, told from its beginning to its end. Left to promtool alone (tests/observability/rules) are the
-alerts that take longer than a minute: SagaOld, CompensationStuck, ReservationsOverdue, ConsumerLag, ServiceMissing, and
-the tickets of three days.
+The tests are one story, told from its beginning to its end. An alert that takes longer than a minute is asked of
+promtool, with the series that this Prometheus has recorded of the fault.
 """
 
 import math
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from chassis import clock
-from chassis.bus import Record
-from chassis.calls.tokens import ServiceTokens
 from chassis.catalog import catalog
-from services.payments.messages import CancelPayment
+from tests.observability.faults import gone, late, locked, publish
 from tests.observability.files import metrics, queries
 from tests.observability.prometheus import Prometheus
+from tests.observability.recorded import Course, Labels, Stage, recorded, says
 from tests.system.collector import Collector
 from tests.system.platform import Client, Shop, eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.embedded]
 SOON = 60.0
 """Seconds within which these alerts fire."""
+STEADY = 10.0
+"""Seconds for which a fault is recorded."""
+TEN_TRIES = 150.0
+"""Seconds within which an undo has failed ten times: its pauses alone come to a minute."""
+DAY = 24 * 3600
+LONGER = (
+    "SagaOld",
+    "CompensationStuck",
+    "ReservationsOverdue",
+    "ConsumerLag",
+    "ServiceMissing",
+    "AvailabilityBudgetBurn",
+    "CheckoutBudgetBurn",
+)
+"""The alerts that are asked of promtool."""
+Calm = dict[str, dict[str, Course]]
+"""Alert -> what was recorded of its series."""
 NEVER = {
     "http_client_fallbacks_total": "no service asks another for anything that may be stale",
     "retry_budget_exhausted_total": "it takes minutes in which a third of the calls fail; of more, a breaker opens",
@@ -41,7 +55,7 @@ NEVER = {
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with Collector() as collector:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OPEN_CHECKOUTS": "100", "THREADS": "8"}
-        platform = Shop(tmp_path_factory.mktemp("shop"), **settings)
+        platform = Shop(tmp_path_factory.mktemp("shop"), RESERVATION="8", **settings)
         try:
             yield platform.up()
         finally:
@@ -59,6 +73,12 @@ def prometheus(
 
 
 @pytest.fixture(scope="module")
+def calm() -> Calm:
+    """What was recorded while all was well, as the first test fills in."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def buyer(shop: Shop) -> Client:
     return shop.shopper()
 
@@ -68,7 +88,9 @@ def product(shop: Shop) -> dict[str, Any]:
     return shop.product(stock=1000)
 
 
-def test_nothing_fires_while_all_is_well(shop: Shop, prometheus: Prometheus, buyer: Client, product: Any) -> None:
+def test_nothing_fires_while_all_is_well(
+    shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm
+) -> None:
     seen = eventually(lambda: found if len(found := prometheus.ask("up == 1")) == 2 * len(catalog()) else None)
     assert {(labels["service"], labels["process"]) for labels, _ in seen} == {
         (name, process) for name in catalog() for process in ("web", "worker")
@@ -84,19 +106,17 @@ def test_nothing_fires_while_all_is_well(shop: Shop, prometheus: Prometheus, buy
     eventually(lambda: prometheus.ask("platform:checkouts:rate5m > 0 and platform:checkouts_slow:rate5m >= 0"))
     # A machine that stands still for a moment makes some checkouts slow: more of them then, which are not.
     eventually(lambda: buyer.buy(product) and not prometheus.firing() | prometheus.near(), SOON)
+    eventually(lambda: prometheus.ask("sum(consumer_lag) + sum(saga_open) == 0"))
+    calm.update({alert: recorded(prometheus, alert, SOON) for alert in LONGER})
 
 
 def test_a_poison_event_is_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
-    key = clock.new_id()
-    headers = {"ce_specversion": "1.0", "ce_id": f"{key}:1", "ce_source": "orders", "ce_type": "order.cancelled"}
-    headers |= {"ce_time": clock.timestamp(), "ce_subject": key, "ce_sequence": "1", "content-type": "application/json"}
-    with closing(shop.bus()) as bus:
-        assert bus.publish([Record("orders.events", key, b'{"orderId": 7}', headers)], timeout=5) == [None]
+    publish(shop, "orders", "order.cancelled")
     fires(prometheus, ("DeadLetters", "payments"))
 
 
 def test_a_relay_that_cannot_publish_and_a_service_that_stands_still_are_pages(
-    shop: Shop, prometheus: Prometheus, buyer: Client, product: Any
+    shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
 ) -> None:
     expected = {
         ("OutboxStalled", "orders"),
@@ -105,24 +125,31 @@ def test_a_relay_that_cannot_publish_and_a_service_that_stands_still_are_pages(
         ("TargetDown", "products"),
     }
     assert not prometheus.firing() & expected
-    with locked(shop):
+    with locked(shop, "bus.db"):
         assert buyer.order(product).ok
         with shop.frozen("products"):
+            begun = clock.monotonic()
             eventually(lambda: not buyer.order(product).ok and expected <= prometheus.firing(), SOON)
+            fault = recorded(prometheus, "AvailabilityBudgetBurn", clock.monotonic() - begun)
     over = {("OutboxStalled", "orders"), ("TargetDown", "products")}
     eventually(lambda: not prometheus.firing() & over, SOON)
     eventually(lambda: buyer.order(product).ok)
+    burns(tmp_path, "AvailabilityBudgetBurn", calm, fault, service="orders")
 
 
-def test_slow_checkouts_are_a_page(shop: Shop, prometheus: Prometheus, buyer: Client, product: Any) -> None:
+def test_slow_checkouts_are_a_page(
+    shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
+) -> None:
     assert ("CheckoutBudgetBurn", "") not in prometheus.firing()
 
     def order(_: int) -> None:
         Client(buyer.url, buyer.token).order(product)
 
+    begun = clock.monotonic()
     with shop.frozen("payments"), ThreadPoolExecutor(14) as crowd:  # more than may wait for payments at once
         list(crowd.map(order, range(42)))
     fires(prometheus, ("CheckoutBudgetBurn", ""))
+    burns(tmp_path, "CheckoutBudgetBurn", calm, recorded(prometheus, "CheckoutBudgetBurn", clock.monotonic() - begun))
 
 
 def test_a_worker_that_dies_again_and_again_is_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
@@ -132,6 +159,48 @@ def test_a_worker_that_dies_again_and_again_is_a_ticket(shop: Shop, prometheus: 
         os.killpg(int(shop.process("notifications", "worker")["pid"]), signal.SIGKILL)
         eventually(lambda done=restart: prometheus.ask(f"{restarts} == {done}"), SOON)
     fires(prometheus, ("PodRestarts", "notifications"))
+
+
+def test_a_stock_that_cannot_be_written_holds_up_sagas_and_reservations(
+    shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
+) -> None:
+    with ExitStack() as fault:
+        with shop.frozen("payments"):  # until the units are reserved, and no longer
+            assert buyer.order(product).status_code == 202
+            assert buyer.order(product, paymentToken="tok_declined").status_code == 202
+            fault.enter_context(locked(shop, "store/inventory.db"))
+        stays(prometheus, 'sum(saga_oldest_age_seconds{step="confirm stock"})')
+        stays(prometheus, "sum(reservations_overdue)")
+        stays(prometheus, "sum(saga_stuck)", TEN_TRIES)
+        during = {alert: recorded(prometheus, alert, STEADY) for alert in LONGER}
+    eventually(lambda: prometheus.ask("sum(saga_open) == 0"), SOON)
+
+    page = {"severity": "page", "service": "orders", "saga": "checkout"}
+    goes_on(tmp_path, "CompensationStuck", calm, during, page)
+    old = [{**page, "step": step} for step in ("confirm stock", "reserve stock")]
+    goes_on(tmp_path, "SagaOld", calm, during, *old)
+    goes_on(tmp_path, "ReservationsOverdue", calm, during, {"severity": "page", "service": "inventory"})
+
+
+def test_a_consumer_that_has_no_store_falls_behind(
+    shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path
+) -> None:
+    with locked(shop, "store/products.db"):
+        publish(shop, "inventory", "stock.reserved", 600)
+        stays(prometheus, 'sum(consumer_lag{service="products"}) >= bool 600')
+        during = {"ConsumerLag": recorded(prometheus, "ConsumerLag", STEADY)}
+    eventually(lambda: prometheus.ask('sum(consumer_lag{service="products"}) == 0'), SOON)
+    expected = {"severity": "ticket", "service": "products", "topic": "inventory.events"}
+    goes_on(tmp_path, "ConsumerLag", calm, during, expected)
+
+
+def test_a_worker_that_does_not_come_back_is_missed(
+    shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path
+) -> None:
+    with gone(shop, prometheus, "users", "worker"):
+        eventually(lambda: not prometheus.ask('up{service="users", process="worker"}'))
+        during = {"ServiceMissing": recorded(prometheus, "ServiceMissing", STEADY)}
+    goes_on(tmp_path, "ServiceMissing", calm, during, {"severity": "page", "service": "users", "process": "worker"})
 
 
 def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client, product: Any) -> None:
@@ -159,16 +228,22 @@ def fires(prometheus: Prometheus, alert: tuple[str, str]) -> None:
     eventually(lambda: alert in prometheus.firing(), SOON)
 
 
-def late(shop: Shop) -> None:
-    """A call that came with so little time that it was over before the work began."""
-    token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).for_callee("payments")
-    address = f"{shop.at('payments')}/internal/{CancelPayment.name}"
+def stays(prometheus: Prometheus, expr: str, within: float = SOON) -> None:
+    """Wait until the value has been above 0 for longer than a fault is recorded."""
+    eventually(lambda: prometheus.ask(f"min_over_time(({expr})[{STEADY + 2:.0f}s:1s]) > 0"), within)
 
-    def answered(milliseconds: int) -> int:
-        headers = {"Authorization": f"Bearer {token}", "X-Deadline-Ms": str(milliseconds)}
-        return requests.post(address, json={"orderId": clock.new_id()}, headers=headers, timeout=5).status_code
 
-    eventually(lambda: any(answered(milliseconds) == 504 for milliseconds in range(1, 10)))
+def goes_on(folder: Path, alert: str, calm: Calm, fault: Calm, *firing: Labels) -> None:
+    """The alert is silent while all is well, and fires in a quarter of an hour of its fault."""
+    says(folder, alert, Stage(calm[alert], 900), Stage(fault[alert], 900, firing))
+
+
+def burns(folder: Path, alert: str, calm: Calm, fault: dict[str, Course], **labels: str) -> None:
+    """Three days of it are a page and a ticket; an hour later it is a ticket still."""
+    page, ticket = ({"severity": severity, **labels} for severity in ("page", "ticket"))
+    good = calm[alert]
+    days = (Stage(good, DAY), Stage(fault, 3 * DAY, (page, ticket)), Stage(good, DAY // 24, (ticket,)))
+    says(folder, alert, *days, every=600)
 
 
 def has_data(prometheus: Prometheus, expr: str) -> bool:
@@ -176,12 +251,3 @@ def has_data(prometheus: Prometheus, expr: str) -> bool:
     expr = expr.replace("$__rate_interval", "5m").replace("$__range", "15m")
     filled = {expr.replace("$service", name) for name in catalog()}
     return any(math.isfinite(value) for each in filled for _, value in prometheus.ask(each))
-
-
-@contextmanager
-def locked(shop: Shop) -> Iterator[None]:
-    """Let nobody else write to the log."""
-    with closing(sqlite3.connect(shop.data / "bus.db", isolation_level=None, timeout=20)) as bus:
-        bus.execute("BEGIN IMMEDIATE")
-        yield
-        bus.execute("ROLLBACK")

@@ -1,0 +1,64 @@
+"""What hurts a platform so that its metrics tell of it."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import requests
+
+from chassis import clock
+from chassis.bus import Record
+from chassis.calls.tokens import ServiceTokens
+from services.payments.messages import CancelPayment
+from tests.observability.prometheus import Prometheus, processes
+from tests.system.platform import Shop, eventually
+
+
+def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
+    """So many events of this type, each of a key of its own, that hold nothing which any handler can read."""
+    records = []
+    for key in (clock.new_id() for _ in range(count)):
+        headers = {"ce_specversion": "1.0", "ce_id": f"{key}:1", "ce_source": source, "ce_type": type}
+        headers |= {"ce_time": clock.timestamp(), "ce_subject": key, "ce_sequence": "1"}
+        headers |= {"content-type": "application/json"}
+        records.append(Record(f"{source}.events", key, b'{"orderId": 7}', headers))
+    with closing(shop.bus()) as bus:
+        assert bus.publish(records, timeout=5) == [None] * count
+
+
+def late(shop: Shop) -> None:
+    """A call that came with so little time that it was over before the work began."""
+    token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).for_callee("payments")
+    address = f"{shop.at('payments')}/internal/{CancelPayment.name}"
+
+    def answered(milliseconds: int) -> int:
+        headers = {"Authorization": f"Bearer {token}", "X-Deadline-Ms": str(milliseconds)}
+        return requests.post(address, json={"orderId": clock.new_id()}, headers=headers, timeout=5).status_code
+
+    eventually(lambda: any(answered(milliseconds) == 504 for milliseconds in range(1, 10)))
+
+
+@contextmanager
+def locked(shop: Shop, file: str) -> Iterator[None]:
+    """Let nobody else write to this file; who reads it may go on."""
+    path = f"file:{shop.data / file}?mode=rw"
+    with closing(sqlite3.connect(path, uri=True, isolation_level=None, timeout=20)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        yield
+        held.execute("ROLLBACK")
+
+
+@contextmanager
+def gone(shop: Shop, prometheus: Prometheus, name: str, kind: str) -> Iterator[None]:
+    """Let a process be killed and never come back, and be no longer among those that Prometheus finds."""
+    launcher, listed = int(shop.run()["pid"]), processes(shop)
+    os.kill(launcher, signal.SIGSTOP)
+    try:
+        os.killpg(int(shop.process(name, kind)["pid"]), signal.SIGKILL)
+        prometheus.watch([each for each in listed if (each["name"], each["kind"]) != (name, kind)])
+        yield
+    finally:
+        os.kill(launcher, signal.SIGCONT)
+        prometheus.watch(listed)

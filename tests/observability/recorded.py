@@ -1,0 +1,114 @@
+"""What an alert says once the series that a run has recorded go on as they went: by promtool, by the shipped rules.
+
+before = recorded(prometheus, "SagaOld", 60)
+...                                                  # the fault
+during = recorded(prometheus, "SagaOld", 20)
+says(folder, "SagaOld", Stage(before, 900), Stage(during, 600, ({"severity": "page", ...},)))
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.charts.rendering import run
+from tests.observability.files import RULES, alerts, metrics, rules
+from tests.observability.prometheus import Prometheus
+
+Labels = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a series that is still there went: its first value, and what it grew by in a second."""
+
+    first: float
+    growth: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Let series go on as recorded for so many seconds; at its end exactly these alerts fire, by their labels."""
+
+    series: dict[str, Course]
+    seconds: int
+    firing: tuple[Labels, ...] = ()
+
+
+def expressions(alert: str) -> str:
+    """Of an alert's rules, and of the rules whose records these read."""
+    records = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    found, left = "", [each["expr"] for each in alerts() if each["alert"] == alert]
+    while left:
+        found += left[-1]
+        left += [records[name] for name in metrics(left.pop()) & records.keys()]
+    return found
+
+
+def recorded(prometheus: Prometheus, alert: str, seconds: float) -> dict[str, Course]:
+    """Series -> its course in these last seconds, of each that the alert comes from and that has not ended."""
+    now, courses = time.time(), {}
+    words = "|".join(re.findall(r"[a-z_]+", expressions(alert)))  # among which are the names of its metrics
+    span = {"start": str(now - seconds), "end": str(now), "step": "1"}
+    for each in prometheus.get("query_range", query=f'{{__name__=~"{words}"}}', **span)["result"]:
+        (began, first), (ended, last) = ((at, float(value)) for at, value in (each["values"][0], each["values"][-1]))
+        if ended > now - 1:
+            name = each["metric"].pop("__name__")
+            courses[selector(name, each["metric"])] = Course(first, (last - first) / max(ended - began, 1))
+    return courses
+
+
+def says(folder: Path, alert: str, *stages: Stage, every: int = 15) -> None:
+    """Check by promtool what fires at the end of each stage; the rules are evaluated `every` so many seconds."""
+    step, at, cases = min(every, 120), 0, []
+    for stage in stages:
+        at += stage.seconds
+        firing = [{"exp_labels": labels} for labels in stage.firing]
+        cases.append({"alertname": alert, "eval_time": f"{at - every}s", "exp_alerts": firing})
+    series = [{"series": name, "values": " ".join(values(name, stages, step))} for name in names(stages)]
+    test = {"interval": f"{step}s", "input_series": series, "alert_rule_test": cases}
+    file = folder / f"{alert}.yaml"
+    whole = {**unannotated(folder), "evaluation_interval": f"{every}s", "tests": [test]}
+    file.write_text(yaml.safe_dump(whole, sort_keys=False))
+    done = run("promtool", "test", "rules", str(file))
+    assert series and done.returncode == 0, f"{file}\n{done.stdout}{done.stderr}"
+
+
+def unannotated(folder: Path) -> dict[str, list[str]]:
+    """The shipped rules without the sentences about their values, which promtool would compare; records come first."""
+    (folder / "rules").mkdir(exist_ok=True)
+    groups = []
+    for path in RULES:
+        file = yaml.safe_load(path.read_text())
+        for rule in (rule for group in file["groups"] for rule in group["rules"]):
+            rule.pop("annotations", None)
+        (folder / "rules" / path.name).write_text(yaml.safe_dump(file))
+        groups += file["groups"]
+    groups.sort(key=lambda group: "alert" in group["rules"][0])
+    files = [f"rules/{path.name}" for path in RULES]
+    return {"rule_files": files, "group_eval_order": [group["name"] for group in groups]}
+
+
+def names(stages: tuple[Stage, ...]) -> list[str]:
+    return sorted({name for stage in stages for name in stage.series})
+
+
+def values(name: str, stages: tuple[Stage, ...], step: int) -> Iterator[str]:
+    """A series in promtool's notation. What counts up goes on from where it is; what is not there is stale."""
+    counts, now = re.search(r"_(total|count|bucket)\{", name), 0.0
+    for stage in stages:
+        course, more = stage.series.get(name), stage.seconds // step - 1
+        if course is None:
+            yield f"stale _x{more}"
+        else:
+            now = max(now, course.first) if counts else course.first
+            yield f"{now:.9f}{course.growth * step:+.9f}x{more}"
+            now += course.growth * step * more
+
+
+def selector(name: str, labels: Labels) -> str:
+    return name + "{" + ", ".join(f"{label}={json.dumps(value)}" for label, value in sorted(labels.items())) + "}"
