@@ -57,7 +57,7 @@ class Span:
 
     def child(self, name: str, kind: Kind, attributes: Attributes | None) -> "Span":
         """A part of this work, about the same."""
-        return Span(self.traceparent, self.ids)
+        return Span(self.traceparent, None if self is _OUTSIDE else self.ids)
 
     def set(self, name: str, value: str | int) -> None:
         """Note an attribute, under its name in OpenTelemetry's semantic conventions."""

@@ -54,18 +54,20 @@ def test_a_line_says_what_its_work_is_about_and_no_other_does():
             log.info("behind")
         with trace.continued(None, "other"):
             log.info("other")
+        with trace.span("alone"):
+            trace.about(orderId="o3")
+            log.info("alone")
         trace.about(orderId="o2")
         log.info("outside")
 
     with logged() as lines:
-        Context().run(work)  # under no trace that another test may have left behind
+        Context().run(work)
     about = {line["message"]: {name: line[name] for name in line if name.endswith("Id")} for line in lines}
     ids = about["behind"]["traceId"]
-    expected = {
+    assert about == {
         "inside": {"traceId": ids, "orderId": "o1"},
         "behind": {"traceId": ids, "orderId": "o1", "productId": "p1"},
         "other": {"traceId": about["other"]["traceId"]},
+        "alone": {"orderId": "o3"},
         "outside": {},
     }
-    # A library may say something, too, of what another test left behind.
-    assert {message: about.get(message) for message in expected} == expected
