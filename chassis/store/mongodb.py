@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from chassis import clock, deadline
 from chassis.store import After, Change, Collection, Doc, Duplicate, StoreDown, Update, Where, mql
 from chassis.store.documents import MISSING, changed, matches, value_at
-from chassis.store.mongodbclient import REQUEST, WRITING, MongodbClient, Unsent
+from chassis.store.mongodbclient import UNHEARD, WRITING, MongodbClient, Unsent
 from chassis.store.words import MARK
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class MongodbStore:
             return docs.delete_one(mql.guarded(id, when)).deleted_count == 1
 
     def ping(self) -> None:
-        with deadline.within(REQUEST):
+        with deadline.within(UNHEARD):
             self._client.read(lambda: self._client.database().command("ping"), self._client.patience())
 
     def close(self) -> None:

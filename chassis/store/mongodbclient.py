@@ -12,6 +12,12 @@ from bson.int64 import Int64
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.monitoring import (
+    ServerHeartbeatFailedEvent,
+    ServerHeartbeatListener,
+    ServerHeartbeatStartedEvent,
+    ServerHeartbeatSucceededEvent,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 from pymongo.uri_parser_shared import SRV_SCHEME
@@ -19,16 +25,20 @@ from pymongo.uri_parser_shared import SRV_SCHEME
 from chassis import clock, deadline
 from chassis.store import Doc, StoreDown
 
-REQUEST = 0.75
-"""Seconds that one operation of a request may take: the caller hears within one that the database is down."""
+REQUEST = 2.0
+"""Seconds that one operation of a request may take while the server is heard: busy is not down."""
+UNHEARD = 0.75
+"""The same where the server was not heard lately: the caller hears within a second that the database is down."""
 AGAIN = 0.1
-"""The same in the second after an operation took too long, until one is answered: no request waits twice."""
+"""The same after an operation was waited for in vain, until the server is heard: no request waits twice."""
 ALONE = 4.0
 """The same for work that nobody waits for, such as a page of full outboxes: well below any lease."""
 WRITING = 0.6
 """The part of an operation's time that a write has for its answer; the rest is for looking what became of it."""
 
 _HEARTBEAT = 0.5  # seconds between two looks for servers: how late one that is back is found
+_DOWN = 1.0  # seconds in which nobody else waits for a server that was waited for in vain
+_LATELY = 2.0  # seconds in which a server that lives has answered one of these, however busy it is
 _CONNECT = 2.0  # seconds until a connection that nobody accepts is tried anew
 _LOOK = 0.01  # seconds between two looks whether one was found
 
@@ -66,6 +76,25 @@ class Unsent(StoreDown):
     """The operation was not sent: certainly not done."""
 
 
+class _Heard(ServerHeartbeatListener):
+    """When a server was last heard, by an operation or by the driver's own looking for it."""
+
+    def __init__(self) -> None:
+        self.at = float("-inf")
+
+    def now(self) -> None:
+        self.at = clock.monotonic()
+
+    def started(self, event: ServerHeartbeatStartedEvent) -> None:
+        """Nothing is heard yet."""
+
+    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
+        self.now()
+
+    def failed(self, event: ServerHeartbeatFailedEvent) -> None:
+        """Nothing was heard."""
+
+
 class MongodbClient:
     """`threads` may use it at once. Raises StoreDown where the server does not answer, or not to us."""
 
@@ -74,7 +103,8 @@ class MongodbClient:
         self._gate = threading.Lock()
         self._client: MongoClient[Doc] | None = None
         self._opener = 0
-        self._down_until = 0.0
+        self._heard = _Heard()
+        self._vain = float("-inf")  # when an operation was last waited for in vain
 
     def database(self) -> Database[Doc]:
         """The database, with its guarantees, whatever the address says of them."""
@@ -86,7 +116,10 @@ class MongodbClient:
         """Seconds that the next operation may take. Raises TooLate."""
         if not deadline.is_set():
             return ALONE
-        return deadline.remaining(AGAIN if clock.monotonic() < self._down_until else REQUEST)
+        now = clock.monotonic()
+        if now - self._vain < _DOWN and self._heard.at < self._vain:
+            return deadline.remaining(AGAIN)
+        return deadline.remaining(REQUEST if now - self._heard.at < _LATELY else UNHEARD)
 
     def read(self, work: Callable[[], T], seconds: float) -> T:
         """What it returns. Asked once more where that failed at once: a connection breaks when its server restarts."""
@@ -106,7 +139,7 @@ class MongodbClient:
         """Operations that may take so long together. What only a mistake causes is raised as PyMongo does."""
         began = clock.monotonic()
         try:
-            self._wait_for_server(began + seconds)
+            self._wait_for_server(began + min(seconds, UNHEARD))
             with pymongo.timeout(max(began + seconds - clock.monotonic(), _LOOK)):
                 yield
         except OperationFailure as error:
@@ -119,7 +152,7 @@ class MongodbClient:
             raise self._down(error, began, seconds) from None
         except PyMongoError as error:
             raise self._down(StoreDown(f"{type(error).__name__}: {str(error)[:_TOLD]}"), began, seconds) from error
-        self._down_until = 0.0
+        self._heard.now()
 
     def close(self) -> None:
         with self._gate:
@@ -146,10 +179,10 @@ class MongodbClient:
             clock.sleep(_LOOK)
 
     def _down(self, error: StoreDown, began: float, seconds: float) -> StoreDown:
-        """The error, noted where it was waited for."""
+        """The error, noted where it was waited for and nothing was heard meanwhile."""
         now = clock.monotonic()
-        if seconds > AGAIN and now - began > seconds / 2:
-            self._down_until = now + error.retry_after
+        if seconds > AGAIN and now - began > seconds / 2 and self._heard.at < began:
+            self._vain = now
         return error
 
     def _connect(self) -> MongoClient[Doc]:
@@ -160,6 +193,7 @@ class MongodbClient:
                 maxPoolSize=self._threads,
                 connectTimeoutMS=int(_CONNECT * 1000),
                 heartbeatFrequencyMS=int(_HEARTBEAT * 1000),
+                event_listeners=[self._heard],
                 retryReads=False,  # `read` does, and in time
                 retryWrites=True,  # a replica set knows what it has done already
             )

@@ -18,9 +18,10 @@ from chassis.settings import from_environment
 from chassis.store import Collection, Duplicate, Index, StoreDown, Update, mql
 from chassis.store.engines import open_store
 from chassis.store.mongodb import MongodbStore
-from chassis.store.mongodbclient import MongodbClient
+from chassis.store.mongodbclient import AGAIN, REQUEST, UNHEARD, MongodbClient
 from chassis.testing import logged
 from tests import engines
+from tests.system.running import eventually
 
 INDEXES = (
     Index("town", "name"),
@@ -286,7 +287,7 @@ def own_server():
     server.wipe()
 
 
-def test_a_server_that_is_paused_or_gone_costs_a_request_less_than_a_second_however_much_it_asks_for(own_server):
+def test_a_server_that_is_paused_or_gone_is_waited_for_once_and_then_costs_less_than_a_second(own_server):
     server, uri = own_server
     docs = bound(MongodbStore(uri, "away"), Index("n"))
     docs.insert({"_id": "t", "n": 0})
@@ -301,8 +302,9 @@ def test_a_server_that_is_paused_or_gone_costs_a_request_less_than_a_second_howe
             finally:
                 docs.update("t", {"$set": {"released": True}})
 
-    for stop, go_on in ((server.pause, server.resume), (server.kill, server.start)):
+    for stop, go_on, first in ((server.pause, server.resume, REQUEST), (server.kill, server.start, 1)):
         stop()
+        assert in_a_request(request) < first + MARGIN
         took = [in_a_request(work) for work in (request, lambda: docs.get("t"), request, lambda: docs.find({"n": 0}))]
         assert max(took) < 1 + MARGIN, took
         assert min(in_a_request(lambda: docs.get("t"), 0.2) for _ in range(5)) < 0.4, "to the hundredth, not by halves"
@@ -325,8 +327,8 @@ def test_a_server_that_is_paused_or_gone_costs_a_request_less_than_a_second_howe
 
 def test_a_server_that_hung_once_and_is_slow_now_is_given_its_time_again(docs, proxy):
     """Else one answer that took too long would make every later one too slow, for ever."""
-    proxy.delay = 1.2
-    assert in_a_request(lambda: docs.get("t")) < 1 + MARGIN
+    proxy.delay = 1.2 * REQUEST
+    assert in_a_request(lambda: docs.get("t")) < REQUEST + MARGIN
     proxy.delay = 0.3
     until, found = time.monotonic() + 4, None
     while time.monotonic() < until and found is None:
@@ -338,6 +340,32 @@ def test_a_server_that_hung_once_and_is_slow_now_is_given_its_time_again(docs, p
     assert found == {"_id": "t", "n": 0}
     with deadline.within(5):
         assert docs.get("t") == found
+
+
+def test_a_busy_server_has_more_time_than_one_that_is_not_heard(docs, proxy):
+    proxy.delay = (UNHEARD + REQUEST) / 2
+    with deadline.within(5):
+        assert docs.get("t")
+
+
+def test_one_answer_that_does_not_come_cuts_off_nobody_else(docs, proxy):
+    def ask():
+        with deadline.within(5):
+            return docs.update("t", {"$inc": {"n": 1}})
+
+    def keep_asking(late):
+        while not late.done():
+            ask()
+
+    proxy.lose("find", done=True, then=lambda: time.sleep(2 * REQUEST))
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(in_a_request, lambda: docs.get("t"))
+        eventually(lambda: proxy.lost)
+        proxy.delay = 1.5 * AGAIN
+        others = pool.submit(keep_asking, late)
+        assert late.result() < REQUEST + MARGIN
+        assert ask()
+        others.result()
 
 
 def test_what_nobody_waits_for_has_more_time(docs, proxy):
