@@ -35,7 +35,10 @@ class Settings(BaseModel):
     health_port: int = 9090
     threads: int = Field(16, ge=1, le=256)
     addresses: dict[str, str] = {}
-    """Where the others are, `users=127.0.0.1:8101|users-pods:8080,...`; one that is not named, under its name."""
+    """Where the others are, `users=users-pods:8080||users:80,...`; one that is not named, under its name.
+
+    `|` is between equals; what is behind `||` is asked only where none of those before it is fit.
+    """
     balancing: Literal["round-robin", "random", "least-connections"] = "round-robin"
     """Which of a service's addresses a call goes to."""
     allowed_callers: frozenset[str] = frozenset()

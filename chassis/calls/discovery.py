@@ -2,6 +2,7 @@
 
 An address that refuses a connection leaves the call to the next. One that fails three times is left out for 10 s, but
 never more than half of them, and where all others refuse it is asked again: it may be back, and they may be restarting.
+A spare address, such as a Service's beside its pods' own, is asked only where no other is fit.
 """
 
 import socket
@@ -18,15 +19,16 @@ RESOLVE_EVERY = 5.0
 FAILURES, LEFT_OUT = 3, 10.0
 
 Policy = Literal["round-robin", "random", "least-connections"]
-Resolve = Callable[[], list[str]]
+Resolve = Callable[[], list[list[str]]]
+"""The addresses, and behind them the spare ones."""
 T = TypeVar("T")
 
 
 class Address:
     """One endpoint of a callee, `host:port`."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, spare: bool) -> None:
+        self.name, self.spare = name, spare
         self.busy = self.failures = 0
         self.out_until = float("-inf")
 
@@ -60,6 +62,7 @@ class Endpoints:
             now = clock.monotonic()
             left = [each for each in self._known if each not in refused]
             fit = [each for each in left if each.out_until <= now] or left
+            fit = [each for each in fit if not each.spare] or fit
             if not fit:
                 return None
             self._turn += 1
@@ -111,20 +114,20 @@ class Endpoints:
 
     def _learn(self) -> None:
         """Where nothing is found, what was known goes on to serve."""
-        found = self._resolve()
+        found = [(name, spare > 0) for spare, names in enumerate(self._resolve()) for name in names]
         with self._lock:
             if found:
                 old = {each.name: each for each in self._known}
-                self._known = [old.get(name) or Address(name) for name in found]
+                self._known = [old.get(name) or Address(name, spare) for name, spare in found]
 
 
 def resolver(callee: str, listed: str) -> Resolve:
-    """How to find a callee: `listed` is `host:port|host:port`; where it is empty, its own name at port 80.
+    """How to find a callee: `listed` is `host:port|host:port||spare:port`; "" is its own name at port 80.
 
     A host may be a name for many addresses, such as a headless Service's.
     """
-    hosts = [each.rpartition(":") for each in (listed or f"{callee}:80").split("|")]
-    return lambda: [address for host, _, port in hosts for address in _addresses(host.strip("[]"), int(port))]
+    tiers = [[host.rpartition(":") for host in tier.split("|")] for tier in (listed or f"{callee}:80").split("||")]
+    return lambda: [[it for host, _, port in tier for it in _addresses(host.strip("[]"), int(port))] for tier in tiers]
 
 
 def _addresses(name: str, port: int) -> list[str]:

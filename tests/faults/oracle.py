@@ -92,7 +92,7 @@ def oracle(says: Says) -> Iterator[tuple[Oracle, Client]]:
 
 
 def client(*addresses: str, threads: int = 16) -> Client:
-    return Client(ServiceTokens("tests", "s" * 32, frozenset()), lambda _: lambda: list(addresses), threads)
+    return Client(ServiceTokens("tests", "s" * 32, frozenset()), lambda _: lambda: [list(addresses)], threads)
 
 
 def nowhere() -> str:

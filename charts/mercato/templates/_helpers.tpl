@@ -53,11 +53,11 @@ app.kubernetes.io/part-of: mercato
 {{- $name }}
 {{- end }}
 
-{{/* What a service's processes are told. A callee is found by the headless name of its pods, which DNS may keep for a
-     while; its ClusterIP knows at once who is ready. */}}
+{{/* What a service's processes are told. A callee is found by the headless name of its pods; where DNS still tells
+     of none that lives, by its ClusterIP, which knows at once who is ready. */}}
 {{- define "mercato.settings" -}}
 {{- $addresses := list }}
-{{- range .service.calls }}{{ $addresses = append $addresses (printf "%s=%s-pods:8080|%s:80" . . .) }}{{ end }}
+{{- range .service.calls }}{{ $addresses = append $addresses (printf "%s=%s-pods:8080||%s:80" . . .) }}{{ end }}
 {{- if and .service.settings.KAFKA_SASL_MECHANISM (not (hasKey .service.secrets "KAFKA_SASL_PASSWORD")) }}
 {{- fail (printf "%s: with KAFKA_SASL_MECHANISM in settings it needs KAFKA_SASL_PASSWORD in secrets" .name) }}
 {{- end }}

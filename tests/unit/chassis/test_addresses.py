@@ -27,17 +27,23 @@ def dns(monkeypatch):
 @pytest.mark.usefixtures("dns")
 def test_a_name_that_is_listed_stands_for_all_its_addresses():
     found = resolver("users", "users-pods:8080|users:80|gone:80")()
-    assert found == ["10.1.0.7:8080", "10.1.0.8:8080", "10.2.0.1:80"]
+    assert found == [["10.1.0.7:8080", "10.1.0.8:8080", "10.2.0.1:80"]]
+
+
+@pytest.mark.usefixtures("dns")
+def test_a_spare_is_told_from_the_others():
+    found = resolver("users", "users-pods:8080||users:80")()
+    assert found == [["10.1.0.7:8080", "10.1.0.8:8080"], ["10.2.0.1:80"]]
 
 
 @pytest.mark.usefixtures("dns")
 def test_a_callee_that_is_not_listed_is_found_under_its_own_name():
-    assert resolver("users", "")() == ["10.2.0.1:80"]
-    assert resolver("nobody", "")() == []
+    assert resolver("users", "")() == [["10.2.0.1:80"]]
+    assert resolver("nobody", "")() == [[]]
 
 
 def test_an_address_that_is_listed_is_itself():
-    assert resolver("users", "127.0.0.1:8101|[::1]:8102")() == ["127.0.0.1:8101", "[::1]:8102"]
+    assert resolver("users", "127.0.0.1:8101|[::1]:8102")() == [["127.0.0.1:8101", "[::1]:8102"]]
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ def test_who_waits_for_a_place_keeps_the_deadline():
         pass
 
 
-def endpoints(*names, policy="round-robin"):
-    return Endpoints("orders", lambda: list(names), policy)
+def endpoints(*names, spare=(), policy="round-robin"):
+    return Endpoints("orders", lambda: [list(names), list(spare)], policy)
 
 
 def ask(endpoints, fails="", error=Unknown):
@@ -206,8 +206,26 @@ def test_a_single_address_is_never_left_out():
     assert ask(some) == "a"
 
 
+def test_a_spare_is_asked_only_where_no_other_is_fit(fake_clock):
+    some = endpoints("a", "b", spare=["s"])
+    assert {ask(some) for _ in range(6)} == {"a", "b"}
+
+    def gone(address):
+        if address != "s":
+            raise Unreachable("gone")
+        return address
+
+    assert {some.ask(gone) for _ in range(3)} == {"s"}
+    alone = endpoints("a", spare=["s"])
+    for _ in range(3):
+        ask(alone, fails="a")
+    assert {ask(alone) for _ in range(6)} == {"s"}, "the only other is left out"
+    fake_clock.pass_time(10.1)
+    assert {ask(alone) for _ in range(6)} == {"a"}
+
+
 def test_addresses_are_resolved_again_and_the_known_ones_serve_where_that_fails(fake_clock):
-    answers = [["a"], ["b"], []]
+    answers = [[["a"]], [["b"]], []]
     some = Endpoints("orders", lambda: answers.pop(0))
     assert ask(some) == "a"
     fake_clock.pass_time(5)
@@ -224,7 +242,7 @@ def test_who_comes_while_the_first_addresses_are_looked_up_waits_for_them():
     def slowly():
         asked.set()
         answered.wait(5)
-        return ["a"]
+        return [["a"]]
 
     some = Endpoints("orders", slowly)
     with ThreadPoolExecutor(2) as pool:
@@ -237,7 +255,7 @@ def test_who_comes_while_the_first_addresses_are_looked_up_waits_for_them():
 
 def test_nobody_waits_for_a_name_server_once_an_address_is_known(fake_clock):
     over = threading.Event()
-    answers = iter((lambda: ["a"], lambda: over.wait(5) and ["b"]))
+    answers = iter((lambda: [["a"]], lambda: over.wait(5) and [["b"]]))
     some = Endpoints("orders", lambda: next(answers)())
     assert ask(some) == "a"
     fake_clock.pass_time(5)

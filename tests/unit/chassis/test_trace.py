@@ -211,7 +211,7 @@ def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monke
 
 
 def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
-    callee = Callee("users", Endpoints("users", lambda: ["127.0.0.1:1"]), places=2)
+    callee = Callee("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), places=2)
 
     def silent(address):
         raise Unknown("no answer")
