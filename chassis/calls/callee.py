@@ -24,6 +24,7 @@ class Callee:
         self._endpoints, self._bulkhead = endpoints, Bulkhead(name, places)
         self._breaker = Breaker(self._changed)
         metrics.breaker[name].set(_STATES[self._breaker.state])
+        metrics.from_zero(name)
 
     def ask(self, once: Callable[[str], T]) -> T:
         """What `once(address)` returns. Raises Futile where the bulkhead is full, the breaker open, or nobody there.

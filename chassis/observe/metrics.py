@@ -88,3 +88,9 @@ sagas_stuck = gauge("saga_stuck", "Sagas whose undoing failed ten times or more"
 lost_lines = Counter("log_lines_lost_total", "Log lines that could not be written or exported")
 threads = Gauge("process_threads", "Threads of the interpreter, those that wait included")
 threads.set_function(threading.active_count)
+
+
+def from_zero(callee: str) -> None:
+    """Tell what is counted of this callee before there is any of it: no rate counts what a series begins with."""
+    for each in (retries, calls_too_late, fallbacks, budget_exhausted, bulkhead_rejected):
+        each[callee].inc(0)

@@ -18,7 +18,7 @@ import pytest
 from chassis import clock
 from chassis.catalog import catalog
 from tests.observability.faults import gone, late, locked, publish
-from tests.observability.files import metrics, queries
+from tests.observability.files import queries
 from tests.observability.prometheus import Prometheus
 from tests.observability.recorded import Course, Labels, Stage, recorded, says
 from tests.system.collector import Collector
@@ -44,11 +44,6 @@ LONGER = (
 """The alerts that are asked of promtool."""
 Calm = dict[str, dict[str, Course]]
 """Alert -> what was recorded of its series."""
-NEVER = {
-    "http_client_fallbacks_total": "no service asks another for anything that may be stale",
-    "retry_budget_exhausted_total": "it takes minutes in which a third of the calls fail; of more, a breaker opens",
-}
-"""What none of these faults brings about -> why."""
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +202,7 @@ def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client,
     for _ in range(7):
         shop.nobody().post("/api/auth/login", {"email": buyer.email, "password": "wrong"})
     late(shop)
-    empty = {query for query in queries() if not (metrics(query.expr) & NEVER.keys())}
+    empty = set(queries())
 
     def told() -> bool:
         empty.difference_update([query for query in empty if has_data(prometheus, query.expr)])
