@@ -1,0 +1,104 @@
+"""Orders, how long a checkout takes, its sagas and their undoing."""
+
+from panels import bars, board, row, timeseries
+from queries import quantile, rate
+
+checkout = board(
+    "checkout",
+    "checkout",
+    [
+        row(
+            "Orders, over the time shown",
+            [
+                bars(
+                    "Funnel",
+                    'Placed: sum(increase(orders_total{outcome="placed"}[$__range]))',
+                    'Stock reserved: sum(increase(reservations_total{outcome="reserved"}[$__range]))',
+                    'Paid: sum(increase(payments_total{outcome="captured"}[$__range]))',
+                    'Confirmed: sum(increase(orders_total{outcome="confirmed"}[$__range]))',
+                ),
+                bars(
+                    "What became of them",
+                    "Orders {{outcome}}: sum by (outcome) (increase(orders_total[$__range]))",
+                    "Reservations {{outcome}}: sum by (outcome) (increase(reservations_total[$__range]))",
+                    "Payments {{outcome}}: sum by (outcome) (increase(payments_total[$__range]))",
+                ),
+                timeseries("Orders", "{{outcome}}: " + rate("orders_total", "outcome"), unit="ops", service="orders"),
+                timeseries(
+                    "Revenue",
+                    "{{currency}}: " + rate("orders_revenue_minor_units_total", "currency") + " * 3600 / 100",
+                    about="An hour, of confirmed orders, where a unit of the currency has 100 parts.",
+                    service="orders",
+                ),
+                timeseries(
+                    "Within 800 ms",
+                    "1 - platform:checkouts_slow:ratio_rate5m",
+                    unit="percentunit",
+                    service="orders",
+                    about="Of the checkouts of the last five minutes.",
+                ),
+            ],
+        ),
+        row(
+            "How long a checkout takes",
+            [
+                timeseries(
+                    "From placed to decided",
+                    "50 %: " + quantile(0.5, "checkout_duration_seconds"),
+                    "95 %: " + quantile(0.95, "checkout_duration_seconds"),
+                    "99 %: " + quantile(0.99, "checkout_duration_seconds"),
+                    unit="s",
+                    service="orders",
+                    width=12,
+                    limit=0.8,
+                ),
+                timeseries(
+                    "The saga, 95 %",
+                    "{{saga}} {{outcome}}: " + quantile(0.95, "saga_duration_seconds", "saga, outcome"),
+                    unit="s",
+                    service="orders",
+                    width=12,
+                ),
+            ],
+        ),
+        row(
+            "Sagas and their undoing",
+            [
+                timeseries(
+                    "Begun and ended",
+                    "{{saga}} begun: " + rate("saga_started_total", "saga"),
+                    "{{saga}} {{outcome}}: " + rate("saga_finished_total", "saga, outcome"),
+                    unit="ops",
+                    service="orders",
+                ),
+                timeseries("Open, by step", "{{saga}} {{step}}: max by (saga, step) (saga_open)", service="orders"),
+                timeseries(
+                    "The oldest, by step",
+                    "{{saga}} {{step}}: max by (saga, step) (saga_oldest_age_seconds)",
+                    unit="s",
+                    service="orders",
+                    limit=300,
+                ),
+                timeseries(
+                    "Steps that were not done",
+                    "{{step}} {{outcome}}: " + rate("saga_steps_total", "step, outcome", 'outcome!="done"'),
+                    unit="ops",
+                    service="orders",
+                ),
+                timeseries(
+                    "Undoing that does not succeed",
+                    "{{saga}}: max by (saga) (saga_stuck)",
+                    service="orders",
+                    limit=1,
+                    about="Tried ten times or more: somebody has to look.",
+                ),
+                timeseries(
+                    "Reservations overdue",
+                    "{{service}}: max by (service) (reservations_overdue)",
+                    service="inventory",
+                    limit=1,
+                ),
+            ],
+        ),
+    ],
+)
