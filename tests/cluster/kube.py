@@ -15,6 +15,7 @@ from tests.system.running import eventually
 CONTEXT, NAMESPACE, RELEASE = "kind-mercato", "mercato", "mercato"
 ROLLED_OUT = 600.0
 """Seconds until a release is up, every pod of it replaced."""
+_WAIT = ("--wait", "--timeout", f"{ROLLED_OUT:.0f}s")
 
 Doc = dict[str, Any]
 
@@ -33,7 +34,7 @@ def helm(verb: str, *arguments: str) -> str:
 def upgrade(*settings: str) -> None:
     """Change values of the release, as in `defaults.replicas=3`, and wait until every pod has them."""
     sets = [argument for setting in settings for argument in ("--set", setting)]
-    helm("upgrade", str(CHART.parent), "--reuse-values", *sets, "--wait", "--timeout", f"{ROLLED_OUT:.0f}s")
+    helm("upgrade", str(CHART.parent), "--reuse-values", *sets, *_WAIT)
 
 
 def revision() -> str:
@@ -41,15 +42,19 @@ def revision() -> str:
     return str(json.loads(helm("status", "--output", "json"))["version"])
 
 
+def rollback(revision: str) -> None:
+    """Bring the release back to what it was, and wait until every pod is."""
+    helm("rollback", revision, *_WAIT)
+
+
 @contextmanager
-def upgraded(*settings: str) -> Iterator[None]:
-    """The release with other values, and as it was again."""
+def restored() -> Iterator[None]:
+    """Whatever becomes of the release inside, it is as it was again."""
     before = revision()
-    upgrade(*settings)
     try:
         yield
     finally:
-        helm("rollback", before, "--wait", "--timeout", f"{ROLLED_OUT:.0f}s")
+        rollback(before)
 
 
 def objects(kind: str, **labels: str) -> list[Doc]:

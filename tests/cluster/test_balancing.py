@@ -17,8 +17,9 @@ LEAST = {"round-robin": 0.3, "random": 0.15, "least-connections": 0.2}
 
 @pytest.fixture(scope="module")
 def replicas() -> Iterator[None]:
-    # First small, then many: else they do not fit into a node of two cores, and wait for each other there.
-    with kube.upgraded("services.inventory.resources.requests.cpu=20m"):
+    with kube.restored():
+        # First small, then many: else they do not fit into a node of two cores, and wait for each other there.
+        kube.upgrade("services.inventory.resources.requests.cpu=20m")
         kube.upgrade(f"services.inventory.replicas={REPLICAS}")
         yield
 

@@ -22,7 +22,7 @@ class Buyer:
     """Orders under keys of its own, each asked for again until it is answered."""
 
     def __init__(self, shop: Front, product: dict[str, Any]) -> None:
-        self._shop, self._product, self._client = shop, product, shop.shopper()
+        self._product, self._client = product, shop.shopper()
         self.orders: list[str] = []
 
     def shop(self, over: threading.Event) -> None:
@@ -58,16 +58,18 @@ def test_whoever_dies_every_order_is_kept_and_paid_once(shop: Front) -> None:
     def placed() -> int:
         return sum(len(buyer.orders) for buyer in buyers)
 
+    def some_more() -> None:
+        target = placed() + AFTER
+        eventually(lambda: placed() >= target, PATIENCE)
+
     with ThreadPoolExecutor(BUYERS) as pool:
         ends = [pool.submit(buyer.shop, over) for buyer in buyers]
         try:
             for what, kind, name in DEATHS:
-                target = placed() + AFTER
-                eventually(lambda target=target: placed() >= target, PATIENCE)
+                some_more()
                 what(name)
                 kube.ready(kind, name)
-            target = placed() + AFTER
-            eventually(lambda: placed() >= target, PATIENCE)
+            some_more()
         finally:
             over.set()
     for end in ends:

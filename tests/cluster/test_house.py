@@ -24,7 +24,8 @@ def test_only_who_calls_payments_can_reach_it() -> None:
 
 
 def test_the_books_agree() -> None:
-    with kube.upgraded("audit.enabled=true"):
+    with kube.restored():
+        kube.upgrade("audit.enabled=true")
         assert {job["metadata"]["name"] for job in kube.objects("cronjobs", component="audit")} == {
             f"{name}-audit" for name in AUDITS
         }

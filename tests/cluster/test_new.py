@@ -14,11 +14,9 @@ DEPLOY = "make images && k8s/deploy --set defaults.settings.RATE_LIMITS=off"  # 
 
 
 def test_a_service_that_was_made_answers_through_the_ingress(shop: Front, tmp_path: Path) -> None:
-    copy, before = Copy(tmp_path / "copy"), kube.revision()
-    try:
+    copy = Copy(tmp_path / "copy")
+    with kube.restored():
         for script in ("make -o .venv/.installed new name=reviews", DEPLOY):
             done = subprocess.run(script, shell=True, cwd=copy.folder, env=copy.environment, text=True, timeout=600)
             assert done.returncode == 0
         assert expect(shop.shopper().get("/api/reviews"), 200)["items"] == []
-    finally:
-        kube.helm("rollback", before, "--wait", "--timeout", f"{kube.ROLLED_OUT:.0f}s")

@@ -16,7 +16,7 @@ def test_neither_an_upgrade_nor_a_rollback_fails_a_request(shop: Front) -> None:
         kube.upgrade("defaults.settings.LOG_LEVEL=warning")
         upgrade.until(ENOUGH)
     with Load(shop, RATE) as rollback:
-        kube.helm("rollback", before, "--wait", "--timeout", f"{kube.ROLLED_OUT:.0f}s")
+        kube.rollback(before)
         rollback.until(ENOUGH)
     for what, load in (("upgrade", upgrade), ("rollback", rollback)):
         print(f"{what}: {load.summary()}")
