@@ -37,7 +37,6 @@ WRITING = 0.6
 """The part of an operation's time that a write has for its answer; the rest is for looking what became of it."""
 
 _HEARTBEAT = 0.5  # seconds between two looks for servers: how late one that is back is found
-_DOWN = 1.0  # seconds in which nobody else waits for a server that was waited for in vain
 _LATELY = 2.0  # seconds in which a server that lives has answered one of these, however busy it is
 _CONNECT = 2.0  # seconds until a connection that nobody accepts is tried anew
 _LOOK = 0.01  # seconds between two looks whether one was found
@@ -76,20 +75,20 @@ class Unsent(StoreDown):
     """The operation was not sent: certainly not done."""
 
 
-class _Heard(ServerHeartbeatListener):
-    """When a server was last heard, by an operation or by the driver's own looking for it."""
+class _Server(ServerHeartbeatListener):
+    """When it was last `heard`, by an operation or by the driver's own looks, and until when nobody waits for it."""
 
     def __init__(self) -> None:
-        self.at = float("-inf")
+        self.heard, self.down_until = float("-inf"), 0.0
 
-    def now(self) -> None:
-        self.at = clock.monotonic()
+    def answered(self) -> None:
+        self.heard, self.down_until = clock.monotonic(), 0.0
 
     def started(self, event: ServerHeartbeatStartedEvent) -> None:
         """Nothing is heard yet."""
 
     def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
-        self.now()
+        self.answered()
 
     def failed(self, event: ServerHeartbeatFailedEvent) -> None:
         """Nothing was heard."""
@@ -103,8 +102,7 @@ class MongodbClient:
         self._gate = threading.Lock()
         self._client: MongoClient[Doc] | None = None
         self._opener = 0
-        self._heard = _Heard()
-        self._vain = float("-inf")  # when an operation was last waited for in vain
+        self._server = _Server()
 
     def database(self) -> Database[Doc]:
         """The database, with its guarantees, whatever the address says of them."""
@@ -117,9 +115,9 @@ class MongodbClient:
         if not deadline.is_set():
             return ALONE
         now = clock.monotonic()
-        if now - self._vain < _DOWN and self._heard.at < self._vain:
+        if now < self._server.down_until:
             return deadline.remaining(AGAIN)
-        return deadline.remaining(REQUEST if now - self._heard.at < _LATELY else UNHEARD)
+        return deadline.remaining(REQUEST if now - self._server.heard < _LATELY else UNHEARD)
 
     def read(self, work: Callable[[], T], seconds: float) -> T:
         """What it returns. Asked once more where that failed at once: a connection breaks when its server restarts."""
@@ -152,7 +150,7 @@ class MongodbClient:
             raise self._down(error, began, seconds) from None
         except PyMongoError as error:
             raise self._down(StoreDown(f"{type(error).__name__}: {str(error)[:_TOLD]}"), began, seconds) from error
-        self._heard.now()
+        self._server.answered()
 
     def close(self) -> None:
         with self._gate:
@@ -181,8 +179,8 @@ class MongodbClient:
     def _down(self, error: StoreDown, began: float, seconds: float) -> StoreDown:
         """The error, noted where it was waited for and nothing was heard meanwhile."""
         now = clock.monotonic()
-        if seconds > AGAIN and now - began > seconds / 2 and self._heard.at < began:
-            self._vain = now
+        if seconds > AGAIN and now - began > seconds / 2 and self._server.heard < began:
+            self._server.down_until = now + error.retry_after
         return error
 
     def _connect(self) -> MongoClient[Doc]:
@@ -193,7 +191,7 @@ class MongodbClient:
                 maxPoolSize=self._threads,
                 connectTimeoutMS=int(_CONNECT * 1000),
                 heartbeatFrequencyMS=int(_HEARTBEAT * 1000),
-                event_listeners=[self._heard],
+                event_listeners=[self._server],
                 retryReads=False,  # `read` does, and in time
                 retryWrites=True,  # a replica set knows what it has done already
             )
