@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 import requests
 
 from chassis import clock
-from chassis.bus import Record
 from chassis.calls.tokens import ServiceTokens
+from chassis.events import envelope
 from services.payments.messages import CancelPayment
 from tests.observability.prometheus import Prometheus, processes
 from tests.system.platform import Shop, eventually
@@ -18,12 +18,8 @@ from tests.system.platform import Shop, eventually
 
 def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
     """So many events of this type, each of a key of its own, that hold nothing which any handler can read."""
-    records = []
-    for key in (clock.new_id() for _ in range(count)):
-        headers = {"ce_specversion": "1.0", "ce_id": f"{key}:1", "ce_source": source, "ce_type": type}
-        headers |= {"ce_time": clock.timestamp(), "ce_subject": key, "ce_sequence": "1"}
-        headers |= {"content-type": "application/json"}
-        records.append(Record(f"{source}.events", key, b'{"orderId": 7}', headers))
+    waiting = {"seq": 1, "type": type, "time": clock.timestamp(), "data": {"orderId": 7}, "traceparent": ""}
+    records = [envelope.record(source, clock.new_id(), waiting) for _ in range(count)]
     with closing(shop.bus()) as bus:
         assert bus.publish(records, timeout=5) == [None] * count
 

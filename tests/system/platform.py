@@ -1,15 +1,16 @@
 """A platform with its people: an administrator, shoppers, products and orders, all of it over HTTP.
 
-    shop = Shop(folder, RATE_LIMITS="off").up()
-    buyer = shop.shopper()
-    order = buyer.order(shop.product(stock=3), quantity=2).json()
-    eventually(lambda: len(buyer.items("/api/notifications")) == 2)
-    shop.down()
+shop = Shop(folder, RATE_LIMITS="off").up()
+buyer = shop.shopper()
+order = buyer.order(shop.product(stock=3), quantity=2).json()
+eventually(lambda: len(buyer.items("/api/notifications")) == 2)
+shop.down()
 """
 
 import json
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,19 +118,19 @@ class Client:
         return found if found["status"] in FINAL else None
 
 
-class Front:
+class Front(ABC):
     """A platform as its clients see it; `account` is its administrator's (e-mail address, password)."""
 
     def __init__(self) -> None:
         self._admin: Client | None = None
 
     @property
-    def url(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def url(self) -> str: ...
 
     @property
-    def account(self) -> tuple[str, str]:
-        raise NotImplementedError
+    @abstractmethod
+    def account(self) -> tuple[str, str]: ...
 
     def nobody(self) -> Client:
         """A client that has not signed in."""
