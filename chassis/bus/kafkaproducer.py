@@ -55,10 +55,10 @@ class Producer:
             client = self._open(began + max(timeout - ANSWER, timeout / 2))
         except BusDown as error:
             return [error] * len(records)
-        sending = _Sending(client, records, began + timeout * _SENDING)
-        if not sending.ended(began + timeout):
+        sending = _Sending(client, records)
+        if not sending.ended(began + timeout * _SENDING, began + timeout):
             self._abandon(client)
-        return sending.outcomes()
+        return sending.told()
 
     def close(self) -> None:
         if self._client is not None:
@@ -86,14 +86,16 @@ class Producer:
 
 
 class _Sending:
-    """The records of one publish, as a line for each key. The producer's own thread sends the next one of a line."""
+    """The records of one publish, as a line for each key."""
 
-    def __init__(self, client: Any, records: Sequence[Record], until: float) -> None:
-        self._client, self._records, self._until = client, records, until
-        self._outcomes: list[Outcome] = [_UNSENT] * len(records)
-        self._failure = "the time is over"
-        self._ends: SimpleQueue[bool] = SimpleQueue()
+    def __init__(self, client: Any, records: Sequence[Record]) -> None:
+        self.client, self.records = client, records
+        self.outcomes: list[Outcome] = [_UNSENT] * len(records)
+        self.going_on = True
+        """Whether a line may send its next record."""
+        self.ends: SimpleQueue[bool] = SimpleQueue()
         """For each line that has ended, whether the producer is still sound."""
+        self._failure = "the time is over"
         lines: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for at, record in enumerate(records):
             lines[record.topic][record.key].append(at)
@@ -101,69 +103,82 @@ class _Sending:
         for topic, keys in lines.items():
             self._begin(topic, keys)
 
-    def ended(self, until: float) -> bool:
-        """Wait for every line to end; whether they have, and the producer is still sound."""
+    def ended(self, sending: float, until: float) -> bool:
+        """Send until the one time and wait until the other; whether every line has ended, the producer being sound."""
         sound = True
-        with suppress(Empty):
-            for _ in range(self._lines):
-                sound &= self._ends.get(timeout=max(until - clock.monotonic(), 0))
-            self._lines = 0
-        self._until = 0.0
+        for by in (sending, until):
+            with suppress(Empty):
+                while self._lines:
+                    sound &= self.ends.get(timeout=max(by - clock.monotonic(), 0))
+                    self._lines -= 1
+            self.going_on = False
         return sound and not self._lines
 
-    def outcomes(self) -> list[Outcome]:
+    def told(self) -> list[Outcome]:
+        """What became of each record."""
         unsent = BusDown(f"Kafka: not acknowledged: {self._failure}")
-        return [unsent if outcome is _UNSENT else outcome for outcome in self._outcomes]
+        return [unsent if outcome is _UNSENT else outcome for outcome in self.outcomes]
+
+    def failed(self, error: Exception) -> None:
+        """A record was sent and what became of it is unknown: its producer must send nothing more."""
+        self._failure, self.going_on = str(error), False
+        self.ends.put(False)
 
     def _begin(self, topic: str, keys: dict[str, list[int]]) -> None:
         """Send the first record of each key."""
         try:
-            count = len(self._client.partitions_for(topic))
+            count = len(self.client.partitions_for(topic))
         except KafkaError as error:  # and kafka-python would ask for it ten times a second from now on
+            failure: Exception = BusDown(f"Kafka: {topic}: {error}")
             for unsent in keys.values():
-                self._end(unsent, BusDown(f"Kafka: {topic}: {error}"), sound=False)
+                self.end(unsent, failure, sound=False)
             return
         for key, unsent in keys.items():
-            line = iter(unsent)
             try:
-                partition = placed(key, count)
+                line = _Line(self, key.encode(), placed(key, count), iter(unsent))
             except UnicodeEncodeError as error:
-                self._end(line, error)
+                self.end(unsent, error)
             else:
-                self._send(line, partition)
+                line.send()
 
-    def _send(self, line: Iterator[int], partition: int) -> None:
-        """Send the next record of a line, and once it is acknowledged the one behind it."""
-        at = next(line, None) if clock.monotonic() < self._until else None
+    def end(self, unsent: Iterable[int], error: Exception, sound: bool = True) -> None:
+        """The rest of a line is not sent; no other suffers from that."""
+        for at in unsent:
+            self.outcomes[at] = error
+        self.ends.put(sound)
+
+
+class _Line:
+    """The records of one key. The producer's own thread sends the next one: what is done here is done for each."""
+
+    __slots__ = ("_at", "_key", "_partition", "_rest", "_sending")
+
+    def __init__(self, sending: _Sending, key: bytes, partition: int, rest: Iterator[int]) -> None:
+        self._sending, self._key, self._partition, self._rest = sending, key, partition, rest
+        self._at = -1
+
+    def send(self) -> None:
+        """Send the next record, and once it is acknowledged the one behind it."""
+        sending = self._sending
+        at = next(self._rest, None) if sending.going_on else None
         if at is None:
-            self._ends.put(True)
+            sending.ends.put(True)
             return
-        record = self._records[at]
+        record, self._at = sending.records[at], at
         try:
             headers = [(name, text.encode()) for name, text in record.headers.items()]
-            future = self._client.send(record.topic, bytes(record.value), record.key.encode(), headers, partition)
+            future = sending.client.send(record.topic, bytes(record.value), self._key, headers, self._partition)
         except (IllegalStateError, KafkaTimeoutError) as error:
-            self._end(chain([at], line), BusDown(f"Kafka: {error}"))
+            sending.end(chain([at], self._rest), BusDown(f"Kafka: {error}"))
         except (KafkaError, TypeError, ValueError) as error:
-            self._end(chain([at], line), error)
+            sending.end(chain([at], self._rest), error)
         else:
-            future.add_callback(self._acknowledged, at, line, partition)
-            future.add_errback(self._failed)
+            future.add_callback(self._acknowledged)
+            future.add_errback(sending.failed)
 
-    def _acknowledged(self, at: int, line: Iterator[int], partition: int, _: object) -> None:
-        self._outcomes[at] = None
-        self._send(line, partition)
-
-    def _failed(self, error: Exception) -> None:
-        """It was sent and what became of it is unknown: its producer must send nothing more."""
-        self._failure, self._until = str(error), 0.0
-        self._ends.put(False)
-
-    def _end(self, line: Iterable[int], error: Exception, sound: bool = True) -> None:
-        """The rest of a line is not sent; no other suffers from that."""
-        for at in line:
-            self._outcomes[at] = error
-        self._ends.put(sound)
+    def _acknowledged(self, _: object) -> None:
+        self._sending.outcomes[self._at] = None
+        self.send()
 
 
 def placed(key: str, partitions: int) -> int:

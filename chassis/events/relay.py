@@ -24,7 +24,7 @@ from chassis.store import Collection
 FEW = 50
 """Events that are taken along in passing; for more, all hands are needed."""
 HANDS = 4
-BATCH = 250
+BATCH = 500
 """Aggregates that one hand has under way."""
 EACH = 20
 """Events of one aggregate in a batch: a long line must not hold up the others."""
