@@ -6,7 +6,7 @@ OTEL_RESOURCE_ATTRIBUTES holds, and ENDPOINT, HEADERS, CERTIFICATE of OTEL_EXPOR
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,8 +14,6 @@ import requests
 
 from chassis.observe import metrics, otlp
 from chassis.observe.log import log
-
-Line = tuple[Mapping[str, Any], str]  # and its traceparent
 
 _KEPT, _BATCH, _EVERY = 5000, 500, 1.0  # lines, lines, seconds
 _TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
@@ -34,10 +32,10 @@ class Exporter:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.util.re import parse_env_headers
 
-        self._waiting = deque[Line]()
+        self._waiting = deque[orjson.Fragment]()
         self._many, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
-        self._resource = {"attributes": _attributes(Resource.create({"service.name": service}).attributes.items())}
+        self._resource = {"attributes": _attributes(Resource.create({"service.name": service}).attributes)}
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = otlp.setting("LOGS", "CERTIFICATE") or True
@@ -48,7 +46,7 @@ class Exporter:
         otlp.until_the_end(self.shutdown)
 
     def __call__(self, line: Mapping[str, Any], traceparent: str) -> None:
-        self._waiting.append((line, traceparent))
+        self._waiting.append(_record(line, traceparent))  # here, for a page of them would hold up every other thread
         if len(self._waiting) >= _BATCH:
             self._many.set()
         if len(self._waiting) > _KEPT:
@@ -77,9 +75,9 @@ class Exporter:
                     metrics.lost_lines.inc(len(lines))
                     otlp.trouble.warning("log lines were lost: %s", trouble)
 
-    def _sent(self, lines: list[Line]) -> str:
+    def _sent(self, lines: list[orjson.Fragment]) -> str:
         """Try until these lines were taken (""), refused (why), or the end has come."""
-        scope = {"scope": {"name": "mercato"}, "logRecords": [_record(*line) for line in lines]}
+        scope = {"scope": {"name": "mercato"}, "logRecords": lines}
         body = orjson.dumps({"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]})
         wait = _EVERY
         while True:
@@ -96,7 +94,7 @@ class Exporter:
 
 
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
-_KINDS = {int: "intValue", bool: "boolValue", float: "doubleValue"}
+_APART = frozenset(("time", "level", "message", "traceId"))
 
 
 def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
@@ -105,19 +103,25 @@ def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
         "severityNumber": _SEVERITY[line["level"]],
         "severityText": line["level"],
         "body": {"stringValue": line["message"]},
-        "attributes": _attributes(
-            (name, value) for name, value in line.items() if name not in ("time", "level", "message", "traceId")
-        ),
+        "attributes": _attributes(line),
     }
     if traceparent:
         record |= {"traceId": traceparent[3:35], "spanId": traceparent[36:52], "flags": int(traceparent[53:], 16)}
     return orjson.Fragment(orjson.dumps(record))  # bytes: what is looked through for garbage stays small
 
 
-def _attributes(fields: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _value(value)} for name, value in fields]
+def _attributes(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"key": name, "value": {"stringValue": value} if type(value) is str else _value(value)}
+        for name, value in fields.items()
+        if name not in _APART
+    ]
 
 
 def _value(value: object) -> dict[str, Any]:
-    kind = _KINDS.get(type(value), "stringValue")
-    return {kind: value if kind in ("boolValue", "doubleValue") else str(value)}  # protobuf's JSON has ints as text
+    kind = type(value)
+    if kind is bool:
+        return {"boolValue": value}
+    if kind is float:
+        return {"doubleValue": value}
+    return {"intValue" if kind is int else "stringValue": str(value)}  # protobuf's JSON has ints as text
