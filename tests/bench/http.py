@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.products.handlers import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
 
+_TURNS = 4
 _PATH = "/api/products/p1"
 _DOC = {
     "_id": "p1",
@@ -37,10 +38,8 @@ _DOC = {
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Rounds of both in turn; the median of the ratios."""
-    rounds, requests = (7, 2000) if short else (15, 5000)
-    with a_product() as folder, serving("full", folder) as full, serving("bare", folder) as bare:
-        found = in_turn({"full": full, "bare": bare}, rounds, requests)
+    """The median of the ratios of many short turns."""
+    found = in_turn({"full": ("full", {}), "bare": ("bare", {})}, short)
     ratio = statistics.median(full / bare for full, bare in zip(found["full"], found["bare"], strict=True))
     return [
         {"name": "read, whole chassis", "value": statistics.median(found["full"]), "unit": "requests/s"},
@@ -49,14 +48,23 @@ def run(short: bool) -> list[dict[str, Any]]:
     ]
 
 
-def in_turn(ports: dict[str, int], rounds: int, requests: int) -> dict[str, list[float]]:
-    """Requests/s of each server in each round, after some to warm up."""
-    for port in ports.values():
-        rate(port, _PATH, 1000)
-    found: dict[str, list[float]] = {name: [] for name in ports}
-    for _ in range(rounds):
-        for name, port in ports.items():
-            found[name].append(rate(port, _PATH, requests))
+def in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool) -> dict[str, list[float]]:
+    """Requests/s of each server, (app, settings), in each turn.
+
+    All are started anew several times: two processes of the same code differ by some percent for as long as they live.
+    """
+    found: dict[str, list[float]] = {name: [] for name in servers}
+    for _ in range(5 if short else 11):
+        with a_product() as folder, ExitStack() as running:
+            ports = {
+                name: running.enter_context(serving(app, folder, **settings))
+                for name, (app, settings) in servers.items()
+            }
+            for port in ports.values():
+                rate(port, _PATH, 1000)
+            for _ in range(_TURNS):
+                for name, port in ports.items():
+                    found[name].append(rate(port, _PATH, 1000))
     return found
 
 

@@ -1,28 +1,28 @@
 """The price of telemetry: one read of a service that is measured, traced and logged, and of one that tells nothing."""
 
+import multiprocessing
 import statistics
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from typing import Any
 
-from tests.bench.http import a_product, in_turn, serving
+from tests.bench.http import in_turn
 
 _TRACES = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Rounds of all three in turn; the medians of the ratios."""
-    rounds, requests = (7, 2000) if short else (15, 5000)
-    with a_product() as folder, _sink() as url:
+    """The medians of the ratios of many short turns."""
+    with _sink() as url:
         traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **_TRACES}
-        with (
-            serving("untold", folder, LOG_LEVEL="error") as none,
-            serving("full", folder, **traces) as full,
-            serving("full", folder, OTEL_LOGS_EXPORTER="otlp", **traces) as sent,
-        ):
-            found = in_turn({"none": none, "full": full, "sent": sent}, rounds, requests)
+        servers = {
+            "none": ("untold", {"LOG_LEVEL": "error"}),
+            "full": ("full", traces),
+            "sent": ("full", {"OTEL_LOGS_EXPORTER": "otlp", **traces}),
+        }
+        found = in_turn(servers, short)
     ratio, with_lines = (
         statistics.median(one / other for one, other in zip(found[name], found["none"], strict=True))
         for name in ("full", "sent")
@@ -37,14 +37,22 @@ def run(short: bool) -> list[dict[str, Any]]:
 
 @contextmanager
 def _sink() -> Iterator[str]:
-    """Takes whatever it is sent."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    """Takes whatever it is sent; a process, as a collector is, or the load would wait for it."""
+    spawn = multiprocessing.get_context("spawn")
+    mine, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(theirs,))
+    process.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{mine.recv()}"
     finally:
-        server.shutdown()
-        server.server_close()
+        process.terminate()
+        process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
+    pipe.send(server.server_port)
+    server.serve_forever()
 
 
 class _Sink(BaseHTTPRequestHandler):
