@@ -125,6 +125,8 @@ class MongodbClient:
         try:
             with self.answering(seconds):
                 return work()
+        except Unsent:  # it was waited for
+            raise
         except StoreDown:
             left = began + seconds - clock.monotonic()
             if left < seconds / 2:
@@ -179,7 +181,7 @@ class MongodbClient:
     def _down(self, error: StoreDown, began: float, seconds: float) -> StoreDown:
         """The error, noted where it was waited for and nothing was heard meanwhile."""
         now = clock.monotonic()
-        if seconds > AGAIN and now - began > seconds / 2 and self._server.heard < began:
+        if seconds > AGAIN and now - began > min(seconds, UNHEARD) / 2 and self._server.heard < began:
             self._server.down_until = now + error.retry_after
         return error
 

@@ -342,6 +342,15 @@ def test_a_server_that_hung_once_and_is_slow_now_is_given_its_time_again(docs, p
         assert docs.get("t") == found
 
 
+def test_a_server_that_was_heard_just_now_and_is_gone_is_waited_for_once_and_briefly(own_server):
+    server, uri = own_server
+    docs = bound(MongodbStore(uri, "gone"))
+    docs.insert({"_id": "t"})
+    server.kill()
+    assert sum(in_a_request(lambda: docs.get("t")) for _ in range(3)) < 2 * UNHEARD
+    docs.store.close()
+
+
 def test_a_busy_server_has_more_time_than_one_that_is_not_heard(docs, proxy):
     proxy.delay = (UNHEARD + REQUEST) / 2
     with deadline.within(5):

@@ -23,7 +23,7 @@ LOG_AWAY, STORE_AWAY = 60.0, 20.0
 DRAINED, WELL = 20.0, 10.0
 REFUSED_IN = 1.0
 DEADLINE = 5.0
-BUYERS = 3
+BUYERS, ASKS = 3, 5
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +77,14 @@ def test_without_the_store_everyone_is_told_so_at_once_nobody_dies_and_all_is_we
     assert statistics.quantiles(took, n=20)[-1] <= REFUSED_IN
 
 
-def test_a_store_that_hangs_keeps_nobody_past_the_deadline(case: Case) -> None:
+def test_a_store_that_hangs_keeps_nobody_past_the_deadline_and_soon_nobody_at_all(case: Case) -> None:
     assert case.shop.engines
     mongodb = case.shop.engines.mongodb
     took, well = away(case, mongodb, mongodb.pause, mongodb.resume)
     say("paused", took, well)
-    assert statistics.quantiles(took, n=20)[-1] <= REFUSED_IN
     assert max(took) <= DEADLINE
+    later = took[ASKS:]  # the first of all are waited for: it might be busy
+    assert statistics.quantiles(later, n=20)[-1] <= REFUSED_IN
 
 
 def test_a_store_that_is_killed_has_kept_all_that_was_acknowledged(case: Case) -> None:
@@ -137,6 +138,7 @@ def away(case: Case, engine: Engine, stop: Callable[[], None], start: Callable[[
         lambda: buyer.put(f"/api/users/{buyer.id}", {"name": "Eve"}),
         lambda: buyer.get("/api/notifications"),
     ]
+    assert len(asks) == ASKS
     processes = itertools.cycle(itertools.product(catalog(), ("web", "worker")))
     took = []
     stop()
