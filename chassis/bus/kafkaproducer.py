@@ -55,8 +55,8 @@ class Producer:
             client = self._open(began + max(timeout - ANSWER, timeout / 2))
         except BusDown as error:
             return [error] * len(records)
-        sending = _Sending(client, records)
-        if not sending.ended(began + timeout * _SENDING, began + timeout):
+        sending = _Sending(client, records, began + timeout * _SENDING)
+        if not sending.ended(began + timeout):
             self._abandon(client)
         return sending.told()
 
@@ -88,8 +88,8 @@ class Producer:
 class _Sending:
     """The records of one publish, as a line for each key."""
 
-    def __init__(self, client: Any, records: Sequence[Record]) -> None:
-        self.client, self.records = client, records
+    def __init__(self, client: Any, records: Sequence[Record], until: float) -> None:
+        self.client, self.records, self._until = client, records, until
         self.outcomes: list[Outcome] = [_UNSENT] * len(records)
         self.going_on = True
         """Whether a line may send its next record."""
@@ -103,10 +103,10 @@ class _Sending:
         for topic, keys in lines.items():
             self._begin(topic, keys)
 
-    def ended(self, sending: float, until: float) -> bool:
-        """Send until the one time and wait until the other; whether every line has ended, the producer being sound."""
+    def ended(self, until: float) -> bool:
+        """Wait for every line to end; whether they have, and the producer is still sound."""
         sound = True
-        for by in (sending, until):
+        for by in (self._until, until):
             with suppress(Empty):
                 while self._lines:
                     sound &= self.ends.get(timeout=max(by - clock.monotonic(), 0))
@@ -129,11 +129,12 @@ class _Sending:
         try:
             count = len(self.client.partitions_for(topic))
         except KafkaError as error:  # and kafka-python would ask for it ten times a second from now on
-            failure: Exception = BusDown(f"Kafka: {topic}: {error}")
             for unsent in keys.values():
-                self.end(unsent, failure, sound=False)
+                self.end(unsent, BusDown(f"Kafka: {topic}: {error}"), sound=False)
             return
         for key, unsent in keys.items():
+            if clock.monotonic() >= self._until:  # a send waits where its topic is no longer known
+                self.going_on = False
             try:
                 line = _Line(self, key.encode(), placed(key, count), iter(unsent))
             except UnicodeEncodeError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
+from kafka.errors import KafkaTimeoutError
 from kafka.producer.sender import Sender
 from kafka.record.memory_records import MemoryRecords
 
@@ -185,6 +186,19 @@ def test_a_record_that_is_too_large_fails_alone_and_the_producer_lives_on(bus, t
     assert bus.publish([Record(topic, "b", b"x" * (LARGEST - 1000))], 5) == [None]
     assert client is None and first is bus._producer._client
     assert len(read(bus, topic, 3)) == 3
+
+
+def test_a_topic_that_is_no_longer_known_keeps_nobody_past_the_time_of_a_publish(bus, topic, monkeypatch):
+    def unknown(*_):
+        time.sleep(1)  # what the client waits, for each record
+        raise KafkaTimeoutError
+
+    assert bus.publish([Record(topic, "a", b"1")], 5) == [None]
+    monkeypatch.setattr(bus._producer._client, "send", unknown)
+    began = time.monotonic()
+    outcomes = bus.publish([Record(topic, f"k{n}", b"1") for n in range(10)], 3)
+    assert time.monotonic() - began < 4
+    assert all(isinstance(outcome, BusDown) for outcome in outcomes)
 
 
 def test_an_error_that_ends_the_producers_order_makes_a_new_one(bus, topic, admin):
