@@ -35,7 +35,9 @@ class Exporter:
         self._waiting = deque[orjson.Fragment]()
         self._many, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
-        self._resource = {"attributes": _attributes(Resource.create({"service.name": service}).attributes)}
+        self._resource = {
+            "attributes": [_attribute(*each) for each in Resource.create({"service.name": service}).attributes.items()]
+        }
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = otlp.setting("LOGS", "CERTIFICATE") or True
@@ -103,25 +105,18 @@ def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
         "severityNumber": _SEVERITY[line["level"]],
         "severityText": line["level"],
         "body": {"stringValue": line["message"]},
-        "attributes": _attributes(line),
+        "attributes": [_attribute(name, value) for name, value in line.items() if name not in _APART],
     }
     if traceparent:
         record |= {"traceId": traceparent[3:35], "spanId": traceparent[36:52], "flags": int(traceparent[53:], 16)}
     return orjson.Fragment(orjson.dumps(record))  # bytes: what is looked through for garbage stays small
 
 
-def _attributes(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"key": name, "value": {"stringValue": value} if type(value) is str else _value(value)}
-        for name, value in fields.items()
-        if name not in _APART
-    ]
-
-
-def _value(value: object) -> dict[str, Any]:
+def _attribute(name: str, value: object) -> dict[str, Any]:
     kind = type(value)
     if kind is bool:
-        return {"boolValue": value}
+        return {"key": name, "value": {"boolValue": value}}
     if kind is float:
-        return {"doubleValue": value}
-    return {"intValue" if kind is int else "stringValue": str(value)}  # protobuf's JSON has ints as text
+        return {"key": name, "value": {"doubleValue": value}}
+    # protobuf's JSON has ints as text
+    return {"key": name, "value": {"intValue" if kind is int else "stringValue": str(value)}}

@@ -110,7 +110,7 @@ def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
     if own:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}{own}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,tenant=t1")
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,level=3")
     exporter = records.Exporter("bells")
     exporter(LINE, "")
     exporter.shutdown()
@@ -118,7 +118,7 @@ def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
     assert path == (own or "/v1/logs")
     assert (headers["api-key"], headers["tenant"], headers["Content-Type"]) == ("a b", "t1", "application/json")
     found = {each["key"]: each["value"]["stringValue"] for each in attributes}
-    assert (found["service.name"], found["deployment.environment.name"]) == ("bells", "test")
+    assert (found["service.name"], found["deployment.environment.name"], found["level"]) == ("bells", "test", "3")
 
 
 def test_a_batch_is_sent_again_until_it_is_taken(receiver, exporter):
