@@ -23,7 +23,7 @@ LOG_AWAY, STORE_AWAY = 60.0, 20.0
 DRAINED, WELL = 20.0, 10.0
 REFUSED_IN = 1.0
 DEADLINE = 5.0
-BUYERS, ASKS = 3, 5
+BUYERS = 3
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_store_that_hangs_keeps_nobody_past_the_deadline_and_soon_nobody_at_al
     took, well = away(case, mongodb, mongodb.pause, mongodb.resume)
     say("paused", took, well)
     assert max(took) <= DEADLINE
-    later = took[ASKS:]  # the first of all are waited for: it might be busy
+    _, *later = took  # the first is waited for: it might be busy
     assert statistics.quantiles(later, n=20)[-1] <= REFUSED_IN
 
 
@@ -138,7 +138,6 @@ def away(case: Case, engine: Engine, stop: Callable[[], None], start: Callable[[
         lambda: buyer.put(f"/api/users/{buyer.id}", {"name": "Eve"}),
         lambda: buyer.get("/api/notifications"),
     ]
-    assert len(asks) == ASKS
     processes = itertools.cycle(itertools.product(catalog(), ("web", "worker")))
     took = []
     stop()
