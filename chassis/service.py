@@ -125,7 +125,7 @@ class Service:
     def open(self, process: str) -> Health:
         """Use the store and the client of the other services in this process, after any fork; answer for its health."""
         log.setup(self.name, process, settings().log_level)
-        records.begin(self.name)
+        records.begin(self.name, process)
         trace.begin(self.name)
         store = Timed(open_store(settings(), self.name))
         for collection in self.collections:

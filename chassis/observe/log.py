@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, BinaryIO
 
 import orjson
@@ -63,20 +64,21 @@ class _Lines:
 class _Log:
     """`log.info("what happened", orderId=id)`; an exception goes in as `error=`, and brings its stack to an error.
 
-    `write(line, at_once)` takes the lines from `level` on, and so does `export` with their traceparents, where
-    there is one. A command that was not set up tells its warnings and errors on standard error.
+    `write(line, at_once)` takes the lines from `level` on, and `export(time, level, message, fields, traceparent)` what
+    they say beyond their process, where there is one. A command that was not set up tells its warnings and errors on
+    standard error.
     """
 
     def __init__(self) -> None:
-        self.export: Callable[[dict[str, Any], str], object] | None = None
-        self._static: dict[str, Any] = {}
+        self.export: Callable[[datetime, str, str, dict[str, Any], str], object] | None = None
+        self._process: dict[str, Any] = {}
         self.level = _LEVELS["warning"]
         self.write: Callable[[bytes, bool], object] = lambda line, _: sys.stderr.buffer.write(line + b"\n")
 
     def setup(self, service: str, process: str, level: str) -> None:
         """Send every line of this process, from this level on, to standard output."""
         self.write, self.level = _Lines(sys.stdout.buffer).add, _LEVELS[level]
-        self._static = {"service": service, "process": process, "pid": os.getpid()}
+        self._process = {"service": service, "process": process, "pid": os.getpid()}
 
     def debug(self, message: str, **fields: Any) -> None:
         self._say("debug", message, fields)
@@ -94,15 +96,19 @@ class _Log:
         if _LEVELS[level] < self.level:
             return
         work = trace.current()
-        ids = {"traceId": work.traceparent[3:35], **work.ids} if work.traceparent else work.ids
-        line = {"time": clock.now(), "level": level, "message": message, **self._static, **ids, **fields}
+        fields = {**work.ids, **fields}
         if isinstance(error := fields.get("error"), BaseException):
-            line["error"] = "".join(traceback.format_exception_only(error)).strip()
+            fields["error"] = "".join(traceback.format_exception_only(error)).strip()
             if level == "error":
-                line["stack"] = "".join(traceback.format_tb(error.__traceback__))
+                fields["stack"] = "".join(traceback.format_tb(error.__traceback__))
+        now = clock.now()
+        line = {"time": now, "level": level, "message": message, **self._process}
+        if work.traceparent:
+            line["traceId"] = work.traceparent[3:35]
+        line.update(fields)
         self.write(orjson.dumps(line, str, orjson.OPT_UTC_Z), level in _URGENT)
         if self.export:
-            self.export(line, work.traceparent)
+            self.export(now, level, message, fields, work.traceparent)
 
 
 log = _Log()

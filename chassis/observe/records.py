@@ -7,6 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,25 +20,24 @@ _KEPT, _BATCH, _EVERY = 5000, 500, 1.0  # lines, lines, seconds
 _TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
 
 
-def begin(service: str) -> None:
-    """Export this process's lines from now on if OTEL_LOGS_EXPORTER=otlp; to be called after any fork."""
+def begin(service: str, process: str) -> None:
+    """Export the lines of this web or worker from now on if OTEL_LOGS_EXPORTER=otlp; to be called after any fork."""
     if os.environ.get("OTEL_LOGS_EXPORTER") == "otlp" and otlp.endpoint("LOGS"):
-        log.export = Exporter(service)
+        log.export = Exporter(service, process)
 
 
 class Exporter:
     """Sends the lines that it is called with, until the process ends."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, process: str) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.util.re import parse_env_headers
 
         self._waiting = deque[orjson.Fragment]()
         self._many, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
-        self._resource = {
-            "attributes": [_attribute(*each) for each in Resource.create({"service.name": service}).attributes.items()]
-        }
+        resource = Resource.create({"service.name": service, "process": process, "pid": os.getpid()})
+        self._resource = {"attributes": _attributes(resource.attributes)}
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = otlp.setting("LOGS", "CERTIFICATE") or True
@@ -47,8 +47,9 @@ class Exporter:
         self._thread.start()
         otlp.until_the_end(self.shutdown)
 
-    def __call__(self, line: Mapping[str, Any], traceparent: str) -> None:
-        self._waiting.append(_record(line, traceparent))  # here, for a page of them would hold up every other thread
+    def __call__(self, time: datetime, level: str, message: str, fields: Mapping[str, Any], traceparent: str) -> None:
+        # Made here: a page of them would hold up every other thread.
+        self._waiting.append(_record(time, level, message, fields, traceparent))
         if len(self._waiting) >= _BATCH:
             self._many.set()
         if len(self._waiting) > _KEPT:
@@ -96,27 +97,31 @@ class Exporter:
 
 
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
-_APART = frozenset(("time", "level", "message", "traceId"))
 
 
-def _record(line: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
+def _record(time: datetime, level: str, message: str, fields: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
     record = {
-        "timeUnixNano": f"{line['time'].timestamp() * 1e6:.0f}000",
-        "severityNumber": _SEVERITY[line["level"]],
-        "severityText": line["level"],
-        "body": {"stringValue": line["message"]},
-        "attributes": [_attribute(name, value) for name, value in line.items() if name not in _APART],
+        "timeUnixNano": f"{time.timestamp() * 1e6:.0f}000",
+        "severityNumber": _SEVERITY[level],
+        "severityText": level,
+        "body": {"stringValue": message},
+        "attributes": _attributes(fields),
     }
     if traceparent:
-        record |= {"traceId": traceparent[3:35], "spanId": traceparent[36:52], "flags": int(traceparent[53:], 16)}
+        record["traceId"], record["spanId"] = traceparent[3:35], traceparent[36:52]
+        record["flags"] = int(traceparent[53:], 16)
     return orjson.Fragment(orjson.dumps(record))  # bytes: what is looked through for garbage stays small
 
 
-def _attribute(name: str, value: object) -> dict[str, Any]:
+def _attributes(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"key": name, "value": {"stringValue": value} if type(value) is str else _value(value)}
+        for name, value in fields.items()
+    ]
+
+
+def _value(value: object) -> dict[str, Any]:
     kind = type(value)
-    if kind is bool:
-        return {"key": name, "value": {"boolValue": value}}
-    if kind is float:
-        return {"key": name, "value": {"doubleValue": value}}
-    # protobuf's JSON has ints as text
-    return {"key": name, "value": {"intValue" if kind is int else "stringValue": str(value)}}
+    if kind is bool or kind is float:
+        return {"boolValue" if kind is bool else "doubleValue": value}
+    return {"intValue" if kind is int else "stringValue": str(value)}  # protobuf's JSON has ints as text

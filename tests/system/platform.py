@@ -1,10 +1,10 @@
 """A platform with its people: an administrator, shoppers, products and orders, all of it over HTTP.
 
-    shop = Shop(folder, RATE_LIMITS="off").up()
-    buyer = shop.shopper()
-    order = buyer.order(shop.product(stock=3), quantity=2).json()
-    eventually(lambda: len(buyer.items("/api/notifications")) == 2)
-    shop.down()
+shop = Shop(folder, RATE_LIMITS="off").up()
+buyer = shop.shopper()
+order = buyer.order(shop.product(stock=3), quantity=2).json()
+eventually(lambda: len(buyer.items("/api/notifications")) == 2)
+shop.down()
 """
 
 import json

@@ -31,7 +31,7 @@ FLUSHED = """
 from chassis.observe import records, trace
 from chassis.observe.log import log
 log.setup("bells", "worker", "info")
-records.begin("bells")
+records.begin("bells", "worker")
 trace.begin("bells")
 with trace.continued(None, "the last work"):
     log.info("the last words")
@@ -184,7 +184,7 @@ def test_the_lines_of_an_order_are_exported_with_its_id_and_trace_and_are_those_
     same = eventually(written)
     assert line.message == same["message"]
     assert {*same.items()} - {*line.fields.items()} == {
-        (name, same[name]) for name in ("time", "level", "message", "traceId")
+        (name, same[name]) for name in ("time", "level", "message", "traceId", "service", "process", "pid")
     }
     assert line.fields.keys() <= same.keys()
 

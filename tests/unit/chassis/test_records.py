@@ -1,6 +1,7 @@
 """Log lines by OTLP: what is sent, when it is sent again, and what is lost."""
 
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +14,7 @@ from chassis.testing import logged
 from tests.system.running import eventually
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-LINE = {"time": datetime(2026, 1, 31, 12, 0, 0, 250250, UTC), "level": "info", "message": "a bell rings"}
+NOON = datetime(2026, 1, 31, 12, 0, 0, 250250, UTC)
 
 
 class Receiver(HTTPServer):
@@ -59,10 +60,14 @@ def receiver(monkeypatch):
 
 @pytest.fixture
 def exporter(receiver):
-    begun = records.Exporter("bells")
+    begun = records.Exporter("bells", "web")
     yield begun
     receiver.open.set()
     begun.shutdown()
+
+
+def ring(exporter, message="a bell rings"):
+    exporter(NOON, "info", message, {}, "")
 
 
 def lost():
@@ -98,7 +103,7 @@ def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, m
 
 
 def test_the_time_is_the_lines_own_and_without_a_trace_there_is_none(receiver, exporter):
-    exporter(LINE, "")
+    ring(exporter)
     eventually(lambda: receiver.taken)
     ((record,),) = (body["logRecords"] for body in receiver.taken)
     assert record["timeUnixNano"] == "1769860800250250000"
@@ -111,42 +116,43 @@ def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}{own}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,tenant=t1")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,level=3")
-    exporter = records.Exporter("bells")
-    exporter(LINE, "")
+    exporter = records.Exporter("bells", "web")
+    ring(exporter)
     exporter.shutdown()
     ((path, headers, attributes),) = receiver.asked
     assert path == (own or "/v1/logs")
     assert (headers["api-key"], headers["tenant"], headers["Content-Type"]) == ("a b", "t1", "application/json")
-    found = {each["key"]: each["value"]["stringValue"] for each in attributes}
-    assert (found["service.name"], found["deployment.environment.name"], found["level"]) == ("bells", "test", "3")
+    found = {each["key"]: next(iter(each["value"].values())) for each in attributes}
+    assert (found["service.name"], found["process"], found["pid"]) == ("bells", "web", str(os.getpid()))
+    assert (found["deployment.environment.name"], found["level"]) == ("test", "3")
 
 
 def test_a_batch_is_sent_again_until_it_is_taken(receiver, exporter):
     before, receiver.statuses = lost(), [503, 429, 502, 504]
-    exporter(LINE, "")
+    ring(exporter)
     eventually(lambda: receiver.taken)
     assert (len(receiver.asked), receiver.messages(), lost()) == (5, ["a bell rings"], before)
 
 
 def test_a_batch_that_is_refused_is_lost_and_counted_and_the_next_is_sent(receiver, exporter):
     before, receiver.statuses = lost(), [400]
-    exporter(LINE, "")
+    ring(exporter)
     eventually(lambda: lost() == before + 1)
-    exporter(LINE | {"message": "the next"}, "")
+    ring(exporter, "the next")
     eventually(lambda: receiver.taken)
     assert receiver.messages() == ["the next"]
 
 
 def test_lines_that_come_while_a_batch_is_sent_leave_together(receiver, exporter, monkeypatch):
     receiver.open.clear()
-    exporter(LINE, "")
+    ring(exporter)
     eventually(lambda: receiver.asked)
     monkeypatch.setattr(records, "_EVERY", 60)
-    exporter(LINE, "")
+    ring(exporter)
     receiver.open.set()
     eventually(lambda: receiver.taken)
     for _ in range(records._BATCH - 1):
-        exporter(LINE, "")
+        ring(exporter)
     eventually(lambda: len(receiver.messages()) == records._BATCH + 1)
     assert len(receiver.asked) == 2
 
@@ -154,10 +160,10 @@ def test_lines_that_come_while_a_batch_is_sent_leave_together(receiver, exporter
 def test_while_nothing_is_taken_the_oldest_lines_fall_out_and_are_counted(receiver, exporter):
     before = lost()
     receiver.open.clear()
-    exporter(LINE, "")
+    ring(exporter)
     eventually(lambda: receiver.asked)
     for number in range(records._KEPT + 7):
-        exporter(LINE | {"message": str(number)}, "")
+        ring(exporter, str(number))
     assert lost() == before + 7
     receiver.open.set()
     eventually(lambda: len(receiver.messages()) == records._KEPT + 1)
