@@ -3,6 +3,7 @@
 import os
 import time as _time
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from random import SystemRandom
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -25,9 +26,32 @@ class Clock:
         return _random.random()
 
     def entropy(self, size: int) -> bytes:
-        return os.urandom(size)
+        return _drawn.take(size)
 
 
+class _Drawn:
+    """Randomness of the system, drawn in advance: to ask for it lets go of the interpreter, in each request.
+
+    A read is atomic, so no two threads get the same bytes; nor do two processes, for a fork begins anew.
+    """
+
+    def __init__(self) -> None:
+        self._left = BytesIO()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def take(self, size: int) -> bytes:
+        taken = self._left.read(size)
+        if len(taken) < size:
+            left = BytesIO(os.urandom(size + _AHEAD))
+            taken, self._left = left.read(size), left
+        return taken
+
+    def _forget(self) -> None:
+        self._left = BytesIO()
+
+
+_AHEAD = 4096  # bytes
+_drawn = _Drawn()
 _random = SystemRandom()
 _clock = Clock()
 
