@@ -15,6 +15,7 @@ from chassis.calls.client import Client
 from chassis.calls.tokens import ServiceTokens
 from chassis.events.messages import Command
 from chassis.wire import Wire
+from tests.system.running import free_port
 
 
 class Answered(Wire):
@@ -97,9 +98,7 @@ def client(*addresses: str, threads: int = 16) -> Client:
 
 def nowhere() -> str:
     """An address at which nobody listens."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{nobody.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def answer(status: int, body: str, **headers: str) -> bytes:

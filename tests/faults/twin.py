@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from types import TracebackType
 
 from chassis.local.child import ready
 from tests.system.platform import Shop, eventually
+from tests.system.running import free_port
 
 
 class Twin:
@@ -22,7 +22,7 @@ class Twin:
         environment = _environment(shop.process(name, kind)["pid"])
         del environment["LIFELINE_FD"]
         environment["PYTHONPATH"] = environment["PYTHONPATH"].rpartition(os.pathsep)[2]
-        port, health_port = _free(), _free()
+        port, health_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment |= {"PORT": str(port), "HEALTH_PORT": str(health_port)}
         with (shop.data / "logs" / f"{name}-{kind}-twin.log").open("ab") as log:
@@ -90,9 +90,3 @@ def _writable(database: Path) -> bool:
 def _environment(pid: int) -> dict[str, str]:
     pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return dict(pair.split("=", 1) for pair in pairs if pair)
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from chassis.local.beside import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHORTEST, _LONGEST = 0.02, 0.5  # seconds between two questions of `eventually`
+_LOWEST = 20_000
+_given: set[int] = set()
 
 
 def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
@@ -31,10 +34,23 @@ def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has, a moment ago."""
+    """A port of loopback that nobody had a moment ago, and that this process was not given before.
+
+    It is below those that the system picks for connections, which would take it before it is used.
+    """
+    while (port := _LOWEST + secrets.randbelow(10_000)) in _given or not _free(port):
+        pass
+    _given.add(port)
+    return port
+
+
+def _free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def image(folder: Path, service: str, **environment: str | None) -> "Platform":

@@ -13,7 +13,7 @@ import pytest
 
 from chassis.local.child import born
 from tests.system import toys
-from tests.system.running import Platform, eventually
+from tests.system.running import Platform, eventually, free_port
 
 
 @pytest.fixture
@@ -145,10 +145,7 @@ def test_nothing_outlives_a_launcher_that_was_killed(shop):
 
 
 def test_a_platform_starts_at_once_after_its_launcher_was_killed_even_where_something_hangs(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    platform = toys.platform(tmp_path, PORT=str(port), STUBBORN="1", SHUTDOWN="1")
+    platform = toys.platform(tmp_path, PORT=str(free_port()), STUBBORN="1", SHUTDOWN="1")
     try:
         platform.up()
         left, old = family(platform), platform.run()["pid"]

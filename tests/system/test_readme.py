@@ -3,13 +3,12 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.system.running import ROOT, eventually
+from tests.system.running import ROOT, eventually, free_port
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
@@ -24,9 +23,7 @@ def block(part):
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
     """`make up`, with a port and a folder of its own; what the blocks run with."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("newcomer") / "data"
     environment = {**os.environ, "PORT": str(port), "DATA_DIR": str(folder), "PYTHONPATH": ""}
     output = (folder.parent / "up.txt").open("w+")

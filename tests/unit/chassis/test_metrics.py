@@ -1,7 +1,6 @@
 """The metrics: the documented ones are those that there are, and who asks for OpenMetrics gets exemplars."""
 
 import re
-import socket
 from importlib import import_module
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -14,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from chassis.catalog import catalog
 from chassis.observe import metrics, spans, trace
 from chassis.observe.health import Health
+from tests.system.running import free_port
 
 ROOT = Path(__file__).parents[3]
 ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram)[^|]* \| (.*?)\| (?:sum|max|min) \| \S", re.MULTILINE)
@@ -41,8 +41,7 @@ def test_the_documented_metrics_are_those_that_there_are():
 
 @pytest.fixture(scope="module")
 def address():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     Health("bells", lambda: None).serve("127.0.0.1", port)
     return f"http://127.0.0.1:{port}/metrics"
 

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from chassis.local.upstream import Lost, NoAnswer, Unreachable, Upstream
+from tests.system.running import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\nA: 2\r\n\r\nok"
 RESET = b"<reset>"
@@ -95,12 +96,10 @@ def test_silence_is_no_answer_and_its_connection_is_not_used_again():
 
 def test_addresses_take_turns_and_one_that_is_away_is_passed_over():
     one, other = Server([OK] * 4), Server([OK] * 4)
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = f"127.0.0.1:{nobody.getsockname()[1]}"
-        upstream = Upstream(f"{one.address}|{other.address}|{away}", 2)
-        for _ in range(6):
-            upstream.send("POST", REQUEST, b"")
-        assert sorted((one.requests, other.requests)) == [2, 4]
-        with pytest.raises(Unreachable):
-            Upstream(away, 2).send("POST", REQUEST, b"")
+    away = f"127.0.0.1:{free_port()}"
+    upstream = Upstream(f"{one.address}|{other.address}|{away}", 2)
+    for _ in range(6):
+        upstream.send("POST", REQUEST, b"")
+    assert sorted((one.requests, other.requests)) == [2, 4]
+    with pytest.raises(Unreachable):
+        Upstream(away, 2).send("POST", REQUEST, b"")
