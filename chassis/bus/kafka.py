@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.admin import ConfigResource, KafkaAdminClient  # type: ignore[import-untyped]
-from kafka.errors import NoError, TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
+from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from chassis.bus import BusDown, Record, Topic
 from chassis.bus.kafkacluster import ANSWER, Cluster, trouble

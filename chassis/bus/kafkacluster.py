@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.errors import KafkaError  # type: ignore[import-untyped]
-from kafka.net.compat import KafkaNetClient  # type: ignore[import-untyped]
+from kafka.errors import KafkaError
+from kafka.net.compat import KafkaNetClient
 
 from chassis.bus import BusDown
 from chassis.observe import library

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-import kafka  # type: ignore[import-untyped]
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor  # type: ignore[import-untyped]
-from kafka.errors import (  # type: ignore[import-untyped]
+import kafka
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
     IllegalGenerationError,

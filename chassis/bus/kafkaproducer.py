@@ -12,9 +12,9 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from kafka import KafkaProducer  # type: ignore[import-untyped]
-from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError  # type: ignore[import-untyped]
-from kafka.partitioner.default import murmur2  # type: ignore[import-untyped]
+from kafka import KafkaProducer
+from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
+from kafka.partitioner.default import murmur2
 
 from chassis import clock
 from chassis.bus import BusDown, Record

@@ -20,9 +20,9 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from gunicorn import util  # type: ignore[import-untyped]
-from gunicorn.http import errors  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+from gunicorn import util
+from gunicorn.http import errors
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from chassis import clock
 from chassis.observe import metrics
