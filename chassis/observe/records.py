@@ -122,6 +122,8 @@ def _attributes(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _value(value: object) -> dict[str, Any]:
     kind = type(value)
-    if kind is bool or kind is float:
-        return {"boolValue" if kind is bool else "doubleValue": value}
+    if kind is bool:
+        return {"boolValue": value}
+    if kind is float:
+        return {"doubleValue": value}
     return {"intValue" if kind is int else "stringValue": str(value)}  # protobuf's JSON has ints as text

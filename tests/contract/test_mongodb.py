@@ -139,7 +139,9 @@ def test_every_search_has_an_index_that_ends_in_the_order_of_its_pages(database)
     with MongoClient(database.uri) as client:
         made = {each["name"]: each for each in client[database.database].boxes.list_indexes()}
     store.close()
-    found = {name: (list(each["key"]), bool(each.get("unique")), mql.described(each)[2]) for name, each in made.items()}
+    found = {
+        name: (list(each["key"]), bool(each.get("unique")), mql.described(each)[2]) for name, each in made.items()
+    }
     assert found == {
         "_id_": (["_id"], False, {}),
         "town_name": (["town", "name", "_id"], False, {}),

@@ -71,7 +71,9 @@ class _Log:
             headers = {name: value.decode() for name, value in record.headers}
             if "ce_sequence" in headers:
                 sequence, data = int(headers["ce_sequence"]), json.loads(record.value)
-                dump.events.append(Published(record.topic, key, sequence, headers["ce_type"], headers["ce_time"], data))
+                dump.events.append(
+                    Published(record.topic, key, sequence, headers["ce_type"], headers["ce_time"], data)
+                )
             else:
                 dump.unreadable[f"{record.topic}:{record.partition}:{record.offset}"] = key
 

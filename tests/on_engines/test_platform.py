@@ -52,12 +52,12 @@ def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_
             case.note("order", "", lambda: buyer.order(product))
             if number == each // 10:
                 away.set()
-            time.sleep(pause)
+            time.sleep(pause)  # so that the orders of each buyer outlast the outage
 
     with buying(shop, buy) as begun:
         begun()
         shop.engines.kafka.kill()
-        time.sleep(LOG_AWAY)
+        time.sleep(LOG_AWAY)  # the outage itself
     shop.engines.kafka.start()
     back = time.monotonic()
     eventually(lambda: drained(shop), 2 * DRAINED)

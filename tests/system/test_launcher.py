@@ -85,7 +85,9 @@ def test_each_process_is_told_what_it_needs_and_no_more(shop):
     assert "correct horse battery" not in told["shop"].values()
 
 
-@pytest.mark.parametrize(("setting", "value"), [("MONGODB_URI", "localhost"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("MONGODB_URI", "localhost"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")]
+)
 def test_a_setting_of_the_engines_that_cannot_be_is_told_before_anything_starts(
     shop: Platform, setting: str, value: str
 ) -> None:

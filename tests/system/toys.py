@@ -10,7 +10,7 @@ services:
   people: {routes: [/api/people], worker: false, calls: []}
 """
 
-TOY = """
+TOY = '''
 import json, os, signal, sys, threading, time
 
 from chassis.observe.health import Health
@@ -56,7 +56,7 @@ class Service:
         if os.environ.get("STUBBORN"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             while True:
-                time.sleep(1)
+                signal.pause()
         done = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: done.set())
         while not done.wait(0.1):
@@ -67,7 +67,7 @@ class Service:
         self.health = Health(self.name, lambda: None)
         self.health.serve(settings().host, settings().health_port)
         self.health.started = True
-"""
+'''
 
 
 def platform(folder: Path, **environment: str | None) -> Platform:
