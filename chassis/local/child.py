@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis import clock
-from chassis.local import lifeline
+from chassis.local import forked
 from chassis.local.ports import HOST
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart
@@ -37,7 +38,7 @@ class Child:
     pid: int = 0
     started: str = ""
     """When the process began, as the machine names it: tells it from a later one of the same pid."""
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _process: BaseProcess | None = field(default=None, repr=False)
     _since: float = 0.0
     _again: float = 0.0
     _pause: float = 0.0
@@ -50,24 +51,15 @@ class Child:
 
     def start(self, lifeline_fd: int) -> None:
         """Start the process in a session of its own, its output appended to its log."""
-        command = [sys.executable, "-m", "chassis.cli", self.kind, *([] if self.kind == "router" else [self.name])]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and command
-                command,
-                env=os.environ | self.environment | {lifeline.VARIABLE: str(lifeline_fd)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=(lifeline_fd,),
-                start_new_session=True,
-            )
-        self.pid, self.started, self._since = self._process.pid, born(self._process.pid), clock.monotonic()
+        command = [self.kind] if self.kind == "router" else [self.kind, self.name]
+        self._process = forked.start(self.log.stem, command, self.environment, self.log, lifeline_fd)
+        self.pid = self._process.pid or 0
+        self.started, self._since = born(self.pid), clock.monotonic()
 
     def died(self) -> str:
         """How it died ("by SIGKILL", "with exit code 1") when it just has, else "". What is left of it is killed."""
-        if self._process is None or self._process.poll() is None:
+        if self._process is None or (code := self._process.exitcode) is None:
             return ""
-        code = self._process.returncode
         self.kill()
         self._process = None
         steady = clock.monotonic() - self._since >= _STEADY
@@ -80,7 +72,7 @@ class Child:
         return self._process is None and clock.monotonic() >= self._again
 
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.exitcode is None
 
     def terminate(self) -> None:
         """Ask it to finish."""
@@ -91,7 +83,9 @@ class Child:
         """End it and whatever it started."""
         kill_group(self.pid)
         if self._process is not None:
-            self._process.wait()
+            if self.alive():  # it may not have come to a group of its own yet
+                self._process.kill()
+            self._process.join()
 
     def record(self) -> dict[str, Any]:
         """What `run.json` says of it."""

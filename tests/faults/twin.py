@@ -10,21 +10,30 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from chassis.catalog import callers
 from chassis.local.child import ready
+from chassis.local.ports import HOST
 from tests.system.platform import Shop, eventually
 from tests.system.running import free_port
 
 
 class Twin:
-    """Started with the environment of the process whose twin it is, on ports of its own; never armed."""
+    """Started by its own command, as in a pod, with the platform's settings, on ports of its own; never armed."""
 
     def __init__(self, shop: Shop, name: str, kind: str) -> None:
-        environment = _environment(shop.process(name, kind)["pid"])
-        del environment["LIFELINE_FD"]
-        environment["PYTHONPATH"] = environment["PYTHONPATH"].rpartition(os.pathsep)[2]
         port, health_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        environment |= {"PORT": str(port), "HEALTH_PORT": str(health_port)}
+        self.url = f"http://{HOST}:{port}"
+        webs = [each for each in shop.run()["processes"] if each["kind"] == "web"]
+        environment = shop.environment | {
+            "PYTHONPATH": shop.environment["PYTHONPATH"].rpartition(os.pathsep)[2],
+            "HOST": HOST,
+            "PORT": str(port),
+            "HEALTH_PORT": str(health_port),
+            "ADDRESSES": ",".join(f"{web['name']}={HOST}:{web['port']}" for web in webs),
+            "ALLOWED_CALLERS": ",".join(callers(name)),
+            "TRUSTED_PROXIES": HOST,
+            "PLATFORM_SECRET": (shop.data / "secret").read_text(),
+        }
         with (shop.data / "logs" / f"{name}-{kind}-twin.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "chassis.cli", kind, name],
@@ -85,8 +94,3 @@ def _writable(database: Path) -> bool:
             return False
         db.execute("ROLLBACK")
         return True
-
-
-def _environment(pid: int) -> dict[str, str]:
-    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if pair)

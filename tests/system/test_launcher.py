@@ -44,6 +44,12 @@ def family(platform: Platform) -> list[int]:
     return pids
 
 
+def forks(platform: Platform) -> int:
+    """The pid of what its processes are forks of."""
+    pid = platform.process("router", "router")["pid"]
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def test_it_starts_everything_says_so_and_ends_everything(shop):
     said = shop.mercato("up", "--detach").stdout
     run, kept = shop.run(), json.loads((shop.folder / "data" / "admin.json").read_text())
@@ -159,13 +165,24 @@ def test_a_platform_starts_at_once_after_its_launcher_was_killed_even_where_some
         platform.down()
 
 
-def test_a_request_in_flight_is_finished_before_the_end(shop):
+def test_all_are_back_when_what_they_were_forked_from_dies(shop):
+    shop.up()
+    before = family(shop)
+    os.kill(forks(shop), signal.SIGKILL)
+    eventually(lambda: not [pid for pid in before if exists(pid)])
+    eventually(lambda: shop.mercato("status", "--json").returncode == 0)
+    assert get(shop) == 200
+    assert forks(shop) != shop.run()["pid"]
+
+
+@pytest.mark.parametrize("told", [os.kill, os.killpg])  # the group is told when a terminal closes
+def test_a_request_in_flight_is_finished_before_the_end(shop, told):
     shop.up()
     launcher = shop.run()["pid"]
     connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
     connection.request("GET", "/api/shop/slow?2")
     eventually((shop.folder / "data" / "slow").exists)
-    os.kill(launcher, signal.SIGTERM)
+    told(launcher, signal.SIGTERM)
     assert connection.getresponse().status == 200
     eventually(lambda: not exists(launcher))
 

@@ -1,25 +1,30 @@
-"""Counts what a process asks of stores and of other services; on its PYTHONPATH, this is imported at its start.
+"""Counts what a process asks of stores and of other services.
 
-Each operation is a line of `$DATA_DIR/work.<service>-<kind>`: insert, update, delete, get, find, or exchange.
+On the platform's PYTHONPATH, this is imported by the server that its processes are forks of. Each operation is a line
+of `$DATA_DIR/work.<service>-<kind>`: insert, update, delete, get, find, or exchange.
 """
 
 import os
 import sys
+from functools import cache
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
 
-def _install(path: Path) -> None:
+def _install(data_dir: Path) -> None:
     from chassis.calls.transport import Transport
     from chassis.store.sqlite import SqliteStore
 
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    @cache
+    def file() -> int:
+        return os.open(data_dir / f"work.{current_process().name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def count(owner: Any, method: str) -> None:
         original = getattr(owner, method)
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            os.write(file, f"{method}\n".encode())
+            os.write(file(), f"{method}\n".encode())
             return original(*args, **kwargs)
 
         setattr(owner, method, counted)
@@ -29,6 +34,5 @@ def _install(path: Path) -> None:
     count(Transport, "exchange")
 
 
-_command = sys.orig_argv[-3:]
-if len(_command) == 3 and _command[0] == "chassis.cli" and _command[1] in ("web", "worker"):
-    _install(Path(os.environ["DATA_DIR"]) / f"work.{_command[2]}-{_command[1]}")
+if "multiprocessing.forkserver" in sys.orig_argv[-1]:
+    _install(Path(os.environ["DATA_DIR"]))

@@ -1,4 +1,6 @@
-"""Kills a process of the platform under test at an exact point; on its PYTHONPATH, this is imported at its start.
+"""Kills a process of the platform under test at an exact point.
+
+On the platform's PYTHONPATH, this is imported by the server that its processes are forks of.
 
 The file `$DATA_DIR/crash.<service>-<kind>` arms one crash, and is gone once it has fired:
 
@@ -18,18 +20,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
-
-_NOBODY = "nobody"
-
-
-def _process() -> str:
-    """`orders-web`, or `nobody` for what is no web and no worker of a service."""
-    command = sys.orig_argv[-3:]
-    if len(command) == 3 and command[0] == "chassis.cli" and command[1] in ("web", "worker"):
-        return f"{command[2]}-{command[1]}"
-    return _NOBODY
 
 
 def _strike(crash: dict[str, str], fired: Path) -> None:
@@ -53,16 +46,18 @@ def _bus_classes() -> tuple[type, type]:
     return SqliteBus, SqliteConsumer
 
 
-def _spoil(defect: Path, collection: str, doc: Any) -> None:
+def _spoil(data_dir: Path, collection: str, doc: Any) -> None:
+    defect = data_dir / f"defect.{current_process().name.partition('-')[0]}"
     if collection == "notifications" and defect.exists() and defect.read_text() in json.dumps(doc):
         raise ValueError("a defect")
 
 
-def _install(path: Path, defect: Path) -> None:
+def _install(data_dir: Path) -> None:
     from chassis.sagas.driver import Driver
     from chassis.store import Collection
 
     def reached(point: str, when: str) -> None:
+        path = data_dir / f"crash.{current_process().name}"
         try:
             crash = json.loads(path.read_text())
         except FileNotFoundError:
@@ -88,7 +83,7 @@ def _install(path: Path, defect: Path) -> None:
         setattr(owner, method, wrapped)
 
     def insert(collection: Any, doc: Any, *_: Any) -> str:
-        _spoil(defect, collection.name, doc)
+        _spoil(data_dir, collection.name, doc)
         return f"{collection.name}.insert"
 
     def step(driver: Any, id: str, state: Any, ends: Any) -> str:
@@ -104,6 +99,5 @@ def _install(path: Path, defect: Path) -> None:
     wrap(consumer, "commit", lambda *_: "commit")
 
 
-if (_name := _process()) != _NOBODY:
-    _data = Path(os.environ["DATA_DIR"])
-    _install(_data / f"crash.{_name}", _data / f"defect.{_name.rpartition('-')[0]}")
+if "multiprocessing.forkserver" in sys.orig_argv[-1]:
+    _install(Path(os.environ["DATA_DIR"]))

@@ -1,7 +1,8 @@
-"""Notes each call of a route's function, on the PYTHONPATH of the platform under test: imported at a process's start.
+"""Notes each call of a route's function.
 
-A web process appends the function's name to `$DATA_DIR/reached`, a line for each call, so that a test can tell the
-requests that reached a handler from those that were refused before it.
+On the platform's PYTHONPATH, this is imported by the server that its processes are forks of. Each appends the
+function's name to `$DATA_DIR/reached`, a line for each call, so that a test can tell the requests that reached a
+handler from those that were refused before it.
 """
 
 import os
@@ -33,5 +34,5 @@ def _install(path: Path) -> None:
     Operation.__init__ = declared  # type: ignore[method-assign]
 
 
-if sys.orig_argv[-3:-1] == ["chassis.cli", "web"]:
+if "multiprocessing.forkserver" in sys.orig_argv[-1]:
     _install(Path(os.environ["DATA_DIR"]) / "reached")

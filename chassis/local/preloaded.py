@@ -1,0 +1,19 @@
+"""What every process of the platform imports, imported once: by the fork server, and by nobody else."""
+
+import os
+
+import chassis.cli.processes
+import chassis.local.router
+import chassis.service
+import chassis.store.engines
+import chassis.web.api
+import chassis.web.app
+import chassis.web.server  # noqa: F401
+
+if os.environ.get("MONGODB_URI"):
+    import chassis.store.mongodb
+if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+    import chassis.bus.kafka
+    import chassis.bus.kafkaconsumer  # noqa: F401
+
+os.setsid()  # what is sent to the launcher's group, as when its terminal closes, is the launcher's to pass on
