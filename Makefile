@@ -17,7 +17,7 @@ SERVICES := $(patsubst services/%/service.py,%,$(wildcard services/*/service.py)
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-observability test-engines hostile chaos soak bench images cluster deploy observability e2e undeploy lint lock clean
+.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos soak bench images cluster deploy observability e2e undeploy lint lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -50,9 +50,13 @@ test-chart: $(STAMP) ## render the chart in every form and validate it; needs he
 test-observability: $(STAMP) ## dashboards and alerts against a running platform; needs prometheus, promtool, dashcheck
 	@exec $(BIN)/pytest tests/observability
 
-test-engines: $(STAMP) ## the tests that run on MongoDB and Kafka: see docs/engines.md
+test-engines: $(STAMP) ## contract, system and crash tests and a storm on MongoDB and Kafka: see docs/engines.md
 	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
 	@$(BIN)/python tests/run.py engines
+
+outages: $(STAMP) ## let MongoDB and Kafka themselves die, hang and come back: see docs/engines.md
+	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
+	@exec $(BIN)/pytest tests/outages
 
 hostile: $(STAMP) ## send each route what no client should, by the table and by the thousand
 	@exec $(BIN)/pytest tests/hostile

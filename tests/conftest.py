@@ -26,11 +26,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "embedded: looks into the files of the embedded engines")
+    config.addinivalue_line("markers", "embedded: is about the embedded engines, or looks into their files")
     if config.getoption("--engines"):
         os.environ[engines.WANTED] = "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--engines"):
-        items[:] = [item for item in items if item.get_closest_marker("embedded") is None]
+        items[:] = [item for item in items if not _embedded(item)]
+
+
+def pytest_sessionfinish() -> None:
+    engines.end()
+
+
+def _embedded(item: pytest.Item) -> bool:
+    """Whether it is about the embedded engines alone."""
+    asked = getattr(item, "callspec", None)
+    return item.get_closest_marker("embedded") is not None or asked and asked.params.get("engine") == "sqlite"

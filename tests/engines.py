@@ -11,13 +11,22 @@ also `--auth USER:PASSWORD`, which turns logins on, and `kafka up` `--set KEY=VA
 import itertools
 import os
 import subprocess
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.system.running import eventually
 
 Kind = Literal["mongodb", "kafka"]
+KINDS: tuple[Kind, Kind] = ("mongodb", "kafka")
 WANTED = "ON_ENGINES"
 """Set in the environment where platforms are to run on real engines: `pytest --engines` does."""
 
@@ -82,24 +91,43 @@ def worker() -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """The engines of one platform, and their addresses."""
+    """The engines of one platform, and their addresses; `use` tells it from the platforms that had them before."""
 
     mongodb: Engine
     kafka: Engine
     uri: str
     servers: str
+    use: int
 
     @property
     def settings(self) -> dict[str, str]:
         """What tells a process to use them."""
         return {"MONGODB_URI": self.uri, "KAFKA_BOOTSTRAP_SERVERS": self.servers}
 
+    def give_back(self) -> None:
+        """Empty them for the next platform, which is spared their start; where that fails, they are wiped."""
+        try:
+            self._empty()
+        except (PyMongoError, KafkaError, AssertionError):
+            self.wipe()
+        else:
+            _spare.append(self)
+
     def wipe(self) -> None:
         self.mongodb.wipe()
         self.kafka.wipe()
 
+    def _empty(self) -> None:
+        with MongoClient[Any](self.uri, timeoutMS=10_000) as client:
+            for name in set(client.list_database_names()) - {"admin", "config", "local"}:
+                client.drop_database(name)
+        with closing(KafkaAdminClient(bootstrap_servers=self.servers, bootstrap_timeout_ms=10_000)) as admin:
+            admin.delete_topics([topic for topic in admin.list_topics() if not topic.startswith("__")])
+            eventually(lambda: all(topic.startswith("__") for topic in admin.list_topics()))
+
 
 _numbers = itertools.count(1)
+_spare: list[Pair] = []
 
 
 def wanted() -> bool:
@@ -109,8 +137,21 @@ def wanted() -> bool:
 
 def pair() -> Pair:
     """Two engines that are empty, and nobody else's."""
-    name = f"{worker()}-{next(_numbers)}"
-    mongodb, kafka = Engine("mongodb", name), Engine("kafka", name)
-    mongodb.wipe()
-    kafka.wipe()
-    return Pair(mongodb, kafka, mongodb.up(), kafka.up())
+    use = next(_numbers)
+    if _spare:
+        return replace(_spare.pop(), use=use)
+    mongodb, kafka = (Engine(kind, f"{worker()}-{use}") for kind in KINDS)
+
+    def begun(engine: Engine) -> str:
+        engine.wipe()
+        return engine.up()
+
+    with ThreadPoolExecutor(2) as pool:
+        uri, servers = pool.map(begun, (mongodb, kafka))
+    return Pair(mongodb, kafka, uri, servers, use)
+
+
+def end() -> None:
+    """Wipe those that no platform needs any more."""
+    while _spare:
+        _spare.pop().wipe()

@@ -43,15 +43,15 @@ class SqliteStore:
         row = doc["_id"], _text(doc)
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(table.insert, row)
+            try:
+                db.execute(table.insert, row)
+            except sqlite3.IntegrityError as error:
+                # SQLite checks its constraints in an order of its own; `_id` comes first, as in MongoDB.
+                there = db.execute(table.select, (doc["_id"],)).fetchone()
+                raise Duplicate("_id" if there else table.field(error)) from None
             table.note_words(db, {}, doc)
 
-        try:
-            self._file.write(work)
-        except sqlite3.IntegrityError as error:
-            # SQLite checks its constraints in an order of its own; `_id` comes first, as in MongoDB.
-            field = "_id" if self.get(collection, doc["_id"]) is not None else table.field(error)
-            raise Duplicate(field) from None
+        self._file.write(work)
 
     def get(self, collection: Collection, id: str) -> Doc | None:
         rows = self._file.read(self._table(collection).select, (id,))

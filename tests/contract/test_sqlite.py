@@ -16,6 +16,7 @@ from chassis.store import Collection, Index, StoreDown
 from chassis.store.sqlite import SqliteStore
 from chassis.store.sqlitefile import SqliteFile
 
+pytestmark = pytest.mark.embedded
 BOXES = (
     Index("town", "name"),
     Index("name"),

@@ -136,6 +136,34 @@ def test_the_id_is_named_where_both_it_and_a_unique_field_are_taken(store):
     assert caught.value.field == "_id"
 
 
+def test_the_id_is_named_even_where_what_was_in_the_way_goes_at_once(store):
+    people = made(store, "comers", Index("email", unique=True))
+    doc = {"_id": "a", "email": "a@x"}
+    over = threading.Event()
+
+    def come_and_go():
+        while not over.is_set():
+            try:
+                people.insert(doc)
+            except Duplicate as error:
+                named.add(error.field)
+            people.delete("a")
+
+    named = set()
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        try:
+            people.insert(doc)
+        except Duplicate as error:
+            named.add(error.field)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert named == {"_id"}
+
+
 def test_a_unique_index_over_two_fields_bars_only_the_pair(store):
     steps = made(store, "steps", Index("order", "step", unique=True))
     steps.insert({"_id": "1", "order": "o", "step": 1})

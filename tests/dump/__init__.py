@@ -63,6 +63,13 @@ def read_store(place: Place, service: str, *collections: str) -> Dump:
     return _reader(place).read_store(place, service, *collections)
 
 
+def forget(pair: Pair) -> None:
+    """Close what was opened for reading these engines."""
+    from tests.dump import real
+
+    real.forget(pair)
+
+
 def _reader(place: Place) -> Any:
     if isinstance(place, Path):
         from tests.dump import embedded

@@ -23,11 +23,16 @@ def read(pair: Pair) -> Dump:
     dump = Dump()
     for name in catalog():
         dump.stores |= read_store(pair, name).stores
-    log = _log(pair)
+    log = _logs.get(pair) or _logs.setdefault(pair, _Log(pair))
     log.catch_up()
     log.tell(dump)
     dump.lag = log.lag(eventually(lambda: _committed(pair)))
     return dump
+
+
+def forget(pair: Pair) -> None:
+    if log := _logs.pop(pair, None):
+        log.close()
 
 
 def read_store(pair: Pair, service: str, *collections: str) -> Dump:
@@ -49,9 +54,15 @@ class _Log:
 
     def __init__(self, pair: Pair) -> None:
         self._consumer = KafkaConsumer(
-            bootstrap_servers=pair.servers, enable_auto_commit=False, bootstrap_timeout_ms=10_000
+            bootstrap_servers=pair.servers,
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=10_000,
         )
         self._records: dict[TopicPartition, list[Any]] = {}
+
+    def close(self) -> None:
+        self._consumer.close()
 
     def catch_up(self) -> None:
         found = [each for topic in self._consumer.topics() if topic.endswith(".events") for each in self._parts(topic)]
@@ -92,7 +103,7 @@ class _Log:
         return [TopicPartition(topic, number) for number in self._consumer.partitions_for_topic(topic)]
 
 
-_log = cache(_Log)
+_logs: dict[Pair, _Log] = {}
 
 
 def _committed(pair: Pair) -> dict[str, Any] | None:

@@ -173,6 +173,7 @@ def main(long: bool, seed: int | None, rounds: int | None, steady: float | None,
             screen.say(f"The evidence is in {kept}. To run it again:\n    {again}")
         finally:
             shop.down()
+            engines.end()
     summary = {"seed": seed, "rounds": turns, "took_s": round(time.monotonic() - began, 1), **storm.result}
     if storm.faults:
         screen.table("Faults", kinds(storm.faults))

@@ -15,9 +15,9 @@ from tests.system.running import ROOT
 INJECT = Path(__file__).parent / "inject"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """One platform for all crashes: its processes can be armed, its leases are short, its people stay signed in."""
+    """For all crashes of a file: its processes can be armed, its leases are short, its people stay signed in."""
     settings = {"LEASE": "2", "ACCESS_TOKEN": "7200", "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT)))}
     shop = Shop(tmp_path_factory.mktemp("fragile"), RATE_LIMITS="off", **settings)
     try:
@@ -26,9 +26,9 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         shop.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def person(fragile: Shop) -> Client:
-    """One buyer for all crashes; signing up takes the platform longer than most of them."""
+    """One buyer for all of them; signing up takes the platform longer than most of them."""
     return fragile.shopper()
 
 

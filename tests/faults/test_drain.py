@@ -15,6 +15,9 @@ from chassis.catalog import catalog
 from chassis.local.child import ready
 from tests.system.platform import Client, Shop, eventually
 
+PAUSE = 0.1
+"""Seconds between two requests of a client."""
+
 
 @pytest.fixture(scope="module")
 def doubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
@@ -44,7 +47,7 @@ def test_no_request_fails_while_any_one_process_restarts(doubled: Shop) -> None:
             served.append(answer.status_code)
             if answer.status_code not in (200, 201, 202):
                 failed.append(f"{clock.timestamp()} {answer.request.path_url}: {answer.status_code} {answer.text}")
-            time.sleep(0.02)
+            time.sleep(PAUSE)
 
     with ThreadPoolExecutor(len(asks)) as pool:
         running = [pool.submit(ask, what) for what in asks]

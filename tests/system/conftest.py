@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.system.platform import Client, Remote, Shop
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +50,9 @@ def buyer(shop: Shop) -> Client:
 @pytest.fixture
 def nobody(shop: Shop) -> Client:
     return shop.nobody()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of the session's platform come last: it would stand idle while those run that have one of their own."""
+    files = {item.path for item in items if "shop" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path.parent == HERE and item.path in files)

@@ -218,7 +218,8 @@ class Shop(Platform, Front):
         """End it for good."""
         super().down()
         if self.engines:
-            self.engines.wipe()
+            dump.forget(self.engines)
+            self.engines.give_back()
 
     def captures(self, order: str) -> list[tuple[int, int]]:
         """(captured, refunded) of an order in the provider's own ledger, in minor units."""
