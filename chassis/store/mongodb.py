@@ -126,9 +126,16 @@ class MongodbStore:
                     raise
 
     def delete(self, collection: Collection, id: str, when: Where) -> bool:
-        docs = self._documents(collection)
-        with self._client.answering(self._client.patience()):
-            return docs.delete_one(mql.guarded(id, when)).deleted_count == 1
+        docs, ends = self._documents(collection), clock.monotonic() + self._client.patience()
+        while clock.monotonic() < ends:
+            with self._client.answering(self._client.patience()):
+                if docs.delete_one(mql.guarded(id, when)).deleted_count:
+                    return True
+            # Not every server repeats a delete that lost a race against an update.
+            there = self.get(collection, id)
+            if there is None or not matches(there, when):
+                return False
+        raise StoreDown(f"a document of {collection.name} changes too often to be deleted")
 
     def ping(self) -> None:
         with deadline.within(UNHEARD):

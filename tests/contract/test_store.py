@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from chassis.store import Collection, Duplicate, Index, Update, last
+from tests.system.running import eventually
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
 
@@ -162,6 +163,27 @@ def test_the_id_is_named_even_where_what_was_in_the_way_goes_at_once(store):
     for thread in threads:
         thread.join()
     assert named == {"_id"}
+
+
+def test_a_document_that_is_changed_all_the_time_can_be_deleted(store):
+    counters = made(store, "counters")
+    over = threading.Event()
+
+    def count():
+        while not over.is_set():
+            counters.update("a", {"$inc": {"n": 1}})
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        for _ in range(30):
+            counters.insert({"_id": "a", "n": 0})
+            eventually(lambda: counters.get("a")["n"])
+            assert counters.delete("a")
+            assert not counters.delete("a")
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_unique_index_over_two_fields_bars_only_the_pair(store):

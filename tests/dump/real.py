@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import NotCoordinatorError
+from kafka.errors import CoordinatorLoadInProgressError, NotCoordinatorError
 from pymongo import MongoClient
 
 from chassis.catalog import catalog
@@ -112,5 +112,5 @@ def _committed(pair: Pair) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = admin.list_group_offsets(dict.fromkeys(catalog()))
             return found
-        except NotCoordinatorError:
+        except (NotCoordinatorError, CoordinatorLoadInProgressError):
             return None

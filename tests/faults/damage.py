@@ -113,7 +113,7 @@ class Damage:
         key = clock.new_id()
         self.case.poison.add(key)
         with closing(self.shop.bus()) as bus:
-            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
+            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=BACK) == [None]
         buyer = self._shopper.buyer
         with defect(self.case, fault.name, buyer.id):
             self._shopper.turn()
