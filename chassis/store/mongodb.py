@@ -24,7 +24,7 @@ from chassis.store.words import MARK
 
 T = TypeVar("T")
 
-_TRIES = 5
+_TRIES = 20
 _BUILDING = 3600.0  # seconds that indexes of a collection may take to be made
 _SHOWN = {MARK: False}
 _UNFIT = frozenset({2, 14, 28})  # BadValue, TypeMismatch, PathNotViable: what a change meets does not suit its words
@@ -126,8 +126,8 @@ class MongodbStore:
                     raise
 
     def delete(self, collection: Collection, id: str, when: Where) -> bool:
-        docs, ends = self._documents(collection), clock.monotonic() + self._client.patience()
-        while clock.monotonic() < ends:
+        docs = self._documents(collection)
+        for _ in range(_TRIES):
             with self._client.answering(self._client.patience()):
                 if docs.delete_one(mql.guarded(id, when)).deleted_count:
                     return True
