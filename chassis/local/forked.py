@@ -25,6 +25,7 @@ def start(name: str, command: list[str], environment: dict[str, str], log: Path,
 
     The environment adds to that of the first who was started.
     """
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1048576")  # glibc: a password's hash gives its 19 MB back at once
     arguments = (command, environment, log, DupFd(lifeline_fd))
     process = _forks.Process(target=_run, args=arguments, name=name)
     process.start()

@@ -33,7 +33,6 @@ def plan(folder: Folder, port: int, replicas: int, ports: Ports, secret: str) ->
         "TRUSTED_PROXIES": HOST,
         "PLATFORM_SECRET": secret,
         "ADMIN_PASSWORD": "",  # nobody else's business
-        "MALLOC_MMAP_THRESHOLD_": "1048576",  # glibc: the 19 MB of a password's hash go back at once
     }
     for child in (front, *webs, *workers):
         child.environment = everyone | {

@@ -45,9 +45,13 @@ class Case:
         path.with_suffix(".new").write_text(json.dumps({"point": point, "when": when, "whom": whom, "signal": signal}))
         path.with_suffix(".new").replace(path)
 
+    def has_fired(self, process: str) -> bool:
+        """Whether the armed crash of this process has happened."""
+        return not self._crash(process).exists()
+
     def fired(self, process: str, within: float = 20.0) -> None:
-        """Wait until the armed crash of this process has happened."""
-        eventually(lambda: not self._crash(process).exists(), within)
+        """Wait until it has."""
+        eventually(lambda: self.has_fired(process), within)
 
     def disarm(self) -> None:
         for path in self.shop.data.glob("crash.*"):
