@@ -14,6 +14,7 @@ endif
 DOCKER ?= docker
 TAG ?= dev
 SERVICES := $(patsubst services/%/service.py,%,$(wildcard services/*/service.py))
+NEEDS_ENGINES = test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
@@ -51,11 +52,11 @@ test-observability: $(STAMP) ## dashboards and alerts against a running platform
 	@exec $(BIN)/pytest tests/observability
 
 test-engines: $(STAMP) ## contract, system and crash tests and a storm on MongoDB and Kafka: see docs/engines.md
-	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
+	@$(NEEDS_ENGINES)
 	@$(BIN)/python tests/run.py engines
 
 outages: $(STAMP) ## let MongoDB and Kafka themselves die, hang and come back: see docs/engines.md
-	@test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/engines.md" >&2; exit 1; }
+	@$(NEEDS_ENGINES)
 	@exec $(BIN)/pytest tests/outages
 
 hostile: $(STAMP) ## send each route what no client should, by the table and by the thousand

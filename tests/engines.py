@@ -26,7 +26,6 @@ from pymongo.errors import PyMongoError
 from tests.system.running import eventually
 
 Kind = Literal["mongodb", "kafka"]
-KINDS: tuple[Kind, Kind] = ("mongodb", "kafka")
 WANTED = "ON_ENGINES"
 """Set in the environment where platforms are to run on real engines: `pytest --engines` does."""
 
@@ -140,7 +139,8 @@ def pair() -> Pair:
     use = next(_numbers)
     if _spare:
         return replace(_spare.pop(), use=use)
-    mongodb, kafka = (Engine(kind, f"{worker()}-{use}") for kind in KINDS)
+    name = f"{worker()}-{use}"
+    mongodb, kafka = Engine("mongodb", name), Engine("kafka", name)
 
     def begun(engine: Engine) -> str:
         engine.wipe()

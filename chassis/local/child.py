@@ -128,7 +128,8 @@ def born(pid: int) -> str:
         except OSError:
             return ""
         return "" if state in "ZX" else fields[18]  # proc(5): starttime, in ticks since boot
-    answer = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603
+    command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  a number and our own words
     return answer.stdout.strip()
 
 

@@ -8,12 +8,12 @@ import chassis.service
 import chassis.store.engines
 import chassis.web.api
 import chassis.web.app
-import chassis.web.server  # noqa: F401
+import chassis.web.server  # noqa: F401  to have been imported is all
 
 if os.environ.get("MONGODB_URI"):
     import chassis.store.mongodb
 if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
     import chassis.bus.kafka
-    import chassis.bus.kafkaconsumer  # noqa: F401
+    import chassis.bus.kafkaconsumer  # noqa: F401  the same
 
 os.setsid()  # what is sent to the launcher's group, as when its terminal closes, is the launcher's to pass on

@@ -33,7 +33,7 @@ class Log:
         return [self.record(keys[n % len(keys)], str(n).encode(), {"n": str(n)}) for n in range(count)]
 
     def sent(self, some):
-        assert self.bus.publish(some, 20) == [None] * len(some)
+        assert self.bus.publish(some, 5) == [None] * len(some)
 
     def member(self, group="g", topics=("events",)):
         member = self.bus.consumer(self.named(group), [self.named(topic) for topic in topics])

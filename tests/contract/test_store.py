@@ -140,28 +140,29 @@ def test_the_id_is_named_where_both_it_and_a_unique_field_are_taken(store):
 def test_the_id_is_named_even_where_what_was_in_the_way_goes_at_once(store):
     people = made(store, "comers", Index("email", unique=True))
     doc = {"_id": "a", "email": "a@x"}
-    over = threading.Event()
+    over, named = threading.Event(), set()
 
-    def come_and_go():
-        while not over.is_set():
-            try:
-                people.insert(doc)
-            except Duplicate as error:
-                named.add(error.field)
-            people.delete("a")
-
-    named = set()
-    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for _ in range(200):
+    def come():
         try:
             people.insert(doc)
         except Duplicate as error:
             named.add(error.field)
-    over.set()
+
+    def come_and_go():
+        while not over.is_set():
+            come()
+            people.delete("a")
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
     for thread in threads:
-        thread.join()
+        thread.start()
+    try:
+        for _ in range(200):
+            come()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     assert named == {"_id"}
 
 

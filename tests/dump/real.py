@@ -23,7 +23,9 @@ def read(pair: Pair) -> Dump:
     dump = Dump()
     for name in catalog():
         dump.stores |= read_store(pair, name).stores
-    log = _logs.get(pair) or _logs.setdefault(pair, _Log(pair))
+    if pair not in _logs:
+        _logs[pair] = _Log(pair)
+    log = _logs[pair]
     log.catch_up()
     log.tell(dump)
     dump.lag = log.lag(eventually(lambda: _committed(pair)))

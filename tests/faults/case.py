@@ -79,7 +79,7 @@ class Case:
         def answered() -> requests.Response | None:
             answer = self.note(op, key, lambda: ask(key), about)
             if answer is None or answer.status_code >= 500 or answer.status_code == 429:
-                time.sleep(0.1)
+                time.sleep(0.1)  # as a client waits before it asks again
                 return None
             return None if "/problems/key-in-use" in answer.text else answer
 

@@ -69,7 +69,7 @@ class Storm:
         began = time.monotonic()
         with load.running(), self.screen.watching(len(plan)) as step:
             for fault in plan:
-                time.sleep(fault.peace)
+                time.sleep(fault.peace)  # as the schedule says
                 at = time.monotonic()
                 self.faults.append({"fault": str(fault), "at": round(at - began, 1), "took": None})
                 damage.do(fault)

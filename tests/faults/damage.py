@@ -66,7 +66,7 @@ class Damage:
 
     def pause(self, fault: Fault) -> None:
         with asleep(self.shop, fault.name, self._pid(fault.name, fault.kind)):
-            time.sleep(fault.lasts)
+            time.sleep(fault.lasts)  # the fault itself
 
     def fill(self, fault: Fault) -> None:
         processes = self._processes(fault.name)
@@ -80,7 +80,7 @@ class Damage:
                 for kind in ("web", "worker"):
                     alive = requests.get(f"{self.shop.health(fault.name, kind)}/livez", timeout=5)
                     assert alive.status_code == 200, f"{fault}: the {kind} is not alive"
-                time.sleep(0.2)
+                time.sleep(0.2)  # how often it is looked at
         assert self._processes(fault.name) == processes, f"{fault}: a process has ended"
         eventually(lambda: (answer := self._write_to(fault.name)) is None or answer.ok, BACK)
 
@@ -88,7 +88,7 @@ class Damage:
         until = time.monotonic() + fault.lasts
         while time.monotonic() < until:
             with self.shop.frozen(fault.name):
-                time.sleep(0.3)
+                time.sleep(0.3)  # the fault itself: most of the time it stands still
             time.sleep(0.1)
 
     def drip(self, fault: Fault) -> None:
@@ -102,7 +102,7 @@ class Damage:
                 left = [one for one in left if _dripped(one)]
                 assert requests.get(f"{self.shop.url}/api/products", timeout=PATIENCE).status_code in (200, 503)
                 asked += 1
-                time.sleep(0.5)
+                time.sleep(0.5)  # how slowly they send
             assert not left, f"{fault}: {len(left)} slow clients were not cut"
             assert asked > CUT / 5, f"{fault}: others had to wait"
         finally:
@@ -113,7 +113,7 @@ class Damage:
         key = clock.new_id()
         self.case.poison.add(key)
         with closing(self.shop.bus()) as bus:
-            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=BACK) == [None]
+            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
         buyer = self._shopper.buyer
         with defect(self.case, fault.name, buyer.id):
             self._shopper.turn()
@@ -131,11 +131,11 @@ class Damage:
         engine: Engine = getattr(self.shop.engines, fault.name)
         if fault.what == "kill":
             engine.kill()
-            time.sleep(fault.lasts)
+            time.sleep(fault.lasts)  # the fault itself
             engine.start()
         else:
             engine.pause()
-            time.sleep(fault.lasts)
+            time.sleep(fault.lasts)  # the fault itself
             engine.resume()
         for name in catalog():
             record = self.shop.process(name, "web")

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import TracebackType
 
 from chassis.catalog import callers
+from chassis.local.beside import joined
 from chassis.local.child import ready
 from chassis.local.ports import HOST
+from chassis.settings import from_environment
 from tests.system.platform import Shop, eventually
 from tests.system.running import free_port
 
@@ -23,16 +25,16 @@ class Twin:
     def __init__(self, shop: Shop, name: str, kind: str) -> None:
         port, health_port = free_port(), free_port()
         self.url = f"http://{HOST}:{port}"
-        webs = [each for each in shop.run()["processes"] if each["kind"] == "web"]
+        found = joined(from_environment(shop.environment))
         environment = shop.environment | {
             "PYTHONPATH": shop.environment["PYTHONPATH"].rpartition(os.pathsep)[2],
             "HOST": HOST,
             "PORT": str(port),
             "HEALTH_PORT": str(health_port),
-            "ADDRESSES": ",".join(f"{web['name']}={HOST}:{web['port']}" for web in webs),
+            "ADDRESSES": ",".join(f"{name}={address}" for name, address in found.addresses.items()),
             "ALLOWED_CALLERS": ",".join(callers(name)),
             "TRUSTED_PROXIES": HOST,
-            "PLATFORM_SECRET": (shop.data / "secret").read_text(),
+            "PLATFORM_SECRET": found.platform_secret.get_secret_value(),
         }
         with (shop.data / "logs" / f"{name}-{kind}-twin.log").open("ab") as log:
             self._process = subprocess.Popen(
