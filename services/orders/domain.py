@@ -140,8 +140,11 @@ def place(order: Order, placed: OrderPlaced) -> OrderPlaced | None:
 
 
 def confirm(order: Order, payment: str) -> OrderConfirmed | None:
-    """Raises Refusal where the buyer has asked to cancel."""
-    if order.status == "confirmed":
+    """Raises Refusal where the buyer has asked to cancel before.
+
+    Asked again for an order that this payment has confirmed, it changes nothing, whatever became of the order since.
+    """
+    if order.payment_id == payment:
         return None
     if order.cancel_requested or order.status != "pending":
         raise Refusal("cancelled", "Cancelled", "The order was cancelled before it was confirmed.")

@@ -54,6 +54,24 @@ def test_an_order_ends_as_it_must_whoever_dies(crash: Case, person: Client, deat
     assert told == [f"order_{status}"]
 
 
+@pytest.mark.parametrize(("then", "status"), [("cancel", "cancelled"), ("ship", "shipped")])
+def test_what_is_done_with_a_confirmed_order_stands_when_its_last_step_is_repeated(
+    crash: Case, person: Client, then: str, status: str
+) -> None:
+    crash.arm("orders-web", "do confirm order", "after")
+    for _ in range(TURNS):
+        product = crash.shop.product(stock=10)
+        order = crash.place(person, product, quantity=2)
+        if crash.has_fired("orders-web"):
+            break
+    crash.fired("orders-web")
+    who = person if then == "cancel" else crash.shop.admin()
+    answer = crash.insist(lambda key: who.post(f"/api/orders/{order}/{then}", key=key), then)
+    assert answer.json()["status"] == status
+    crash.judge((order, status))
+    assert crash.shop.stock(product) == ((8, 0, 2) if status == "shipped" else (10, 0, 0))
+
+
 def _ordered(crash: Case, person: Client, product: Product, death: Death) -> tuple[str, str]:
     """An order that comes by this death, and how it must end."""
     if death.point in DO:

@@ -79,6 +79,12 @@ def test_a_confirmation_loses_against_a_cancel_that_came_first():
         domain.confirm(order(PLACED, ASKED), "o1")
 
 
+@pytest.mark.parametrize("status", ["confirmed", "shipped", "delivered", "cancelled"])
+def test_a_confirmation_that_is_repeated_changes_nothing_whatever_came_behind_it(status):
+    """A driver that died before it wrote down the step; a refusal would have the payment and the stock given back."""
+    assert domain.confirm(order(*HISTORIES[status]), "o1") is None
+
+
 def test_what_could_not_be_had_is_rejected_or_cancelled_if_that_was_asked():
     assert domain.reject(order(PLACED), "insufficient_stock") == REJECTED
     assert domain.reject(order(PLACED, ASKED), "insufficient_stock") == CANCELLED
