@@ -16,7 +16,7 @@ from services.products.handlers import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
 
-_TURNS = 4
+_TURNS = 2
 _PATH = "/api/products/p1"
 _DOC = {
     "_id": "p1",
@@ -51,10 +51,10 @@ def run(short: bool) -> list[dict[str, Any]]:
 def in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool) -> dict[str, list[float]]:
     """Requests/s of each server, (app, settings), in each turn.
 
-    All are started anew several times: two processes of the same code differ by some percent for as long as they live.
+    All are started anew many times: two processes of the same code differ by some percent for as long as they live.
     """
     found: dict[str, list[float]] = {name: [] for name in servers}
-    for _ in range(5 if short else 11):
+    for _ in range(9 if short else 22):
         with a_product() as folder, ExitStack() as running:
             ports = {
                 name: running.enter_context(serving(app, folder, **settings))

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CoordinatorLoadInProgressError, NotCoordinatorError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 from pymongo import MongoClient
 
 from chassis.catalog import catalog
@@ -114,5 +114,5 @@ def _committed(pair: Pair) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = admin.list_group_offsets(dict.fromkeys(catalog()))
             return found
-        except (NotCoordinatorError, CoordinatorLoadInProgressError):
+        except (NotCoordinatorError, CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
             return None
