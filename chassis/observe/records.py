@@ -16,7 +16,7 @@ import requests
 from chassis.observe import metrics, otlp
 from chassis.observe.log import log
 
-_KEPT, _BATCH, _EVERY = 5000, 500, 1.0  # lines, lines, seconds
+_KEPT, _BATCH, _EVERY = 5000, 2000, 1.0  # lines, lines, seconds
 _TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
 
 

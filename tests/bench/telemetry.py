@@ -14,7 +14,7 @@ _TRACES = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPL
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """The medians of the ratios of many short turns."""
+    """The medians of the ratios of many starts."""
     with _sink() as url:
         traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **_TRACES}
         servers = {
@@ -56,6 +56,8 @@ def _serve(pipe: Connection) -> None:
 
 
 class _Sink(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept, as a collector keeps them
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
