@@ -55,6 +55,12 @@ def read(place: Place) -> Dump:
     return _reader(place).read(place)
 
 
+def lag(place: Place) -> dict[tuple[str, str], int]:
+    """What `read` tells as `lag`, for little: (group, topic) -> records that the group has not committed."""
+    found: dict[tuple[str, str], int] = _reader(place).lag(place)
+    return found
+
+
 def read_store(place: Place, service: str, *collections: str) -> Dump:
     """The documents of one service, of these collections or of all; on the embedded engine as they were at one moment.
 

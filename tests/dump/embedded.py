@@ -19,6 +19,11 @@ def read(data_dir: Path) -> Dump:
     return dump
 
 
+def lag(data_dir: Path) -> dict[tuple[str, str], int]:
+    with closing(_opened(data_dir / "bus.db")) as db:
+        return _lag(db)
+
+
 def read_store(data_dir: Path, service: str, *collections: str) -> Dump:
     with closing(_opened(data_dir / "store" / f"{service}.db")) as db:
         db.execute("BEGIN")

@@ -2,12 +2,11 @@
 
 import json
 from collections import Counter
-from contextlib import closing
 from functools import cache
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
+from kafka.errors import KafkaError
 from pymongo import MongoClient
 
 from chassis.catalog import catalog
@@ -23,13 +22,15 @@ def read(pair: Pair) -> Dump:
     dump = Dump()
     for name in catalog():
         dump.stores |= read_store(pair, name).stores
-    if pair not in _logs:
-        _logs[pair] = _Log(pair)
-    log = _logs[pair]
+    log = _log(pair)
     log.catch_up()
     log.tell(dump)
-    dump.lag = log.lag(eventually(lambda: _committed(pair)))
+    dump.lag = log.lag()
     return dump
+
+
+def lag(pair: Pair) -> dict[tuple[str, str], int]:
+    return _log(pair).lag()
 
 
 def forget(pair: Pair) -> None:
@@ -61,10 +62,14 @@ class _Log:
             allow_auto_create_topics=False,
             bootstrap_timeout_ms=10_000,
         )
+        self._servers = pair.servers
+        self._admin: Any = None
         self._records: dict[TopicPartition, list[Any]] = {}
 
     def close(self) -> None:
         self._consumer.close()
+        if self._admin:
+            self._admin.close()
 
     def catch_up(self) -> None:
         found = [each for topic in self._consumer.topics() if topic.endswith(".events") for each in self._parts(topic)]
@@ -90,8 +95,9 @@ class _Log:
             else:
                 dump.unreadable[f"{record.topic}:{record.partition}:{record.offset}"] = key
 
-    def lag(self, groups: dict[str, Any]) -> dict[tuple[str, str], int]:
+    def lag(self) -> dict[tuple[str, str], int]:
         """Counted from the beginning for a partition where a group that reads the topic has committed nothing."""
+        groups = eventually(self._committed)
         read = {(group, each.topic) for group, committed in groups.items() for each in committed}
         topics = {topic for _, topic in read}
         ends = self._consumer.end_offsets([each for topic in topics for each in self._parts(topic)])
@@ -104,15 +110,24 @@ class _Log:
     def _parts(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(topic, number) for number in self._consumer.partitions_for_topic(topic)]
 
+    def _committed(self) -> dict[str, Any] | None:
+        """group -> partition -> offset; None while a broker is not there, or has just come back."""
+        try:
+            if self._admin is None:
+                self._admin = KafkaAdminClient(bootstrap_servers=self._servers, bootstrap_timeout_ms=10_000)
+            found: dict[str, Any] = self._admin.list_group_offsets(dict.fromkeys(catalog()))
+            return found
+        except KafkaError:
+            if self._admin:
+                self._admin.close()
+            self._admin = None
+            return None
+
 
 _logs: dict[Pair, _Log] = {}
 
 
-def _committed(pair: Pair) -> dict[str, Any] | None:
-    """group -> partition -> offset; None while a broker that has just come back looks for its groups."""
-    with closing(KafkaAdminClient(bootstrap_servers=pair.servers, bootstrap_timeout_ms=10_000)) as admin:
-        try:
-            found: dict[str, Any] = admin.list_group_offsets(dict.fromkeys(catalog()))
-            return found
-        except (NotCoordinatorError, CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
-            return None
+def _log(pair: Pair) -> _Log:
+    if pair not in _logs:
+        _logs[pair] = _Log(pair)
+    return _logs[pair]

@@ -63,7 +63,7 @@ def unquiet(dump: Dump) -> list[str]:
         for name, docs in collections.items():
             if waiting := sum(doc["pending"] for doc in docs.values() if isinstance(doc.get("pending"), int)):
                 found.append(f"{waiting} events wait in {service}.{name}")
-    found += [f"{group} is {behind} behind on {topic}" for (group, topic), behind in dump.lag.items() if behind]
+    found += behind(dump.lag)
     for id, payment in dump.docs("payments", "payments").items():
         if payment["refund"]:
             found.append(f"the refund of {id} waits")
@@ -71,6 +71,11 @@ def unquiet(dump: Dump) -> list[str]:
         if reservation["working"] or reservation["cancelled"]:
             found.append(f"the reservation of {id} is being worked on")
     return found
+
+
+def behind(lag: dict[tuple[str, str], int]) -> list[str]:
+    """Which groups have records to take in."""
+    return [f"{group} is {records} behind on {topic}" for (group, topic), records in lag.items() if records]
 
 
 def streams(dump: Dump) -> dict[str, list[Doc]]:
