@@ -74,10 +74,13 @@ class KafkaConsumer:
         return [_record(each) for page in found.values() for each in page]
 
     def stay(self) -> None:
-        if self._client is not None:
+        if self._client is None:
+            return
+        try:
             with trouble():
                 self._settled(self._session * 1000)
-            self._owned = self._given.owned
+        finally:
+            self._owned = self._given.owned  # a rebalance that fails has taken them, too
 
     def owned(self) -> Mapping[Partition, int]:
         return self._owned
@@ -86,8 +89,7 @@ class KafkaConsumer:
         if self._joining is not None:
             with trouble():
                 self._settled(self._session * 1000)  # until then nothing can be committed
-        held = self._owned.items() & self._given.owned.items()  # a broker takes offsets of what is another's
-        mine = {each: offsets[each] for each, _ in held if each in offsets}
+        mine = {each: offsets[each] for each in self._held() if each in offsets}
         if mine:
             self._commit(mine)
             self._given.done.update(mine)
@@ -95,14 +97,14 @@ class KafkaConsumer:
             raise Lost(_named(lost))
 
     def rewind(self, partition: Partition, offset: int) -> None:
-        if partition not in self._owned:
+        if partition not in self._held():
             raise Lost(_named([partition]))
         self._client.seek(kafka.TopicPartition(*partition), offset)
 
     def lag(self) -> Mapping[Partition, int]:
         """As of the last answer to a fetch; where none has come yet, a partition is left out."""
         found = {}
-        for partition in map(kafka.TopicPartition._make, self._owned):
+        for partition in map(kafka.TopicPartition._make, self._held()):
             end = self._client.highwater(partition)
             done = self._given.done.get(partition)
             if done is None:
@@ -110,6 +112,10 @@ class KafkaConsumer:
             if end is not None and done is not None:
                 found[tuple(partition)] = max(end - done, 0)
         return found
+
+    def _held(self) -> set[Partition]:
+        """What has been its own since it last polled; a broker would take offsets of what is another's meanwhile."""
+        return {partition for partition, _ in self._owned.items() & self._given.owned.items()}
 
     def close(self) -> None:
         client, self._client = self._client, None

@@ -10,6 +10,7 @@ nothing: the batch is polled again later. A batch that takes long commits what i
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -133,7 +134,8 @@ class Consumer:
         """Poll again, later, what was not handled."""
         for partition, batch in batches.items():
             if self._is_mine(partition):
-                self._member.rewind(partition, batch[0].offset)
+                with suppress(bus.Lost):  # while a commit waited for a rebalance
+                    self._member.rewind(partition, batch[0].offset)
 
     def _note(self, partition: Partition, batch: list[Record]) -> int:
         """Write down what is about to be handled; the last offset that a crash may have left half done, else -1."""

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
+from kafka.errors import KafkaConnectionError
 from kafka.producer.sender import Sender
 from kafka.record.memory_records import MemoryRecords
 
 from chassis import clock
-from chassis.bus import BusDown, Record, Topic, kafkaconsumer
+from chassis.bus import BusDown, Lost, Record, Topic, kafkaconsumer
 from chassis.bus.engines import open_bus
 from chassis.bus.kafka import KafkaBus
 from chassis.bus.kafkaproducer import LARGEST, placed
@@ -291,6 +292,27 @@ def test_a_member_in_a_long_batch_keeps_its_place_if_it_says_so(bus, topic, monk
             member.stay()
     member.poll(1, 2)
     assert (dict(member.owned()) == before) == stays
+    member.close()
+
+
+def test_what_a_rebalance_took_that_fails_is_no_longer_owned(bus, topic, monkeypatch):
+    """kafka-python raises where it is asked of a partition that it has not."""
+    member = bus.consumer(new_name("g"), [topic])
+    while len(member.owned()) < 4:
+        member.poll(1, 1)
+
+    def fails(_):
+        member._given.on_partitions_lost(list(member.owned()))
+        member._client._subscription.unsubscribe()
+        raise KafkaConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(member, "_settled", fails)
+        with pytest.raises(BusDown):
+            member.stay()
+    assert (dict(member.owned()), dict(member.lag())) == ({}, {})
+    with pytest.raises(Lost):
+        member.rewind((topic, 0), 0)
     member.close()
 
 
