@@ -61,7 +61,8 @@ class Producer:
         except BusDown as error:
             return [error] * len(records)
         sending = _Sending(client, records, began + timeout * _SENDING)
-        sound, outcomes = sending.ended(began + timeout), sending.told()
+        sound = sending.ended(began + timeout)
+        outcomes = sending.told()  # before the end of the producer becomes the reason
         if not sound:
             self._abandon(client)
         return outcomes
@@ -88,7 +89,7 @@ class Producer:
         client.abandon()
 
 
-class _Client(KafkaProducer):  # type: ignore[misc]
+class _Client(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
     """kafka-python's producer, with two things that it has for its own use."""
 
     def append(self, partition: TopicPartition, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:

@@ -89,7 +89,7 @@ class Damage:
         while time.monotonic() < until:
             with self.shop.frozen(fault.name):
                 time.sleep(0.3)  # the fault itself: most of the time it stands still
-            time.sleep(0.1)
+            time.sleep(0.1)  # and runs in between
 
     def drip(self, fault: Fault) -> None:
         where = urlsplit(self.shop.url)

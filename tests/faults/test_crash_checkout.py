@@ -42,12 +42,7 @@ def test_an_order_ends_as_it_must_whoever_dies(crash: Case, person: Client, deat
     if death.process == "worker" and death.point in DO:
         crash.arm("orders-web", "do place", "before")
     crash.arm(f"orders-{death.process}", death.point, death.when, whom=death.whom)
-    for _ in range(TURNS):
-        product = crash.shop.product(stock=10)
-        order, status = _ordered(crash, person, product, death)
-        if death.process == "worker" or crash.has_fired("orders-web"):
-            break
-    crash.fired(f"orders-{death.process}")
+    product, order, status = _died(crash, person, death)
     crash.judge((order, status))
     assert crash.shop.stock(product) == ((8, 0, 2) if status == "confirmed" else (10, 0, 0))
     told = [line["kind"] for line in person.items("/api/notifications") if order in line["body"]]
@@ -59,17 +54,23 @@ def test_what_is_done_with_a_confirmed_order_stands_when_its_last_step_is_repeat
     crash: Case, person: Client, then: str, status: str
 ) -> None:
     crash.arm("orders-web", "do confirm order", "after")
-    for _ in range(TURNS):
-        product = crash.shop.product(stock=10)
-        order = crash.place(person, product, quantity=2)
-        if crash.has_fired("orders-web"):
-            break
-    crash.fired("orders-web")
+    product, order, _ = _died(crash, person, Death("web", "do confirm order", "after"))
     who = person if then == "cancel" else crash.shop.admin()
     answer = crash.insist(lambda key: who.post(f"/api/orders/{order}/{then}", key=key), then)
     assert answer.json()["status"] == status
     crash.judge((order, status))
     assert crash.shop.stock(product) == ((8, 0, 2) if status == "shipped" else (10, 0, 0))
+
+
+def _died(crash: Case, person: Client, death: Death) -> tuple[Product, str, str]:
+    """The product, the order that came by this death, and how it must end."""
+    for _ in range(TURNS):
+        product = crash.shop.product(stock=10)
+        order, status = _ordered(crash, person, product, death)
+        if death.process == "worker" or crash.has_fired("orders-web"):
+            break
+    crash.fired(f"orders-{death.process}")
+    return product, order, status
 
 
 def _ordered(crash: Case, person: Client, product: Product, death: Death) -> tuple[str, str]:
