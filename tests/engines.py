@@ -12,8 +12,8 @@ import itertools
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,56 @@ def worker() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
 
+def wanted() -> bool:
+    """Whether platforms are to run on real engines."""
+    return bool(os.environ.get(WANTED))
+
+
+_numbers = itertools.count(1)
+_spare: dict[Kind, list[tuple[Engine, str]]] = {"mongodb": [], "kafka": []}
+
+
+def take(kind: Kind) -> tuple[Engine, str]:
+    """An engine that runs, is empty, and nobody else's; and its address."""
+    with suppress(IndexError):
+        return _spare[kind].pop()
+    engine = Engine(kind, f"{worker()}-{next(_numbers)}")
+    engine.wipe()
+    return engine, engine.up()
+
+
+def give_back(engine: Engine, address: str) -> None:
+    """Empty it for whoever takes it next, who is spared its start; where that fails, it is wiped."""
+    try:
+        _EMPTY[engine.kind](address)
+    except (PyMongoError, KafkaError, AssertionError):
+        engine.wipe()
+    else:
+        _spare[engine.kind].append((engine, address))
+
+
+def _empty_mongodb(uri: str) -> None:
+    with MongoClient[Any](uri, timeoutMS=10_000) as client:
+        for name in set(client.list_database_names()) - {"admin", "config", "local"}:
+            client.drop_database(name)
+
+
+def _empty_kafka(servers: str) -> None:
+    with closing(KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=10_000)) as admin:
+        admin.delete_topics([topic for topic in admin.list_topics() if not topic.startswith("__")])
+        eventually(lambda: all(topic.startswith("__") for topic in admin.list_topics()))
+
+
+_EMPTY = {"mongodb": _empty_mongodb, "kafka": _empty_kafka}
+
+
+def end() -> None:
+    """Wipe those that nobody needs any more."""
+    for spare in _spare.values():
+        while spare:
+            spare.pop()[0].wipe()
+
+
 @dataclass(frozen=True)
 class Pair:
     """The engines of one platform, and their addresses; `use` tells it from the platforms that had them before."""
@@ -104,54 +154,12 @@ class Pair:
         return {"MONGODB_URI": self.uri, "KAFKA_BOOTSTRAP_SERVERS": self.servers}
 
     def give_back(self) -> None:
-        """Empty them for the next platform, which is spared their start; where that fails, they are wiped."""
-        try:
-            self._empty()
-        except (PyMongoError, KafkaError, AssertionError):
-            self.wipe()
-        else:
-            _spare.append(self)
-
-    def wipe(self) -> None:
-        self.mongodb.wipe()
-        self.kafka.wipe()
-
-    def _empty(self) -> None:
-        with MongoClient[Any](self.uri, timeoutMS=10_000) as client:
-            for name in set(client.list_database_names()) - {"admin", "config", "local"}:
-                client.drop_database(name)
-        with closing(KafkaAdminClient(bootstrap_servers=self.servers, bootstrap_timeout_ms=10_000)) as admin:
-            admin.delete_topics([topic for topic in admin.list_topics() if not topic.startswith("__")])
-            eventually(lambda: all(topic.startswith("__") for topic in admin.list_topics()))
-
-
-_numbers = itertools.count(1)
-_spare: list[Pair] = []
-
-
-def wanted() -> bool:
-    """Whether platforms are to run on real engines."""
-    return bool(os.environ.get(WANTED))
+        give_back(self.mongodb, self.uri)
+        give_back(self.kafka, self.servers)
 
 
 def pair() -> Pair:
     """Two engines that are empty, and nobody else's."""
-    use = next(_numbers)
-    if _spare:
-        return replace(_spare.pop(), use=use)
-    name = f"{worker()}-{use}"
-    mongodb, kafka = Engine("mongodb", name), Engine("kafka", name)
-
-    def begun(engine: Engine) -> str:
-        engine.wipe()
-        return engine.up()
-
     with ThreadPoolExecutor(2) as pool:
-        uri, servers = pool.map(begun, (mongodb, kafka))
-    return Pair(mongodb, kafka, uri, servers, use)
-
-
-def end() -> None:
-    """Wipe those that no platform needs any more."""
-    while _spare:
-        _spare.pop().wipe()
+        (mongodb, uri), (kafka, servers) = pool.map(take, ("mongodb", "kafka"))
+    return Pair(mongodb, kafka, uri, servers, next(_numbers))

@@ -12,23 +12,22 @@ from chassis.testing import FakeClock
 from tests import engines
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mongodb() -> Iterator[str]:
-    """The address of a server that this worker's tests share."""
-    yield from shared(engines.Engine("mongodb", engines.worker()))
+    """The address of a server."""
+    yield from lent("mongodb")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka() -> Iterator[str]:
-    """The address of a broker that this worker's tests share."""
-    yield from shared(engines.Engine("kafka", engines.worker()))
+    """The address of a broker."""
+    yield from lent("kafka")
 
 
-def shared(engine: engines.Engine) -> Iterator[str]:
-    try:
-        yield engine.up()
-    finally:
-        engine.wipe()
+def lent(kind: engines.Kind) -> Iterator[str]:
+    engine, address = engines.take(kind)
+    yield address
+    engines.give_back(engine, address)
 
 
 @pytest.fixture
