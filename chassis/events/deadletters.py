@@ -2,7 +2,7 @@
 
     {_id: "orders.events:o1:3", topic, partition, offset, key, value, headers, reason, handler, attempts, redrive}
 
-A copy goes to `<consumer>.dead` by the relay, from the same document.
+A copy goes to `<consumer>.dead` by the relay, from the same document, some seconds later.
 """
 
 import base64
@@ -14,6 +14,9 @@ from chassis.bus import Record
 from chassis.events.envelope import Meta
 from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
 from chassis.store import Collection, Doc, Duplicate, Index, Update
+
+_SELDOM = 2.0
+"""Seconds."""
 
 letters = Collection(
     "dead_letters",
@@ -83,9 +86,15 @@ class Copies:
     def __init__(self, service: str) -> None:
         self.collection = letters
         self._topic = f"{service}.dead"
+        self._again = 0.0
 
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
-        return [Waiting(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_waiting(letters, slots, limit)]
+        """None for a while after none was found: letters are rare, and a look that finds nothing costs as much."""
+        if clock.monotonic() < self._again:
+            return []
+        found = [Waiting(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_waiting(letters, slots, limit)]
+        self._again = 0.0 if found else clock.monotonic() + _SELDOM
+        return found
 
     def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
         letters.update_each(Update(each.id, {"$set": {"pending": 0, "published": upto}}) for each, upto in acknowledged)

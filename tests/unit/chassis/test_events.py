@@ -459,12 +459,13 @@ def test_a_consumer_cut_off_anywhere_has_each_effect_once(bus, relay, store, fak
     assert list(deadletters.letters.every()) == []
 
 
-def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, relay):
+def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, relay, fake_clock):
     open_counter("bad")
     relay.step()
     reader = Reader(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
+    fake_clock.pass_time(2)  # it looks for them now and then
     relay.step()
     (copy,) = published(bus, "totals.dead")
     assert copy.key == "bad" and "I cannot" in copy.headers["x-reason"]
