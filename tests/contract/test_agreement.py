@@ -17,7 +17,8 @@ from chassis.store.mongodb import MongodbStore
 pytestmark = pytest.mark.timeout(900)
 
 PARTS = 4
-RUNS = 510
+RUNS = 465
+AT_ONCE = 150
 CLIENTS = 3
 indexes = (*(index for index in INDEXES if index.fields != ("key",)), UNIQUE)
 careful = settings(
@@ -89,7 +90,7 @@ writes = st.one_of(
 )
 
 
-@settings(careful, max_examples=150)
+@settings(careful, max_examples=AT_ONCE)
 @given(clients=st.lists(st.lists(writes, min_size=1, max_size=5), min_size=CLIENTS, max_size=CLIENTS))
 def test_what_several_clients_are_answered_at_once_could_have_happened_one_by_one(both, clients):
     for collection in both:
