@@ -130,6 +130,8 @@ def fold(empty: A, history: list[Commit]) -> A:
 class StreamOutbox:
     """The outbox of streams: the commits that are public and not yet acknowledged."""
 
+    rest = 0.0
+
     def __init__(self, service: str, streams: Streams) -> None:
         self._service, self.collection = service, streams
 

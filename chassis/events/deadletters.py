@@ -15,9 +15,6 @@ from chassis.events.envelope import Meta
 from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
 from chassis.store import Collection, Doc, Duplicate, Index, Update
 
-_SELDOM = 2.0
-"""Seconds."""
-
 letters = Collection(
     "dead_letters",
     PENDING,
@@ -83,18 +80,14 @@ def ask_redrive(letter: Doc) -> None:
 class Copies:
     """The outbox of dead letters: a copy of each goes to the topic `<consumer>.dead`."""
 
+    rest = 2.0  # letters are rare, and a look that finds nothing costs as much
+
     def __init__(self, service: str) -> None:
         self.collection = letters
         self._topic = f"{service}.dead"
-        self._again = 0.0
 
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
-        """None for a while after none was found: letters are rare, and a look that finds nothing costs as much."""
-        if clock.monotonic() < self._again:
-            return []
-        found = [Waiting(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_waiting(letters, slots, limit)]
-        self._again = 0.0 if found else clock.monotonic() + _SELDOM
-        return found
+        return [Waiting(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_waiting(letters, slots, limit)]
 
     def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
         letters.update_each(Update(each.id, {"$set": {"pending": 0, "published": upto}}) for each, upto in acknowledged)

@@ -63,6 +63,10 @@ class Outbox(Protocol):
     @property
     def collection(self) -> Collection: ...
 
+    @property
+    def rest(self) -> float:
+        """Seconds for which a relay leaves it alone once it found nothing in it."""
+
     def waiting(self, slots: Some[int], limit: int) -> list[Waiting]: ...
 
     def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
@@ -84,6 +88,8 @@ def find_waiting(collection: Collection, slots: Some[int], limit: int) -> list[D
 
 class Embedded:
     """Events that wait inside the document of their aggregate."""
+
+    rest = 0.0
 
     def __init__(self, service: str, collection: Collection) -> None:
         self._service, self.collection = service, collection
@@ -118,6 +124,8 @@ class Latest:
 
     The document keeps when it last changed, as `updatedAt`, and in which trace, as `traceparent`.
     """
+
+    rest = 0.0
 
     def __init__(self, service: str, collection: Collection, make: Callable[[Doc], Event]) -> None:
         self._service, self.collection, self._make = service, collection, make

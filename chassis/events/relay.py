@@ -44,6 +44,7 @@ class Relay:
         self._slots = Slots(leases, "relay", SLOTS, lease)
         self._gate = threading.Lock()  # for the slots
         self._tell_backlog = backlog(outboxes, self._held)
+        self._due: dict[str, float] = {}  # by collection: when it is looked at again
         self._reading = threading.Lock()  # by turns, so that the first hand publishes while the others read
 
     def run(self, stop: threading.Event) -> None:
@@ -68,11 +69,14 @@ class Relay:
 
     def step(self) -> int:
         """Publish what waits now; how many events were acknowledged."""
-        return sum(self._drain(outbox) for outbox in self._outboxes)
+        now = clock.monotonic()
+        return sum(self._drain(each) for each in self._outboxes if now >= self._due.get(each.collection.name, now))
 
     def _drain(self, outbox: Outbox) -> int:
         slots = sorted(self._held())
         waiting = outbox.waiting(slots, FEW) if slots else []
+        if slots and not waiting:
+            self._due[outbox.collection.name] = clock.monotonic() + outbox.rest
         if sum(len(each.events) for each in waiting) < FEW:
             return self._carry(outbox, slots, waiting)
         until = clock.monotonic() + SPELL

@@ -14,7 +14,7 @@ from chassis.events.backlog import backlog
 from chassis.events.consumer import Consumer, progress
 from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
-from chassis.events.relay import BATCH, EACH, Relay
+from chassis.events.relay import BATCH, EACH, FEW, HANDS, Relay
 from chassis.observe.seldom import Seldom
 from chassis.store import Collection, StoreDown, merged
 
@@ -469,6 +469,14 @@ def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, 
     relay.step()
     (copy,) = published(bus, "totals.dead")
     assert copy.key == "bad" and "I cannot" in copy.headers["x-reason"]
+
+
+def test_the_copies_of_many_dead_letters_of_one_key_leave_though_other_slots_are_empty(bus, relay):
+    key = next(key for key in map(str, range(100)) if outbox.slot(key) % HANDS == HANDS - 1)  # the last hand's share
+    for offset in range(2 * FEW):
+        deadletters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
+    relay.step()
+    assert len(published(bus, "totals.dead")) == 2 * FEW
 
 
 def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
