@@ -102,8 +102,7 @@ def test_nothing_fires_while_all_is_well(
     # A machine that stands still for a moment makes some checkouts slow: more of them then, which are not.
     eventually(lambda: buyer.buy(product) and not prometheus.firing() | prometheus.near(), SOON)
     # A process tells these now and then: what a purchase has left under way may be told behind a zero.
-    under_way = f"max_over_time((sum(consumer_lag) + sum(saga_open))[{STEADY:.0f}s:1s])"
-    eventually(lambda: prometheus.ask(f"{under_way} == 0"))
+    stays(prometheus, "sum(consumer_lag) + sum(saga_open) == bool 0")
     calm.update({alert: recorded(prometheus, alert, SOON) for alert in LONGER})
 
 
@@ -226,8 +225,9 @@ def fires(prometheus: Prometheus, alert: tuple[str, str]) -> None:
 
 
 def stays(prometheus: Prometheus, expr: str, within: float = SOON) -> None:
-    """Wait until the value has been above 0 for longer than a fault is recorded."""
-    eventually(lambda: prometheus.ask(f"min_over_time(({expr})[{STEADY + 2:.0f}s:1s]) > 0"), within)
+    """Wait until the value has been there and above 0 in each second of more than a fault is recorded."""
+    seconds = round(STEADY + 2)
+    eventually(lambda: prometheus.ask(f"sum_over_time((({expr}) > bool 0)[{seconds}s:1s]) >= {seconds}"), within)
 
 
 def goes_on(folder: Path, alert: str, calm: Calm, fault: Calm, *firing: Labels) -> None:
