@@ -5,6 +5,7 @@ with Jaeger(folder) as jaeger:
     eventually(lambda: jaeger.trace(id))
 """
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ class Jaeger:
         assert BINARY is not None
         flags = [f"--{name}.host-port=127.0.0.1:{port}" for name, port in self._ports.items()]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([BINARY, *flags], stdout=log, stderr=log)
+            # Its own spans would go where nobody listens: it waits for those ten seconds at its end, and again ten.
+            own = os.environ | {"OTEL_TRACES_SAMPLER": "always_off"}
+            self._process = subprocess.Popen([BINARY, *flags], env=own, stdout=log, stderr=log)
         eventually(self._up)
         return self
 
