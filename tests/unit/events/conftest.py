@@ -1,0 +1,28 @@
+"""An embedded log and store for the counters, a clock that the test sets, and a relay."""
+
+import pytest
+
+from chassis.bus import Topic
+from chassis.bus.sqlite import SqliteBus
+from chassis.events import deadletters
+from chassis.events.consumer import progress
+from tests.unit.events.counters import TOPIC, counters, leases, new_relay, totals
+
+
+@pytest.fixture
+def bus(tmp_path):
+    engine = SqliteBus(tmp_path / "bus.db")
+    engine.ensure([Topic(TOPIC, 2), Topic("totals.dead", 1)])
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(autouse=True)
+def bound(store, fake_clock):
+    for collection in (counters, totals, leases, deadletters.letters, progress):
+        collection.bind(store)
+
+
+@pytest.fixture
+def relay(bus):
+    return new_relay(bus)

@@ -1,0 +1,49 @@
+"""Counters that say what they count, for the tests of the relay and of the consumer."""
+
+from chassis.events import deadletters, outbox
+from chassis.events.messages import Event
+from chassis.events.outbox import Embedded
+from chassis.events.relay import Relay
+from chassis.store import Collection
+
+
+class Counted(Event, type="counter.counted", key="counter"):
+    counter: str
+    step: int
+
+
+class Erased(Event, type="counter.erased", key="counter", erases=True):
+    counter: str
+
+
+class Ignored(Event, type="counter.ignored", key="counter"):
+    counter: str
+
+
+Counted.service = Erased.service = Ignored.service = "counters"
+counters = Collection("counters", outbox.PENDING)
+totals = Collection("totals")
+leases = Collection("leases")
+TOPIC = "counters.events"
+
+
+def open_counter(id, steps=1):
+    counters.insert({"_id": id, **outbox.opened(id, *(Counted(counter=id, step=n) for n in range(1, steps + 1)))})
+
+
+def say(id, event):
+    change, guard = outbox.says(counters.get(id), event)
+    assert counters.update(id, change, when=guard)
+
+
+def new_relay(bus):
+    return Relay([Embedded("counters", counters), deadletters.Copies("totals")], bus, leases, lease=10, pause=0.1)
+
+
+def published(bus, topic=TOPIC, group="reader"):
+    member = bus.consumer(group, [topic])
+    found = []
+    while records := member.poll(500, 0):
+        found += records
+    member.close()
+    return found

@@ -1,0 +1,207 @@
+"""The relay over a real engine: events leave in order, and none is lost or sent twice by two hands."""
+
+import threading
+
+import pytest
+from prometheus_client import REGISTRY
+
+from chassis import leases as leasing
+from chassis.bus import Record
+from chassis.errors import Trouble
+from chassis.events import deadletters, outbox
+from chassis.events.backlog import backlog
+from chassis.events.outbox import Embedded
+from chassis.events.relay import BATCH, EACH, FEW, HANDS
+from chassis.observe.seldom import Seldom
+from chassis.store import StoreDown
+from tests.unit.events.counters import TOPIC, Counted, counters, leases, new_relay, open_counter, published, say
+
+
+def test_events_leave_in_order_and_the_outbox_is_empty_then(bus, relay):
+    for number in range(20):
+        open_counter(f"c{number}", steps=5)
+    relay.step()
+    for number in range(20):
+        sequence = [
+            record.headers["ce_sequence"] for record in published(bus, group=f"g{number}") if record.key == "c3"
+        ]
+        assert sequence == ["1", "2", "3", "4", "5"]
+    doc = counters.get("c3")
+    assert (doc["pending"], doc["outbox"], doc["published"], doc["seq"]) == (0, [], 5, 5)
+
+
+def test_an_event_said_while_others_are_published_is_not_cleared_with_them(bus, relay, monkeypatch):
+    open_counter("c1")
+    publish = bus.publish
+
+    def slowly(records, timeout):
+        result = publish(records, timeout)
+        say("c1", Counted(counter="c1", step=2))
+        monkeypatch.undo()
+        return result
+
+    monkeypatch.setattr(bus, "publish", slowly)
+    relay.step()
+    doc = counters.get("c1")
+    assert (doc["pending"], [entry["seq"] for entry in doc["outbox"]]) == (1, [2])
+
+
+def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
+    open_counter("c1", steps=2)
+    source = Embedded("counters", counters)
+    (asleep,) = source.waiting(range(16), 10)
+    relay.step()
+    say("c1", Counted(counter="c1", step=3))
+    source.clear([(asleep, 2)])
+    assert counters.get("c1")["pending"] == 1
+    relay.step()
+    assert len({record.headers["ce_id"] for record in published(bus)}) == 3
+
+
+def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus, relay, monkeypatch):
+    open_counter("c1", steps=3)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [Trouble("down")] * len(records))
+    with pytest.raises(Trouble, match="down"):
+        relay.step()
+    monkeypatch.undo()
+    assert counters.get("c1")["pending"] == 3
+    relay.step()
+    assert counters.get("c1")["pending"] == 0
+
+
+def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, monkeypatch):
+    open_counter("c1", steps=3)
+    open_counter("c2", steps=3)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [None, Trouble("down"), None, None, None, None])
+    assert relay.step() == 4
+    monkeypatch.undo()
+    assert [counters.get(id)["pending"] for id in ("c1", "c2")] == [2, 0]
+    relay.step()
+    assert [record.headers["ce_sequence"] for record in published(bus) if record.key == "c1"] == ["2", "3"]
+
+
+def test_much_that_waits_leaves_in_order_by_many_hands(bus, relay):
+    ids = [f"c{number}" for number in range(3 * BATCH)]
+    for id in ids:
+        open_counter(id, steps=3)
+    open_counter("long", steps=5 * EACH)
+    sums = [relay.step() for _ in range(8)]
+    assert sum(sums) == 9 * BATCH + 5 * EACH
+    found = published(bus)
+    for id in ("long", *ids):
+        count = 5 * EACH if id == "long" else 3
+        sequence = [int(record.headers["ce_sequence"]) for record in found if record.key == id]
+        assert sequence == list(range(1, count + 1))
+    assert counters.find({"pending": {"$gt": 0}}) == []
+
+
+def test_a_relay_whose_slots_went_to_another_while_it_read_publishes_nothing(bus, relay, fake_clock, monkeypatch):
+    open_counter("c1")
+    find = counters.find
+
+    def slowly(*arguments, **words):
+        monkeypatch.undo()
+        fake_clock.pass_time(11)
+        new_relay(bus).step()
+        return find(*arguments, **words)
+
+    open_counter("c2")
+    monkeypatch.setattr(counters, "find", slowly)
+    assert relay.step() <= 1
+    assert len(published(bus)) == 2
+
+
+def test_a_relay_cut_off_anywhere_loses_nothing(bus, store, fake_clock):
+    cut = 0
+    for after in (False, True):
+        for at in range(1, 15):
+            id = f"{after}-{at}"
+            open_counter(id, steps=2)
+            store.fail(at, after)
+            try:
+                new_relay(bus).step()
+            except StoreDown:
+                cut += 1
+            store.fail(0, False)
+            fake_clock.pass_time(11)
+            new_relay(bus).step()
+            fake_clock.pass_time(11)
+            assert counters.get(id)["pending"] == 0
+    ids = [record.headers["ce_id"] for record in published(bus)]
+    assert len(set(ids)) == 2 * 2 * 14
+    assert cut >= 8
+
+
+def test_a_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
+    first, second = new_relay(bus), new_relay(bus)
+    first.step()
+    open_counter("c1")
+    assert second.step() + second.step() <= 1
+    fake_clock.pass_time(11)
+    second.step()
+    assert counters.get("c1")["pending"] == 0
+
+
+def test_the_copies_of_many_dead_letters_of_one_key_leave_though_other_slots_are_empty(bus, relay):
+    key = next(key for key in map(str, range(100)) if outbox.slot(key) % HANDS == HANDS - 1)  # the last hand's share
+    for offset in range(2 * FEW):
+        deadletters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
+    relay.step()
+    assert len(published(bus, "totals.dead")) == 2 * FEW
+
+
+def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
+    stop = threading.Event()
+    stop.set()
+    new_relay(bus).run(stop)
+    assert leasing.Slots(leases, "relay", 16, 10).held().keys() == set(range(16))
+
+
+def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
+    def told(*slots):
+        backlog([Embedded("counters", counters)], lambda: slots)()
+        names = ("outbox_pending", "outbox_oldest_age_seconds")
+        return [REGISTRY.get_sample_value(name, {"collection": "counters"}) for name in names]
+
+    for number in range(120):
+        open_counter(f"c{number:03}", steps=3)
+        fake_clock.pass_time(1)
+    every = range(outbox.SLOTS)
+    assert told(*every) == [360, 120]
+    shares = [told(*every[hand::3]) for hand in range(3)]
+    assert (sum(count for count, _ in shares), max(age for _, age in shares)) == (360, 120)
+    assert told() == [0, 0]
+
+
+def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch):
+    class Once(threading.Event):
+        def wait(self, timeout=None):
+            self.set()
+            return True
+
+    open_counter("c1", steps=7)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    relay.run(Once())
+    assert REGISTRY.get_sample_value("outbox_pending", {"collection": "counters"}) == 7
+
+
+def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_relay(relay, store):
+    asked = []
+    looking = Seldom(lambda: asked.append(store.fail(1, False)) or counters.get("c1"))
+    for _ in range(3):
+        looking()
+    assert len(asked) == 1
+
+
+def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monkeypatch):
+    def counted(name):
+        return REGISTRY.get_sample_value(name, {"collection": "counters"}) or 0
+
+    open_counter("c1", steps=2)
+    before = counted("relay_failed_total"), counted("relay_published_total")
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    with pytest.raises(Trouble):
+        relay.step()
+    monkeypatch.undo()
+    relay.step()
+    assert (counted("relay_failed_total"), counted("relay_published_total")) == (before[0] + 2, before[1] + 2)
