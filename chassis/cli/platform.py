@@ -94,7 +94,7 @@ def down() -> None:
 def status(as_json: bool) -> None:
     """Show every process that `up` started here, whether it is ready, and how many events wait for it.
 
-    Exit code 1 when one is not ready.
+    Exit code 1 when one is not ready, or the administrator's account is not made yet.
     """
     run = _status()
     if as_json:
@@ -131,7 +131,7 @@ def _status() -> dict[str, Any] | None:
 
     with ThreadPoolExecutor(len(processes)) as pool:
         run["processes"] = list(pool.map(looked_at, processes))
-    run["ready"] = all(process["ready"] for process in run["processes"])
+    run["ready"] &= all(process["ready"] for process in run["processes"])
     given = run.pop("engines")
     run["store"] = "mongodb" if "MONGODB_URI" in given else "sqlite"
     run["bus"] = "kafka" if "KAFKA_BOOTSTRAP_SERVERS" in given else "sqlite"

@@ -27,7 +27,6 @@ from chassis.local.screen import Screen
 from chassis.settings import Settings
 
 _TICK = 0.05
-_PROBES = 0.1
 _STARTING = 60.0
 _LEFTOVERS = 2.0
 _ACCOUNT_TRIES = 5
@@ -43,7 +42,9 @@ class Launcher:
         self._ports = Ports()  # held as long as the launcher lives
         self._read_end, self._write_end = os.pipe()
         self._children: list[Child] = []
+        self._begun = 0.0
         self._waiting: set[str] = set()
+        self._whole = False
         self._account: _Account | None = None
 
     def run(self) -> None:
@@ -57,8 +58,7 @@ class Launcher:
         try:
             self._start()
             while not self._stops:
-                self._tend()
-                clock.sleep(_TICK)
+                self._turn()
         finally:
             self._end()
 
@@ -71,11 +71,11 @@ class Launcher:
             raise SystemExit(f"mercato: port {self._settings.port} {why}: set PORT to a free one") from None
 
     def _start(self) -> None:
-        begun = clock.monotonic()
+        self._begun = clock.monotonic()
         for child in self._children:
             self._folder.rotate(child.log.stem)
             child.start(self._read_end)
-        self._record(whole=False)
+        self._record()
         self._waiting = {child.title for child in self._children}
         administrator = self._folder.administrator(
             self._settings.admin_email, self._settings.admin_password.get_secret_value()
@@ -83,31 +83,37 @@ class Launcher:
         if "users" in catalog():
             self._account = _Account(administrator, self._children, self._folder)
         with self._screen.starting(self._waiting):
-            self._wait_until_ready(begun)
+            while not (self._stops or self._whole) and clock.monotonic() - self._begun < _STARTING:
+                self._turn()
         if self._stops:
             return
-        self._record(whole=not self._waiting)
         for child in self._children:
             if child.title in self._waiting:
                 self._screen.say(f"{child.title} is not ready after {_STARTING:.0f} s: see {shown(child.log)}")
         given = self._settings.admin_password.get_secret_value()
         if given and given != administrator["password"]:
             self._screen.say("ADMIN_PASSWORD is not used: the account has the password it was made with.")
-        self._screen.welcome(self._url, administrator, "" if self._waiting else f"{clock.monotonic() - begun:.1f} s")
+        took = f"{clock.monotonic() - self._begun:.1f} s" if self._whole else ""
+        self._screen.welcome(self._url, administrator, took)
 
-    def _wait_until_ready(self, begun: float) -> None:
-        while not self._stops and clock.monotonic() - begun < _STARTING:
-            self._tend()
-            for child in self._children:
-                if child.title in self._waiting and child.alive() and ready(child.port, child.health_port):
-                    self._waiting.discard(child.title)
-                    self._screen.ready(child.title, clock.monotonic() - begun)
-            account = self._account.made() if self._account else ""
-            if account is not None and not self._waiting:
-                if account:
-                    self._screen.say(account)
-                return
-            clock.sleep(_PROBES)
+    def _turn(self) -> None:
+        self._tend()
+        if not self._whole:
+            self._look()
+        clock.sleep(_TICK)
+
+    def _look(self) -> None:
+        """Notice who has become ready; once all have, and the administrator's account is settled, it is whole."""
+        for child in self._children:
+            if child.title in self._waiting and child.alive() and ready(child.port, child.health_port):
+                self._waiting.discard(child.title)
+                self._screen.ready(child.title, clock.monotonic() - self._begun)
+        account = self._account.made() if self._account else ""
+        if account is not None and not self._waiting:
+            if account:
+                self._screen.say(account)
+            self._whole = True
+            self._record()
 
     def _tend(self) -> None:
         """Notice the dead, restart those whose pause is over."""
@@ -117,7 +123,7 @@ class Launcher:
             if not self._stops and child.due():
                 child.restarts += 1
                 child.start(self._read_end)
-                self._record(whole=not self._waiting)
+                self._record()
 
     def _end(self) -> None:
         alive = [child for child in self._children if child.alive()]
@@ -137,14 +143,14 @@ class Launcher:
         self._folder.write("run.json", None)
         self._screen.say("Ended.")
 
-    def _record(self, whole: bool) -> None:
+    def _record(self) -> None:
         self._folder.write(
             "run.json",
             {
                 "url": self._url,
                 "pid": os.getpid(),
                 "started": born(os.getpid()),
-                "ready": whole,
+                "ready": self._whole,
                 "engines": {name: os.environ[name] for name in ENGINES if os.environ.get(name)},
                 "processes": [child.record() for child in self._children],
             },

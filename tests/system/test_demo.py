@@ -1,14 +1,16 @@
 """The demo: what a newcomer runs first has to come out as it says, again and again."""
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.system.platform import Shop
-from tests.system.running import Platform
+from tests.system.running import Platform, eventually
 
 PATIENCE = 170.0
 """Seconds for a start and two imports on a busy machine."""
@@ -39,6 +41,22 @@ def test_it_starts_a_platform_where_none_runs_and_comes_out_as_expected_each_tim
             assert f"│ {answer}" in said
     assert json.loads(empty.mercato("status", "--json").stdout)["ready"], "it was left running"
     assert not [each for each in empty.nobody().items("/api/products") if each["name"] == "Trail kettle"]
+
+
+@pytest.mark.timeout(2 * PATIENCE + 60)
+def test_who_waits_until_the_status_is_ready_can_play_it(empty: Shop) -> None:
+    def status() -> Any:
+        return json.loads(empty.mercato("status", "--json").stdout)
+
+    launcher = empty.begin("up")
+    eventually(empty.run)
+    launcher.send_signal(signal.SIGSTOP)  # before it has made the administrator's account
+    eventually(lambda: all(process["ready"] for process in status()["processes"]), PATIENCE)
+    assert not status()["ready"]
+    launcher.send_signal(signal.SIGCONT)
+    eventually(lambda: status()["ready"], PATIENCE)
+    code, said = play(empty)
+    assert code == 0, said
 
 
 @pytest.mark.timeout(PATIENCE + 60)

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -185,6 +187,16 @@ def test_a_request_in_flight_is_finished_before_the_end(shop, told):
     told(launcher, signal.SIGTERM)
     assert connection.getresponse().status == 200
     eventually(lambda: not exists(launcher))
+
+
+def test_what_is_late_is_told_and_is_ready_when_it_is(shop):
+    impatient = "from chassis.local import launcher; launcher._STARTING = 0.0; from chassis.cli import main; main()"
+    command = [sys.executable, "-c", impatient, "up"]
+    launcher = subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stdout=subprocess.PIPE, text=True)
+    eventually(lambda: shop.mercato("status").returncode == 0)
+    shop.down()
+    said, _ = launcher.communicate(timeout=30)
+    assert "shop web is not ready after 0 s" in said and "shop web is ready (" in said
 
 
 def test_ctrl_c_ends_it_with_success_and_says_what_it_does(shop):
