@@ -110,6 +110,16 @@ def test_the_time_is_the_lines_own_and_without_a_trace_there_is_none(receiver, e
     assert not record.keys() & {"traceId", "spanId"}
 
 
+def test_values_that_are_equal_keep_their_kinds(receiver, exporter):
+    values = [1, True, 1.0, "1", 1]
+    for value in values:
+        exporter(NOON, "info", "a bell rings", {"times": value}, "")
+    eventually(lambda: len(receiver.messages()) == len(values))
+    told = [each["attributes"] for body in receiver.taken for each in body["logRecords"]]
+    kinds = [{"intValue": "1"}, {"boolValue": True}, {"doubleValue": 1.0}, {"stringValue": "1"}, {"intValue": "1"}]
+    assert told == [[{"key": "times", "value": each}] for each in kinds]
+
+
 @pytest.mark.parametrize("own", ["", "/elsewhere"])
 def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
     if own:
