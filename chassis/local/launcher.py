@@ -27,6 +27,7 @@ from chassis.local.screen import Screen
 from chassis.settings import Settings
 
 _TICK = 0.05
+_PROBES = 0.1
 _STARTING = 60.0
 _LEFTOVERS = 2.0
 _ACCOUNT_TRIES = 5
@@ -100,7 +101,7 @@ class Launcher:
         self._tend()
         if not self._whole:
             self._look()
-        clock.sleep(_TICK)
+        clock.sleep(_TICK if self._whole else _PROBES)
 
     def _look(self) -> None:
         """Notice who has become ready; once all have, and the administrator's account is settled, it is whole."""
