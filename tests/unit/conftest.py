@@ -1,5 +1,7 @@
 """Handlers over a real embedded store, and a store that fails at a chosen operation."""
 
+from functools import partial
+
 import pytest
 
 from chassis.store import StoreDown
@@ -14,6 +16,17 @@ class FaultyStore:
 
     def fail(self, at, after):
         self.at, self.after, self.asked = at, after, 0
+
+    def cuts(self, work, at, after):
+        """Run `work` and fail there; whether that cut it off."""
+        self.fail(at, after)
+        try:
+            work()
+        except StoreDown:
+            return True
+        finally:
+            self.fail(0, False)
+        return False
 
     def __getattr__(self, name):
         operation = getattr(self._store, name)
@@ -43,15 +56,10 @@ def crashes(store, work, most=40):
     """Run `work` once for each place in it where the store can fail, before and after; yields the order after each."""
     for after in (False, True):
         for at in range(1, most):
-            store.fail(at, after)
-            try:
-                work(f"{'after' if after else 'before'}-{at}")
-                whole = True
-            except StoreDown:
-                whole = False
-            store.fail(0, False)
-            yield f"{'after' if after else 'before'}-{at}"
-            if whole:
+            place = f"{'after' if after else 'before'}-{at}"
+            cut = store.cuts(partial(work, place), at, after)
+            yield place
+            if not cut:
                 break
         else:
             raise AssertionError("the work never ended")

@@ -248,13 +248,7 @@ def test_a_consumer_cut_off_anywhere_has_each_effect_once(bus, relay, store, fak
         for at in range(1, 12):
             open_counter(f"{after}-{at}", steps=3)
             relay.step()
-            reader = Reader(bus)
-            store.fail(at, after)
-            try:
-                reader.run()
-            except StoreDown:
-                cut += 1
-            store.fail(0, False)
+            cut += store.cuts(Reader(bus).run, at, after)
             fake_clock.pass_time(11)
             Reader(bus).run()
             fake_clock.pass_time(11)
