@@ -20,26 +20,26 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chassis import calls, garbage
+from chassis import calls, gc_tuning
 from chassis.audit import Audit, Ids, Judge
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import Trouble
-from chassis.events import consumer, deadletters
-from chassis.events.messages import Command, Event
+from chassis.events import consumer, dead_letters
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
+from chassis.messages import Command, Event
 from chassis.observe import records, trace
 from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.sagas.driver import Driver
+from chassis.schema import Wire
 from chassis.settings import settings
 from chassis.store import Collection, Doc
 from chassis.store.engines import open_store
 from chassis.store.timed import Timed
-from chassis.wire import Wire
 
 if TYPE_CHECKING:
     from chassis.web.api import Api
@@ -98,8 +98,8 @@ class Service:
     def on(self, event: type[Event], handler: consumer.Handler) -> None:
         """Handle an event as handler(event, meta), exactly once in effect if it keeps to the inbox."""
         if not self.handlers:
-            self.stores(deadletters.letters, consumer.progress)
-            self.outboxes.append(deadletters.Copies(self.name))
+            self.stores(dead_letters.letters, consumer.progress)
+            self.outboxes.append(dead_letters.Copies(self.name))
         self.handlers[event] = handler
 
     def sweeps(self, sweep: Callable[[], None], every: float) -> None:
@@ -146,7 +146,7 @@ class Service:
 
         def prepare() -> None:
             self._prepare(threading.Event())
-            garbage.seldom()
+            gc_tuning.seldom()
             health.started = True
             log.info("web is ready", port=settings().port, healthPort=settings().health_port)
 
@@ -169,7 +169,7 @@ class Service:
         threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
         for thread in threads:
             thread.start()
-        garbage.seldom()
+        gc_tuning.seldom()
         health.started = True
         log.info("worker is ready", jobs=[thread.name for thread in threads])
         stop.wait()

@@ -15,10 +15,10 @@ import orjson
 from rich.console import Console
 
 from chassis import clock
-from chassis.local.beside import find_run
 from chassis.settings import settings
 from demo.shop import Person
 from demo.story import Differs, Story
+from mercato.local.running_platform import find_run
 
 CATALOGUE = Path(__file__).parents[1] / "data" / "catalogue.csv"
 WIDTH = 140  # of the table where it goes into a file
@@ -115,7 +115,7 @@ def import_catalogue(story: Story, step: str, new: int | None) -> None:
 def mercato(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the `mercato` command."""
     return subprocess.run(  # noqa: S603  our own interpreter and command
-        [sys.executable, "-m", "chassis.cli", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "mercato.cli", *arguments], capture_output=True, text=True, check=False
     )
 
 

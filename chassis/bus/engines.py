@@ -1,7 +1,7 @@
 """Which log carries the events: the one that the settings name."""
 
 from chassis.bus import Bus
-from chassis.bus.sqlite import SqliteBus
+from chassis.bus.sqlite.bus import SqliteBus
 from chassis.settings import Settings
 
 
@@ -11,7 +11,7 @@ def open_bus(settings: Settings) -> Bus:
     Raises SystemExit with one line a person can act on where the settings do not fit each other.
     """
     if settings.kafka_bootstrap_servers:
-        from chassis.bus.kafka import KafkaBus
+        from chassis.bus.kafka.bus import KafkaBus
 
         security = _security(settings)
         return KafkaBus(settings.kafka_bootstrap_servers, settings.replication, settings.lease, security)

@@ -17,7 +17,7 @@ from typing import Any
 
 from chassis.calls.client import ATTEMPTS, Client
 from chassis.calls.transport import LONGEST
-from chassis.events.messages import Command
+from chassis.messages import Command
 
 __all__ = ["LONGEST", "Client", "fetch", "send", "use"]
 

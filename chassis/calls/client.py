@@ -9,15 +9,15 @@ from pydantic import ValidationError
 
 from chassis import clock, deadline
 from chassis.calls import outcomes
-from chassis.calls.callee import Callee
 from chassis.calls.discovery import Endpoints, Policy, Resolve
 from chassis.calls.outcomes import Futile, Silent
 from chassis.calls.tokens import ServiceTokens
 from chassis.calls.transport import LONGEST, Transport
+from chassis.calls.upstream import Callee
 from chassis.errors import Refusal, TooLate, Trouble, Unknown
-from chassis.events.messages import Command
+from chassis.messages import Command
 from chassis.observe import metrics, trace
-from chassis.wire import Wire
+from chassis.schema import Wire
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Collection as Some
 from chassis import clock
 from chassis.events.outbox import Outbox, in_slots
 from chassis.observe import metrics
-from chassis.observe.seldom import Seldom
+from chassis.observe.throttled import Seldom
 
 SAMPLE = 100
 """Aggregates whose events are looked at for the oldest: those with the least ids, which are the first made."""

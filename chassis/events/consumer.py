@@ -19,12 +19,12 @@ from pydantic.alias_generators import to_camel
 from chassis import bus, clock
 from chassis.bus import Partition, Record
 from chassis.errors import Trouble
-from chassis.events import deadletters, envelope
+from chassis.events import dead_letters, envelope
 from chassis.events.envelope import Meta, Unreadable
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
-from chassis.observe.seldom import Seldom
+from chassis.observe.throttled import Seldom
 from chassis.store import Change, Collection, Doc, Duplicate
 
 BATCH = 50
@@ -50,7 +50,7 @@ class Consumer:
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
-        self._tell_parked = Seldom(lambda: metrics.parked.set(deadletters.letters.count()))
+        self._tell_parked = Seldom(lambda: metrics.parked.set(dead_letters.letters.count()))
         self._owned: Mapping[Partition, int] = {}
         self._learnt: Mapping[Partition, int] = {}
         self._parked: set[tuple[str, str]] = set()
@@ -102,7 +102,7 @@ class Consumer:
     def _learn(self) -> None:
         """What others have parked of the partitions that are owned anew."""
         if self._owned != self._learnt:
-            self._parked = {(doc["topic"], doc["key"]) for doc in deadletters.letters.every({"blocks": True})}
+            self._parked = {(doc["topic"], doc["key"]) for doc in dead_letters.letters.every({"blocks": True})}
             self._notes.clear()
             self._learnt = self._owned
 
@@ -173,13 +173,13 @@ class Consumer:
         try:
             meta, data = envelope.read(record)
         except Unreadable as error:
-            deadletters.park(record, None, str(error), "", 1, blocks=False)
+            dead_letters.park(record, None, str(error), "", 1, blocks=False)
             self._count(record, "parked")
             return
         found = self._handlers.get(meta.type)
         if found is None:
             if meta.type not in self._known:
-                deadletters.park(record, meta, f"no one declares {meta.type}", "", 1, blocks=False)
+                dead_letters.park(record, meta, f"no one declares {meta.type}", "", 1, blocks=False)
             self._count(record, "skipped" if meta.type in self._known else "parked")
             return
         event, handler = found
@@ -226,36 +226,36 @@ class Consumer:
         try:
             meta, _ = envelope.read(record)
         except Unreadable:
-            deadletters.park(record, None, reason, "", attempts, blocks=False)
+            dead_letters.park(record, None, reason, "", attempts, blocks=False)
         else:
             found = self._handlers.get(meta.type)
             name = found[1].__qualname__ if found else ""
-            deadletters.park(record, meta, reason, name, attempts, blocks=True)
+            dead_letters.park(record, meta, reason, name, attempts, blocks=True)
             self._parked.add((record.topic, record.key))
         self._count(record, "parked")
 
     def _forget(self, topic: str, key: str) -> None:
-        for letter in deadletters.of_key(topic, key):
-            deadletters.letters.delete(letter["_id"])
+        for letter in dead_letters.of_key(topic, key):
+            dead_letters.letters.delete(letter["_id"])
         self._parked.discard((topic, key))
 
     def _redrive(self) -> None:
         """Handle again what operators asked for, between batches: only the partition's owner may, or order is lost."""
-        asked = deadletters.letters.find({"redrive": True}, limit=BATCH)
+        asked = dead_letters.letters.find({"redrive": True}, limit=BATCH)
         for topic, key in dict.fromkeys((doc["topic"], doc["key"]) for doc in asked):
-            for letter in deadletters.of_key(topic, key):
+            for letter in dead_letters.of_key(topic, key):
                 self._stay({})
                 if not self._is_mine((letter["topic"], letter["partition"])):
                     break
                 if not self._again(letter):
                     break
-                deadletters.letters.delete(letter["_id"])
+                dead_letters.letters.delete(letter["_id"])
                 log.info("a dead letter was handled", letterId=letter["_id"])
             else:
                 self._parked.discard((topic, key))
 
     def _again(self, letter: Doc) -> bool:
-        record = deadletters.record_of(letter)
+        record = dead_letters.record_of(letter)
         try:
             meta, data = envelope.read(record)
             found = self._handlers.get(meta.type)
@@ -264,7 +264,7 @@ class Consumer:
             reason = str(error)
         if reason:
             change: Change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
-            deadletters.letters.update(letter["_id"], change)
+            dead_letters.letters.update(letter["_id"], change)
         return not reason
 
     def _tell_lag(self) -> None:

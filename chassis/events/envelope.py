@@ -7,7 +7,7 @@ import orjson
 
 from chassis import clock
 from chassis.bus import Record
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.observe import trace
 from chassis.settings import settings
 from chassis.store import Doc

@@ -15,7 +15,7 @@ from typing import Protocol
 from chassis.bus import Record
 from chassis.errors import Trouble
 from chassis.events import envelope
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.store import Change, Collection, Doc, Index, Update, Where
 
 SLOTS = 16

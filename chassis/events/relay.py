@@ -16,10 +16,10 @@ from chassis.errors import Trouble
 from chassis.events import envelope
 from chassis.events.backlog import backlog
 from chassis.events.outbox import SLOTS, Outbox, Waiting
-from chassis.leases import Slots
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.store import Collection
+from chassis.store.leases import Slots
 
 FEW = 50
 """Events that are taken along in passing; for more, all hands are needed."""

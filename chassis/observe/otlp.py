@@ -32,14 +32,14 @@ def endpoint(signal: Literal["TRACES", "LOGS"]) -> str:
 
 def until_the_end(shutdown: Callable[[], object]) -> None:
     """Export until the process ends, and call `shutdown` then; the log tells of what goes wrong meanwhile."""
-    from chassis.observe import library
+    from chassis.observe import stdlib_logs
 
     def flush() -> None:
         _ending.wait()
         shutdown()
 
     if not _last:
-        library.Warnings(trouble.name, "the export of telemetry has trouble")
+        stdlib_logs.Warnings(trouble.name, "the export of telemetry has trouble")
         atexit.register(_end)
     # The SDK would wait half a minute for a collector that is gone, and at exit no thread can begin: one is ready.
     _last.append(threading.Thread(target=flush, name="last flush", daemon=True))

@@ -18,8 +18,8 @@ from typing import Any
 
 from chassis import clock
 from chassis.errors import NotSent, Refusal, Unknown
-from chassis.events.messages import Command
-from chassis.wire import Wire
+from chassis.messages import Command
+from chassis.schema import Wire
 
 Data = dict[str, Any]
 Action = type[Command] | Callable[[Data], Wire | None]

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from chassis import calls, clock, deadline
 from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
-from chassis.events.messages import Command
+from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
-from chassis.observe.seldom import Seldom
+from chassis.observe.throttled import Seldom
 from chassis.sagas import STUCK, Action, Data, Done, Outcome, Saga, State, Step
 from chassis.store import LARGEST_PAGE, Change, Collection, Doc, Index, last
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import Trouble
-from chassis.store import documents, words
+from chassis.store import documents, operators
 from chassis.store.fields import Fields
 
 Doc = dict[str, Any]
@@ -72,9 +72,9 @@ class Index:
             raise ValueError("an index over a list has one field")
         if many and (unique or when):
             raise ValueError("an index over a list is neither unique nor partial")
-        words.check_where(when or {})
+        operators.check_where(when or {})
         for condition in (when or {}).values():
-            for word, value in words.conditions(condition):
+            for word, value in operators.conditions(condition):
                 if word not in _PARTIAL or (word == "$exists" and not value):
                     raise ValueError(f"an index cannot be partial by {word}: {value}")
 
@@ -142,7 +142,7 @@ class Collection:
 
     def insert(self, doc: Doc) -> None:
         """Add a document; it has a string `_id`. Raises Duplicate."""
-        words.check_document(doc)
+        operators.check_document(doc)
         self._fields.check_document(doc)
         self.store.insert(self, doc)
 
@@ -161,7 +161,7 @@ class Collection:
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit must be 1 to {LARGEST_PAGE}")
         if after is not None:
-            words.check_after(after)
+            operators.check_after(after)
         return self.store.find(self, where, sort, limit, after)
 
     def count(self, where: Where | None = None, *, of: str = "") -> int:
@@ -172,14 +172,14 @@ class Collection:
 
     def _check_search(self, where: Where, field: str) -> None:
         """All is indexed; a list is found by `$all`, and nothing else is."""
-        words.check_where(where)
+        operators.check_where(where)
         unknown = {*where, field} - self._indexed
         if unknown:
             raise ValueError(f"{self.name} has no index on {', '.join(sorted(unknown))}")
         if field in self._lists:
             raise ValueError(f"{field} is a list: nothing is in its order")
         for path, condition in where.items():
-            for word, _ in words.conditions(condition):
+            for word, _ in operators.conditions(condition):
                 if (word == "$all") != (path in self._lists):
                     raise ValueError(f"{path}: $all is for an index over a list, and the only word for it")
 
@@ -192,9 +192,9 @@ class Collection:
 
     def update(self, id: str, change: Change, *, when: Where | None = None) -> Doc | None:
         """Change one document if it is there and `when` holds; the new document, or None where nothing was changed."""
-        words.check_change(change)
+        operators.check_change(change)
         self._fields.check_change(change)
-        words.check_where(when or {})
+        operators.check_where(when or {})
         return self.store.update(self, id, change, when or {})
 
     def update_each(self, updates: Iterable[Update]) -> None:
@@ -204,15 +204,15 @@ class Collection:
         """
         updates = list(updates)
         for each in updates:
-            words.check_change(each.change)
+            operators.check_change(each.change)
             self._fields.check_change(each.change)
-            words.check_where(each.when)
+            operators.check_where(each.when)
         if updates:
             self.store.update_each(self, updates)
 
     def delete(self, id: str, *, when: Where | None = None) -> bool:
         """Remove one document if it is there and `when` holds; whether it was removed."""
-        words.check_where(when or {})
+        operators.check_where(when or {})
         return self.store.delete(self, id, when or {})
 
 

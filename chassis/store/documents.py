@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from chassis.store.words import INT64, conditions
+from chassis.store.operators import INT64, conditions
 
 if TYPE_CHECKING:
     from chassis.store import Change, Doc, Where

@@ -2,7 +2,7 @@
 
 from chassis.settings import Settings
 from chassis.store import Store
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 
 OTHERS = 20
 """Threads of a process that use its store beside those of requests: relay, consumer, sagas, sweeps, probes."""
@@ -15,8 +15,8 @@ def open_store(settings: Settings, service: str) -> Store:
     """
     uri = settings.mongodb_uri.get_secret_value()
     if uri:
-        from chassis.store.mongodb import MongodbStore
-        from chassis.store.mongodbclient import is_address
+        from chassis.store.mongodb.client import is_address
+        from chassis.store.mongodb.store import MongodbStore
 
         if not is_address(uri):
             raise SystemExit(

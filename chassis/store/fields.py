@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chassis.store.documents import MISSING
-from chassis.store.words import conditions
+from chassis.store.operators import conditions
 
 if TYPE_CHECKING:
     from chassis.store import Change, Index

@@ -18,13 +18,13 @@ from typing import Any
 from flask import Request
 
 from chassis.errors import NotFound, Stale
+from chassis.schema import ID, Body, Query, Wire
 from chassis.web import idempotency, limits, problems
-from chassis.web.answer import Answer
 from chassis.web.auth import Caller
 from chassis.web.bodies import read_json
 from chassis.web.middleware import TOLD
 from chassis.web.problems import Problem
-from chassis.wire import ID, Body, Query, Wire
+from chassis.web.response import Answer
 
 ANYONE, SIGNED_IN, ADMIN = "anyone", "signed in", "admin"
 Handler = Callable[..., "Reply | Wire"]

@@ -13,18 +13,18 @@ from werkzeug.routing import MapAdapter
 
 from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
-from chassis.events.messages import Command
+from chassis.messages import Command
 from chassis.observe import metrics, trace
+from chassis.schema import Wire
 from chassis.settings import settings
 from chassis.web import bodies, problems
-from chassis.web.answer import Answer
 from chassis.web.api import ANYONE, Api, Operation
 from chassis.web.auth import Caller, Verifier
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
 from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
-from chassis.wire import Wire
+from chassis.web.response import Answer
 
 Answering = Callable[[Any], Wire | None]
 

@@ -15,8 +15,8 @@ from chassis import clock
 from chassis.errors import Refusal
 from chassis.settings import settings
 from chassis.store import Change, Collection, Doc, Duplicate, Index
-from chassis.web.answer import Answer
 from chassis.web.problems import Problem
+from chassis.web.response import Answer
 
 LONGEST_KEY = 255
 KEPT = 24 * 3600.0

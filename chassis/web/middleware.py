@@ -10,7 +10,7 @@ from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.problems import Problem
-from chassis.web.reading import arrived
+from chassis.web.request_buffer import arrived
 
 ROUTE, CALLER, TOLD = "mercato.route", "mercato.caller", "mercato.told"
 """Where in the environment the app leaves the route's template, the caller's id, and headers for whatever answer."""

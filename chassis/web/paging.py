@@ -10,9 +10,9 @@ import orjson
 from pydantic import BeforeValidator, Field
 
 from chassis.errors import Invalid
+from chassis.schema import Query
 from chassis.settings import settings
 from chassis.store import After, Collection, Doc, Where, last
-from chassis.wire import Query
 
 _SIGNATURE = 12
 

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from chassis.errors import Refusal, TooLate, Trouble
 from chassis.observe import trace
 from chassis.observe.log import log
-from chassis.web.answer import Answer
+from chassis.web.response import Answer
 
 STATUS = {"not_found": 404, "invalid": 422, "stale": 412, "forbidden": 403, "key_reused": 422}
 """Kinds of refusal that mean the same in every service; any other is 409, unless the route says otherwise."""

@@ -8,8 +8,8 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from chassis.local import lifeline
-from chassis.observe import library
+from chassis import lifeline
+from chassis.observe import stdlib_logs
 from chassis.settings import settings
 
 BODY_LIMIT = 1024 * 1024
@@ -65,7 +65,7 @@ class _Logger(Logger):  # type: ignore[misc]
     """What gunicorn says, in our own log."""
 
     def setup(self, cfg: object) -> None:
-        self.error_log.handlers, self.error_log.propagate = [library.Lines(logging.WARNING)], False
+        self.error_log.handlers, self.error_log.propagate = [stdlib_logs.Lines(logging.WARNING)], False
 
 
 def _after_fork(arbiter: object, worker: object) -> None:

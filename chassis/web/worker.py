@@ -26,8 +26,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from chassis import clock
 from chassis.observe import metrics
-from chassis.web.line import Line
-from chassis.web.reading import MORE, WHOLE, Reading, allowance, arrived, urgency
+from chassis.web.admission_queue import Line
+from chassis.web.request_buffer import MORE, WHOLE, Reading, allowance, arrived, urgency
 
 _READING = 10.0  # seconds a client may take for a whole request
 _LINGERING = 2.0  # seconds it may take to see our answer and close

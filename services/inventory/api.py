@@ -1,9 +1,9 @@
 """`/api/inventory`."""
 
+from chassis.schema import Id, Timestamp, Wire
 from chassis.store import Doc
 from chassis.web.api import ADMIN, Api
 from chassis.web.paging import Page, page
-from chassis.wire import Id, Timestamp, Wire
 from services.inventory import handlers
 
 api = Api()

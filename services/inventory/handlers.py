@@ -9,7 +9,7 @@ from chassis import clock
 from chassis.errors import NotFound, Refusal, Trouble
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, merged
 from services.inventory import domain, metrics

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
+from chassis.schema import Id, Timestamp, Wire
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, page
-from chassis.wire import Id, Timestamp, Wire
 from services.notifications import handlers
 
 api = Api()

@@ -1,6 +1,6 @@
 """The texts. They name the order, never the person: what is recorded here outlives an account by nothing."""
 
-from chassis.events.messages import Event
+from chassis.messages import Event
 from services.orders.messages import OrderCancelled, OrderConfirmed, OrderDelivered, OrderRejected, OrderShipped
 
 WELCOME = ("welcome", "Welcome to the shop", "Your account is ready. We are glad to have you.")

@@ -4,7 +4,7 @@ from chassis import clock
 from chassis.errors import Trouble
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, merged

@@ -1,7 +1,7 @@
 """What `notifications` says."""
 
-from chassis.events.messages import Event
-from chassis.wire import Id
+from chassis.messages import Event
+from chassis.schema import Id
 
 
 class NotificationSent(Event, type="notification.sent", key="notification_id"):

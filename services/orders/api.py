@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid, Refusal
+from chassis.schema import Body, Decimals, Id, Timestamp, Wire
 from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Reply, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.wire import Body, Decimals, Id, Timestamp, Wire
 from services.orders import handlers, views
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState

@@ -11,10 +11,10 @@ from typing import Any
 from chassis import calls
 from chassis.audit import BATCH, Finding
 from chassis.errors import Trouble, Unknown
-from chassis.events.messages import Command
-from chassis.eventsourcing import fold
+from chassis.events.eventsourcing import fold
+from chassis.messages import Command
+from chassis.schema import ID
 from chassis.store import Collection, Doc
-from chassis.wire import ID
 from services.inventory.messages import ListReservations, ReservationState, TellReservations
 from services.orders import domain, views
 from services.orders.checkout import sagas

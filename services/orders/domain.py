@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from chassis import clock
 from chassis.audit import Finding
 from chassis.errors import Invalid, NotFound, Refusal
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.money import Money
+from chassis.schema import Id
 from chassis.store import Doc
-from chassis.wire import Id
 from services.inventory.messages import Line, ReservationState
 from services.orders.messages import (
     OrderCancelled,

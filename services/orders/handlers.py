@@ -3,7 +3,7 @@
 from chassis import calls, clock
 from chassis.errors import Refusal
 from chassis.events.envelope import Meta
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.settings import settings
 from chassis.store import Doc, Duplicate
 from services.inventory.messages import StockReturned

@@ -1,7 +1,7 @@
 """What `orders` says. Prices are decimals of the order's currency."""
 
-from chassis.events.messages import Event
-from chassis.wire import Id, Wire
+from chassis.messages import Event
+from chassis.schema import Id, Wire
 
 
 class OrderItem(Wire):

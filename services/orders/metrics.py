@@ -6,7 +6,7 @@ Never twice, however often a step or a request is repeated; not at all where the
 from decimal import Decimal
 
 from chassis import clock
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.money import digits
 from chassis.observe import trace
 from chassis.observe.metrics import counter, histogram

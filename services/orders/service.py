@@ -1,6 +1,6 @@
 """Orders: event-sourced, with the checkout saga."""
 
-from chassis.eventsourcing import StreamOutbox
+from chassis.events.eventsourcing import StreamOutbox
 from chassis.service import Service
 from services.inventory.messages import StockReturned
 from services.orders import audit, domain, handlers, views

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from chassis.errors import NotFound
-from chassis.events.messages import Event
-from chassis.eventsourcing import Streams, fold
+from chassis.events.eventsourcing import Streams, fold
+from chassis.messages import Event
 from chassis.observe import trace
 from chassis.store import Collection, Doc, Duplicate, Index
 from services.orders import domain, metrics

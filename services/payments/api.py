@@ -3,11 +3,11 @@
 from typing import Any, Literal
 
 from chassis.money import Money
+from chassis.schema import Decimals, Id, Timestamp, Wire
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, page
-from chassis.wire import Decimals, Id, Timestamp, Wire
 from services.payments import handlers
 
 api = Api()

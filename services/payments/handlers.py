@@ -9,7 +9,7 @@ from chassis import clock
 from chassis.errors import NotFound, Trouble, Unknown
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
-from chassis.events.messages import Event
+from chassis.messages import Event
 from chassis.observe import trace
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index, merged

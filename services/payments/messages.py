@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chassis.events.messages import Command, Event
-from chassis.wire import Id, Wire
+from chassis.messages import Command, Event
+from chassis.schema import Id, Wire
 
 Minor = Annotated[int, Field(ge=0)]
 

@@ -6,12 +6,12 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid
 from chassis.money import Money
+from chassis.schema import CLEAN, Amount, Body, Decimals, Id, Timestamp, Wire
 from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Reply
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.wire import CLEAN, Amount, Body, Decimals, Id, Timestamp, Wire
 from services.products import domain, handlers
 
 api = Api()

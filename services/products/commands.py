@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from chassis.cli.operate import bound, join
 from chassis.settings import settings
+from mercato.cli.operate import bound, join
 
 if TYPE_CHECKING:
     from services.products.importing import Report

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid
 from chassis.money import Money
-from chassis.wire import CLEAN, CLEAN_LINES
+from chassis.schema import CLEAN, CLEAN_LINES
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
 Description = Annotated[str, StringConstraints(max_length=5000), CLEAN_LINES]

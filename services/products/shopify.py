@@ -20,7 +20,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chassis.money import Money
-from chassis.wire import ID, Id
+from chassis.schema import ID, Id
 from services.products import domain
 from services.products.html import plain_text
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from chassis.schema import CLEAN, Body, Id, Timestamp, Wire
 from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web import limits
@@ -11,7 +12,6 @@ from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Reply, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from chassis.wire import CLEAN, Body, Id, Timestamp, Wire
 from services.users import domain, handlers, keys, sessions
 
 api = Api()

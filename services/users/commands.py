@@ -5,8 +5,8 @@ import sys
 import click
 
 from chassis import clock
-from chassis.cli.operate import bound
 from chassis.errors import Refusal
+from mercato.cli.operate import bound
 
 
 @click.group()

@@ -1,7 +1,7 @@
 """What `users` says and can be asked. Personal data travel in `user.created` and `user.updated` alone."""
 
-from chassis.events.messages import Command, Event
-from chassis.wire import Id
+from chassis.messages import Command, Event
+from chassis.schema import Id
 
 
 class UserCreated(Event, type="user.created", key="user_id"):

@@ -18,7 +18,7 @@ import requests
 
 from chassis import clock
 from chassis.store import Collection
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 from tests.bench.toy import serving
 from tests.system.platform import Shop, expect
 from tests.system.running import ROOT

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from chassis.bus import Topic
-from chassis.bus.sqlite import SqliteBus
-from chassis.events import consumer, deadletters, inbox, outbox
+from chassis.bus.sqlite.bus import SqliteBus
+from chassis.events import consumer, dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.events.envelope import Meta
-from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
 from chassis.events.relay import Relay
+from chassis.messages import Event
 from chassis.store import Collection, merged
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 
 COUNTERS = [f"c{number}" for number in range(100)]
 WRITERS = 4
@@ -97,7 +97,7 @@ def _relay(folder: Path, ready: Any, stop: Signal) -> None:
 
 def _consume(folder: Path, events: int, ready: Any, done: Signal, stop: Signal) -> None:
     effects = Collection("effects")
-    _bound(folder, "readers", effects, deadletters.letters, consumer.progress)
+    _bound(folder, "readers", effects, dead_letters.letters, consumer.progress)
     left = events
 
     def count(event: Counted, meta: Meta) -> None:

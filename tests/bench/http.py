@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from chassis.local.child import ready
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
+from mercato.local.child import ready
 from services.products.handlers import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port

@@ -15,18 +15,18 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from chassis import clock, garbage
+from chassis import clock, gc_tuning
 from chassis.bus import Record, Topic
-from chassis.bus.kafka import KafkaBus
-from chassis.bus.kafkaproducer import SETTINGS
+from chassis.bus.kafka.bus import KafkaBus
+from chassis.bus.kafka.producer import SETTINGS
 from chassis.errors import Trouble
 from chassis.events import outbox
-from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
 from chassis.events.relay import AWAKE, Relay
+from chassis.messages import Event
 from chassis.observe import trace
 from chassis.store import Collection
-from chassis.store.mongodb import MongodbStore
+from chassis.store.mongodb.store import MongodbStore
 from tests import engines
 
 AGGREGATES = 1000
@@ -114,7 +114,7 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
             for id in ids:
                 counters.insert({"_id": id, **_opened(id, each)})
             records = _by_turns(Embedded(place.name, counters), each)
-            garbage.seldom()  # as in a worker, and for both
+            gc_tuning.seldom()  # as in a worker, and for both
             relayed.append(_rate(len(records), _relayed, relay, counters))
             bare.append(_rate(len(records), _sent, producer, records))
             for id in ids:

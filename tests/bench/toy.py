@@ -15,12 +15,12 @@ from typing import Any
 from flask import Flask
 
 from chassis import clock
-from chassis.local.child import ready
+from chassis.schema import Wire
 from chassis.service import Service
 from chassis.settings import settings
 from chassis.web.api import ANYONE, Api
 from chassis.web.server import serve
-from chassis.wire import Wire
+from mercato.local.child import ready
 from tests.system.running import ROOT, eventually, free_port
 
 WAIT = 0.05

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chassis.catalog import callers, catalog
-from chassis.cli.audit import DISAGREE, UNSEEN
 from chassis.settings import Settings, from_environment
+from mercato.catalog import callers, catalog
+from mercato.cli.audit import DISAGREE, UNSEEN
 from tests.charts import golden
 from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.charts.reach import HERE, World
 from tests.charts.rendering import SAMPLES, rendered
 

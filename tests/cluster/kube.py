@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from chassis.catalog import CHART
+from mercato.catalog import CHART
 from tests.system.running import eventually
 
 CONTEXT, NAMESPACE, RELEASE = "kind-mercato", "mercato", "mercato"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.cluster import kube
 from tests.system.platform import eventually
 

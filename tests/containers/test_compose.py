@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.containers.docker import Compose, Images
 from tests.system.platform import Client, eventually, expect
 from tests.system.running import ROOT, free_port

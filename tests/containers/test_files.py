@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
-from chassis.catalog import CHART, catalog
 from chassis.settings import Settings, from_environment
+from mercato.catalog import CHART, catalog
 from tests.system.running import ROOT
 
 K8S = ROOT / "k8s"

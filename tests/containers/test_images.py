@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.containers.docker import Images, container, docker, ready
 from tests.system.running import ROOT, eventually
 

@@ -14,12 +14,12 @@ class SqliteEngine:
     """Seconds until a silent member of a group loses its partitions."""
 
     def store(self) -> Store:
-        from chassis.store.sqlite import SqliteStore
+        from chassis.store.sqlite.store import SqliteStore
 
         return SqliteStore(self.folder / "store.db")
 
     def bus(self) -> Bus:
-        from chassis.bus.sqlite import SqliteBus
+        from chassis.bus.sqlite.bus import SqliteBus
 
         return SqliteBus(self.folder / "bus.db", self.patience)
 
@@ -32,7 +32,7 @@ class MongodbEngine:
     database: str
 
     def store(self) -> Store:
-        from chassis.store.mongodb import MongodbStore
+        from chassis.store.mongodb.store import MongodbStore
 
         return MongodbStore(self.uri, self.database)
 
@@ -50,7 +50,7 @@ class KafkaEngine:
     """As for SQLite; a broker as it comes grants no less."""
 
     def bus(self) -> Bus:
-        from chassis.bus.kafka import KafkaBus
+        from chassis.bus.kafka.bus import KafkaBus
 
         return KafkaBus(self.servers, session=self.patience)
 

@@ -12,7 +12,7 @@ from test_store_random import INDEXES, UNIQUE, Model, changes, documents, guards
 
 from chassis import clock
 from chassis.store import Collection
-from chassis.store.mongodb import MongodbStore
+from chassis.store.mongodb.store import MongodbStore
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from chassis.catalog import catalog
-from chassis.cli.operate import load
-from chassis.contracts import breaking
-from chassis.contracts.files import SERVICES, contract, drifted
 from chassis.web.api import ADMIN, ANYONE
+from mercato.catalog import catalog
+from mercato.cli.operate import load
+from mercato.contracts import breaking
+from mercato.contracts.files import SERVICES, contract, drifted
 
 ROOT = SERVICES.parent
 OPENAPI = [SERVICES / name / "contract" / "openapi.yaml" for name in catalog()]
@@ -56,7 +56,7 @@ def test_a_contract_breaks_nobody_who_relies_on_an_earlier_one(path):
         if document["info"]["version"] == now["info"]["version"]
         for change in breaking.changes(document, now)
     ]
-    assert not broken, "keep what clients use, or raise chassis.contracts.VERSION"
+    assert not broken, "keep what clients use, or raise mercato.contracts.VERSION"
 
 
 def committed(path: Path) -> list[str]:

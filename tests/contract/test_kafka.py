@@ -19,10 +19,11 @@ from kafka.producer.sender import Sender
 from kafka.record.memory_records import MemoryRecords
 
 from chassis import clock
-from chassis.bus import BusDown, Lost, Record, Topic, kafkaconsumer
+from chassis.bus import BusDown, Lost, Record, Topic
 from chassis.bus.engines import open_bus
-from chassis.bus.kafka import KafkaBus
-from chassis.bus.kafkaproducer import LARGEST, placed
+from chassis.bus.kafka import consumer as kafka_consumer
+from chassis.bus.kafka.bus import KafkaBus
+from chassis.bus.kafka.producer import LARGEST, placed
 from chassis.settings import Settings
 from chassis.testing import logged
 from tests import engines
@@ -281,7 +282,7 @@ def test_a_member_that_is_polled_in_short_turns_joins_in_the_end(bus, kafka):
 
 @pytest.mark.parametrize("stays", [True, False])
 def test_a_member_in_a_long_batch_keeps_its_place_if_it_says_so(bus, topic, monkeypatch, stays):
-    monkeypatch.setitem(kafkaconsumer.SETTINGS, "max_poll_interval_ms", 2000)
+    monkeypatch.setitem(kafka_consumer.SETTINGS, "max_poll_interval_ms", 2000)
     member = bus.consumer(new_name("g"), [topic])
     while len(member.owned()) < 4:
         member.poll(1, 1)

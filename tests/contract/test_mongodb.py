@@ -15,10 +15,10 @@ from pymongo.errors import NotPrimaryError, OperationFailure
 
 from chassis import clock, deadline
 from chassis.settings import from_environment
-from chassis.store import Collection, Duplicate, Index, StoreDown, Update, mql
+from chassis.store import Collection, Duplicate, Index, StoreDown, Update
 from chassis.store.engines import open_store
-from chassis.store.mongodb import MongodbStore
-from chassis.store.mongodbclient import AGAIN, REQUEST, UNHEARD, MongodbClient
+from chassis.store.mongodb.client import AGAIN, REQUEST, UNHEARD, MongodbClient
+from chassis.store.mongodb.store import MongodbStore, query
 from chassis.testing import logged
 from tests import engines
 from tests.system.running import eventually
@@ -140,7 +140,7 @@ def test_every_search_has_an_index_that_ends_in_the_order_of_its_pages(database)
         made = {each["name"]: each for each in client[database.database].boxes.list_indexes()}
     store.close()
     found = {
-        name: (list(each["key"]), bool(each.get("unique")), mql.described(each)[2]) for name, each in made.items()
+        name: (list(each["key"]), bool(each.get("unique")), query.described(each)[2]) for name, each in made.items()
     }
     assert found == {
         "_id_": (["_id"], False, {}),

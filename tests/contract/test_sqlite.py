@@ -11,10 +11,10 @@ import time
 import pytest
 
 from chassis.bus import BusDown, Record, Topic
-from chassis.bus.sqlite import SqliteBus
+from chassis.bus.sqlite.bus import SqliteBus
 from chassis.store import Collection, Index, StoreDown
-from chassis.store.sqlite import SqliteStore
-from chassis.store.sqlitefile import SqliteFile
+from chassis.store.sqlite.file import SqliteFile
+from chassis.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.embedded
 BOXES = (
@@ -185,7 +185,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from chassis.store import Collection, StoreDown
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 docs = Collection("docs")
 docs.bind(SqliteStore(Path(sys.argv[1])))
 docs.insert({"_id": "small"})

@@ -9,13 +9,13 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from pymongo import MongoClient
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.dump import Dump, Published
 from tests.engines import Pair
 from tests.system.running import eventually
 
 MARK = "_w"
-"""A field that readers never see: see chassis.store.mongodb."""
+"""A field that readers never see: see chassis.store.mongodb.store."""
 
 
 def read(pair: Pair) -> Dump:
@@ -89,9 +89,7 @@ class _Log:
             headers = {name: value.decode() for name, value in record.headers}
             if "ce_sequence" in headers:
                 sequence, data = int(headers["ce_sequence"]), json.loads(record.value)
-                dump.events.append(
-                    Published(record.topic, key, sequence, headers["ce_type"], headers["ce_time"], data)
-                )
+                dump.events.append(Published(record.topic, key, sequence, headers["ce_type"], headers["ce_time"], data))
             else:
                 dump.unreadable[f"{record.topic}:{record.partition}:{record.offset}"] = key
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from chassis import clock, deadline
 from chassis.calls.client import ATTEMPTS, Client
 from chassis.errors import Trouble, Unknown
-from chassis.events.messages import Command
+from chassis.messages import Command
 from chassis.testing import logged
 from tests.faults.oracle import BROKEN, YES, Ask, Oracle, client, drip, hang, reset, saying
 

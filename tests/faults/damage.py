@@ -21,8 +21,8 @@ import requests
 
 from chassis import clock
 from chassis.bus import Record
-from chassis.catalog import catalog
-from chassis.local.child import ready
+from mercato.catalog import catalog
+from mercato.local.child import ready
 from tests.engines import Engine
 from tests.faults.case import Case
 from tests.faults.load import PATIENCE, Shopper

@@ -13,8 +13,8 @@ from typing import Any
 
 from chassis.calls.client import Client
 from chassis.calls.tokens import ServiceTokens
-from chassis.events.messages import Command
-from chassis.wire import Wire
+from chassis.messages import Command
+from chassis.schema import Wire
 from tests.system.running import free_port
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 
 ENGINES = ("mongodb", "kafka")
 LEASE = 2.0

@@ -12,17 +12,17 @@ from typing import Any
 
 from chassis import calls, clock
 from chassis.bus import Topic
-from chassis.bus.sqlite import SqliteBus
-from chassis.catalog import catalog
+from chassis.bus.sqlite.bus import SqliteBus
 from chassis.errors import Refusal
-from chassis.events import consumer, deadletters
+from chassis.events import consumer, dead_letters
 from chassis.events.consumer import Consumer
-from chassis.events.messages import Command
 from chassis.events.relay import Relay
+from chassis.messages import Command
 from chassis.money import Money
 from chassis.service import Service
 from chassis.store import Collection
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
+from mercato.catalog import catalog
 from services.inventory import handlers as inventory
 from services.orders import handlers as orders
 from services.payments import handlers as payments
@@ -90,7 +90,7 @@ class Small:
 
     def _at(self, name: str) -> None:
         """Bind what every service has one of to this service's store."""
-        for collection in (deadletters.letters, consumer.progress):
+        for collection in (dead_letters.letters, consumer.progress):
             collection.bind(self.stores[name])
 
     def _leases(self, name: str) -> Collection:

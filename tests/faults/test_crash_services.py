@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from services.inventory.domain import WORKING
 from tests import dump
 from tests.faults.case import Case

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from chassis import clock
-from chassis.catalog import catalog
-from chassis.local.child import ready
+from mercato.catalog import catalog
+from mercato.local.child import ready
 from tests.system.platform import Client, Shop, eventually
 
 PAUSE = 0.1

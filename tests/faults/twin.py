@@ -10,11 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from chassis.catalog import callers
-from chassis.local.beside import joined
-from chassis.local.child import ready
-from chassis.local.ports import HOST
 from chassis.settings import from_environment
+from mercato.catalog import callers
+from mercato.local.child import ready
+from mercato.local.ports import HOST
+from mercato.local.running_platform import joined
 from tests.system.platform import Shop, eventually
 from tests.system.running import free_port
 
@@ -38,7 +38,7 @@ class Twin:
         }
         with (shop.data / "logs" / f"{name}-{kind}-twin.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "chassis.cli", kind, name],
+                [sys.executable, "-m", "mercato.cli", kind, name],
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from chassis.catalog import catalog
-from chassis.contracts.files import SERVICES
+from mercato.catalog import catalog
+from mercato.contracts.files import SERVICES
 
 Schema = dict[str, Any]
 

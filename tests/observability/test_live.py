@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from chassis import clock
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.observability.faults import gone, late, locked, publish
 from tests.observability.files import queries
 from tests.observability.prometheus import Prometheus

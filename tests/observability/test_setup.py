@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.charts.rendering import pods, rendered, run
 from tests.observability.files import DASHBOARDS, FOLDER, RULES
 from tests.system.running import ROOT

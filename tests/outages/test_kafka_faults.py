@@ -26,15 +26,15 @@ from kafka import KafkaAdminClient
 
 from chassis import clock
 from chassis.bus import Record, Topic
-from chassis.bus.kafka import KafkaBus
-from chassis.events import consumer, deadletters, envelope, inbox, outbox
+from chassis.bus.kafka.bus import KafkaBus
+from chassis.events import consumer, dead_letters, envelope, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.events.envelope import Meta
-from chassis.events.messages import Event
 from chassis.events.outbox import Embedded
 from chassis.events.relay import Relay
+from chassis.messages import Event
 from chassis.store import Collection, Duplicate, merged
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 from tests.engines import Engine, worker
 from tests.system.running import free_port
 
@@ -85,7 +85,7 @@ class Place:
     def bound(self, file: str, *names: str) -> tuple[Collection, ...]:
         store = SqliteStore(self.folder / file)
         collections = tuple(Collection(name, outbox.PENDING) for name in names)
-        for collection in (*collections, deadletters.letters, consumer.progress):
+        for collection in (*collections, dead_letters.letters, consumer.progress):
             collection.bind(store)
         return collections
 
@@ -173,12 +173,12 @@ def test_no_event_is_lost_doubled_or_out_of_order_whoever_is_killed(place: Place
                 _eventually(lambda: not counters.find({"pending": {"$gt": 0}}, limit=1))
                 published = _read_all(place)
                 _eventually(lambda: _handled(seen) == COUNTERS * EACH)
-                parked = Counter(letter["key"] for letter in deadletters.letters.every())
+                parked = Counter(letter["key"] for letter in dead_letters.letters.every())
                 assert parked == dict.fromkeys(ids[:SPOILT], EACH)
                 place.mended.touch()
                 for id in ids[:SPOILT]:
-                    deadletters.ask_redrive(deadletters.of_key(place.topic, id)[0])
-                _eventually(lambda: not list(deadletters.letters.every()))
+                    dead_letters.ask_redrive(dead_letters.of_key(place.topic, id)[0])
+                _eventually(lambda: not list(dead_letters.letters.every()))
             assert steady.is_alive()
     wanted = list(range(1, EACH + 1))
     for id in ids:
@@ -219,7 +219,7 @@ def test_a_worker_starts_without_the_log_lives_and_goes_on_once_it_is_there(
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "PLATFORM_SECRET": "x" * 32,
     }
-    command = [sys.executable, "-m", "chassis.cli", "worker", "notifications"]
+    command = [sys.executable, "-m", "mercato.cli", "worker", "notifications"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
     try:
@@ -257,7 +257,7 @@ def _when_something_is_under_way(seen: Collection, strike: Callable[[], None]) -
 
 def _handled(seen: Collection) -> int:
     """How many events are applied or parked."""
-    return sum(len(doc["numbers"]) for doc in seen.every()) + len(list(deadletters.letters.every()))
+    return sum(len(doc["numbers"]) for doc in seen.every()) + len(list(dead_letters.letters.every()))
 
 
 def _read_all(place: Place) -> dict[str, list[int]]:

@@ -16,8 +16,8 @@ import requests
 
 from chassis import deadline
 from chassis.store import Collection, Duplicate, Index, StoreDown
-from chassis.store.mongodb import MongodbStore
-from chassis.store.mongodbclient import REQUEST
+from chassis.store.mongodb.client import REQUEST
+from chassis.store.mongodb.store import MongodbStore
 from services.users.handlers import accounts
 from tests import engines
 from tests.engines import Engine
@@ -184,7 +184,7 @@ class Process:
         ports = {"PORT": str(self.port), "HEALTH_PORT": str(self.health_port), "PYTHONPATH": str(ROOT)}
         self.log = folder / f"{kind}.log"
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "chassis.cli", kind, "users"]
+            command = [sys.executable, "-m", "mercato.cli", kind, "users"]
             self._process = subprocess.Popen(
                 command, env=os.environ | settings | ports, stdout=log, stderr=log, start_new_session=True
             )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests import dump, engines
 from tests.engines import Engine
 from tests.faults.case import Case

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chassis.catalog import catalog
-from chassis.local.beside import ENGINES
+from mercato.catalog import catalog
+from mercato.local.running_platform import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHORTEST, _LONGEST = 0.02, 0.5  # seconds between two questions of `eventually`
@@ -115,4 +115,4 @@ class Platform:
 
     @staticmethod
     def _command(*arguments: str) -> list[str]:
-        return [sys.executable, "-m", "chassis.cli", *arguments]
+        return [sys.executable, "-m", "mercato.cli", *arguments]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.system.platform import Client, Shop, expect, problem, refused_fields
 
 SERVICES = tuple(catalog())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.local.child import born
+from mercato.local.child import born
 from tests.system import toys
 from tests.system.running import Platform, eventually, free_port
 
@@ -93,9 +93,7 @@ def test_each_process_is_told_what_it_needs_and_no_more(shop):
     assert "correct horse battery" not in told["shop"].values()
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [("MONGODB_URI", "localhost"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")]
-)
+@pytest.mark.parametrize(("setting", "value"), [("MONGODB_URI", "localhost"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")])
 def test_a_setting_of_the_engines_that_cannot_be_is_told_before_anything_starts(
     shop: Platform, setting: str, value: str
 ) -> None:
@@ -190,7 +188,7 @@ def test_a_request_in_flight_is_finished_before_the_end(shop, told):
 
 
 def test_what_is_late_is_told_and_is_ready_when_it_is(shop):
-    impatient = "from chassis.local import launcher; launcher._STARTING = 0.0; from chassis.cli import main; main()"
+    impatient = "from mercato.local import launcher; launcher._STARTING = 0.0; from mercato.cli import main; main()"
     command = [sys.executable, "-c", impatient, "up"]
     launcher = subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stdout=subprocess.PIPE, text=True)
     eventually(lambda: shop.mercato("status").returncode == 0)

@@ -11,7 +11,7 @@ import pytest
 
 from chassis import clock
 from chassis.bus import Record
-from chassis.catalog import catalog
+from mercato.catalog import catalog
 from tests.system.platform import Client, Shop, eventually, expect
 from tests.system.running import image
 

@@ -53,9 +53,7 @@ def test_a_cancelled_order_is_refunded_whole(shop: Shop, buyer: Client) -> None:
     assert (payment["amount"], payment["refundedAmount"]) == ("12.50", "12.50")
 
 
-def test_payments_are_seen_by_their_buyer_and_the_administrator_alone(
-    shop: Shop, admin: Client, buyer: Client
-) -> None:
+def test_payments_are_seen_by_their_buyer_and_the_administrator_alone(shop: Shop, admin: Client, buyer: Client) -> None:
     product = shop.product()
     orders = [buyer.buy(product)["id"] for _ in range(3)]
     assert {payment["orderId"] for payment in buyer.items("/api/payments", limit=2)} == set(orders)

@@ -10,7 +10,7 @@ services:
   people: {routes: [/api/people], worker: false, calls: []}
 """
 
-TOY = '''
+TOY = """
 import json, os, signal, sys, threading, time
 
 from chassis.observe.health import Health
@@ -67,7 +67,7 @@ class Service:
         self.health = Health(self.name, lambda: None)
         self.health.serve(settings().host, settings().health_port)
         self.health.started = True
-'''
+"""
 
 
 def platform(folder: Path, **environment: str | None) -> Platform:

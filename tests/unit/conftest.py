@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from chassis.store import StoreDown
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 
 
 class FaultyStore:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chassis.catalog import CHART, catalog
 from chassis.service import Service
+from mercato.catalog import CHART, catalog
 
 ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/service.py"))
@@ -60,7 +60,7 @@ def test_every_command_that_is_declared_is_answered(name):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_event_that_is_declared_is_published(name):
-    from chassis.events.messages import Event
+    from chassis.messages import Event
 
     declared = {
         item
@@ -88,7 +88,7 @@ def _imported(name):
 
 
 def _commands(module, names):
-    from chassis.events.messages import Command
+    from chassis.messages import Command
 
     found = import_module(module)
     items = [getattr(found, item) for item in names]

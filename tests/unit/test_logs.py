@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic.alias_generators import to_camel
 
-from chassis.catalog import catalog
 from chassis.observe import trace
 from chassis.observe.log import log
 from chassis.testing import logged
+from mercato.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = {"time", "level", "message", "service", "process", "pid", "traceId", "stack", "sagaId"}

@@ -14,7 +14,7 @@ from typing import Any
 
 def _install(data_dir: Path) -> None:
     from chassis.calls.transport import Transport
-    from chassis.store.sqlite import SqliteStore
+    from chassis.store.sqlite.store import SqliteStore
 
     @cache
     def file() -> int:

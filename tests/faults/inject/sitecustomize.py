@@ -36,12 +36,12 @@ def _strike(crash: dict[str, str], fired: Path) -> None:
 
 def _bus_classes() -> tuple[type, type]:
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        from chassis.bus.kafka import KafkaBus
-        from chassis.bus.kafkaconsumer import KafkaConsumer
+        from chassis.bus.kafka.bus import KafkaBus
+        from chassis.bus.kafka.consumer import KafkaConsumer
 
         return KafkaBus, KafkaConsumer
-    from chassis.bus.sqlite import SqliteBus
-    from chassis.bus.sqliteconsumer import SqliteConsumer
+    from chassis.bus.sqlite.bus import SqliteBus
+    from chassis.bus.sqlite.consumer import SqliteConsumer
 
     return SqliteBus, SqliteConsumer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.web.answer import Answer
+from chassis.web.response import Answer
 
 
 @pytest.mark.parametrize(("status", "body", "lengths"), [(200, b"four", ["4"]), (200, None, ["0"]), (204, None, [])])

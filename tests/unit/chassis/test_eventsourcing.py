@@ -2,8 +2,8 @@
 
 import pytest
 
-from chassis.events.messages import Event
-from chassis.eventsourcing import Streams
+from chassis.events.eventsourcing import Streams
+from chassis.messages import Event
 
 
 class Taken(Event, type="seat.taken", key="seat"):

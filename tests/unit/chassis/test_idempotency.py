@@ -5,7 +5,7 @@ import pytest
 from chassis.errors import Refusal
 from chassis.settings import settings
 from chassis.web import idempotency
-from chassis.web.answer import Answer
+from chassis.web.response import Answer
 
 
 @pytest.fixture(autouse=True)

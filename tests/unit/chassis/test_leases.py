@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from chassis import clock
-from chassis.leases import Slots
 from chassis.store import Collection
-from chassis.store.sqlite import SqliteStore
+from chassis.store.leases import Slots
+from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock
 
 TTL = 9.0

@@ -5,8 +5,8 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.web.line import Line
-from chassis.web.reading import allowance, urgency
+from chassis.web.admission_queue import Line
+from chassis.web.request_buffer import allowance, urgency
 
 
 def test_health_comes_before_a_checkout_and_a_checkout_before_browsing(fake_clock):

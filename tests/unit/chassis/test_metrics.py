@@ -10,9 +10,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from chassis.catalog import catalog
 from chassis.observe import metrics, spans, trace
 from chassis.observe.health import Health
+from mercato.catalog import catalog
 from tests.system.running import free_port
 
 ROOT = Path(__file__).parents[3]

@@ -8,15 +8,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from chassis.bus import Topic
-from chassis.bus.sqlite import SqliteBus
-from chassis.calls.callee import Callee
+from chassis.bus.sqlite.bus import SqliteBus
 from chassis.calls.discovery import Endpoints
+from chassis.calls.upstream import Callee
 from chassis.errors import Refusal, Unknown
-from chassis.events import deadletters, outbox
+from chassis.events import dead_letters, outbox
 from chassis.events.consumer import Consumer, progress
-from chassis.events.messages import Event
 from chassis.events.outbox import Embedded, Latest
 from chassis.events.relay import Relay
+from chassis.messages import Event
 from chassis.observe import spans, trace
 from chassis.store import Collection
 
@@ -225,7 +225,7 @@ def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
 
 @pytest.fixture
 def bus(tmp_path, store, fake_clock):
-    for collection in (bells, leases, deadletters.letters, progress):
+    for collection in (bells, leases, dead_letters.letters, progress):
         collection.bind(store)
     engine = SqliteBus(tmp_path / "bus.db")
     engine.ensure([Topic("bells.events", 1), Topic("ears.dead", 1)])
@@ -289,8 +289,8 @@ def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, 
     consumer = Consumer(bus.consumer("ears", ["bells.events"]), {Rung: hear})
     consumer.step(wait=0)
     deaf.clear()
-    (letter,) = deadletters.letters.every()
-    deadletters.ask_redrive(letter)
+    (letter,) = dead_letters.letters.every()
+    dead_letters.ask_redrive(letter)
     fake_clock.pass_time(2)
     consumer.step(wait=0)
     first, again = (span for span in recording.all() if span.name == "process bells.events")

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 
-from chassis.contracts.breaking import changes
+from mercato.contracts.breaking import changes
 
 SHIRT = {
     "type": "object",

@@ -3,8 +3,8 @@
 import pytest
 
 from chassis.bus import Topic
-from chassis.bus.sqlite import SqliteBus
-from chassis.events import deadletters
+from chassis.bus.sqlite.bus import SqliteBus
+from chassis.events import dead_letters
 from chassis.events.consumer import progress
 from tests.unit.events.counters import TOPIC, counters, leases, new_relay, totals
 
@@ -19,7 +19,7 @@ def bus(tmp_path):
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    for collection in (counters, totals, leases, deadletters.letters, progress):
+    for collection in (counters, totals, leases, dead_letters.letters, progress):
         collection.bind(store)
 
 

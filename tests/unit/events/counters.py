@@ -1,9 +1,9 @@
 """Counters that say what they count, for the tests of the relay and of the consumer."""
 
-from chassis.events import deadletters, outbox
-from chassis.events.messages import Event
+from chassis.events import dead_letters, outbox
 from chassis.events.outbox import Embedded
 from chassis.events.relay import Relay
+from chassis.messages import Event
 from chassis.store import Collection
 
 
@@ -37,7 +37,7 @@ def say(id, event):
 
 
 def new_relay(bus):
-    return Relay([Embedded("counters", counters), deadletters.Copies("totals")], bus, leases, lease=10, pause=0.1)
+    return Relay([Embedded("counters", counters), dead_letters.Copies("totals")], bus, leases, lease=10, pause=0.1)
 
 
 def published(bus, topic=TOPIC, group="reader"):

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.bus import Record
-from chassis.events import deadletters, inbox, outbox
+from chassis.events import dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.store import StoreDown, merged
 from tests.unit.events.counters import TOPIC, Counted, Erased, Ignored, counters, open_counter, published, say, totals
@@ -57,7 +57,7 @@ def test_poison_parks_its_key_and_nobody_elses(bus, relay):
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
     assert (total("good"), total("bad")) == (6, None)
-    letters = deadletters.of_key(TOPIC, "bad")
+    letters = dead_letters.of_key(TOPIC, "bad")
     assert [letter["_id"] for letter in letters] == [f"{TOPIC}:bad:{n}" for n in (1, 2, 3)]
     assert letters[0]["attempts"] == 3 and "I cannot" in letters[0]["reason"] and "count" in letters[0]["handler"]
 
@@ -73,11 +73,11 @@ def test_a_redrive_handles_the_key_in_order_and_leaves_nothing_parked(bus, relay
     relay.step()
     reader.run()
     assert reader.seen == [], "what comes later joins the key"
-    deadletters.ask_redrive(deadletters.of_key(TOPIC, "bad")[-1])
+    dead_letters.ask_redrive(dead_letters.of_key(TOPIC, "bad")[-1])
     fake_clock.pass_time(2)
     reader.run()
     assert reader.seen == [f"bad:{n}" for n in (1, 2, 3, 4)]
-    assert (deadletters.of_key(TOPIC, "bad"), total("bad")) == ([], 10)
+    assert (dead_letters.of_key(TOPIC, "bad"), total("bad")) == ([], 10)
     say("bad", Counted(counter="bad", step=5))
     relay.step()
     reader.run()
@@ -90,10 +90,10 @@ def test_a_redrive_that_fails_keeps_everything(bus, relay, fake_clock):
     reader = Reader(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
-    deadletters.ask_redrive(deadletters.of_key(TOPIC, "bad")[0])
+    dead_letters.ask_redrive(dead_letters.of_key(TOPIC, "bad")[0])
     fake_clock.pass_time(2)
     reader.run()
-    letters = deadletters.of_key(TOPIC, "bad")
+    letters = dead_letters.of_key(TOPIC, "bad")
     assert [(letter["attempts"], letter["redrive"]) for letter in letters] == [(4, False), (0, False)]
 
 
@@ -106,7 +106,7 @@ def test_an_erasure_drops_what_is_parked_of_its_key(bus, relay):
     say("bad", Erased(counter="bad"))
     relay.step()
     reader.run()
-    assert deadletters.of_key(TOPIC, "bad") == []
+    assert dead_letters.of_key(TOPIC, "bad") == []
     assert reader.seen == ["bad:3"]
 
 
@@ -135,7 +135,7 @@ def test_an_unreadable_record_is_parked_and_the_next_is_handled(bus, relay, valu
     relay.step()
     reader = Reader(bus)
     reader.run()
-    (letter,) = deadletters.letters.every()
+    (letter,) = dead_letters.letters.every()
     assert reason in letter["reason"]
     assert total("good") == 1
 
@@ -148,7 +148,7 @@ def test_a_type_that_nobody_declares_is_kept_and_blocks_nobody(bus, relay):
     relay.step()
     reader = Reader(bus)
     reader.run()
-    (letter,) = deadletters.letters.every()
+    (letter,) = dead_letters.letters.every()
     assert "counter.invented" in letter["reason"]
     assert total("c1") == 2
 
@@ -158,7 +158,7 @@ def test_a_type_that_is_declared_but_not_read_is_skipped(bus, relay):
     relay.step()
     Reader(bus).run()
     assert total("c1") == 7
-    assert list(deadletters.letters.every()) == []
+    assert list(dead_letters.letters.every()) == []
 
 
 def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
@@ -171,7 +171,7 @@ def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
             reader.consumer.step(wait=0)
     reader.failing.clear()
     reader.run()
-    assert (total("c1"), list(deadletters.letters.every())) == (6, [])
+    assert (total("c1"), list(dead_letters.letters.every())) == (6, [])
 
 
 def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay, store):
@@ -237,7 +237,7 @@ def test_a_handler_that_ends_the_process_is_parked_after_three_crashes(bus, rela
     reader = Reader(bus)
     reader.failing["deadly"] = SystemExit()
     reader.run()
-    (letter,) = deadletters.letters.every()
+    (letter,) = dead_letters.letters.every()
     assert (letter["key"], letter["attempts"]) == ("deadly", 3)
     assert total("good") == 1
 
@@ -254,7 +254,7 @@ def test_a_consumer_cut_off_anywhere_has_each_effect_once(bus, relay, store, fak
             fake_clock.pass_time(11)
             assert total(f"{after}-{at}") == 6
     assert cut == 2 * 11
-    assert list(deadletters.letters.every()) == []
+    assert list(dead_letters.letters.every()) == []
 
 
 def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, relay, fake_clock):

@@ -5,14 +5,14 @@ import threading
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import leases as leasing
 from chassis.bus import Record
 from chassis.errors import Trouble
-from chassis.events import deadletters, outbox
+from chassis.events import dead_letters, outbox
 from chassis.events.backlog import backlog
 from chassis.events.outbox import Embedded
 from chassis.events.relay import BATCH, EACH, FEW, HANDS
-from chassis.observe.seldom import Seldom
+from chassis.observe.throttled import Seldom
+from chassis.store import leases as leasing
 from tests.unit.events.counters import TOPIC, Counted, counters, leases, new_relay, open_counter, published, say
 
 
@@ -139,7 +139,7 @@ def test_a_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
 def test_the_copies_of_many_dead_letters_of_one_key_leave_though_other_slots_are_empty(bus, relay):
     key = next(key for key in map(str, range(100)) if outbox.slot(key) % HANDS == HANDS - 1)  # the last hand's share
     for offset in range(2 * FEW):
-        deadletters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
+        dead_letters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
     relay.step()
     assert len(published(bus, "totals.dead")) == 2 * FEW
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis import catalog
+from mercato import catalog
 
 
 @pytest.fixture

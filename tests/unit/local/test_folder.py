@@ -1,6 +1,6 @@
 """What is kept in DATA_DIR."""
 
-from chassis.local.folder import Folder
+from mercato.local.folder import Folder
 
 
 def test_only_one_may_run_in_a_folder(tmp_path):

@@ -7,7 +7,7 @@ SAID = """
 import os, threading
 os.setsid = lambda: None
 before = set(os.listdir("/proc/self/fd"))
-import chassis.local.preloaded
+import mercato.local.preloaded
 from chassis.observe.log import log
 from chassis.settings import settings
 print(threading.active_count(), set(os.listdir("/proc/self/fd")) - before, settings.cache_info().currsize, log._process)

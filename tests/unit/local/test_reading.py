@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.web.reading import MORE, WHOLE, Reading
+from chassis.web.request_buffer import MORE, WHOLE, Reading
 
 REQUESTS = [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from chassis.local.upstream import Lost, NoAnswer, Unreachable, Upstream
+from mercato.local.upstream import Lost, NoAnswer, Unreachable, Upstream
 from tests.system.running import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\nA: 2\r\n\r\nok"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chassis.money import Money
-from chassis.wire import ID
+from chassis.schema import ID
 from services.products.shopify import Item, Refused, parse, product_id
 
 CATALOGUE = Path(__file__).parents[3] / "data" / "catalogue.csv"

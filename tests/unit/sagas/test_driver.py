@@ -7,11 +7,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from chassis.errors import NotSent, Refusal, Unknown
-from chassis.events.messages import Command
+from chassis.messages import Command
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE, Driver
 from chassis.store import Collection, Duplicate
-from chassis.store.sqlite import SqliteStore
+from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock
 
 LEASE = 10.0

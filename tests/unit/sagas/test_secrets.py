@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.errors import NotSent, Unknown
-from chassis.events.messages import Command
+from chassis.messages import Command
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE, Driver
 from chassis.store import Collection

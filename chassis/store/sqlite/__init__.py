@@ -1,0 +1,1 @@
+"""The embedded document store: one SQLite file."""
