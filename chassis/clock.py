@@ -91,9 +91,14 @@ def timestamp(moment: datetime | None = None) -> str:
     return (moment or now()).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
-def ahead(seconds: float) -> str:
-    """The timestamp that many seconds from now; negative: ago."""
+def timestamp_in(seconds: float) -> str:
+    """The timestamp `seconds` from now."""
     return timestamp(now() + timedelta(seconds=seconds))
+
+
+def timestamp_ago(seconds: float) -> str:
+    """The timestamp `seconds` before now."""
+    return timestamp(now() - timedelta(seconds=seconds))
 
 
 def seconds_since(stamp: str) -> float:

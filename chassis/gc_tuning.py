@@ -10,7 +10,7 @@ YOUNG = 10_000
 """Objects more made than freed, after which the young ones are looked through."""
 
 
-def seldom() -> None:
+def relax_after_startup() -> None:
     """From now on; to be called once the process has made what it keeps."""
     gc.collect()
     gc.freeze()

@@ -98,8 +98,8 @@ class Service:
     def on(self, event: type[Event], handler: consumer.Handler) -> None:
         """Handle an event as handler(event, meta), exactly once in effect if it keeps to the inbox."""
         if not self.handlers:
-            self.stores(dead_letters.letters, consumer.progress)
-            self.outboxes.append(dead_letters.Copies(self.name))
+            self.stores(dead_letters.collection, consumer.progress)
+            self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
         self.handlers[event] = handler
 
     def sweeps(self, sweep: Callable[[], None], every: float) -> None:
@@ -146,7 +146,7 @@ class Service:
 
         def prepare() -> None:
             self._prepare(threading.Event())
-            gc_tuning.seldom()
+            gc_tuning.relax_after_startup()
             health.started = True
             log.info("web is ready", port=settings().port, healthPort=settings().health_port)
 
@@ -169,7 +169,7 @@ class Service:
         threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
         for thread in threads:
             thread.start()
-        gc_tuning.seldom()
+        gc_tuning.relax_after_startup()
         health.started = True
         log.info("worker is ready", jobs=[thread.name for thread in threads])
         stop.wait()

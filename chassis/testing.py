@@ -44,7 +44,7 @@ class FakeClock(Clock):
 
 
 @contextmanager
-def logged() -> Iterator[list[dict[str, Any]]]:
+def capture_logs() -> Iterator[list[dict[str, Any]]]:
     """The lines that are logged meanwhile, from debug on."""
     lines: list[dict[str, Any]] = []
     before = log.write, log.level

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from chassis import clock, deadline
 from chassis.calls import outcomes
 from chassis.calls.discovery import Endpoints, Policy, Resolve
-from chassis.calls.outcomes import Futile, Silent
+from chassis.calls.outcomes import NotRetryable, ResponseTimeout
 from chassis.calls.tokens import ServiceTokens
 from chassis.calls.transport import LONGEST, Transport
-from chassis.calls.upstream import Callee
+from chassis.calls.upstream import Upstream
 from chassis.errors import Refusal, TooLate, Trouble, Unknown
 from chassis.messages import Command
 from chassis.observe import metrics, trace
@@ -36,7 +36,7 @@ class Client:
     ) -> None:
         self._tokens, self._resolve, self._balancing = tokens, resolve, balancing
         self._places = max(1, threads // 2)
-        self._callees: dict[str, Callee] = {}
+        self._callees: dict[str, Upstream] = {}
         self._transport = Transport(threads)
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
 
@@ -47,7 +47,7 @@ class Client:
         def once(address: str) -> Wire:
             return self._carried(call, command, key, address)
 
-        return call.insist(once, attempts, repeatable=command.reads or bool(key))
+        return call.call_with_retries(once, attempts, repeatable=command.reads or bool(key))
 
     def fetch(self, service: str, path: str, stale: float) -> Any:
         """The JSON that a public route answers; where it cannot be asked, what it answered at most `stale` seconds ago.
@@ -60,7 +60,7 @@ class Client:
             return call.read(self._transport.exchange("GET", address, path, b"", {}, Command.patience))
 
         try:
-            answer = call.insist(once, ATTEMPTS, repeatable=True)
+            answer = call.call_with_retries(once, ATTEMPTS, repeatable=True)
         except Trouble:
             since, answer = self._kept.get((service, path), (float("-inf"), None))
             if clock.monotonic() - since > stale:
@@ -71,10 +71,10 @@ class Client:
             self._kept[service, path] = clock.monotonic(), answer
         return answer
 
-    def _callee(self, name: str) -> Callee:
+    def _callee(self, name: str) -> Upstream:
         callee = self._callees.get(name)
         if callee is None:
-            made = Callee(name, Endpoints(name, self._resolve(name), self._balancing), self._places)
+            made = Upstream(name, Endpoints(name, self._resolve(name), self._balancing), self._places)
             callee = self._callees.setdefault(name, made)
         return callee
 
@@ -96,7 +96,7 @@ class Client:
 class Call:
     """One call from its first try to its end: measured as a whole, with a span for each try."""
 
-    def __init__(self, callee: Callee, method: str, path: str, name: str) -> None:
+    def __init__(self, callee: Upstream, method: str, path: str, name: str) -> None:
         self.path = path
         self._callee, self._method, self._name = callee, method, f"{callee.name}/{name}"
         self._status = ""
@@ -106,7 +106,7 @@ class Call:
         self._status = str(response.status_code)
         return outcomes.read(self._callee.name, response)
 
-    def insist(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
+    def call_with_retries(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
         """Ask until there is an answer, or another try is not allowed; what one try has left unknown stays so."""
         began, error_type = clock.monotonic(), ""
         try:
@@ -132,10 +132,10 @@ class Call:
                 failure = error
             if isinstance(failure, Unknown):
                 unknown = failure
-            may_help = attempt < attempts and not isinstance(failure, (Futile, TooLate))
+            may_help = attempt < attempts and not isinstance(failure, (NotRetryable, TooLate))
             harmless = repeatable or not unknown
             if not (may_help and harmless and _waited(self._callee, attempt, failure.retry_after)):
-                if isinstance(failure, (TooLate, Silent)):
+                if isinstance(failure, (TooLate, ResponseTimeout)):
                     metrics.calls_too_late[self._callee.name].inc()
                 raise unknown or failure
             metrics.retries[self._callee.name].inc()
@@ -148,7 +148,7 @@ class Call:
             return self._callee.ask(once)
 
 
-def _waited(callee: Callee, attempt: int, retry_after: float) -> bool:
+def _waited(callee: Upstream, attempt: int, retry_after: float) -> bool:
     """Wait with full jitter, if the deadline leaves room for another try and the budget pays for it."""
     wait = retry_after + min(LONGEST_BACKOFF, BACKOFF * 2**attempt) * clock.random()
     try:

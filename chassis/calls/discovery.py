@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 from chassis import clock
-from chassis.calls.outcomes import Futile, Unreachable
+from chassis.calls.outcomes import NotRetryable, Unreachable
 from chassis.errors import Unknown
 
 RESOLVE_EVERY = 5.0
@@ -44,7 +44,7 @@ class Endpoints:
         self._turn = 0
 
     def ask(self, once: Callable[[str], T]) -> T:
-        """What `once(address)` returns. Raises Futile where there is no address, and Unreachable where all refuse."""
+        """What `once(address)` returns. Raises NotRetryable where there is no address, and Unreachable where all refuse."""
         self._refresh()
         refused: list[Address] = []
         last: Unreachable | None = None
@@ -55,7 +55,7 @@ class Endpoints:
             except Unreachable as error:
                 refused.append(address)
                 last = error
-        raise last or Futile(f"{self._callee} has no address")
+        raise last or NotRetryable(f"{self._callee} has no address")
 
     def _choose(self, refused: list[Address]) -> Address | None:
         with self._lock:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chassis import deadline
-from chassis.calls.outcomes import Futile
+from chassis.calls.outcomes import NotRetryable
 from chassis.observe import metrics
 
 SHARE, LARGEST, BEGINNING = 0.1, 100.0, 10.0
@@ -47,10 +47,10 @@ class Bulkhead:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place. Raises Futile if none is free within 100 ms, or what is left of the deadline; TooLate."""
+        """Hold a place. Raises NotRetryable if none is free within 100 ms, or what is left of the deadline; TooLate."""
         if not self._places.acquire(timeout=deadline.remaining(PATIENCE)):
             metrics.bulkhead_rejected[self._callee].inc()
-            raise Futile(f"too many calls of {self._callee} at once")
+            raise NotRetryable(f"too many calls of {self._callee} at once")
         self._taken.inc()
         try:
             yield

@@ -2,9 +2,9 @@
 
     NotSent           certainly not done: the callee was busy, or it was too late; a retry may help
     ├── Unreachable   no connection: another address may have one
-    └── Futile        held back on our side, or a 4xx: a retry at once would not help
+    └── NotRetryable        held back on our side, or a 4xx: a retry at once would not help
     Unknown           may have been done: a broken connection or answer, or a 5xx
-    └── Silent        no answer in time
+    └── ResponseTimeout        no answer in time
 
 `retry_after` of each is what the callee asked for, 0 where it said nothing.
 """
@@ -24,16 +24,16 @@ class Unreachable(NotSent):
     """There is no connection to this address."""
 
 
-class Futile(NotSent):
+class NotRetryable(NotSent):
     """Not done, and asking again at once would not help."""
 
 
-class Silent(Unknown):
-    """There was no answer within the patience or the deadline."""
+class ResponseTimeout(Unknown):
+    """There was no answer within the timeout_s or the deadline."""
 
 
 def read(callee: str, response: requests.Response) -> Any:
-    """The JSON of a 200. Raises Refusal for what the callee's domain says no to, NotSent, Futile or Unknown."""
+    """The JSON of a 200. Raises Refusal for what the callee's domain says no to, NotSent, NotRetryable or Unknown."""
     status = response.status_code
     try:
         data = orjson.loads(response.content)
@@ -51,7 +51,7 @@ def read(callee: str, response: requests.Response) -> Any:
     if kind == "not_done" or status in (408, 429):
         raise NotSent(what, wait)
     if 400 <= status < 500:
-        raise Futile(what, wait)
+        raise NotRetryable(what, wait)
     raise Unknown(what, wait)
 
 

@@ -10,7 +10,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
 from chassis import deadline
-from chassis.calls.outcomes import Silent, Unreachable
+from chassis.calls.outcomes import ResponseTimeout, Unreachable
 from chassis.errors import TooLate, Unknown
 from chassis.observe import trace
 
@@ -29,11 +29,11 @@ class Transport:
         self._session.mount("http://", _Adapter(pool_connections=64, pool_maxsize=threads))
 
     def exchange(
-        self, method: str, address: str, path: str, body: bytes, headers: dict[str, str], patience: float
+        self, method: str, address: str, path: str, body: bytes, headers: dict[str, str], timeout_s: float
     ) -> requests.Response:
-        """Any answer within `patience` seconds and the deadline. Raises Unreachable, Unknown, TooLate."""
-        with deadline.within(patience):
-            left = deadline.remaining(patience)
+        """Any answer within `timeout_s` seconds and the deadline. Raises Unreachable, Unknown, TooLate."""
+        with deadline.within(timeout_s):
+            left = deadline.remaining(timeout_s)
             milliseconds = max(1, int((left - deadline.HOP) * 1000))
             handed_on = {deadline.HEADER: str(milliseconds), "traceparent": trace.traceparent()}
             try:
@@ -60,7 +60,7 @@ def _silence(what: str) -> Unknown:
     try:
         deadline.remaining(LONGEST)
     except TooLate:
-        return Silent(what)
+        return ResponseTimeout(what)
     return Unknown(what)
 
 

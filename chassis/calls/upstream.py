@@ -6,7 +6,7 @@ from typing import TypeVar
 from chassis.calls.breaker import Breaker
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
-from chassis.calls.outcomes import Futile, Unreachable
+from chassis.calls.outcomes import NotRetryable, Unreachable
 from chassis.errors import Trouble, Unknown
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
@@ -16,7 +16,7 @@ T = TypeVar("T")
 _STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 
-class Callee:
+class Upstream:
     """What stands between a caller and the wire."""
 
     def __init__(self, name: str, endpoints: Endpoints, places: int) -> None:
@@ -27,7 +27,7 @@ class Callee:
         metrics.from_zero(name)
 
     def ask(self, once: Callable[[str], T]) -> T:
-        """What `once(address)` returns. Raises Futile where the bulkhead is full, the breaker open, or nobody there.
+        """What `once(address)` returns. Raises NotRetryable where the bulkhead is full, the breaker open, or nobody there.
 
         Silence, broken answers and 5xx count as failures. A shed request does not: who sheds answers fast and serves
         what it can, and the breaker would turn a callee at its limit into none at all; Retry-After and the budget
@@ -36,7 +36,7 @@ class Callee:
         with self._bulkhead.place():
             era = self._breaker.allows()
             if not era:
-                raise Futile(f"calls of {self.name} fail; none is sent for a while")
+                raise NotRetryable(f"calls of {self.name} fail; none is sent for a while")
             trouble: Trouble | None = None
             try:
                 return self._endpoints.ask(once)

@@ -4,25 +4,25 @@ from collections.abc import Callable
 from collections.abc import Collection as Some
 
 from chassis import clock
-from chassis.events.outbox import Outbox, in_slots
+from chassis.events.outbox import Outbox, pending_in_slots
 from chassis.observe import metrics
-from chassis.observe.throttled import Seldom
+from chassis.observe.throttled import Throttled
 
 SAMPLE = 100
 """Aggregates whose events are looked at for the oldest: those with the least ids, which are the first made."""
 
 
-def backlog(outboxes: list[Outbox], held: Callable[[], Some[int]]) -> Seldom:
+def backlog(outboxes: list[Outbox], held: Callable[[], Some[int]]) -> Throttled:
     """Tells what waits in the slots that are held: so the sum over all relays is right."""
 
     def look() -> None:
         slots = held()
         for outbox in outboxes:
             name = outbox.collection.name
-            count = outbox.collection.count(in_slots(slots), of="pending") if slots else 0
-            waiting = outbox.waiting(slots, SAMPLE) if count else []
+            count = outbox.collection.count(pending_in_slots(slots), of="pending") if slots else 0
+            waiting = outbox.pending(slots, SAMPLE) if count else []
             times = [record.headers["ce_time"] for each in waiting for _, record in each.events[:1]]
             metrics.pending[name].set(count)
             metrics.oldest[name].set(max(0.0, clock.seconds_since(min(times))) if times else 0)
 
-    return Seldom(look)
+    return Throttled(look)

@@ -20,11 +20,11 @@ from chassis import bus, clock
 from chassis.bus import Partition, Record
 from chassis.errors import Trouble
 from chassis.events import dead_letters, envelope
-from chassis.events.envelope import Meta, Unreadable
+from chassis.events.envelope import Meta, MalformedRecord
 from chassis.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
-from chassis.observe.throttled import Seldom
+from chassis.observe.throttled import Throttled
 from chassis.store import Change, Collection, Doc, Duplicate
 
 BATCH = 50
@@ -50,7 +50,7 @@ class Consumer:
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
-        self._tell_parked = Seldom(lambda: metrics.parked.set(dead_letters.letters.count()))
+        self._tell_parked = Throttled(lambda: metrics.parked.set(dead_letters.collection.count()))
         self._owned: Mapping[Partition, int] = {}
         self._learnt: Mapping[Partition, int] = {}
         self._parked: set[tuple[str, str]] = set()
@@ -102,7 +102,7 @@ class Consumer:
     def _learn(self) -> None:
         """What others have parked of the partitions that are owned anew."""
         if self._owned != self._learnt:
-            self._parked = {(doc["topic"], doc["key"]) for doc in dead_letters.letters.every({"blocks": True})}
+            self._parked = {(doc["topic"], doc["key"]) for doc in dead_letters.collection.every({"blocks": True})}
             self._notes.clear()
             self._learnt = self._owned
 
@@ -172,7 +172,7 @@ class Consumer:
     def _one(self, record: Record) -> None:
         try:
             meta, data = envelope.read(record)
-        except Unreadable as error:
+        except MalformedRecord as error:
             dead_letters.park(record, None, str(error), "", 1, blocks=False)
             self._count(record, "parked")
             return
@@ -225,7 +225,7 @@ class Consumer:
     def _park(self, record: Record, reason: str, attempts: int) -> None:
         try:
             meta, _ = envelope.read(record)
-        except Unreadable:
+        except MalformedRecord:
             dead_letters.park(record, None, reason, "", attempts, blocks=False)
         else:
             found = self._handlers.get(meta.type)
@@ -236,12 +236,12 @@ class Consumer:
 
     def _forget(self, topic: str, key: str) -> None:
         for letter in dead_letters.of_key(topic, key):
-            dead_letters.letters.delete(letter["_id"])
+            dead_letters.collection.delete(letter["_id"])
         self._parked.discard((topic, key))
 
     def _redrive(self) -> None:
         """Handle again what operators asked for, between batches: only the partition's owner may, or order is lost."""
-        asked = dead_letters.letters.find({"redrive": True}, limit=BATCH)
+        asked = dead_letters.collection.find({"redrive": True}, limit=BATCH)
         for topic, key in dict.fromkeys((doc["topic"], doc["key"]) for doc in asked):
             for letter in dead_letters.of_key(topic, key):
                 self._stay({})
@@ -249,8 +249,8 @@ class Consumer:
                     break
                 if not self._again(letter):
                     break
-                dead_letters.letters.delete(letter["_id"])
-                log.info("a dead letter was handled", letterId=letter["_id"])
+                dead_letters.collection.delete(letter["_id"])
+                log.info("a dead letter was handled", deadLetterId=letter["_id"])
             else:
                 self._parked.discard((topic, key))
 
@@ -260,11 +260,11 @@ class Consumer:
             meta, data = envelope.read(record)
             found = self._handlers.get(meta.type)
             reason = self._handled(meta, data, *found) if found else f"no one handles {meta.type}"
-        except Unreadable as error:
+        except MalformedRecord as error:
             reason = str(error)
         if reason:
             change: Change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
-            dead_letters.letters.update(letter["_id"], change)
+            dead_letters.collection.update(letter["_id"], change)
         return not reason
 
     def _tell_lag(self) -> None:

@@ -39,7 +39,7 @@ def until_the_end(shutdown: Callable[[], object]) -> None:
         shutdown()
 
     if not _last:
-        stdlib_logs.Warnings(trouble.name, "the export of telemetry has trouble")
+        stdlib_logs.RateLimitedHandler(trouble.name, "the export of telemetry has trouble")
         atexit.register(_end)
     # The SDK would wait half a minute for a collector that is gone, and at exit no thread can begin: one is ready.
     _last.append(threading.Thread(target=flush, name="last flush", daemon=True))

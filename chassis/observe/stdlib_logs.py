@@ -8,7 +8,7 @@ from chassis.observe.log import log
 _WARN_EVERY = 60.0
 
 
-class Lines(logging.Handler):
+class StdlibLogHandler(logging.Handler):
     """Makes each record a line of ours, with its stack where it has one."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -16,7 +16,7 @@ class Lines(logging.Handler):
         say(record.getMessage(), **({"error": record.exc_info[1]} if record.exc_info else {}))
 
 
-class Warnings(logging.Handler):
+class RateLimitedHandler(logging.Handler):
     """Takes over the logger `name`: no stack, and at most one warning and one error a minute, however long it lasts."""
 
     def __init__(self, name: str, what: str) -> None:

@@ -9,7 +9,7 @@ EVERY = 5.0
 SHARE = 0.05
 
 
-class Seldom:
+class Throttled:
     """Calls `look` at most every 5 s, and for a twentieth of the time; where it meets Trouble, the old figures stay."""
 
     def __init__(self, look: Callable[[], None]) -> None:

@@ -16,12 +16,12 @@ from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
 from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
-from chassis.observe.throttled import Seldom
+from chassis.observe.throttled import Throttled
 from chassis.sagas import STUCK, Action, Data, Done, Outcome, Saga, State, Step
 from chassis.store import LARGEST_PAGE, Change, Collection, Doc, Index, last
 
 DUE = Index("open", "due", when={"open": True})
-PERMITS = Index("permit", unique=True, when={"open": True})
+CONCURRENCY_SLOT = Index("permit", unique=True, when={"open": True})
 THREADS = 8
 PAUSE = 0.25
 """Seconds between two looks for what is due."""
@@ -42,7 +42,7 @@ class Driver:
     def open(self, id: str, data: Data, permit: str = "") -> Doc:
         """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before, or its permit is in use.
 
-        Where the collection has `PERMITS`, of the open sagas each has a permit of its own.
+        Where the collection has `CONCURRENCY_SLOT`, of the open sagas each has a permit of its own.
         """
         doc = {
             "_id": id,
@@ -51,7 +51,7 @@ class Driver:
             "open": True,
             "permit": permit or id,
             "fence": 1,
-            "due": clock.ahead(self._lease()),
+            "due": clock.timestamp_in(self._lease()),
             "openedAt": clock.timestamp(),
             "traceparent": trace.traceparent(),
         }
@@ -72,9 +72,9 @@ class Driver:
             metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
             wait = self.saga.wait(state)
             if wait and (ends is None or clock.monotonic() + wait >= ends):
-                return self._write(doc, state, due=clock.ahead(wait))
+                return self._write(doc, state, due=clock.timestamp_in(wait))
             fence = doc["fence"]
-            doc = self._write(doc, state, due=clock.ahead(self._lease()))
+            doc = self._write(doc, state, due=clock.timestamp_in(self._lease()))
             if doc["fence"] != fence:
                 return doc
             clock.sleep(wait)
@@ -82,7 +82,7 @@ class Driver:
 
     def claim(self, doc: Doc) -> Doc | None:
         """Take over a saga that is due; None if another driver did. What its last driver sent is not known."""
-        change: Change = {"$set": {"due": clock.ahead(self._lease()), "unsure": True}, "$inc": {"fence": 1}}
+        change: Change = {"$set": {"due": clock.timestamp_in(self._lease()), "unsure": True}, "$inc": {"fence": 1}}
         return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
 
     def resume(self, doc: Doc) -> None:
@@ -99,7 +99,7 @@ class Driver:
     def run(self, stop: threading.Event) -> None:
         """Resume what is due until told to stop; one that takes long keeps no other waiting."""
         under_way: set[str] = set()
-        pool, tell = ThreadPoolExecutor(THREADS, thread_name_prefix="saga"), Seldom(self._tell)
+        pool, tell = ThreadPoolExecutor(THREADS, thread_name_prefix="saga"), Throttled(self._tell)
         try:
             while not stop.is_set():
                 try:

@@ -49,7 +49,7 @@ class Slots:
             members = {member: until for member, until in doc["members"].items() if until > now}
             members.pop(self.holder, None)
             if not leave:
-                members[self.holder] = clock.ahead(self._ttl)
+                members[self.holder] = clock.timestamp_in(self._ttl)
             slots = self._shared(doc["slots"], members)
             change: dict[str, dict[str, Any]] = {"$set": {"members": members, "slots": slots}, "$inc": {"version": 1}}
             if self._collection.update(self._name, change, when={"version": doc["version"]}):

@@ -94,12 +94,12 @@ def _claim(id: str, caller: str, about: str, print: str) -> Doc:
         "about": about,
         "made": clock.new_id(),
         "print": print,
-        "until": clock.ahead(settings().lease),
+        "until": clock.timestamp_in(settings().lease),
         "fence": 1,
         "status": 0,
         "body": "",
         "headers": {},
-        "expiresAt": clock.ahead(KEPT),
+        "expiresAt": clock.timestamp_in(KEPT),
     }
     try:
         records.insert(record)
@@ -116,7 +116,7 @@ def _claim(id: str, caller: str, about: str, print: str) -> Doc:
         return found
     if found["until"] > clock.timestamp():
         raise Refusal("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")
-    claim: Change = {"$set": {"until": clock.ahead(settings().lease)}, "$inc": {"fence": 1}}
+    claim: Change = {"$set": {"until": clock.timestamp_in(settings().lease)}, "$inc": {"fence": 1}}
     claimed = records.update(id, claim, when={"fence": found["fence"]})
     if claimed is None:
         raise Refusal("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")

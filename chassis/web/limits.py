@@ -54,7 +54,7 @@ def shared(who: str, seconds: int) -> tuple[int, float]:
         now = clock.timestamp()
         found = counters.update(id, {"$inc": {"count": 1}}, when={"until": {"$gt": now}})
         if found is None:
-            anew = {"count": 1, "until": clock.ahead(seconds)}
+            anew = {"count": 1, "until": clock.timestamp_in(seconds)}
             found = counters.update(id, {"$set": anew}, when={"until": {"$lte": now}})
             if found is None:
                 try:

@@ -65,7 +65,7 @@ class _Logger(Logger):  # type: ignore[misc]
     """What gunicorn says, in our own log."""
 
     def setup(self, cfg: object) -> None:
-        self.error_log.handlers, self.error_log.propagate = [stdlib_logs.Lines(logging.WARNING)], False
+        self.error_log.handlers, self.error_log.propagate = [stdlib_logs.StdlibLogHandler(logging.WARNING)], False
 
 
 def _after_fork(arbiter: object, worker: object) -> None:

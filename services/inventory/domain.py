@@ -126,7 +126,7 @@ def wrong_hold(stock: Doc, order: str, reservation: Doc | None) -> Iterator[Find
     says = f"holds {mark['quantity']} for the order {order}"
     if reservation is None:
         yield Finding(stock["_id"], "I4", f"{says}, which has no reservation")
-    elif not is_live(reservation) and mark["at"] < clock.ahead(-MARK_KEPT - OVERDUE):
+    elif not is_live(reservation) and mark["at"] < clock.timestamp_ago(MARK_KEPT + OVERDUE):
         yield Finding(stock["_id"], "I4", f"{says}, whose reservation is {reservation['status']}")
 
 
@@ -139,7 +139,7 @@ def wrong_sold(stock: Doc, confirmed: int) -> Iterator[Finding]:
 
 def wrong_reservation(reservation: Doc, stocks: dict[str, Doc]) -> Iterator[Finding]:
     """What was left undone, and lines that nothing is held for."""
-    id, late = reservation["_id"], clock.ahead(-OVERDUE)
+    id, late = reservation["_id"], clock.timestamp_ago(OVERDUE)
     if reservation["working"]:
         if reservation["updatedAt"] < late:
             yield Finding(id, "I4", f"was left {reservation['status']} at {reservation['updatedAt']}")

@@ -81,7 +81,7 @@ def adjust(command: AdjustStock) -> AdjustStock.Answer:
             raise domain.why_not(doc, command.product_id, -command.adjustment)
         done = {"mark": command.mark, "at": clock.timestamp(), "available": available, "sequence": doc["seq"] + 1}
         change = domain.told({"$inc": {"available": command.adjustment, "received": command.adjustment}})
-        old = [each for each in doc["adjusted"] if each["at"] > clock.ahead(-_ADJUSTMENTS_KEPT)]
+        old = [each for each in doc["adjusted"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT)]
         change["$set"]["adjusted"] = [*old, done]
         if stock.update(command.product_id, change, when={"seq": doc["seq"]}):
             return AdjustStock.Answer(available=available, sequence=done["sequence"])
@@ -109,7 +109,7 @@ def reserve(command: Reserve) -> None:
 
 def renew(command: RenewReservation) -> None:
     reservations.update(
-        command.order_id, {"$set": {"expiresAt": clock.ahead(settings().reservation)}}, when={"status": "reserved"}
+        command.order_id, {"$set": {"expiresAt": clock.timestamp_in(settings().reservation)}}, when={"status": "reserved"}
     )
 
 
@@ -147,7 +147,7 @@ def sweep_cancelled() -> None:
 
 def sweep_reservations() -> None:
     """Finish what was begun and left, and let go what has expired."""
-    for doc in reservations.find({"working": True, "updatedAt": {"$lt": clock.ahead(-_ABANDONED)}}, sort="updatedAt"):
+    for doc in reservations.find({"working": True, "updatedAt": {"$lt": clock.timestamp_ago(_ABANDONED)}}, sort="updatedAt"):
         settle(doc)
     for doc in reservations.find({"status": "reserved", "expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         settle(_move(doc, "releasing", expired=True))
@@ -155,14 +155,14 @@ def sweep_reservations() -> None:
 
 def tell_overdue() -> None:
     """How many reservations the sweep has not let go, for operators."""
-    late = clock.ahead(-_OVERDUE)
+    late = clock.timestamp_ago(_OVERDUE)
     metrics.overdue.set(reservations.count({"status": "reserved", "expiresAt": {"$lt": late}}))
 
 
 def sweep_marks() -> None:
     """Drop the marks of orders that are over, and return what a late hold took."""
     for doc in stock.find({"held": {"$gt": 0}}):
-        old = {order for order, mark in doc["holds"].items() if mark["at"] < clock.ahead(-domain.MARK_KEPT)}
+        old = {order for order, mark in doc["holds"].items() if mark["at"] < clock.timestamp_ago(domain.MARK_KEPT)}
         tidied = domain.tidied(doc, {order for order in old if _is_over(order)})
         if tidied:
             stock.update(doc["_id"], tidied[0], when=tidied[1])
@@ -242,7 +242,7 @@ def _move(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any
     when: Any = {"turn": doc["turn"]}
     if event:
         lines = [Line.read(line) for line in doc["lines"]]
-        says, guard = outbox.says(doc, event(order_id=doc["_id"], lines=lines))
+        says, guard = outbox.append_event(doc, event(order_id=doc["_id"], lines=lines))
         change, when = merged(change, says), {**when, **guard}
     moved = reservations.update(doc["_id"], change, when=when)
     if moved is None:
@@ -264,11 +264,11 @@ def _new(order: str, lines: list[Line], status: str) -> Doc:
         "expired": False,
         "cancelled": False,
         "refused": None,
-        "expiresAt": clock.ahead(settings().reservation),
+        "expiresAt": clock.timestamp_in(settings().reservation),
         "createdAt": now,
         "updatedAt": now,
         **inbox.empty("orders"),
-        **outbox.opened(order),
+        **outbox.new_outbox(order),
     }
 
 
@@ -292,7 +292,7 @@ def _is_over(order: str) -> bool:
 
 
 def _open_stock(product: str, quantity: int, closed: bool) -> None:
-    fields = {**outbox.opened(product), "seq": 1, "pending": 1}
+    fields = {**outbox.new_outbox(product), "seq": 1, "pending": 1}
     del fields["outbox"]
     try:
         stock.insert({**domain.new_stock(product, quantity, closed), **fields})

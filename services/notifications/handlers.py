@@ -62,10 +62,10 @@ def sweep_mail() -> None:
                 mail.send(doc["_id"], person["email"], doc["subject"], doc["body"])
                 _sent(doc)
             else:
-                notifications.update(doc["_id"], {"$set": {"retryAt": clock.ahead(_RETRY)}})
+                notifications.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(_RETRY)}})
         except Trouble as error:
             log.warning("a mail waits", notificationId=doc["_id"], error=error)
-            notifications.update(doc["_id"], {"$set": {"retryAt": clock.ahead(_RETRY)}})
+            notifications.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(_RETRY)}})
 
 
 def _see(user: str, email: str, meta: Meta) -> bool:
@@ -105,7 +105,7 @@ def _record(user: str, text: tuple[str, str, str], meta: Meta) -> None:
                 "toSend": mailed,
                 "retryAt": clock.timestamp(),
                 "createdAt": clock.timestamp(),
-                **outbox.opened(id, *told),
+                **outbox.new_outbox(id, *told),
             }
         )
     except Duplicate:
@@ -115,7 +115,7 @@ def _record(user: str, text: tuple[str, str, str], meta: Meta) -> None:
 
 
 def _sent(doc: Doc) -> None:
-    says, guard = outbox.says(
+    says, guard = outbox.append_event(
         doc, NotificationSent(notification_id=doc["_id"], user_id=doc["userId"], kind=doc["kind"])
     )
     change = merged({"$set": {"status": "sent", "toSend": False}}, says)

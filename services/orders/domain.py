@@ -215,7 +215,7 @@ def wrong_end(id: str, order: Order, saga: Doc | None) -> Iterator[Finding]:
         if order.status:
             yield Finding(id, "I9", "no saga placed it")
     elif saga["open"]:
-        if saga["openedAt"] < clock.ahead(-DECIDED):
+        if saga["openedAt"] < clock.timestamp_ago(DECIDED):
             yield Finding(id, "I5", f"its saga is open since {saga['openedAt']}")
     elif order.status in ("", "pending"):
         yield Finding(id, "I5", f"is {order.status or 'not there'}, and its saga has ended")
@@ -288,7 +288,7 @@ def _is_cancelled_lately(order: Order) -> bool:
 
 
 def _recent(order: Order) -> bool:
-    return order.updated_at > clock.ahead(-ARRIVED)
+    return order.updated_at > clock.timestamp_ago(ARRIVED)
 
 
 def _exists(order: Order) -> None:

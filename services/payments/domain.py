@@ -64,7 +64,7 @@ def wrong(payment: Doc, captured: int, refunded: int) -> Iterator[Finding]:
     if refunded > captured:
         yield Finding(id, "I2", f"refunded {refunded} of {captured}")
     if status in OPEN:
-        if payment["createdAt"] < clock.ahead(-UNDECIDED):
+        if payment["createdAt"] < clock.timestamp_ago(UNDECIDED):
             yield Finding(id, "I1", f"is {status} since {payment['createdAt']}")
         return
     ours = (amount if status in ("completed", "refunded") else 0) - payment["refundedAmount"]

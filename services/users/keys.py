@@ -60,11 +60,11 @@ def rotate() -> None:
     if doc is None:
         return
     keys = doc["keys"]
-    overlap = -(settings().access_token + _AHEAD)
+    overlap = settings().access_token + _AHEAD
     superseded = zip(keys, keys[1:], strict=False)
-    kept = [key for key, after in superseded if after["since"] > clock.ahead(overlap)] + keys[-1:]
-    if keys[-1]["since"] < clock.ahead(-settings().key_rotation):
-        kept.append(_new_key(clock.ahead(_AHEAD)))
+    kept = [key for key, after in superseded if after["since"] > clock.timestamp_ago(overlap)] + keys[-1:]
+    if keys[-1]["since"] < clock.timestamp_ago(settings().key_rotation):
+        kept.append(_new_key(clock.timestamp_in(_AHEAD)))
     if kept != keys:
         signing.update(_ID, {"$set": {"keys": kept}, "$inc": {"version": 1}}, when={"version": doc["version"]})
 

@@ -45,7 +45,7 @@ def begin(user: str) -> Session:
             "previous": "",
             "rotatedAt": clock.timestamp(),
             "ended": False,
-            "expiresAt": clock.ahead(settings().refresh_token),
+            "expiresAt": clock.timestamp_in(settings().refresh_token),
         }
     )
     return Session(user, _token(family, secret))

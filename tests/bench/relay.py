@@ -21,7 +21,7 @@ from chassis.bus.kafka.bus import KafkaBus
 from chassis.bus.kafka.producer import SETTINGS
 from chassis.errors import Trouble
 from chassis.events import outbox
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import AWAKE, Relay
 from chassis.messages import Event
 from chassis.observe import trace
@@ -87,7 +87,7 @@ class _Place:
             collection.bind(store)
         bus = KafkaBus(self.servers)
         try:
-            yield Relay([Embedded(self.name, counters)], bus, leases, LEASE, PAUSE), counters, store
+            yield Relay([EmbeddedOutbox(self.name, counters)], bus, leases, LEASE, PAUSE), counters, store
         finally:
             bus.close()
             store.close()
@@ -113,8 +113,8 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
             ids = [clock.new_id() for _ in range(AGGREGATES)]
             for id in ids:
                 counters.insert({"_id": id, **_opened(id, each)})
-            records = _by_turns(Embedded(place.name, counters), each)
-            gc_tuning.seldom()  # as in a worker, and for both
+            records = _by_turns(EmbeddedOutbox(place.name, counters), each)
+            gc_tuning.relax_after_startup()  # as in a worker, and for both
             relayed.append(_rate(len(records), _relayed, relay, counters))
             bare.append(_rate(len(records), _sent, producer, records))
             for id in ids:
@@ -131,12 +131,12 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
 
 def _opened(id: str, each: int) -> dict[str, Any]:
     with trace.continued(None):
-        return outbox.opened(id, *(Counted(counter=id, step=step) for step in range(each)))
+        return outbox.new_outbox(id, *(Counted(counter=id, step=step) for step in range(each)))
 
 
-def _by_turns(source: Embedded, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
+def _by_turns(source: EmbeddedOutbox, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
     """What waits, ready to be sent: the first event of each aggregate, the second of each ..."""
-    lines = [[record for _, record in waiting.events] for waiting in source.waiting(range(outbox.SLOTS), AGGREGATES)]
+    lines = [[record for _, record in waiting.events] for waiting in source.pending(range(outbox.SLOTS), AGGREGATES)]
     assert len(lines) == AGGREGATES
     return [_bare(line[turn]) for turn in range(each) for line in lines]
 

@@ -25,7 +25,7 @@ from chassis.bus.kafka import consumer as kafka_consumer
 from chassis.bus.kafka.bus import KafkaBus
 from chassis.bus.kafka.producer import LARGEST, placed
 from chassis.settings import Settings
-from chassis.testing import logged
+from chassis.testing import capture_logs
 from tests import engines
 from tests.system.running import eventually
 
@@ -427,7 +427,7 @@ def test_it_tells_little_and_no_secret():
         kafka_sasl_username="mercato",
         kafka_sasl_password="correct-horse",
     )
-    with logged() as lines:
+    with capture_logs() as lines:
         bus = open_bus(settings)
         for _ in range(3):
             outcomes = bus.publish([Record("t", "k", b"")], 0.5)

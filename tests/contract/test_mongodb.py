@@ -19,7 +19,7 @@ from chassis.store import Collection, Duplicate, Index, StoreDown, Update
 from chassis.store.engines import open_store
 from chassis.store.mongodb.client import AGAIN, REQUEST, UNHEARD, MongodbClient
 from chassis.store.mongodb.store import MongodbStore, query
-from chassis.testing import logged
+from chassis.testing import capture_logs
 from tests import engines
 from tests.system.running import eventually
 
@@ -406,7 +406,7 @@ def test_a_login_that_is_wrong_is_trouble_and_no_password_is_told():
         right.store.close()
         told = []
         for wrong in (uri.replace("shop:", "shop:x"), f"mongodb://{uri.rpartition('@')[2]}"):
-            with pytest.raises(StoreDown) as caught, logged() as lines:
+            with pytest.raises(StoreDown) as caught, capture_logs() as lines:
                 bound(MongodbStore(wrong, "orders")).insert({"_id": "2"})
             told += [str(lines), *traceback.format_exception(caught.value), repr(caught.value)]
         for secret in ("s3cr3t", password):

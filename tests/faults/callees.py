@@ -23,7 +23,7 @@ from chassis import clock, deadline
 from chassis.calls.client import ATTEMPTS, Client
 from chassis.errors import Trouble, Unknown
 from chassis.messages import Command
-from chassis.testing import logged
+from chassis.testing import capture_logs
 from tests.faults.oracle import BROKEN, YES, Ask, Oracle, client, drip, hang, reset, saying
 
 FAULTS = {"drips": drip, "hangs": hang, "resets": reset, "answers 500": saying(BROKEN)}
@@ -122,7 +122,7 @@ def run(seconds: float) -> list[Found]:
 @click.option("--json", "as_json", is_flag=True, help="print data for a script")
 def main(seconds: float, as_json: bool) -> None:
     """Measure whether callers keep their deadline, and the breaker its word; exit 1 if a bar is missed."""
-    with logged():  # a breaker says when it opens; here that is nobody's trouble
+    with capture_logs():  # a breaker says when it opens; here that is nobody's trouble
         found = run(seconds)
     if as_json:
         click.echo(json.dumps([{**asdict(each), "missed": each.missed()} for each in found], indent=2))

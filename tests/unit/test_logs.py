@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from chassis.observe import trace
 from chassis.observe.log import log
-from chassis.testing import logged
+from chassis.testing import capture_logs
 from mercato.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_a_line_says_what_its_work_is_about_and_no_other_does():
         trace.about(orderId="o2")
         log.info("outside")
 
-    with logged() as lines:
+    with capture_logs() as lines:
         Context().run(work)
     about = {line["message"]: {name: line[name] for name in line if name.endswith("Id")} for line in lines}
     ids = about["behind"]["traceId"]

@@ -25,7 +25,7 @@ class Cluster:
             "reconnect_backoff_max_ms": 1000,
             **security,
         }
-        stdlib_logs.Warnings("kafka", "Kafka's client has trouble")
+        stdlib_logs.RateLimitedHandler("kafka", "Kafka's client has trouble")
 
     def connect(self, make: Callable[..., Any], patience: float, **settings: Any) -> Any:
         """A client, once it has reached a broker. Raises BusDown where none answers within `patience` seconds.

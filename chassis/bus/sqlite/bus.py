@@ -116,7 +116,7 @@ class SqliteBus:
         for partition, retention in self._file.read(
             "SELECT partitions.id, retention FROM partitions JOIN topics ON topics.name = topic"
         ):
-            while self._prune_some(partition, clock.ahead(-retention)):
+            while self._prune_some(partition, clock.timestamp_ago(retention)):
                 pass
 
     def _prune_some(self, partition: int, before: str) -> bool:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from chassis.observe.health import Health
-from chassis.testing import logged
+from chassis.testing import capture_logs
 from tests.system.running import eventually, free_port
 
 GIVE_UP = struct.pack("ii", 1, 0)  # SO_LINGER: the close is a reset
@@ -22,7 +22,7 @@ def test_a_probe_that_gives_up_leaves_no_trace_in_the_log(capfd: pytest.CaptureF
 
     health, port = Health("shop", check), free_port()
     health.started = True
-    with logged() as lines:
+    with capture_logs() as lines:
         health.serve("127.0.0.1", port)
         before = threading.active_count()
         with socket.create_connection(("127.0.0.1", port)) as probe:

@@ -10,7 +10,7 @@ import pytest
 
 from chassis.observe import metrics, records, trace
 from chassis.observe.log import log
-from chassis.testing import logged
+from chassis.testing import capture_logs
 from tests.system.running import eventually
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -76,7 +76,7 @@ def lost():
 
 def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, monkeypatch):
     monkeypatch.setattr(log, "export", exporter)
-    with logged() as lines, trace.continued(f"00-{TRACE}-{PARENT}-01"):
+    with capture_logs() as lines, trace.continued(f"00-{TRACE}-{PARENT}-01"):
         trace.about(orderId="o1")
         log.warning("a bell waits", attempt=2, ms=0.5, late=True, jobs=["ring"], error=ValueError("deaf"))
     eventually(lambda: receiver.taken)

@@ -10,11 +10,11 @@ from opentelemetry.trace import StatusCode
 from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.calls.discovery import Endpoints
-from chassis.calls.upstream import Callee
+from chassis.calls.upstream import Upstream
 from chassis.errors import Refusal, Unknown
 from chassis.events import dead_letters, outbox
 from chassis.events.consumer import Consumer, progress
-from chassis.events.outbox import Embedded, Latest
+from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
 from chassis.observe import spans, trace
@@ -211,7 +211,7 @@ def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monke
 
 
 def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
-    callee = Callee("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), places=2)
+    callee = Upstream("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), places=2)
 
     def silent(address):
         raise Unknown("no answer")
@@ -225,7 +225,7 @@ def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
 
 @pytest.fixture
 def bus(tmp_path, store, fake_clock):
-    for collection in (bells, leases, dead_letters.letters, progress):
+    for collection in (bells, leases, dead_letters.collection, progress):
         collection.bind(store)
     engine = SqliteBus(tmp_path / "bus.db")
     engine.ensure([Topic("bells.events", 1), Topic("ears.dead", 1)])
@@ -235,12 +235,12 @@ def bus(tmp_path, store, fake_clock):
 
 def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recording):
     with trace.continued(SAMPLED, "POST"):
-        bells.insert({"_id": "b1", **outbox.opened("b1", Rung(bell="b1"))})
+        bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
     seen = []
     consumer = Consumer(
         bus.consumer("ears", ["bells.events"]), {Rung: lambda event, meta: seen.append(trace.trace_id())}
     )
-    Relay([Embedded("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease=10, pause=0.1).step()
     consumer.step(wait=0)
     sent, handled = recording.one("send bells.events"), recording.one("process bells.events")
     assert seen == [TRACE]
@@ -258,8 +258,8 @@ def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recordi
 
 def test_what_is_told_once_for_many_changes_is_in_the_trace_of_the_latest(bus, recording):
     now = {"updatedAt": "2030-01-01T00:00:00.000Z", "traceparent": SAMPLED}
-    bells.insert({"_id": "b1", **outbox.opened("b1"), "seq": 1, "pending": 1, **now})
-    Relay([Latest("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease=10, pause=0.1).step()
+    bells.insert({"_id": "b1", **outbox.new_outbox("b1"), "seq": 1, "pending": 1, **now})
+    Relay([LatestStateOutbox("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease=10, pause=0.1).step()
     assert parent_of(recording.one("send bells.events")) == PARENT
 
 
@@ -267,8 +267,8 @@ def test_what_is_told_once_for_many_changes_is_in_the_trace_of_the_latest(bus, r
 def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers_share(bus, begin, recorded):
     if recorded:
         begin()
-    bells.insert({"_id": "b1", **outbox.opened("b1", Rung(bell="b1"))})
-    Relay([Embedded("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
+    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease=10, pause=0.1).step()
     seen = set()
     for group in ("ears", "eyes"):
         member = bus.consumer(group, ["bells.events"])
@@ -278,8 +278,8 @@ def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers
 
 def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, recording, fake_clock):
     with trace.continued(SAMPLED, "POST"):
-        bells.insert({"_id": "b1", **outbox.opened("b1", Rung(bell="b1"))})
-    Relay([Embedded("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+        bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
+    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease=10, pause=0.1).step()
     deaf = [True]
 
     def hear(event, meta):
@@ -289,7 +289,7 @@ def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, 
     consumer = Consumer(bus.consumer("ears", ["bells.events"]), {Rung: hear})
     consumer.step(wait=0)
     deaf.clear()
-    (letter,) = dead_letters.letters.every()
+    (letter,) = dead_letters.collection.every()
     dead_letters.ask_redrive(letter)
     fake_clock.pass_time(2)
     consumer.step(wait=0)

@@ -19,7 +19,7 @@ def bus(tmp_path):
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    for collection in (counters, totals, leases, dead_letters.letters, progress):
+    for collection in (counters, totals, leases, dead_letters.collection, progress):
         collection.bind(store)
 
 

@@ -1,7 +1,7 @@
 """Counters that say what they count, for the tests of the relay and of the consumer."""
 
 from chassis.events import dead_letters, outbox
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
 from chassis.store import Collection
@@ -28,16 +28,16 @@ TOPIC = "counters.events"
 
 
 def open_counter(id, steps=1):
-    counters.insert({"_id": id, **outbox.opened(id, *(Counted(counter=id, step=n) for n in range(1, steps + 1)))})
+    counters.insert({"_id": id, **outbox.new_outbox(id, *(Counted(counter=id, step=n) for n in range(1, steps + 1)))})
 
 
 def say(id, event):
-    change, guard = outbox.says(counters.get(id), event)
+    change, guard = outbox.append_event(counters.get(id), event)
     assert counters.update(id, change, when=guard)
 
 
 def new_relay(bus):
-    return Relay([Embedded("counters", counters), dead_letters.Copies("totals")], bus, leases, lease=10, pause=0.1)
+    return Relay([EmbeddedOutbox("counters", counters), dead_letters.DeadLetterForwarder("totals")], bus, leases, lease=10, pause=0.1)
 
 
 def published(bus, topic=TOPIC, group="reader"):

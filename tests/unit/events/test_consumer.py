@@ -135,7 +135,7 @@ def test_an_unreadable_record_is_parked_and_the_next_is_handled(bus, relay, valu
     relay.step()
     reader = Reader(bus)
     reader.run()
-    (letter,) = dead_letters.letters.every()
+    (letter,) = dead_letters.collection.every()
     assert reason in letter["reason"]
     assert total("good") == 1
 
@@ -148,17 +148,17 @@ def test_a_type_that_nobody_declares_is_kept_and_blocks_nobody(bus, relay):
     relay.step()
     reader = Reader(bus)
     reader.run()
-    (letter,) = dead_letters.letters.every()
+    (letter,) = dead_letters.collection.every()
     assert "counter.invented" in letter["reason"]
     assert total("c1") == 2
 
 
 def test_a_type_that_is_declared_but_not_read_is_skipped(bus, relay):
-    counters.insert({"_id": "c1", **outbox.opened("c1", Ignored(counter="c1"), Counted(counter="c1", step=7))})
+    counters.insert({"_id": "c1", **outbox.new_outbox("c1", Ignored(counter="c1"), Counted(counter="c1", step=7))})
     relay.step()
     Reader(bus).run()
     assert total("c1") == 7
-    assert list(dead_letters.letters.every()) == []
+    assert list(dead_letters.collection.every()) == []
 
 
 def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
@@ -171,7 +171,7 @@ def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
             reader.consumer.step(wait=0)
     reader.failing.clear()
     reader.run()
-    assert (total("c1"), list(dead_letters.letters.every())) == (6, [])
+    assert (total("c1"), list(dead_letters.collection.every())) == (6, [])
 
 
 def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay, store):
@@ -237,7 +237,7 @@ def test_a_handler_that_ends_the_process_is_parked_after_three_crashes(bus, rela
     reader = Reader(bus)
     reader.failing["deadly"] = SystemExit()
     reader.run()
-    (letter,) = dead_letters.letters.every()
+    (letter,) = dead_letters.collection.every()
     assert (letter["key"], letter["attempts"]) == ("deadly", 3)
     assert total("good") == 1
 
@@ -254,7 +254,7 @@ def test_a_consumer_cut_off_anywhere_has_each_effect_once(bus, relay, store, fak
             fake_clock.pass_time(11)
             assert total(f"{after}-{at}") == 6
     assert cut == 2 * 11
-    assert list(dead_letters.letters.every()) == []
+    assert list(dead_letters.collection.every()) == []
 
 
 def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, relay, fake_clock):

@@ -9,9 +9,9 @@ from chassis.bus import Record
 from chassis.errors import Trouble
 from chassis.events import dead_letters, outbox
 from chassis.events.backlog import backlog
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import BATCH, EACH, FEW, HANDS
-from chassis.observe.throttled import Seldom
+from chassis.observe.throttled import Throttled
 from chassis.store import leases as leasing
 from tests.unit.events.counters import TOPIC, Counted, counters, leases, new_relay, open_counter, published, say
 
@@ -47,8 +47,8 @@ def test_an_event_said_while_others_are_published_is_not_cleared_with_them(bus, 
 
 def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
     open_counter("c1", steps=2)
-    source = Embedded("counters", counters)
-    (asleep,) = source.waiting(range(16), 10)
+    source = EmbeddedOutbox("counters", counters)
+    (asleep,) = source.pending(range(16), 10)
     relay.step()
     say("c1", Counted(counter="c1", step=3))
     source.clear([(asleep, 2)])
@@ -153,7 +153,7 @@ def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
 
 def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
     def told(*slots):
-        backlog([Embedded("counters", counters)], lambda: slots)()
+        backlog([EmbeddedOutbox("counters", counters)], lambda: slots)()
         names = ("outbox_pending", "outbox_oldest_age_seconds")
         return [REGISTRY.get_sample_value(name, {"collection": "counters"}) for name in names]
 
@@ -181,7 +181,7 @@ def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch)
 
 def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_relay(relay, store):
     asked = []
-    looking = Seldom(lambda: asked.append(store.fail(1, False)) or counters.get("c1"))
+    looking = Throttled(lambda: asked.append(store.fail(1, False)) or counters.get("c1"))
     for _ in range(3):
         looking()
     assert len(asked) == 1

@@ -88,8 +88,8 @@ def order(status="confirmed", age=3600.0, **fields):
         status=status,
         payment_id="o1" if status in domain.PAID else "",
         version=2,
-        created_at=clock.ahead(-age),
-        updated_at=clock.ahead(-age),
+        created_at=clock.timestamp_ago(age),
+        updated_at=clock.timestamp_ago(age),
         **fields,
     )
 
@@ -178,7 +178,7 @@ def test_what_others_have_for_no_order_is_found():
 
 
 def saga(open=False, ended="done", age=60.0):
-    return {"open": open, "ended": "" if open else ended, "openedAt": clock.ahead(-age)}
+    return {"open": open, "ended": "" if open else ended, "openedAt": clock.timestamp_ago(age)}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from chassis.messages import Command
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE, Driver
 from chassis.store import Collection
-from chassis.testing import logged
+from chassis.testing import capture_logs
 
 
 class Charge(Command):
@@ -30,7 +30,7 @@ def test_a_secret_is_in_no_line_whatever_becomes_of_the_step(sagas, fake_clock):
             raise outcome
 
     driver = Driver(Saga("pay", (Step("charge", Charge),), secrets=("token",)), sagas, lambda: 10.0, send)
-    with logged() as lines:
+    with capture_logs() as lines:
         driver.drive(driver.open("o1", {"order_id": "o1", "token": "tok_4242"}))
         while outcomes:
             fake_clock.pass_time(20)
