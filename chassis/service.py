@@ -26,7 +26,7 @@ from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import consumer, dead_letters
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
@@ -35,7 +35,7 @@ from chassis.observe import records, trace
 from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.sagas.driver import Driver
-from chassis.schema import Wire
+from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.store import Collection, Doc
 from chassis.store.engines import open_store
@@ -57,7 +57,7 @@ class Service:
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
         self.callees: tuple[str, ...] = ()
-        self.commands: dict[type[Command], Callable[[Any], Wire | None]] = {}
+        self.commands: dict[type[Command], Callable[[Any], Schema | None]] = {}
         self.drivers: list[Driver] = []
         self.handlers: dict[type[Event], consumer.Handler] = {}
         self.sweepers: list[tuple[Callable[[], None], float]] = []
@@ -87,7 +87,7 @@ class Service:
     def calls(self, *services: str) -> None:
         self.callees += services
 
-    def answers(self, command: type[Command], handler: Callable[[Any], Wire | None]) -> None:
+    def answers(self, command: type[Command], handler: Callable[[Any], Schema | None]) -> None:
         """Carry out a command that another service sends."""
         self.commands[command] = handler
 
@@ -129,7 +129,7 @@ class Service:
         trace.begin(self.name)
         store = Timed(open_store(settings(), self.name))
         for collection in self.collections:
-            collection.use(store)
+            collection.attach(store)
         calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))
         self._health = Health(self.name, store.ping)
         self._health.serve(settings().host, settings().health_port)
@@ -184,11 +184,11 @@ class Service:
         while not stop.is_set():
             try:
                 for collection in self.collections:
-                    collection.store.ensure(collection)
+                    collection.ensure_indexes()
                 for prepare in self.starters:
                     prepare()
                 return
-            except Trouble as error:
+            except TransientError as error:
                 log.warning("waiting for the store", error=error)
             except Exception as error:
                 log.error("the store cannot be prepared", error=error)
@@ -230,7 +230,7 @@ class Service:
             try:
                 self._make_topics(bus)
                 break
-            except Trouble as error:
+            except TransientError as error:
                 log.warning("waiting for the log", error=error)
             stop.wait(pause)
             pause = min(pause * 2, 5.0)
@@ -238,7 +238,7 @@ class Service:
 
     def _make_topics(self, bus: Bus) -> None:
         names = {f"{self.name}.events", f"{self.name}.dead", *(f"{event.service}.events" for event in self.handlers)}
-        bus.ensure([Topic(name, settings().partitions, settings().retention) for name in sorted(names)])
+        bus.ensure_topics([Topic(name, settings().partitions, settings().retention) for name in sorted(names)])
 
     def _tokens(self) -> ServiceTokens:
         secret = settings().platform_secret.get_secret_value()
@@ -249,7 +249,7 @@ def _repeat(sweep: Callable[[], None], every: float, stop: threading.Event) -> N
     while not stop.is_set():
         try:
             sweep()
-        except Trouble as error:
+        except TransientError as error:
             log.warning("a sweep waits", sweep=sweep.__name__, error=error)
         stop.wait(every)
 

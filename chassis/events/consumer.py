@@ -3,7 +3,7 @@
     poll -> note the batch -> for each: parked key? join it : handle, 3 tries -> park -> commit
 
 A handler that raises is tried again and then parked. One that kills the process is known by the note of the batch:
-after a crash its events go one by one, each counted before it is handled. Trouble (the own store is down) parks
+after a crash its events go one by one, each counted before it is handled. TransientError (the own store is down) parks
 nothing: the batch is polled again later. A batch that takes long commits what is done and keeps its place in the group.
 """
 
@@ -18,14 +18,14 @@ from pydantic.alias_generators import to_camel
 
 from chassis import bus, clock
 from chassis.bus import Partition, Record
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import dead_letters, envelope
-from chassis.events.envelope import Meta, MalformedRecord
+from chassis.events.envelope import MalformedRecord, Meta
 from chassis.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-from chassis.store import Change, Collection, Doc, Duplicate
+from chassis.store import Update, Collection, Doc, Duplicate
 
 BATCH = 50
 TRIES = 3
@@ -65,7 +65,7 @@ class Consumer:
             try:
                 self.step()
                 pause = 0.0
-            except Trouble as error:
+            except TransientError as error:
                 pause = min(max(pause * 2, 0.2), 5.0)
                 log.warning("the consumer waits", error=error)
                 stop.wait(pause)
@@ -84,7 +84,7 @@ class Consumer:
                 partition, batch = next(iter(batches.items()))
                 try:
                     self._batch(partition, batch)
-                except bus.Lost:
+                except bus.PartitionRevoked:
                     log.info("a partition went to another consumer", topic=partition[0], partition=partition[1])
                     self._rewind({partition: batch})
                 del batches[partition]
@@ -102,7 +102,7 @@ class Consumer:
     def _learn(self) -> None:
         """What others have parked of the partitions that are owned anew."""
         if self._owned != self._learnt:
-            self._parked = {(doc["topic"], doc["key"]) for doc in dead_letters.collection.every({"blocks": True})}
+            self._parked = {(doc["topic"], doc["key"]) for doc in dead_letters.collection.iterate({"blocks": True})}
             self._notes.clear()
             self._learnt = self._owned
 
@@ -111,7 +111,7 @@ class Consumer:
         for record in batch:
             self._stay({partition: record.offset})
             if not self._is_mine(partition):
-                raise bus.Lost(f"{partition[0]}/{partition[1]}")
+                raise bus.PartitionRevoked(f"{partition[0]}/{partition[1]}")
             if record.offset <= crashed:
                 self._careful(partition, record)
                 self._member.commit({partition: record.offset + 1})
@@ -123,7 +123,7 @@ class Consumer:
         """Between two records: now and then, commit what is done and let the group know that this member lives."""
         if clock.monotonic() - self._polled >= _STAY_EVERY:
             self._member.commit(done)
-            self._member.stay()
+            self._member.heartbeat()
             self._polled = clock.monotonic()
 
     def _is_mine(self, partition: Partition) -> bool:
@@ -134,8 +134,8 @@ class Consumer:
         """Poll again, later, what was not handled."""
         for partition, batch in batches.items():
             if self._is_mine(partition):
-                with suppress(bus.Lost):  # while a commit waited for a rebalance
-                    self._member.rewind(partition, batch[0].offset)
+                with suppress(bus.PartitionRevoked):  # while a commit waited for a rebalance
+                    self._member.seek(partition, batch[0].offset)
 
     def _note(self, partition: Partition, batch: list[Record]) -> int:
         """Write down what is about to be handled; the last offset that a crash may have left half done, else -1."""
@@ -197,7 +197,7 @@ class Consumer:
             metrics.delay[record.topic].observe(late, trace.exemplar(meta.traceparent))
 
     def _handled(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
-        """Handle, with retries; "" or why it failed for good. Raises Trouble where trying later may help."""
+        """Handle, with retries; "" or why it failed for good. Raises TransientError where trying later may help."""
         reason, topic = "", f"{meta.source}.events"
         about = {**envelope.described("process", topic), "cloudevents.event_type": meta.type}
         with trace.continued(meta.traceparent, f"process {topic}", "consumer", about) as span:
@@ -209,7 +209,7 @@ class Consumer:
                 try:
                     handler(event.read(data), meta)
                     return ""
-                except Trouble:
+                except TransientError:
                     raise
                 except ValidationError as error:
                     span.failed(type(error).__name__)
@@ -263,7 +263,7 @@ class Consumer:
         except MalformedRecord as error:
             reason = str(error)
         if reason:
-            change: Change = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
+            change: Update = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
             dead_letters.collection.update(letter["_id"], change)
         return not reason
 

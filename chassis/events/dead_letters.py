@@ -12,15 +12,15 @@ from collections.abc import Iterable
 from chassis import clock
 from chassis.bus import Record
 from chassis.events.envelope import Meta
-from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
-from chassis.store import Collection, Doc, Duplicate, Index, Update
+from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot
+from chassis.store import Collection, Doc, Duplicate, Index, UpdateOne
 
-letters = Collection(
+collection = Collection(
     "dead_letters",
     PENDING,
     Index("key", "topic"),
-    Index("blocks", when={"blocks": True}),
-    Index("redrive", when={"redrive": True}),
+    Index("blocks", partial={"blocks": True}),
+    Index("redrive", partial={"redrive": True}),
 )
 
 
@@ -50,7 +50,7 @@ def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts:
         "slot": slot(record.key),
     }
     try:
-        letters.insert(letter)
+        collection.insert(letter)
     except Duplicate:
         pass  # a redelivery of what is parked already
 
@@ -69,28 +69,30 @@ def record_of(letter: Doc) -> Record:
 
 def of_key(topic: str, key: str) -> list[Doc]:
     """Every dead letter of a key, in the order in which they must be handled."""
-    return sorted(letters.every({"topic": topic, "key": key}), key=lambda letter: letter["offset"])
+    return sorted(collection.iterate({"topic": topic, "key": key}), key=lambda letter: letter["offset"])
 
 
 def ask_redrive(letter: Doc) -> None:
     """Ask the owner of the partition to handle the key of this letter again, from its first letter on."""
-    letters.update(letter["_id"], {"$set": {"redrive": True}})
+    collection.update(letter["_id"], {"$set": {"redrive": True}})
 
 
-class Copies:
+class DeadLetterForwarder:
     """The outbox of dead letters: a copy of each goes to the topic `<consumer>.dead`."""
 
-    rest = 2.0  # letters are rare, and a look that finds nothing costs as much
+    idle_poll_s = 2.0  # letters are rare, and a look that finds nothing costs as much
 
     def __init__(self, service: str) -> None:
-        self.collection = letters
+        self.collection = collection
         self._topic = f"{service}.dead"
 
-    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
-        return [Waiting(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_waiting(letters, slots, limit)]
+    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
+        return [PendingEvents(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_pending(collection, slots, limit)]
 
-    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
-        letters.update_each(Update(each.id, {"$set": {"pending": 0, "published": upto}}) for each, upto in acknowledged)
+    def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
+        collection.bulk_update(
+            UpdateOne(each.id, {"$set": {"pending": 0, "published": upto}}) for each, upto in acknowledged
+        )
 
     def _copy(self, doc: Doc) -> Record:
         why = {"x-reason": doc["reason"], "x-handler": doc["handler"], "x-topic": doc["topic"]}

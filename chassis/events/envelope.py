@@ -13,7 +13,7 @@ from chassis.settings import settings
 from chassis.store import Doc
 
 
-class Unreadable(ValueError):
+class MalformedRecord(ValueError):
     """A record that is no CloudEvent of ours."""
 
 
@@ -66,7 +66,7 @@ def described(operation: str, topic: str) -> dict[str, str | int]:
 
 
 def read(record: Record) -> tuple[Meta, Any]:
-    """The meta data and the camelCase data of a record. Raises Unreadable."""
+    """The meta data and the camelCase data of a record. Raises MalformedRecord."""
     headers = record.headers
     try:
         meta = Meta(
@@ -80,6 +80,6 @@ def read(record: Record) -> tuple[Meta, Any]:
         )
         return meta, orjson.loads(record.value)
     except KeyError as error:
-        raise Unreadable(f"the header {error} is missing") from None
+        raise MalformedRecord(f"the header {error} is missing") from None
     except ValueError as error:
-        raise Unreadable(f"not readable: {error}") from None
+        raise MalformedRecord(f"not readable: {error}") from None

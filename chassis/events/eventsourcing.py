@@ -13,12 +13,12 @@ from itertools import groupby
 from typing import Any, Protocol, Self, TypeVar
 
 from chassis import clock
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import envelope
-from chassis.events.outbox import PENDING, Waiting, find_waiting, slot
+from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot
 from chassis.messages import Event
 from chassis.observe import trace
-from chassis.store import Collection, Duplicate, Index, Update
+from chassis.store import Collection, Duplicate, Index, UpdateOne
 
 LONGEST_STREAM = 1000
 _TRIES = 10
@@ -32,7 +32,7 @@ class Commit:
     sequence: int
     time: str
     event: Event
-    mark: str = ""
+    dedup_key: str = ""
 
 
 class Aggregate(Protocol):
@@ -56,19 +56,23 @@ class Streams(Collection):
         rows = self.find({"stream": stream}, sort="version", limit=LONGEST_STREAM)
         return [
             Commit(
-                row["version"], row["sequence"], row["time"], self._types[row["type"]].read(row["data"]), row["mark"]
+                row["version"],
+                row["sequence"],
+                row["time"],
+                self._types[row["type"]].read(row["data"]),
+                row["dedupKey"],
             )
             for row in rows
         ]
 
-    def append(self, stream: str, event: Event, history: list[Commit], mark: str = "") -> Commit:
+    def append(self, stream: str, event: Event, history: list[Commit], dedup_key: str = "") -> Commit:
         """Commit one event behind `history`. Raises Duplicate if the stream has grown meanwhile."""
         version = len(history) + 1
         if version > LONGEST_STREAM:
-            raise Trouble("the stream is full")
+            raise TransientError("the stream is full")
         public = sum(commit.sequence > 0 for commit in history)
         sequence = public + 1 if event.public else 0
-        commit = Commit(version, sequence, clock.timestamp(), event, mark)
+        commit = Commit(version, sequence, clock.timestamp(), event, dedup_key)
         self.insert(
             {
                 "_id": f"{stream}:{version:06d}",
@@ -78,7 +82,7 @@ class Streams(Collection):
                 "type": event.type,
                 "data": event.data(),
                 "time": commit.time,
-                "mark": mark,
+                "dedupKey": dedup_key,
                 "traceparent": trace.traceparent(),
                 "pending": int(event.public),
                 "slot": slot(stream),
@@ -88,35 +92,35 @@ class Streams(Collection):
 
     def streams(self) -> Iterator[str]:
         """The names of all streams, in their order: the commits of one stand together."""
-        return (stream for stream, _ in groupby(row["stream"] for row in self.every()))
+        return (stream for stream, _ in groupby(row["stream"] for row in self.iterate()))
 
     def execute(
         self,
         stream: str,
         empty: A,
         decide: Callable[[A], Event | None],
-        mark: str = "",
+        dedup_key: str = "",
         committed: Callable[[A, Event], None] = lambda state, event: None,
     ) -> A:
         """Fold, decide, commit, and again if another commit came first; the state afterwards.
 
-        `decide` gets the state and returns an event, None where nothing is to be done, or raises a Refusal. Under a
-        `mark` that the stream holds already, it was decided before. `committed` is told what came of a commit.
+        `decide` gets the state and returns an event, None where nothing is to be done, or raises a DomainError. Under a
+        `dedup_key` that the stream holds already, it was decided before. `committed` is told what came of a commit.
         """
         for _ in range(_TRIES):
             history = self.load(stream)
             state = fold(empty, history)
-            event = None if mark and any(commit.mark == mark for commit in history) else decide(state)
+            event = None if dedup_key and any(commit.dedup_key == dedup_key for commit in history) else decide(state)
             if event is None:
                 return state
             try:
-                commit = self.append(stream, event, history, mark)
+                commit = self.append(stream, event, history, dedup_key)
             except Duplicate:
                 continue
             state = state.apply(commit.event, commit.time)
             committed(state, commit.event)
             return state
-        raise Trouble("too many commits to one stream at once")
+        raise TransientError("too many commits to one stream at once")
 
 
 def fold(empty: A, history: list[Commit]) -> A:
@@ -130,22 +134,22 @@ def fold(empty: A, history: list[Commit]) -> A:
 class StreamOutbox:
     """The outbox of streams: the commits that are public and not yet acknowledged."""
 
-    rest = 0.0
+    idle_poll_s = 0.0
 
     def __init__(self, service: str, streams: Streams) -> None:
         self._service, self.collection = service, streams
 
-    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
-        found: dict[str, Waiting] = {}
-        for row in find_waiting(self.collection, slots, limit):
+    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
+        found: dict[str, PendingEvents] = {}
+        for row in find_pending(self.collection, slots, limit):
             item: dict[str, Any] = {**row, "seq": row["sequence"]}
-            each = found.setdefault(row["stream"], Waiting(row["stream"], 0, []))
+            each = found.setdefault(row["stream"], PendingEvents(row["stream"], 0, []))
             each.events.append((row["version"], envelope.record(self._service, row["stream"], item)))
         return list(found.values())
 
-    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
-        self.collection.update_each(
-            Update(f"{each.id}:{version:06d}", {"$set": {"pending": 0}})
+    def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
+        self.collection.bulk_update(
+            UpdateOne(f"{each.id}:{version:06d}", {"$set": {"pending": 0}})
             for each, upto in acknowledged
             for version, _ in each.events
             if version <= upto

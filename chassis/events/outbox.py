@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chassis.bus import Record
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import envelope
 from chassis.messages import Event
-from chassis.store import Change, Collection, Doc, Index, Update, Where
+from chassis.store import Update, Collection, Doc, Index, UpdateOne, Filter
 
 SLOTS = 16
 MOST_PENDING = 1000
-PENDING = Index("pending", "slot", when={"pending": {"$gt": 0}})
+PENDING = Index("pending", "slot", partial={"pending": {"$gt": 0}})
 """The index that a collection with an outbox needs."""
 
 
@@ -29,7 +29,7 @@ def slot(aggregate: str) -> int:
     return zlib.crc32(aggregate.encode()) % SLOTS
 
 
-def opened(aggregate: str, *events: Event) -> Doc:
+def new_outbox(aggregate: str, *events: Event) -> Doc:
     """The fields of a new document that says these events first."""
     return {
         "seq": len(events),
@@ -40,16 +40,16 @@ def opened(aggregate: str, *events: Event) -> Doc:
     }
 
 
-def says(doc: Doc, event: Event) -> tuple[Change, Where]:
+def append_event(doc: Doc, event: Event) -> tuple[Update, Filter]:
     """The part of a change that adds this event to the document as it was read, and the guard that it still is so."""
     if doc["pending"] >= MOST_PENDING:
-        raise Trouble("too many events of this object wait to be published", retry_after=5)
+        raise TransientError("too many events of this object wait to be published", retry_after=5)
     waiting = envelope.entry(event, doc["seq"] + 1)
     return {"$push": {"outbox": waiting}, "$inc": {"seq": 1, "pending": 1}}, {"seq": doc["seq"]}
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingEvents:
     """The events of one aggregate that wait, in order, as (sequence, record)."""
 
     id: str
@@ -64,16 +64,16 @@ class Outbox(Protocol):
     def collection(self) -> Collection: ...
 
     @property
-    def rest(self) -> float:
+    def idle_poll_s(self) -> float:
         """Seconds for which a relay leaves it alone once it found nothing in it."""
 
-    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]: ...
+    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]: ...
 
-    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
+    def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         """Forget the events of each, up to this sequence number."""
 
 
-def in_slots(slots: Some[int]) -> Where:
+def pending_in_slots(slots: Some[int]) -> Filter:
     """What the documents of these slots are found by that have something to publish."""
     where: dict[str, object] = {"pending": {"$gt": 0}}
     if len(slots) < SLOTS:
@@ -81,32 +81,32 @@ def in_slots(slots: Some[int]) -> Where:
     return where
 
 
-def find_waiting(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
+def find_pending(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
     """The documents of these slots with something to publish."""
-    return collection.find(in_slots(slots), limit=limit)
+    return collection.find(pending_in_slots(slots), limit=limit)
 
 
-class Embedded:
+class EmbeddedOutbox:
     """Events that wait inside the document of their aggregate."""
 
-    rest = 0.0
+    idle_poll_s = 0.0
 
     def __init__(self, service: str, collection: Collection) -> None:
         self._service, self.collection = service, collection
 
-    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
+    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
         return [
-            Waiting(
+            PendingEvents(
                 doc["_id"],
                 doc["published"],
                 [(item["seq"], envelope.record(self._service, doc["_id"], item)) for item in doc["outbox"]],
             )
-            for doc in find_waiting(self.collection, slots, limit)
+            for doc in find_pending(self.collection, slots, limit)
         ]
 
-    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
-        self.collection.update_each(
-            Update(
+    def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
+        self.collection.bulk_update(
+            UpdateOne(
                 each.id,
                 {
                     "$pull": {"outbox": {"seq": {"$lte": upto}}},
@@ -119,28 +119,28 @@ class Embedded:
         )
 
 
-class Latest:
+class LatestStateOutbox:
     """One event a document, made from the document when it is published: only the latest state is worth telling.
 
     The document keeps when it last changed, as `updatedAt`, and in which trace, as `traceparent`.
     """
 
-    rest = 0.0
+    idle_poll_s = 0.0
 
     def __init__(self, service: str, collection: Collection, make: Callable[[Doc], Event]) -> None:
         self._service, self.collection, self._make = service, collection, make
 
-    def waiting(self, slots: Some[int], limit: int) -> list[Waiting]:
+    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
         found = []
-        for doc in find_waiting(self.collection, slots, limit):
+        for doc in find_pending(self.collection, slots, limit):
             as_stored = {"time": doc["updatedAt"], "traceparent": doc.get("traceparent", "")}
             item = envelope.entry(self._make(doc), doc["seq"]) | as_stored
             record = envelope.record(self._service, doc["_id"], item)
-            found.append(Waiting(doc["_id"], doc["published"], [(doc["seq"], record)]))
+            found.append(PendingEvents(doc["_id"], doc["published"], [(doc["seq"], record)]))
         return found
 
-    def clear(self, acknowledged: Iterable[tuple[Waiting, int]]) -> None:
-        self.collection.update_each(
-            Update(each.id, {"$set": {"pending": 0, "published": upto}}, when={"seq": upto})
+    def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
+        self.collection.bulk_update(
+            UpdateOne(each.id, {"$set": {"pending": 0, "published": upto}}, when={"seq": upto})
             for each, upto in acknowledged
         )

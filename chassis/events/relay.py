@@ -12,10 +12,10 @@ from itertools import takewhile
 
 from chassis import clock
 from chassis.bus import Bus, Record
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import envelope
 from chassis.events.backlog import backlog
-from chassis.events.outbox import SLOTS, Outbox, Waiting
+from chassis.events.outbox import SLOTS, Outbox, PendingEvents
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.store import Collection
@@ -56,7 +56,7 @@ class Relay:
                     pause, last = 0.0, clock.monotonic()
                 else:
                     pause = self._pause * (1 if clock.monotonic() < last + AWAKE else RESTING)
-            except Trouble as error:
+            except TransientError as error:
                 pause = min(max(pause * 2, 0.2), 5.0)
                 log.warning("the relay waits", error=error)
             self._tell_backlog()
@@ -64,7 +64,7 @@ class Relay:
                 stop.wait(pause)
         try:
             self._slots.release()
-        except Trouble as error:
+        except TransientError as error:
             log.warning("the relay leaves its slots to expire", error=error)
 
     def step(self) -> int:
@@ -74,9 +74,9 @@ class Relay:
 
     def _drain(self, outbox: Outbox) -> int:
         slots = sorted(self._held())
-        waiting = outbox.waiting(slots, FEW) if slots else []
+        waiting = outbox.pending(slots, FEW) if slots else []
         if slots and not waiting:
-            self._due[outbox.collection.name] = clock.monotonic() + outbox.rest
+            self._due[outbox.collection.name] = clock.monotonic() + outbox.idle_poll_s
         if sum(len(each.events) for each in waiting) < FEW:
             return self._carry(outbox, slots, waiting)
         until = clock.monotonic() + SPELL
@@ -89,18 +89,18 @@ class Relay:
         total, more = 0, bool(slots)
         while more and clock.monotonic() < until:
             with self._reading:
-                waiting = outbox.waiting(slots, BATCH)
+                waiting = outbox.pending(slots, BATCH)
             count = self._carry(outbox, slots, waiting)
             more = count > 0 and (len(waiting) == BATCH or any(len(each.events) > EACH for each in waiting))
             total += count
         return total
 
-    def _carry(self, outbox: Outbox, slots: list[int], waiting: list[Waiting]) -> int:
+    def _carry(self, outbox: Outbox, slots: list[int], waiting: list[PendingEvents]) -> int:
         """Publish what waits and clear it, if these slots are still held; how many events were acknowledged."""
         if not waiting or not self._held() >= set(slots):
             return 0
         outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])
-        acknowledged: list[tuple[Waiting, int]] = []
+        acknowledged: list[tuple[PendingEvents, int]] = []
         count = at = 0
         for each in waiting:
             behind = at + len(each.events[:EACH])
@@ -114,7 +114,7 @@ class Relay:
         failure = next(filter(None, outcomes), None)
         if failure is not None:
             if not count:
-                raise Trouble(f"no event was acknowledged: {failure}") from failure
+                raise TransientError(f"no event was acknowledged: {failure}") from failure
             log.warning("events were not acknowledged; they stay in the outbox", error=failure)
         return count
 

@@ -4,11 +4,11 @@ This file is the value and its rules, without I/O. `driver` carries it out and k
 
     checkout = Saga("checkout", steps=(
         Step("place", do=place, undo=reject),
-        Step("take payment", do=Charge, undo=CancelPayment, within=600),
+        Step("take payment", do=Charge, undo=CancelPayment, time_limit_s=600),
     ))
     run = checkout.given(order_id="o1", total=3000)
     run.expects("place").replies(Done())
-    run.expects("take payment").replies(Refusal("declined", "Payment declined"))
+    run.expects("take payment").replies(DomainError("declined", "Payment declined"))
     run.expects_undo("place", because="declined").replies(Done())
 """
 
@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chassis import clock
-from chassis.errors import NotSent, Refusal, Unknown
+from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.messages import Command
-from chassis.schema import Wire
+from chassis.schema import Schema
 
-Data = dict[str, Any]
-Action = type[Command] | Callable[[Data], Wire | None]
+Payload = dict[str, Any]
+Action = type[Command] | Callable[[Payload], Schema | None]
 
 FIRST_WAIT, LONGEST_WAIT, LONGEST_UNDO_WAIT = 0.2, 5.0, 15.0
 STUCK = 10
@@ -33,10 +33,10 @@ STUCK = 10
 class Done:
     """The step was done; `answer` joins the saga's data."""
 
-    answer: Data = field(default_factory=dict)
+    answer: Payload = field(default_factory=dict)
 
 
-Outcome = Done | Refusal | NotSent | Unknown
+Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
 
 
 @dataclass(frozen=True)
@@ -51,29 +51,29 @@ class Step:
     name: str
     do: Action
     undo: Action | None = None
-    within: float | None = 600.0
-    meanwhile: type[Command] | None = None
+    time_limit_s: float | None = 600.0
+    heartbeat_command: type[Command] | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a saga stands. `since` is when the present step began; `unsure`: it may have been done unseen."""
+    """Where a saga stands. `since` is when the present step began; `outcome_unknown`: it may have been done unseen."""
 
-    data: Data
+    data: Payload
     step: int = 0
     undoing: bool = False
     tries: int = 0
     since: str = ""
-    unsure: bool = False
-    reason: Data | None = None
-    log: tuple[Data, ...] = ()
+    outcome_unknown: bool = False
+    reason: Payload | None = None
+    log: tuple[Payload, ...] = ()
     ended: str = ""
 
     @classmethod
     def read(cls, doc: Mapping[str, Any]) -> "State":
         return cls(**{name: doc[name] for name in cls.__dataclass_fields__ if name != "log"}, log=tuple(doc["log"]))
 
-    def fields(self) -> Data:
+    def fields(self) -> Payload:
         """As the fields of a document."""
         return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "log": list(self.log)}
 
@@ -85,11 +85,11 @@ class Saga:
     """
 
     def __init__(
-        self, name: str, steps: tuple[Step, ...], secrets: tuple[str, ...] = (), about: str = "sagaId"
+        self, name: str, steps: tuple[Step, ...], secrets: tuple[str, ...] = (), log_id_field: str = "sagaId"
     ) -> None:
-        self.name, self.steps, self.secrets, self.about = name, steps, secrets, about
+        self.name, self.steps, self.secrets, self.log_id_field = name, steps, secrets, log_id_field
 
-    def begin(self, data: Data) -> State:
+    def begin(self, data: Payload) -> State:
         return State(data=data, since=clock.timestamp())
 
     def action(self, state: State) -> tuple[Step, Action]:
@@ -118,44 +118,44 @@ class Saga:
     def _done(self, state: State, outcome: Outcome) -> State:
         step = self.steps[state.step]
         if isinstance(outcome, Done):
-            state = self._noted(replace(state, data={**state.data, **outcome.answer}), "done")
+            state = self._append_log(replace(state, data={**state.data, **outcome.answer}), "done")
             if state.step + 1 == len(self.steps):
                 return self._ended(state, "done")
-            return self._moved(state, state.step + 1)
-        if isinstance(outcome, Refusal):
+            return self._go_to(state, state.step + 1)
+        if isinstance(outcome, DomainError):
             reason = {"kind": outcome.kind, "title": outcome.title, "detail": outcome.detail, "extra": outcome.extra}
-            state = self._noted(state, "refused", outcome.kind)
-            return self._back(state, reason, state.step - 1)
-        unsure = state.unsure or isinstance(outcome, Unknown)
-        state = self._noted(state, "unknown" if isinstance(outcome, Unknown) else "not sent", str(outcome))
-        if step.within is not None and clock.seconds_since(state.since) >= step.within:
+            state = self._append_log(state, "refused", outcome.kind)
+            return self._unwind(state, reason, state.step - 1)
+        outcome_unknown = state.outcome_unknown or isinstance(outcome, OutcomeUnknown)
+        state = self._append_log(state, "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent", str(outcome))
+        if step.time_limit_s is not None and clock.seconds_since(state.since) >= step.time_limit_s:
             reason = {"kind": "timeout", "title": f"Could not {step.name}", "detail": "It took too long.", "extra": {}}
-            return self._back(state, reason, state.step if unsure else state.step - 1)
-        return replace(state, tries=state.tries + 1, unsure=unsure)
+            return self._unwind(state, reason, state.step if outcome_unknown else state.step - 1)
+        return replace(state, tries=state.tries + 1, outcome_unknown=outcome_unknown)
 
     def _undone(self, state: State, outcome: Outcome) -> State:
         if isinstance(outcome, Done):
-            state = self._noted(replace(state, data={**state.data, **outcome.answer}), "undone")
-            return self._back(state, state.reason, state.step - 1)
-        state = self._noted(state, "undo failed", str(outcome))
+            state = self._append_log(replace(state, data={**state.data, **outcome.answer}), "undone")
+            return self._unwind(state, state.reason, state.step - 1)
+        state = self._append_log(state, "undo failed", str(outcome))
         return replace(state, tries=state.tries + 1)
 
-    def _back(self, state: State, reason: Data | None, step: int) -> State:
+    def _unwind(self, state: State, reason: Payload | None, step: int) -> State:
         while step >= 0 and self.steps[step].undo is None:
             step -= 1
         state = replace(state, undoing=True, reason=reason)
-        return self._ended(state, "undone") if step < 0 else self._moved(state, step)
+        return self._ended(state, "undone") if step < 0 else self._go_to(state, step)
 
-    def _moved(self, state: State, step: int) -> State:
-        return replace(state, step=step, tries=0, unsure=False, since=clock.timestamp())
+    def _go_to(self, state: State, step: int) -> State:
+        return replace(state, step=step, tries=0, outcome_unknown=False, since=clock.timestamp())
 
     def _ended(self, state: State, how: str) -> State:
         data = {name: value for name, value in state.data.items() if name not in self.secrets}
         return replace(state, data=data, ended=how, tries=0)
 
-    def _noted(self, state: State, what: str, why: str = "") -> State:
+    def _append_log(self, state: State, what: str, why: str = "") -> State:
         """The log with this outcome; a repetition only counts up, so that a long outage does not fill the document."""
-        line: Data = {"step": self.steps[state.step].name, "outcome": what, "detail": why, "times": 1}
+        line: Payload = {"step": self.steps[state.step].name, "outcome": what, "detail": why, "times": 1}
         before = state.log[-1] if state.log else None
         kept = state.log
         if before and (before["step"], before["outcome"]) == (line["step"], what):

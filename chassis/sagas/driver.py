@@ -1,6 +1,6 @@
 """The driver: carries sagas out, one write for each step, so that any other driver can go on where this one died.
 
-    {_id, saga, ...State, open, permit, fence: 3, due: "until when the present driver may go on, or when to try again"}
+    {_id, saga, ...State, open, concurrency_slot, fence: 3, due: "until when the present driver may go on, or when to try again"}
 
 A driver claims a saga that is due by raising its fence; every write it makes is guarded by that fence, so one that
 slept past its lease writes nothing more. What it may still call is refused or repeated under the step's key.
@@ -12,16 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from chassis import calls, clock, deadline
-from chassis.errors import NotSent, Refusal, TooLate, Trouble, Unknown
+from chassis.errors import DeadlineExceeded, DomainError, NotAttempted, OutcomeUnknown, TransientError
 from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-from chassis.sagas import STUCK, Action, Data, Done, Outcome, Saga, State, Step
-from chassis.store import LARGEST_PAGE, Change, Collection, Doc, Index, last
+from chassis.sagas import STUCK, Action, Done, Outcome, Payload, Saga, State, Step
+from chassis.store import LARGEST_PAGE, Update, Collection, Doc, Index, last
 
-DUE = Index("open", "due", when={"open": True})
-CONCURRENCY_SLOT = Index("permit", unique=True, when={"open": True})
+DUE = Index("open", "due", partial={"open": True})
+CONCURRENCY_SLOT = Index("concurrencySlot", unique=True, partial={"open": True})
 THREADS = 8
 PAUSE = 0.25
 """Seconds between two looks for what is due."""
@@ -39,17 +39,17 @@ class Driver:
     def __init__(self, saga: Saga, collection: Collection, lease: Callable[[], float], send: Send = _send) -> None:
         self.saga, self.collection, self._lease, self._send = saga, collection, lease, send
 
-    def open(self, id: str, data: Data, permit: str = "") -> Doc:
-        """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before, or its permit is in use.
+    def open(self, id: str, data: Payload, concurrency_slot: str = "") -> Doc:
+        """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before, or its concurrency_slot is in use.
 
-        Where the collection has `CONCURRENCY_SLOT`, of the open sagas each has a permit of its own.
+        Where the collection has `CONCURRENCY_SLOT`, of the open sagas each has a concurrency_slot of its own.
         """
         doc = {
             "_id": id,
             "saga": self.saga.name,
             **self.saga.begin(data).fields(),
             "open": True,
-            "permit": permit or id,
+            "concurrencySlot": concurrency_slot or id,
             "fence": 1,
             "due": clock.timestamp_in(self._lease()),
             "openedAt": clock.timestamp(),
@@ -61,7 +61,7 @@ class Driver:
 
     def drive(self, doc: Doc, seconds: float | None = None) -> Doc:
         """Go on with a claimed saga until it ends, has to wait, or `seconds` are over; the saga as it is then."""
-        trace.about(**{self.saga.about: doc["_id"]})
+        trace.about(**{self.saga.log_id_field: doc["_id"]})
         ends = None if seconds is None else clock.monotonic() + seconds
         while doc["open"]:
             state = State.read(doc)
@@ -82,7 +82,10 @@ class Driver:
 
     def claim(self, doc: Doc) -> Doc | None:
         """Take over a saga that is due; None if another driver did. What its last driver sent is not known."""
-        change: Change = {"$set": {"due": clock.timestamp_in(self._lease()), "unsure": True}, "$inc": {"fence": 1}}
+        change: Update = {
+            "$set": {"due": clock.timestamp_in(self._lease()), "outcome_unknown": True},
+            "$inc": {"fence": 1},
+        }
         return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
 
     def resume(self, doc: Doc) -> None:
@@ -99,7 +102,7 @@ class Driver:
     def run(self, stop: threading.Event) -> None:
         """Resume what is due until told to stop; one that takes long keeps no other waiting."""
         under_way: set[str] = set()
-        pool, tell = ThreadPoolExecutor(THREADS, thread_name_prefix="saga"), Throttled(self._tell)
+        pool, tell = ThreadPoolExecutor(THREADS, thread_name_prefix="saga"), Throttled(self._export_metrics)
         try:
             while not stop.is_set():
                 try:
@@ -107,7 +110,7 @@ class Driver:
                         if doc["_id"] not in under_way:
                             under_way.add(doc["_id"])
                             pool.submit(self._safely, doc, under_way)
-                except Trouble as error:
+                except TransientError as error:
                     log.warning("the saga driver waits", error=error)
                     stop.wait(1.0)
                 tell()
@@ -118,8 +121,8 @@ class Driver:
     def _safely(self, doc: Doc, under_way: set[str]) -> None:
         try:
             self.resume(doc)
-        except Trouble as error:
-            log.warning("a saga waits", **{self.saga.about: doc["_id"]}, error=error)
+        except TransientError as error:
+            log.warning("a saga waits", **{self.saga.log_id_field: doc["_id"]}, error=error)
         finally:
             under_way.discard(doc["_id"])
 
@@ -129,7 +132,7 @@ class Driver:
         with trace.span(name, attributes={"saga.step": step.name, "saga.tries": state.tries}) as span:
             outcome = self._outcome(id, state, step, action, ends)
             span.set("saga.outcome", type(outcome).__name__)
-            if isinstance(outcome, Trouble):
+            if isinstance(outcome, TransientError):
                 span.failed(type(outcome).__name__)
         if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
             log.error("undoing a saga step keeps failing", step=step.name, tries=STUCK, error=str(outcome))
@@ -139,30 +142,30 @@ class Driver:
         try:
             left = calls.LONGEST if ends is None else ends - clock.monotonic()
             with deadline.within(left):
-                if step.meanwhile and state.tries and not state.undoing:
-                    self._aside(step.meanwhile, id, state)
+                if step.heartbeat_command and state.tries and not state.undoing:
+                    self._send_heartbeat(step.heartbeat_command, id, state)
                 if isinstance(action, type):
                     answer = self._send(filled(action, state), self.saga.key(id, state))
                 else:
                     answer = action(state_data(state))
             return Done(answer.model_dump(mode="json") if hasattr(answer, "model_dump") else {})
-        except (Refusal, NotSent, Unknown) as result:
-            if isinstance(result, Refusal) and state.undoing:
-                return Unknown(f"an undo cannot be refused: {result}")
+        except (DomainError, NotAttempted, OutcomeUnknown) as result:
+            if isinstance(result, DomainError) and state.undoing:
+                return OutcomeUnknown(f"an undo cannot be refused: {result}")
             return result
-        except TooLate as error:
-            return NotSent(str(error))
-        except Trouble as error:
-            return Unknown(str(error))
+        except DeadlineExceeded as error:
+            return NotAttempted(str(error))
+        except TransientError as error:
+            return OutcomeUnknown(str(error))
         except Exception as error:
             # A defect must not lose a saga: it stays open, is repeated, and shows.
             log.error("a saga step failed", step=step.name, undoing=state.undoing, error=error)
-            return Unknown(f"{type(error).__name__} in {step.name}")
+            return OutcomeUnknown(f"{type(error).__name__} in {step.name}")
 
-    def _aside(self, command: type[Command], id: str, state: State) -> None:
+    def _send_heartbeat(self, command: type[Command], id: str, state: State) -> None:
         try:
             self._send(filled(command, state), "")
-        except (Refusal, Trouble) as error:
+        except (DomainError, TransientError) as error:
             log.warning("a saga's companion command failed", command=command.name, error=error)
 
     def _write(self, doc: Doc, state: State, due: str) -> Doc:
@@ -178,7 +181,7 @@ class Driver:
             metrics.saga_duration[ended].observe(took, trace.exemplar(doc["traceparent"]))
         return fenced
 
-    def _tell(self) -> None:
+    def _export_metrics(self) -> None:
         """What is open, for operators; each driver tells of all."""
         begun: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
         stuck, after = 0, None
@@ -194,7 +197,7 @@ class Driver:
         metrics.sagas_stuck[self.saga.name].set(stuck)
 
 
-def state_data(state: State) -> Data:
+def state_data(state: State) -> Payload:
     """What an action sees: the saga's data, and why it is being undone."""
     return {**state.data, "reason": state.reason} if state.reason else dict(state.data)
 

@@ -10,10 +10,10 @@ import click
 import orjson
 
 from chassis.events import dead_letters
-from chassis.events.outbox import find_waiting
+from chassis.events.outbox import find_pending
 from chassis.service import Service
 from chassis.settings import settings
-from chassis.store import Doc, StoreDown
+from chassis.store import Doc, StoreUnavailable
 from chassis.store.engines import open_store
 from mercato.catalog import catalog
 from mercato.local.running_platform import joined, settings_here
@@ -42,8 +42,8 @@ def bound(service: Service) -> Service:
     store = open_store(settings_here(), service.name)
     try:
         for collection in service.collections:
-            collection.bind(store)
-    except StoreDown as error:
+            collection.attach(store).ensure_indexes()
+    except StoreUnavailable as error:
         raise click.ClickException(f"the store of {service.name} does not answer: {error}") from None
     return service
 
@@ -90,9 +90,9 @@ def dlq() -> None:
 
 def _letters(only: str | None) -> Iterable[tuple[Service, Doc]]:
     for service in _services(only):
-        if dead_letters.letters in service.collections:
+        if dead_letters.collection in service.collections:
             bound(service)
-            for letter in dead_letters.letters.every():
+            for letter in dead_letters.collection.iterate():
                 yield service, letter
 
 
@@ -120,7 +120,7 @@ def dlq_list(only: str | None, as_json: bool) -> None:
 def dlq_show(service: str, id: str) -> None:
     """Show one dead letter with its event, as JSON."""
     bound(load(service))
-    letter = dead_letters.letters.get(id)
+    letter = dead_letters.collection.get(id)
     if letter is None:
         raise click.ClickException(f"{service} has no dead letter {id!r}; see mercato dlq list")
     record = dead_letters.record_of(letter)
@@ -159,7 +159,7 @@ def sagas_list(every: bool, as_json: bool) -> None:
     for service in _services(None):
         for driver in service.drivers:
             bound(service)
-            for doc in driver.collection.every(None if every else {"open": True}):
+            for doc in driver.collection.iterate(None if every else {"open": True}):
                 step = driver.saga.steps[doc["step"]].name
                 rows.append(
                     {
@@ -197,7 +197,7 @@ def outbox(as_json: bool) -> None:
     for service in _services(None):
         bound(service)
         for each in service.outboxes:
-            waiting = find_waiting(each.collection, range(1000), 1000)
+            waiting = find_pending(each.collection, range(1000), 1000)
             rows.append({"service": service.name, "collection": each.collection.name, "waiting": _count(waiting)})
     show(rows, as_json, "Outboxes")
 

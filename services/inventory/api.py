@@ -1,6 +1,6 @@
 """`/api/inventory`."""
 
-from chassis.schema import Id, Timestamp, Wire
+from chassis.schema import Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, Api
 from chassis.web.paging import Page, page
@@ -9,7 +9,7 @@ from services.inventory import handlers
 api = Api()
 
 
-class Stock(Wire):
+class Stock(Schema):
     product_id: Id
     available: int
     reserved: int
@@ -17,19 +17,19 @@ class Stock(Wire):
     updated_at: Timestamp
 
 
-class Reservation(Wire):
+class Reservation(Schema):
     order_id: Id
     quantity: int
     status: str
     expires_at: Timestamp
 
 
-class Reservations(Wire):
+class Reservations(Schema):
     items: list[Reservation]
     next_cursor: str | None
 
 
-@api.get("/api/inventory/{id}", who=ADMIN, answers={200: Stock})
+@api.get("/api/inventory/{id}", auth=ADMIN, responses={200: Stock})
 def get_stock(id: str) -> Stock:
     """The stock of a product."""
     doc = handlers.get_stock(id)
@@ -42,7 +42,7 @@ def get_stock(id: str) -> Stock:
     )
 
 
-@api.get("/api/inventory/{id}/reservations", who=ADMIN, answers={200: Reservations})
+@api.get("/api/inventory/{id}/reservations", auth=ADMIN, responses={200: Reservations})
 def list_reservations(id: str, query: Page) -> Reservations:
     """The reservations of a product, oldest first."""
     handlers.get_stock(id)

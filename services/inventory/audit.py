@@ -12,7 +12,7 @@ _TRIES, _PAUSE = 10, 0.05
 
 
 def products() -> Iterator[str]:
-    return (doc["_id"] for doc in handlers.stock.every())
+    return (doc["_id"] for doc in handlers.stock.iterate())
 
 
 def judge_products(ids: list[str]) -> Iterator[Doubt]:
@@ -25,7 +25,7 @@ def judge_products(ids: list[str]) -> Iterator[Doubt]:
 
 
 def reservations() -> Iterator[str]:
-    return (doc["_id"] for doc in handlers.reservations.every())
+    return (doc["_id"] for doc in handlers.reservations.iterate())
 
 
 def judge_reservations(ids: list[str]) -> Iterator[Doubt]:
@@ -35,14 +35,14 @@ def judge_reservations(ids: list[str]) -> Iterator[Doubt]:
         yield from domain.wrong_reservation(doc, {stock["_id"]: stock for stock in found})
 
 
-def tell_reservations(command: TellReservations) -> TellReservations.Answer:
+def tell_reservations(command: TellReservations) -> TellReservations.Reply:
     found = handlers.reservations.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
-    return TellReservations.Answer(items=[_state(doc) for doc in found])
+    return TellReservations.Reply(items=[_state(doc) for doc in found])
 
 
-def list_reservations(command: ListReservations) -> ListReservations.Answer:
+def list_reservations(command: ListReservations) -> ListReservations.Reply:
     page = handlers.reservations.find(after=(command.after, command.after), limit=LARGEST_PAGE)
-    return ListReservations.Answer(order_ids=[doc["_id"] for doc in page])
+    return ListReservations.Reply(order_ids=[doc["_id"] for doc in page])
 
 
 def _judge_sold(stock: Doc) -> Iterator[Doubt]:
@@ -62,7 +62,7 @@ def _judge_sold(stock: Doc) -> Iterator[Doubt]:
 def _confirmed(product: str) -> int | None:
     """Units of a product in confirmed reservations; None while one of them is changing."""
     units = 0
-    for doc in handlers.reservations.every({"products": {"$all": [product]}}):
+    for doc in handlers.reservations.iterate({"products": {"$all": [product]}}):
         if doc["working"]:
             return None
         if doc["status"] == "confirmed":

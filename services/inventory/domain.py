@@ -13,7 +13,7 @@ from typing import Any
 
 from chassis import clock
 from chassis.audit import Finding
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from chassis.observe import trace
 from chassis.store import Doc
 
@@ -99,11 +99,11 @@ def told(change: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def why_not(stock: Doc | None, product: str, quantity: int) -> Refusal:
+def why_not(stock: Doc | None, product: str, quantity: int) -> DomainError:
     """Why units could not be held."""
     available = stock["available"] if stock and not stock["closed"] else 0
     detail = f"Of product {product} there are {available} left, not {quantity}."
-    return Refusal("insufficient_stock", "Insufficient stock", detail, productId=product, available=available)
+    return DomainError("insufficient_stock", "Insufficient stock", detail, productId=product, available=available)
 
 
 def wrong_stock(stock: Doc) -> Iterator[Finding]:

@@ -6,12 +6,12 @@ A reservation's status says what must become true of the stock; `settle` makes i
 from typing import Any
 
 from chassis import clock
-from chassis.errors import NotFound, Refusal, Trouble
+from chassis.errors import DomainError, NotFound, TransientError
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from chassis.settings import settings
-from chassis.store import Collection, Doc, Duplicate, Index, merged
+from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from services.inventory import domain, metrics
 from services.inventory.messages import (
     AdjustStock,
@@ -30,13 +30,13 @@ from services.inventory.messages import (
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted
 
-stock = Collection("stock", Index("held", when={"held": {"$gt": 0}}), outbox.PENDING)
+stock = Collection("stock", Index("held", partial={"held": {"$gt": 0}}), outbox.PENDING)
 reservations = Collection(
     "reservations",
-    Index("products", many=True),
-    Index("working", "updatedAt", when={"working": True}),
-    Index("status", "expiresAt", when={"status": "reserved"}),
-    Index("cancelled", when={"cancelled": True}),
+    Index("products", multikey=True),
+    Index("working", "updatedAt", partial={"working": True}),
+    Index("status", "expiresAt", partial={"status": "reserved"}),
+    Index("cancelled", partial={"cancelled": True}),
     outbox.PENDING,
 )
 _ADJUSTMENTS_KEPT = 24 * 3600.0
@@ -67,15 +67,15 @@ def close_product(event: ProductDeleted, meta: Meta) -> None:
     stock.update(event.product_id, domain.told({"$set": {"closed": True}}), when={"closed": False})
 
 
-def adjust(command: AdjustStock) -> AdjustStock.Answer:
-    """Raises Refusal `insufficient_stock`, NotFound."""
+def adjust(command: AdjustStock) -> AdjustStock.Reply:
+    """Raises DomainError `insufficient_stock`, NotFound."""
     for _ in range(_TRIES):
         doc = stock.get(command.product_id)
         if doc is None or doc["closed"]:
             raise NotFound("product")
         for done in doc["adjusted"]:
             if done["mark"] == command.mark:
-                return AdjustStock.Answer(available=done["available"], sequence=done["sequence"])
+                return AdjustStock.Reply(available=done["available"], sequence=done["sequence"])
         available = doc["available"] + command.adjustment
         if available < 0:
             raise domain.why_not(doc, command.product_id, -command.adjustment)
@@ -84,8 +84,8 @@ def adjust(command: AdjustStock) -> AdjustStock.Answer:
         old = [each for each in doc["adjusted"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT)]
         change["$set"]["adjusted"] = [*old, done]
         if stock.update(command.product_id, change, when={"seq": doc["seq"]}):
-            return AdjustStock.Answer(available=available, sequence=done["sequence"])
-    raise Trouble("the stock of this product changes too often")
+            return AdjustStock.Reply(available=available, sequence=done["sequence"])
+    raise TransientError("the stock of this product changes too often")
 
 
 def get_stock(product: str) -> Doc:
@@ -96,7 +96,7 @@ def get_stock(product: str) -> Doc:
 
 
 def reserve(command: Reserve) -> None:
-    """Raises Refusal: `insufficient_stock`, or `released` where it was undone before."""
+    """Raises DomainError: `insufficient_stock`, or `released` where it was undone before."""
     try:
         doc = _new(command.order_id, command.lines, "reserving")
         reservations.insert(doc)
@@ -114,7 +114,7 @@ def renew(command: RenewReservation) -> None:
 
 
 def confirm(command: ConfirmStock) -> None:
-    """Raises Refusal: `insufficient_stock`, or `released` where it was undone before."""
+    """Raises DomainError: `insufficient_stock`, or `released` where it was undone before."""
     doc = settle(_get(command.order_id))
     if doc["status"] == "reserved":
         doc = settle(_move(doc, "confirming"))
@@ -134,7 +134,7 @@ def release(command: Release) -> None:
 
 def note_cancelled(event: OrderCancelled, meta: Meta) -> None:
     """Note that the units of a cancelled order must come back; the sweep brings them."""
-    change = merged({"$set": {"cancelled": True}}, inbox.seen(meta))
+    change = merge_updates({"$set": {"cancelled": True}}, inbox.seen(meta))
     reservations.update(event.order_id, change, when=inbox.unseen(meta))
 
 
@@ -230,7 +230,7 @@ def _give_back(doc: Doc) -> None:
             )
         else:
             return
-    raise Trouble("the reservation changes too often")
+    raise TransientError("the reservation changes too often")
 
 
 def _move(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any) -> Doc:
@@ -243,7 +243,7 @@ def _move(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any
     if event:
         lines = [Line.read(line) for line in doc["lines"]]
         says, guard = outbox.append_event(doc, event(order_id=doc["_id"], lines=lines))
-        change, when = merged(change, says), {**when, **guard}
+        change, when = merge_updates(change, says), {**when, **guard}
     moved = reservations.update(doc["_id"], change, when=when)
     if moved is None:
         return _get(doc["_id"])
@@ -275,15 +275,15 @@ def _new(order: str, lines: list[Line], status: str) -> Doc:
 def _get(order: str) -> Doc:
     doc = reservations.get(order)
     if doc is None:
-        raise Refusal("not_reserved", "Not reserved", "This order has no reservation.")
+        raise DomainError("not_reserved", "Not reserved", "This order has no reservation.")
     return doc
 
 
-def _refusal(doc: Doc) -> Refusal:
+def _refusal(doc: Doc) -> DomainError:
     if doc["refused"]:
         extra = {name: value for name, value in doc["refused"].items() if name != "detail"}
-        return Refusal("insufficient_stock", "Insufficient stock", doc["refused"]["detail"], **extra)
-    return Refusal("released", "Reservation released", "The units of this order were given back.")
+        return DomainError("insufficient_stock", "Insufficient stock", doc["refused"]["detail"], **extra)
+    return DomainError("released", "Reservation released", "The units of this order were given back.")
 
 
 def _is_over(order: str) -> bool:

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from chassis.messages import Command, Event
-from chassis.schema import Id, Wire
+from chassis.schema import Id, Schema
 
 Quantity = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
-class Line(Wire):
+class Line(Schema):
     product_id: Id
     quantity: Quantity
 
@@ -56,7 +56,7 @@ class AdjustStock(Command):
     adjustment: int
     mark: str
 
-    class Answer(Wire):
+    class Reply(Schema):
         available: int
         sequence: int
 
@@ -80,27 +80,27 @@ class ConfirmStock(Command):
     order_id: Id
 
 
-class ReservationState(Wire):
+class ReservationState(Schema):
     order_id: Id
     status: str
     lines: list[Line]
 
 
-class TellReservations(Command, reads=True, patience=3.5):
+class TellReservations(Command, read_only=True, timeout_s=3.5):
     """How the reservations of these orders stand; one that does not exist is left out."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
-    class Answer(Wire):
+    class Reply(Schema):
         items: list[ReservationState]
 
 
-class ListReservations(Command, reads=True, patience=3.5):
+class ListReservations(Command, read_only=True, timeout_s=3.5):
     """The next orders that have a reservation, in the order of their ids; none after the last."""
 
     after: str
 
-    class Answer(Wire):
+    class Reply(Schema):
         order_ids: list[Id]
 
 

@@ -1,6 +1,6 @@
 """Inventory: stock, and reservations of it that expire."""
 
-from chassis.events.outbox import Embedded, Latest
+from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.service import Service
 from services.inventory import audit, handlers
 from services.inventory.api import api
@@ -24,9 +24,9 @@ from services.products.messages import ProductCreated, ProductDeleted
 
 service = Service("inventory")
 service.stores(handlers.stock, handlers.reservations)
-service.publishes(Latest("inventory", handlers.stock, handlers.changed), StockChanged)
+service.publishes(LatestStateOutbox("inventory", handlers.stock, handlers.changed), StockChanged)
 service.publishes(
-    Embedded("inventory", handlers.reservations), StockReserved, StockReleased, StockConfirmed, StockReturned
+    EmbeddedOutbox("inventory", handlers.reservations), StockReserved, StockReleased, StockConfirmed, StockReturned
 )
 service.serves(api)
 service.calls("users")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from chassis.schema import Id, Timestamp, Wire
+from chassis.schema import Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api
 from chassis.web.auth import Caller
@@ -12,7 +12,7 @@ from services.notifications import handlers
 api = Api()
 
 
-class Notification(Wire):
+class Notification(Schema):
     id: Id
     kind: Literal["welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"]
     subject: str
@@ -22,12 +22,12 @@ class Notification(Wire):
     created_at: Timestamp
 
 
-class Notifications(Wire):
+class Notifications(Schema):
     items: list[Notification]
     next_cursor: str | None
 
 
-@api.get("/api/notifications", who=SIGNED_IN, answers={200: Notifications})
+@api.get("/api/notifications", auth=SIGNED_IN, responses={200: Notifications})
 def list_notifications(query: Page, caller: Caller) -> Notifications:
     """What was sent to the signed-in user, newest first."""
     docs, cursor = page(handlers.notifications, {"userId": caller.id}, query, sort="-createdAt")

@@ -1,20 +1,20 @@
 """Notifications: recorded once for each event, under an id made from the event's; mailed by a sweep."""
 
 from chassis import clock
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from chassis.observe.log import log
 from chassis.settings import settings
-from chassis.store import Collection, Doc, Duplicate, Index, merged
+from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from services.notifications import domain, mail
 from services.notifications.messages import NotificationSent
 from services.users.messages import UserCreated, UserDeleted, UserUpdated
 
-recipients = Collection("recipients", Index("leftovers", when={"leftovers": True}))
+recipients = Collection("recipients", Index("leftovers", partial={"leftovers": True}))
 notifications = Collection(
-    "notifications", Index("userId", "createdAt"), Index("toSend", "retryAt", when={"toSend": True}), outbox.PENDING
+    "notifications", Index("userId", "createdAt"), Index("toSend", "retryAt", partial={"toSend": True}), outbox.PENDING
 )
 _RETRY = 10.0
 
@@ -33,7 +33,7 @@ def forget(event: UserDeleted, meta: Meta) -> None:
     """Erase a person: the address now, the notifications by the sweep."""
     _open(event.user_id)
     gone = {"$set": {"erased": True, "leftovers": True}, "$unset": {"email": True}}
-    recipients.update(event.user_id, merged(gone, inbox.seen(meta)), when=inbox.unseen(meta))
+    recipients.update(event.user_id, merge_updates(gone, inbox.seen(meta)), when=inbox.unseen(meta))
 
 
 def tell(event: Event, meta: Meta) -> None:
@@ -47,7 +47,7 @@ def sweep_erased() -> None:
     """Delete the notifications of erased people, once what they have to say is published."""
     for person in recipients.find({"leftovers": True}):
         left = False
-        for doc in notifications.every({"userId": person["_id"]}):
+        for doc in notifications.iterate({"userId": person["_id"]}):
             left |= not notifications.delete(doc["_id"], when={"pending": 0})
         if not left:
             recipients.update(person["_id"], {"$set": {"leftovers": False}})
@@ -63,7 +63,7 @@ def sweep_mail() -> None:
                 _sent(doc)
             else:
                 notifications.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(_RETRY)}})
-        except Trouble as error:
+        except TransientError as error:
             log.warning("a mail waits", notificationId=doc["_id"], error=error)
             notifications.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(_RETRY)}})
 
@@ -71,7 +71,7 @@ def sweep_mail() -> None:
 def _see(user: str, email: str, meta: Meta) -> bool:
     """Take in the address of a person; whether the person is there, and not erased."""
     _open(user)
-    change = merged({"$set": {"email": email}}, inbox.seen(meta))
+    change = merge_updates({"$set": {"email": email}}, inbox.seen(meta))
     recipients.update(user, change, when={"erased": False, **inbox.unseen(meta)})
     person = recipients.get(user)
     return person is not None and not person["erased"]
@@ -118,5 +118,5 @@ def _sent(doc: Doc) -> None:
     says, guard = outbox.append_event(
         doc, NotificationSent(notification_id=doc["_id"], user_id=doc["userId"], kind=doc["kind"])
     )
-    change = merged({"$set": {"status": "sent", "toSend": False}}, says)
+    change = merge_updates({"$set": {"status": "sent", "toSend": False}}, says)
     notifications.update(doc["_id"], change, when={"toSend": True, **guard})

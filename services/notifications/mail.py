@@ -4,14 +4,14 @@ import smtplib
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
-from chassis.errors import Unknown
+from chassis.errors import OutcomeUnknown
 from chassis.settings import settings
 
 TIMEOUT = 5.0
 
 
 def send(id: str, address: str, subject: str, body: str) -> None:
-    """Send one mail; the Message-ID comes from `id`, so a mail sent twice is known to be one. Raises Unknown."""
+    """Send one mail; the Message-ID comes from `id`, so a mail sent twice is known to be one. Raises OutcomeUnknown."""
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = settings().mail_from, address, subject
     message["Message-ID"] = f"<{id}@{settings().mail_from.rpartition('@')[2]}>"
@@ -24,4 +24,4 @@ def send(id: str, address: str, subject: str, body: str) -> None:
                 server.login(unquote(url.username), unquote(url.password or ""))
             server.send_message(message)
     except (OSError, smtplib.SMTPException) as error:
-        raise Unknown(f"the mail server did not take it: {type(error).__name__}") from error
+        raise OutcomeUnknown(f"the mail server did not take it: {type(error).__name__}") from error

@@ -1,6 +1,6 @@
 """Notifications: what was sent to whom, by e-mail or recorded only."""
 
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.notifications import domain, handlers
 from services.notifications.api import api
@@ -9,7 +9,7 @@ from services.users.messages import UserCreated, UserDeleted, UserUpdated
 
 service = Service("notifications")
 service.stores(handlers.recipients, handlers.notifications)
-service.publishes(Embedded("notifications", handlers.notifications), NotificationSent)
+service.publishes(EmbeddedOutbox("notifications", handlers.notifications), NotificationSent)
 service.serves(api)
 service.calls("users")
 service.on(UserCreated, handlers.welcome)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE, PERMITS, Driver
+from chassis.sagas.driver import DUE, CONCURRENCY_SLOT, Driver
 from chassis.settings import settings
 from chassis.store import Collection
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
@@ -12,7 +12,7 @@ from services.orders.messages import OrderItem, OrderPlaced
 from services.payments.messages import CancelPayment, Charge
 from services.users.messages import CheckBuyer
 
-sagas = Collection("sagas", DUE, PERMITS)
+sagas = Collection("sagas", DUE, CONCURRENCY_SLOT)
 
 
 def place(data: dict[str, Any]) -> None:
@@ -39,12 +39,12 @@ checkout = Saga(
     steps=(
         Step("place", do=place, undo=reject),
         Step("check buyer", do=CheckBuyer),
-        Step("reserve stock", do=Reserve, undo=Release, within=30),
-        Step("take payment", do=Charge, undo=CancelPayment, within=600, meanwhile=RenewReservation),
-        Step("confirm stock", do=ConfirmStock, undo=Release, within=None),
-        Step("confirm order", do=confirm, within=None),
+        Step("reserve stock", do=Reserve, undo=Release, time_limit_s=30),
+        Step("take payment", do=Charge, undo=CancelPayment, time_limit_s=600, heartbeat_command=RenewReservation),
+        Step("confirm stock", do=ConfirmStock, undo=Release, time_limit_s=None),
+        Step("confirm order", do=confirm, time_limit_s=None),
     ),
     secrets=("payment_token",),
-    about="orderId",
+    log_id_field="orderId",
 )
 driver = Driver(checkout, sagas, lease=lambda: settings().lease)

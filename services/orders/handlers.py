@@ -1,7 +1,7 @@
 """Orders: placed through the checkout saga, cancelled, shipped, delivered."""
 
 from chassis import calls, clock
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from chassis.settings import settings
@@ -16,19 +16,19 @@ from services.products.messages import PriceItems
 def place(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
     """Place an order and take it as far as time allows; still pending, the worker goes on with it.
 
-    Raises Invalid, Refusal `too_many_open`, and the Refusal of the saga with the `orderId` of the order that is
+    Raises InvalidInput, DomainError `too_many_open`, and the DomainError of the saga with the `orderId` of the order that is
     rejected. Opening the saga is the one write that accepts the order; the prices are those of the catalogue at that
     moment. A repetition does not drive: the request that opened the saga may still be at it, under the same fence.
     """
     saga = checkout.sagas.get(id) or _driven(id, user, wanted, payment_token)
     if saga["ended"] == "undone":
         why = saga["reason"]
-        raise Refusal(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
+        raise DomainError(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
     return _placed(id, saga)
 
 
 def cancel(id: str, mark: str) -> Order:
-    """Cancel, or ask the checkout that is under way to. Raises NotFound, Refusal `wrong_status`."""
+    """Cancel, or ask the checkout that is under way to. Raises NotFound, DomainError `wrong_status`."""
     return views.decide(id, domain.cancel, mark)
 
 
@@ -74,15 +74,15 @@ def _driven(id: str, user: str, wanted: dict[str, int], payment_token: str) -> D
 
 
 def _opened(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
-    """The saga, opened now or (False) before. A user has so many permits, so that nobody can reserve everything."""
-    permits = [f"{user} {number}" for number in range(settings().open_checkouts)]
-    for permit in permits if settings().rate_limits == "on" else [id]:
+    """The saga, opened now or (False) before. A user has so many slots, so that nobody can reserve everything."""
+    slots = [f"{user} {number}" for number in range(settings().open_checkouts)]
+    for slot in slots if settings().rate_limits == "on" else [id]:
         try:
-            return checkout.driver.open(id, data, permit), True
+            return checkout.driver.open(id, data, slot), True
         except Duplicate:
             if found := checkout.sagas.get(id):
                 return found, False
-    raise Refusal("too_many_open", "Too many open checkouts", "Wait until one of your orders is decided.")
+    raise DomainError("too_many_open", "Too many open checkouts", "Wait until one of your orders is decided.")
 
 
 def _placed(id: str, saga: Doc) -> Order:

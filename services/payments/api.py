@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from chassis.money import Money
-from chassis.schema import Decimals, Id, Timestamp, Wire
+from chassis.schema import Decimals, Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
@@ -17,7 +17,7 @@ class OfOrder(Page):
     order_id: Id | None = None
 
 
-class Payment(Wire):
+class Payment(Schema):
     id: Id
     order_id: Id
     amount: Decimals
@@ -28,12 +28,12 @@ class Payment(Wire):
     created_at: Timestamp
 
 
-class Payments(Wire):
+class Payments(Schema):
     items: list[Payment]
     next_cursor: str | None
 
 
-@api.get("/api/payments", who=SIGNED_IN, answers={200: Payments})
+@api.get("/api/payments", auth=SIGNED_IN, responses={200: Payments})
 def list_payments(query: OfOrder, caller: Caller) -> Payments:
     """One's own payments; all of them for an administrator."""
     where: dict[str, Any] = {} if caller.is_admin else {"userId": caller.id}
@@ -43,7 +43,7 @@ def list_payments(query: OfOrder, caller: Caller) -> Payments:
     return Payments(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.get("/api/payments/{id}", who=SIGNED_IN, answers={200: Payment})
+@api.get("/api/payments/{id}", auth=SIGNED_IN, responses={200: Payment})
 def get_payment(id: str, caller: Caller) -> Payment:
     """One payment."""
     payment = handlers.get(id)

@@ -10,7 +10,7 @@ from services.payments.providers import Capture
 
 
 def ids() -> Iterator[str]:
-    return (doc["_id"] for doc in handlers.payments.every())
+    return (doc["_id"] for doc in handlers.payments.iterate())
 
 
 def judge(ids: list[str]) -> Iterator[Doubt]:
@@ -20,14 +20,14 @@ def judge(ids: list[str]) -> Iterator[Doubt]:
         yield from domain.wrong(payment, capture.captured, capture.refunded)
 
 
-def tell(command: TellPayments) -> TellPayments.Answer:
+def tell(command: TellPayments) -> TellPayments.Reply:
     found = handlers.payments.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
-    return TellPayments.Answer(items=[_state(payment) for payment in found])
+    return TellPayments.Reply(items=[_state(payment) for payment in found])
 
 
-def list_orders(command: ListPayments) -> ListPayments.Answer:
+def list_orders(command: ListPayments) -> ListPayments.Reply:
     page = handlers.payments.find(after=(command.after, command.after), limit=LARGEST_PAGE)
-    return ListPayments.Answer(order_ids=[payment["_id"] for payment in page])
+    return ListPayments.Reply(order_ids=[payment["_id"] for payment in page])
 
 
 def _state(payment: Doc) -> PaymentState:

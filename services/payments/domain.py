@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from chassis import clock
 from chassis.audit import Finding
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from chassis.money import Money
 from chassis.store import Doc
 from services.payments.messages import PaymentCompleted, PaymentFailed, PaymentRefunded
@@ -48,12 +48,12 @@ def refunded(payment: Doc) -> PaymentRefunded:
     )
 
 
-def refusal(payment: Doc) -> Refusal:
+def refusal(payment: Doc) -> DomainError:
     """Why a payment that failed or was refunded cannot be charged."""
     if payment["status"] == "failed" and payment["reason"] != CANCELLED:
         detail = f"The payment was declined: {payment['reason']}."
-        return Refusal("payment_declined", "Payment declined", detail, reason=payment["reason"])
-    return Refusal("payment_cancelled", "Payment cancelled", "The payment of this order was cancelled.")
+        return DomainError("payment_declined", "Payment declined", detail, reason=payment["reason"])
+    return DomainError("payment_cancelled", "Payment cancelled", "The payment of this order was cancelled.")
 
 
 def wrong(payment: Doc, captured: int, refunded: int) -> Iterator[Finding]:

@@ -6,13 +6,13 @@ A payment has the id of its order: that is what makes a second one impossible.
 from typing import Any
 
 from chassis import clock
-from chassis.errors import NotFound, Trouble, Unknown
+from chassis.errors import NotFound, OutcomeUnknown, TransientError
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from chassis.observe import trace
 from chassis.observe.log import log
-from chassis.store import Collection, Doc, Duplicate, Index, merged
+from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from services.orders.messages import OrderCancelled
 from services.payments import domain, metrics
 from services.payments.messages import CancelPayment, Charge
@@ -20,25 +20,25 @@ from services.payments.providers import Declined, Provider
 from services.payments.providers.test import TestProvider
 
 payments = Collection(
-    "payments", Index("userId"), Index("orderId"), Index("refund", when={"refund": True}), outbox.PENDING
+    "payments", Index("userId"), Index("orderId"), Index("refund", partial={"refund": True}), outbox.PENDING
 )
 provider: Provider = TestProvider()
 
 
-def charge(command: Charge) -> Charge.Answer:
-    """Raises Declined, Refusal `payment_cancelled`, Unknown."""
+def charge(command: Charge) -> Charge.Reply:
+    """Raises Declined, DomainError `payment_cancelled`, OutcomeUnknown."""
     payment = _recorded(command, "pending")
     if payment["status"] in domain.OPEN:
         payment = _settled(payment, command.payment_token)
     if payment["status"] in domain.OPEN:
-        raise Unknown("another try of this payment came between")
+        raise OutcomeUnknown("another try of this payment came between")
     if payment["status"] != "completed":
         raise domain.refusal(payment)
-    return Charge.Answer(payment_id=payment["_id"])
+    return Charge.Reply(payment_id=payment["_id"])
 
 
 def cancel(command: CancelPayment) -> None:
-    """Whatever the charge has come to, it is undone when this returns. Raises Unknown."""
+    """Whatever the charge has come to, it is undone when this returns. Raises OutcomeUnknown."""
     payment = _recorded(command, "unknown")
     if payment["status"] in domain.OPEN:
         capture = provider.cancel(payment["_id"])
@@ -49,12 +49,12 @@ def cancel(command: CancelPayment) -> None:
     if payment["status"] == "completed":
         payment = _refunded(payment)
     if payment["status"] not in ("failed", "refunded"):
-        raise Unknown("the payment changed meanwhile")
+        raise OutcomeUnknown("the payment changed meanwhile")
 
 
 def note_cancelled(event: OrderCancelled, meta: Meta) -> None:
     """Note that the payment of a cancelled order must go back; the sweep carries it out."""
-    change = merged({"$set": {"refund": True}}, inbox.seen(meta))
+    change = merge_updates({"$set": {"refund": True}}, inbox.seen(meta))
     payments.update(event.order_id, change, when=inbox.unseen(meta))
 
 
@@ -66,7 +66,7 @@ def sweep_refunds() -> None:
                 _refunded(payment)
             elif payment["status"] in ("failed", "refunded"):
                 payments.update(payment["_id"], {"$set": {"refund": False}})
-        except Trouble as error:
+        except TransientError as error:
             log.warning("a refund waits", orderId=payment["_id"], error=error)
 
 
@@ -96,7 +96,7 @@ def _recorded(command: Charge | CancelPayment, status: str) -> Doc:
         "createdAt": now,
         "updatedAt": now,
         **inbox.empty("orders"),
-        **outbox.opened(command.order_id),
+        **outbox.new_outbox(command.order_id),
     }
     try:
         payments.insert(payment)
@@ -114,7 +114,7 @@ def _settled(payment: Doc, token: str) -> Doc:
     except Declined as no:
         reason = no.extra["reason"]
         return _move(payment, "failed", domain.failed(payment, reason), reason=reason)
-    except Unknown:
+    except OutcomeUnknown:
         _move(payment, "unknown")
         raise
     return _move(payment, "completed", domain.completed(payment))
@@ -131,8 +131,8 @@ def _move(payment: Doc, status: str, event: Event | None = None, **fields: Any) 
     change: Any = {"$set": {"status": status, "updatedAt": clock.timestamp(), **fields}}
     when: Any = {"status": payment["status"]}
     if event:
-        says, guard = outbox.says(payment, event)
-        change, when = merged(change, says), {**when, **guard}
+        says, guard = outbox.append_event(payment, event)
+        change, when = merge_updates(change, says), {**when, **guard}
     moved = payments.update(payment["_id"], change, when=when)
     if moved is None:
         return get(payment["_id"])

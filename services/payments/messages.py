@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from chassis.messages import Command, Event
-from chassis.schema import Id, Wire
+from chassis.schema import Id, Schema
 
 Minor = Annotated[int, Field(ge=0)]
 
@@ -32,7 +32,7 @@ class PaymentRefunded(Event, type="payment.refunded", key="order_id"):
     currency: str
 
 
-class Charge(Command, patience=3.5):
+class Charge(Command, timeout_s=3.5):
     """Take the payment of an order, once however often asked. Refused as `payment_declined`, `payment_cancelled`."""
 
     order_id: Id
@@ -41,11 +41,11 @@ class Charge(Command, patience=3.5):
     currency: str
     payment_token: str
 
-    class Answer(Wire):
+    class Reply(Schema):
         payment_id: Id
 
 
-class CancelPayment(Command, patience=3.5):
+class CancelPayment(Command, timeout_s=3.5):
     """Undo a charge: what was taken is refunded, what was not can no longer be."""
 
     order_id: Id
@@ -54,7 +54,7 @@ class CancelPayment(Command, patience=3.5):
     currency: str
 
 
-class PaymentState(Wire):
+class PaymentState(Schema):
     order_id: Id
     amount: int
     currency: str
@@ -62,19 +62,19 @@ class PaymentState(Wire):
     refunded: int
 
 
-class TellPayments(Command, reads=True, patience=3.5):
+class TellPayments(Command, read_only=True, timeout_s=3.5):
     """How the payments of these orders stand; one that does not exist is left out."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
-    class Answer(Wire):
+    class Reply(Schema):
         items: list[PaymentState]
 
 
-class ListPayments(Command, reads=True, patience=3.5):
+class ListPayments(Command, read_only=True, timeout_s=3.5):
     """The next orders that have a payment, in the order of their ids; none after the last."""
 
     after: str
 
-    class Answer(Wire):
+    class Reply(Schema):
         order_ids: list[Id]

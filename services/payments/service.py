@@ -1,6 +1,6 @@
 """Payments: charges and refunds, through a provider."""
 
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.orders.messages import OrderCancelled
 from services.payments import audit, handlers
@@ -18,7 +18,7 @@ from services.payments.providers.test import ledger
 
 service = Service("payments")
 service.stores(handlers.payments, ledger)
-service.publishes(Embedded("payments", handlers.payments), PaymentCompleted, PaymentFailed, PaymentRefunded)
+service.publishes(EmbeddedOutbox("payments", handlers.payments), PaymentCompleted, PaymentFailed, PaymentRefunded)
 service.serves(api)
 service.calls("users")
 service.answers(Charge, handlers.charge)

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import Invalid
+from chassis.errors import InvalidInput
 from chassis.money import Money
-from chassis.schema import CLEAN, Amount, Body, Decimals, Id, Timestamp, Wire
+from chassis.schema import CLEAN, Amount, Decimals, Id, RequestBody, Schema, Timestamp
 from chassis.settings import settings
 from chassis.store import Doc
-from chassis.web.api import ADMIN, ANYONE, Api, Reply
+from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
 from services.products import domain, handlers
@@ -20,7 +20,7 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Bound = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
 
 
-class NewProduct(Body):
+class NewProduct(RequestBody):
     name: domain.Name
     price: Amount
     currency: Currency = ""
@@ -29,7 +29,7 @@ class NewProduct(Body):
     category: domain.Category = ""
 
 
-class ProductChange(Body):
+class ProductChange(RequestBody):
     name: domain.Name = ""
     price: Amount = None  # type: ignore[assignment]  # never read when it is left out
     currency: Currency = ""
@@ -37,7 +37,7 @@ class ProductChange(Body):
     category: domain.Category = ""
 
 
-class StockChange(Body):
+class StockChange(RequestBody):
     adjustment: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 
 
@@ -49,7 +49,7 @@ class Search(Page):
     sort: Literal["name", "price", "-price", "-createdAt"] = "name"
 
 
-class Product(Wire):
+class Product(Schema):
     id: Id
     name: str
     description: str
@@ -61,20 +61,20 @@ class Product(Wire):
     updated_at: Timestamp
 
 
-class Products(Wire):
+class Products(Schema):
     items: list[Product]
     next_cursor: str | None
 
 
-@api.post("/api/products", who=ADMIN, answers={201: Product})
-def create_product(body: NewProduct, attempt: Attempt) -> Reply:
+@api.post("/api/products", auth=ADMIN, responses={201: Product})
+def create_product(body: NewProduct, attempt: Attempt) -> Response:
     """Add a product; it can be ordered at once."""
     price = domain.price(body.price, body.currency or settings().currency)
-    product = handlers.create(attempt.new_id, body.name, price, body.stock, body.description, body.category)
+    product = handlers.create(attempt.created_id, body.name, price, body.stock, body.description, body.category)
     return _product(product, status=201)
 
 
-@api.get("/api/products", who=ANYONE, answers={200: Products})
+@api.get("/api/products", auth=ANYONE, responses={200: Products})
 def list_products(query: Search) -> Products:
     """The catalogue, by category, words and price."""
     where: dict[str, Any] = {"deleted": False}
@@ -88,36 +88,36 @@ def list_products(query: Search) -> Products:
     return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.get("/api/products/{id}", who=ANYONE, answers={200: Product})
-def get_product(id: str) -> Reply:
+@api.get("/api/products/{id}", auth=ANYONE, responses={200: Product})
+def get_product(id: str) -> Response:
     """One product."""
     return _product(handlers.get(id))
 
 
-@api.put("/api/products/{id}", who=ADMIN, answers={200: Product})
-def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int | None) -> Reply:
+@api.put("/api/products/{id}", auth=ADMIN, responses={200: Product})
+def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int | None) -> Response:
     """Change some of a product's fields; its stock has a route of its own."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
-    return _product(handlers.change(id, fields, if_match, attempt.mark))
+    return _product(handlers.change(id, fields, if_match, attempt.dedup_key))
 
 
-@api.delete("/api/products/{id}", who=ADMIN, answers={204: None})
-def delete_product(id: str, if_match: int | None) -> Reply:
+@api.delete("/api/products/{id}", auth=ADMIN, responses={204: None})
+def delete_product(id: str, if_match: int | None) -> Response:
     """Take a product out of the catalogue; what is reserved of it runs out."""
     handlers.delete(id, if_match)
-    return Reply(status=204)
+    return Response(status=204)
 
 
-@api.patch("/api/products/{id}/stock", who=ADMIN, answers={200: Product})
-def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Reply:
+@api.patch("/api/products/{id}/stock", auth=ADMIN, responses={200: Product})
+def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Response:
     """Add to the stock, or take from it; nothing changes where there is too little."""
-    return _product(handlers.adjust_stock(id, body.adjustment, attempt.mark))
+    return _product(handlers.adjust_stock(id, body.adjustment, attempt.dedup_key))
 
 
 def _words(q: str) -> list[str]:
     words = domain.words(q)
     if not words:
-        raise Invalid(("q", "has no word to search for"))
+        raise InvalidInput(("q", "has no word to search for"))
     return words
 
 
@@ -129,7 +129,7 @@ def _between(query: Search) -> dict[str, int]:
             try:
                 bounds[word] = Money.parse(amount, settings().currency).minor
             except ValueError as error:
-                raise Invalid((name, str(error))) from None
+                raise InvalidInput((name, str(error))) from None
     return bounds
 
 
@@ -147,6 +147,6 @@ def _view(doc: Doc) -> Product:
     )
 
 
-def _product(doc: Doc, status: int = 200) -> Reply:
+def _product(doc: Doc, status: int = 200) -> Response:
     headers = {"Location": f"/api/products/{doc['_id']}"} if status == 201 else {}
-    return Reply(_view(doc), status, version=doc["version"], headers=headers)
+    return Response(_view(doc), status, version=doc["version"], headers=headers)

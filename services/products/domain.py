@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import Invalid
+from chassis.errors import InvalidInput
 from chassis.money import Money
 from chassis.schema import CLEAN, CLEAN_LINES
 
@@ -20,12 +20,12 @@ LONGEST_INDEX = 200
 
 
 def price(amount: object, currency: str) -> Money:
-    """Raises Invalid, naming the field that is wrong."""
+    """Raises InvalidInput, naming the field that is wrong."""
     try:
         return Money.parse(amount, currency)  # type: ignore[arg-type]
     except ValueError as error:
         field = "currency" if "ISO 4217" in str(error) else "price"
-        raise Invalid((field, str(error))) from None
+        raise InvalidInput((field, str(error))) from None
 
 
 def words(*texts: str) -> list[str]:

@@ -7,7 +7,7 @@ from chassis.errors import NotFound
 from chassis.events import inbox, outbox
 from chassis.events.envelope import Meta
 from chassis.money import Money
-from chassis.store import Change, Collection, Doc, Duplicate, Index, merged
+from chassis.store import Update, Collection, Doc, Duplicate, Index, merge_updates
 from chassis.web.api import require_version
 from services.inventory.messages import AdjustStock, StockChanged, StockProduct
 from services.products import domain
@@ -19,7 +19,7 @@ products = Collection(
     Index("deleted", "price"),
     Index("deleted", "createdAt"),
     Index("deleted", "category", "name"),
-    Index("words", many=True),
+    Index("words", multikey=True),
     outbox.PENDING,
 )
 
@@ -49,7 +49,7 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
         "createdAt": now,
         "updatedAt": now,
         **inbox.empty("inventory"),
-        **outbox.opened(id, told),
+        **outbox.new_outbox(id, told),
     }
     try:
         products.insert(product)
@@ -67,7 +67,7 @@ def get(id: str) -> Doc:
 
 
 def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> Doc:
-    """Change some of name, description, price, currency, category. Raises NotFound, Stale, Invalid."""
+    """Change some of name, description, price, currency, category. Raises NotFound, VersionConflict, InvalidInput."""
     while True:
         product = get(id)
         if product["mark"] == mark:
@@ -86,30 +86,30 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
             currency=new["currency"],
             category=new["category"],
         )
-        says, guard = outbox.says(product, told)
+        says, guard = outbox.append_event(product, told)
         sets = {name: new[name] for name in names} | {
             "words": domain.words(new["name"], new["description"]),
             "mark": mark,
             "updatedAt": clock.timestamp(),
         }
-        update = merged({"$set": sets, "$inc": {"version": 1}}, says)
+        update = merge_updates({"$set": sets, "$inc": {"version": 1}}, says)
         if changed := products.update(id, update, when={**guard, "version": product["version"]}):
             return changed
 
 
 def delete(id: str, if_match: int | None) -> None:
-    """Take a product out of the catalogue. Raises NotFound, Stale."""
+    """Take a product out of the catalogue. Raises NotFound, VersionConflict."""
     while True:
         product = get(id)
         require_version(if_match, product["version"])
-        says, guard = outbox.says(product, ProductDeleted(product_id=id))
-        gone: Change = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
-        if products.update(id, merged(gone, says), when={**guard, "version": product["version"]}):
+        says, guard = outbox.append_event(product, ProductDeleted(product_id=id))
+        gone: Update = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+        if products.update(id, merge_updates(gone, says), when={**guard, "version": product["version"]}):
             return
 
 
 def adjust_stock(id: str, adjustment: int, mark: str) -> Doc:
-    """The product with the stock that `inventory` answered. Raises NotFound, Refusal `insufficient_stock`."""
+    """The product with the stock that `inventory` answered. Raises NotFound, DomainError `insufficient_stock`."""
     get(id)
     answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, mark=mark), key=mark)
     _see_stock(id, answer.available, answer.sequence)
@@ -121,14 +121,14 @@ def note_stock(event: StockChanged, meta: Meta) -> None:
     _see_stock(event.product_id, event.available, meta.sequence)
 
 
-def price_items(command: PriceItems) -> PriceItems.Answer:
+def price_items(command: PriceItems) -> PriceItems.Reply:
     found = [products.get(id) for id in dict.fromkeys(command.product_ids)]
     items = [
         PricedItem(product_id=doc["_id"], name=doc["name"], price=doc["price"], currency=doc["currency"])
         for doc in found
         if doc is not None and not doc["deleted"]
     ]
-    return PriceItems.Answer(items=items)
+    return PriceItems.Reply(items=items)
 
 
 def _see_stock(id: str, available: int, sequence: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chassis import clock
-from chassis.errors import Refusal, Trouble
+from chassis.errors import DomainError, TransientError
 from services.products import handlers
 from services.products.shopify import Item, Refused
 
@@ -36,22 +36,22 @@ def import_rows(rows: Iterable[Item | Refused]) -> Report:
             continue
         try:
             report.outcomes[_bring_in(row)] += 1
-        except Refusal as refusal:
+        except DomainError as refusal:
             report.refused.append(Refused(row.line, row.id, str(refusal)))
-        except Trouble as trouble:
+        except TransientError as trouble:
             report.stopped = f"line {row.line}: {trouble}"
             break
     return report
 
 
 def _bring_in(item: Item) -> str:
-    """Make the product or change what differs, but never its stock. Raises Refusal, Trouble."""
+    """Make the product or change what differs, but never its stock. Raises DomainError, TransientError."""
     kept = handlers.products.get(item.id)
     if kept is None:
         handlers.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
         return "created"
     if kept["deleted"]:
-        raise Refusal("deleted", "Deleted", "was deleted from the catalogue, and its id is not used again")
+        raise DomainError("deleted", "Deleted", "was deleted from the catalogue, and its id is not used again")
     said: dict[str, Any] = {
         "name": item.name,
         "price": item.price.minor,

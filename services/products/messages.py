@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from chassis.messages import Command, Event
-from chassis.schema import Id, Wire
+from chassis.schema import Id, Schema
 
 
 class ProductCreated(Event, type="product.created", key="product_id"):
@@ -29,7 +29,7 @@ class ProductDeleted(Event, type="product.deleted", key="product_id"):
     product_id: Id
 
 
-class PricedItem(Wire):
+class PricedItem(Schema):
     """`price` in minor units of `currency`."""
 
     product_id: Id
@@ -38,10 +38,10 @@ class PricedItem(Wire):
     currency: str
 
 
-class PriceItems(Command, reads=True):
+class PriceItems(Command, read_only=True):
     """The names and prices of products; one that does not exist is left out."""
 
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
-    class Answer(Wire):
+    class Reply(Schema):
         items: list[PricedItem]

@@ -1,6 +1,6 @@
 """Products: the catalogue, and a view of the stock that follows inventory."""
 
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.inventory.messages import StockChanged
 from services.products import handlers
@@ -9,7 +9,7 @@ from services.products.messages import PriceItems, ProductCreated, ProductDelete
 
 service = Service("products")
 service.stores(handlers.products)
-service.publishes(Embedded("products", handlers.products), ProductCreated, ProductUpdated, ProductDeleted)
+service.publishes(EmbeddedOutbox("products", handlers.products), ProductCreated, ProductUpdated, ProductDeleted)
 service.serves(api)
 service.calls("users", "inventory")
 service.answers(PriceItems, handlers.price_items)

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.schema import CLEAN, Body, Id, Timestamp, Wire
+from chassis.schema import CLEAN, Id, RequestBody, Schema, Timestamp
 from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web import limits
-from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Reply, require_self
+from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
@@ -23,30 +23,30 @@ Age = Annotated[int, Field(ge=0, le=150)]
 Token = Annotated[str, StringConstraints(max_length=200), CLEAN]
 
 
-class NewUser(Body):
+class NewUser(RequestBody):
     email: Email
     name: Name
     password: Password
     age: Age | None = None
 
 
-class UserChange(Body):
+class UserChange(RequestBody):
     name: Name = ""
     email: Email = ""
     age: Age | None = None
     password: Password = ""
 
 
-class Credentials(Body):
+class Credentials(RequestBody):
     email: Annotated[str, StringConstraints(max_length=254), CLEAN]
     password: Annotated[str, StringConstraints(max_length=128), CLEAN]
 
 
-class RefreshToken(Body):
+class RefreshToken(RequestBody):
     refresh_token: Token
 
 
-class User(Wire):
+class User(Schema):
     id: Id
     email: str
     name: str
@@ -56,19 +56,19 @@ class User(Wire):
     updated_at: Timestamp
 
 
-class Users(Wire):
+class Users(Schema):
     items: list[User]
     next_cursor: str | None
 
 
-class Tokens(Wire):
+class Tokens(Schema):
     access_token: str
     refresh_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme
     expires_in: int
 
 
-class Key(Wire):
+class Key(Schema):
     kid: str
     kty: str
     crv: str
@@ -77,18 +77,18 @@ class Key(Wire):
     alg: str
 
 
-class KeySet(Wire):
+class KeySet(Schema):
     keys: list[Key]
 
 
-@api.post("/api/users", who=ANYONE, answers={201: User})
-def sign_up(body: NewUser, attempt: Attempt) -> Reply:
+@api.post("/api/users", auth=ANYONE, responses={201: User})
+def sign_up(body: NewUser, attempt: Attempt) -> Response:
     """Make an account."""
-    account = handlers.create(attempt.new_id, body.email, body.name, body.password, body.age)
+    account = handlers.create(attempt.created_id, body.email, body.name, body.password, body.age)
     return _user(account, status=201)
 
 
-@api.post("/api/auth/login", who=ANYONE, answers={200: Tokens}, refuses={"wrong_credentials": 401}, keyed=False)
+@api.post("/api/auth/login", auth=ANYONE, responses={200: Tokens}, errors={"wrong_credentials": 401}, idempotent=False)
 def sign_in(body: Credentials, caller: Caller) -> Tokens:
     """Sign in with e-mail address and password."""
     account_and_address = f"{domain.email_key(body.email)} {caller.address}"
@@ -97,59 +97,59 @@ def sign_in(body: Credentials, caller: Caller) -> Tokens:
     return _tokens(*handlers.sign_in(body.email, body.password))
 
 
-@api.post("/api/auth/refresh", who=ANYONE, answers={200: Tokens}, refuses={"signed_out": 401}, keyed=False)
+@api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors={"signed_out": 401}, idempotent=False)
 def refresh(body: RefreshToken) -> Tokens:
     """Use a refresh token up for a new pair; used again by another, it ends them all."""
     return _tokens(*handlers.renew(body.refresh_token))
 
 
-@api.post("/api/auth/logout", who=ANYONE, answers={204: None}, refuses={"signed_out": 401}, keyed=False)
-def sign_out(body: RefreshToken) -> Reply:
+@api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors={"signed_out": 401}, idempotent=False)
+def sign_out(body: RefreshToken) -> Response:
     """Sign out: the refresh token and all that came from it are used up."""
     sessions.end(body.refresh_token)
-    return Reply(status=204)
+    return Response(status=204)
 
 
-@api.get("/api/auth/jwks.json", who=ANYONE, answers={200: KeySet})
+@api.get("/api/auth/jwks.json", auth=ANYONE, responses={200: KeySet})
 def public_keys() -> KeySet:
     """The keys that access tokens are signed by."""
     return KeySet.read(keys.public_keys())
 
 
-@api.get("/api/users/me", who=SIGNED_IN, answers={200: User}, refuses={"not_found": 404})
-def get_me(caller: Caller) -> Reply:
+@api.get("/api/users/me", auth=SIGNED_IN, responses={200: User}, errors={"not_found": 404})
+def get_me(caller: Caller) -> Response:
     """The signed-in user."""
     return _user(handlers.get(caller.id))
 
 
-@api.get("/api/users/{id}", who=SIGNED_IN, answers={200: User})
-def get_user(id: str, caller: Caller) -> Reply:
+@api.get("/api/users/{id}", auth=SIGNED_IN, responses={200: User})
+def get_user(id: str, caller: Caller) -> Response:
     """One user: oneself, or any for an administrator."""
     require_self(caller, id, "user")
     return _user(handlers.get(id))
 
 
-@api.get("/api/users", who=ADMIN, answers={200: Users})
+@api.get("/api/users", auth=ADMIN, responses={200: Users})
 def list_users(query: Page) -> Users:
     """All users, oldest first."""
     docs, cursor = page(handlers.accounts, {"erased": False}, query)
     return Users(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.put("/api/users/{id}", who=SIGNED_IN, answers={200: User})
-def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: int | None) -> Reply:
+@api.put("/api/users/{id}", auth=SIGNED_IN, responses={200: User})
+def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: int | None) -> Response:
     """Change some of a user's fields."""
     require_self(caller, id, "user")
     fields = {name: getattr(body, name) for name in body.model_fields_set}
-    return _user(handlers.change(id, fields, if_match, attempt.mark))
+    return _user(handlers.change(id, fields, if_match, attempt.dedup_key))
 
 
-@api.delete("/api/users/{id}", who=SIGNED_IN, answers={204: None})
-def delete_user(id: str, caller: Caller, if_match: int | None) -> Reply:
+@api.delete("/api/users/{id}", auth=SIGNED_IN, responses={204: None})
+def delete_user(id: str, caller: Caller, if_match: int | None) -> Response:
     """Erase a user: their personal data go here and everywhere else."""
     require_self(caller, id, "user")
     handlers.erase(id, if_match)
-    return Reply(status=204)
+    return Response(status=204)
 
 
 def _view(account: Doc) -> User:
@@ -164,9 +164,9 @@ def _view(account: Doc) -> User:
     )
 
 
-def _user(account: Doc, status: int = 200) -> Reply:
+def _user(account: Doc, status: int = 200) -> Response:
     headers = {"Location": f"/api/users/{account['_id']}"} if status == 201 else {}
-    return Reply(_view(account), status, version=account["version"], headers=headers)
+    return Response(_view(account), status, version=account["version"], headers=headers)
 
 
 def _tokens(account: Doc, session: sessions.Session) -> Tokens:

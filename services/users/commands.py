@@ -5,7 +5,7 @@ import sys
 import click
 
 from chassis import clock
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from mercato.cli.operate import bound
 
 
@@ -35,7 +35,7 @@ def create(email: str, name: str, role: str, if_absent: bool) -> None:
         raise click.ClickException("a password has 8 to 128 characters")
     try:
         account = handlers.create(clock.new_id(), email, name, password, role=role)
-    except Refusal as refusal:
+    except DomainError as refusal:
         raise click.ClickException(str(refusal)) from None
     click.echo(account["_id"])
 

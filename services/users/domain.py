@@ -5,19 +5,19 @@ from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
-from chassis.errors import Invalid, Refusal
+from chassis.errors import DomainError, InvalidInput
 
 PERSONAL = ("email", "name", "age", "password")
 
 
-class EmailTaken(Refusal):
+class EmailTaken(DomainError):
     """Another account has this address, in one spelling or another."""
 
     def __init__(self) -> None:
         super().__init__("email_taken", "Email already exists", "Sign in, or take another address.")
 
 
-class WrongCredentials(Refusal):
+class WrongCredentials(DomainError):
     """The same for an address that nobody has as for a wrong password."""
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class WrongCredentials(Refusal):
 
 
 def normal_email(email: str) -> str:
-    """The address in its normal form. Raises Invalid."""
+    """The address in its normal form. Raises InvalidInput."""
     try:
         return validate_email(email, check_deliverability=False).normalized
     except EmailNotValidError:
-        raise Invalid(("email", "must be an e-mail address")) from None
+        raise InvalidInput(("email", "must be an e-mail address")) from None
 
 
 def email_key(email: str) -> str:

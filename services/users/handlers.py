@@ -3,9 +3,9 @@
 from typing import Any
 
 from chassis import clock
-from chassis.errors import NotFound, Refusal
+from chassis.errors import DomainError, NotFound
 from chassis.events import outbox
-from chassis.store import Collection, Doc, Duplicate, Index, merged
+from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from chassis.web import idempotency
 from chassis.web.api import require_version
 from services.users import domain, keys, passwords, sessions
@@ -15,13 +15,13 @@ accounts = Collection(
     "accounts",
     Index("emailKey", unique=True),
     Index("erased"),
-    Index("leftovers", when={"leftovers": True}),
+    Index("leftovers", partial={"leftovers": True}),
     outbox.PENDING,
 )
 
 
 def create(id: str, email: str, name: str, password: str, age: int | None = None, role: str = "customer") -> Doc:
-    """Make an account. Raises Invalid, and Refusal `email_taken`; made before under this id, it is returned."""
+    """Make an account. Raises InvalidInput, and DomainError `email_taken`; made before under this id, it is returned."""
     address = domain.normal_email(email)
     now = clock.timestamp()
     account = {
@@ -38,7 +38,7 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
         "mark": "",
         "createdAt": now,
         "updatedAt": now,
-        **outbox.opened(id, UserCreated(user_id=id, email=address, name=name)),
+        **outbox.new_outbox(id, UserCreated(user_id=id, email=address, name=name)),
     }
     try:
         accounts.insert(account)
@@ -65,7 +65,7 @@ def by_email(email: str) -> Doc | None:
 
 
 def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> Doc:
-    """Change some of name, email, age, password. Raises NotFound, Stale, Invalid, Refusal `email_taken`."""
+    """Change some of name, email, age, password. Raises NotFound, VersionConflict, InvalidInput, DomainError `email_taken`."""
     fields = dict(fields)
     if "email" in fields:
         fields["email"] = domain.normal_email(fields["email"])
@@ -78,10 +78,10 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
             return account
         require_version(if_match, account["version"])
         new = {**account, **fields}
-        says, guard = outbox.says(account, UserUpdated(user_id=id, email=new["email"], name=new["name"]))
+        says, guard = outbox.append_event(account, UserUpdated(user_id=id, email=new["email"], name=new["name"]))
         update = {"$set": {**fields, "mark": mark, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
         try:
-            changed = accounts.update(id, merged(update, says), when={**guard, "version": account["version"]})
+            changed = accounts.update(id, merge_updates(update, says), when={**guard, "version": account["version"]})
         except Duplicate:
             raise domain.EmailTaken from None
         if changed is not None:
@@ -91,13 +91,13 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
 
 
 def erase(id: str, if_match: int | None) -> None:
-    """Erase an account: what is left is a tombstone. Raises NotFound, Stale."""
+    """Erase an account: what is left is a tombstone. Raises NotFound, VersionConflict."""
     while True:
         account = get(id)
         require_version(if_match, account["version"])
-        says, guard = outbox.says(account, UserDeleted(user_id=id))
+        says, guard = outbox.append_event(account, UserDeleted(user_id=id))
         gone = {"$set": domain.tombstone(id), "$unset": dict.fromkeys(domain.PERSONAL, True), "$inc": {"version": 1}}
-        if accounts.update(id, merged(gone, says), when={**guard, "version": account["version"]}):
+        if accounts.update(id, merge_updates(gone, says), when={**guard, "version": account["version"]}):
             _clear(id)
             return
 
@@ -123,7 +123,7 @@ def sign_in(email: str, password: str) -> tuple[Doc, sessions.Session]:
 
 
 def renew(token: str) -> tuple[Doc, sessions.Session]:
-    """The account and the successor of a refresh token. Raises Refusal `signed_out`."""
+    """The account and the successor of a refresh token. Raises DomainError `signed_out`."""
     session = sessions.rotate(token)
     account = accounts.get(session.user)
     if account is None or account["erased"]:
@@ -138,4 +138,4 @@ def access_token(account: Doc) -> str:
 def check_buyer(command: CheckBuyer) -> None:
     account = accounts.get(command.user_id)
     if account is None or account["erased"]:
-        raise Refusal("buyer_unknown", "Buyer unknown", "This account does not exist any more.")
+        raise DomainError("buyer_unknown", "Buyer unknown", "This account does not exist any more.")

@@ -20,7 +20,7 @@ class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
     user_id: Id
 
 
-class CheckBuyer(Command, reads=True):
+class CheckBuyer(Command, read_only=True):
     """Is there such a user, and may they buy? Refused as `buyer_unknown`."""
 
     user_id: Id

@@ -1,6 +1,6 @@
 """Users: accounts, credentials, refresh-token families, signing keys."""
 
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from chassis.web import limits
 from services.users import handlers, keys, sessions
@@ -9,7 +9,7 @@ from services.users.messages import CheckBuyer, UserCreated, UserDeleted, UserUp
 
 service = Service("users")
 service.stores(handlers.accounts, sessions.families, keys.signing, limits.counters)
-service.publishes(Embedded("users", handlers.accounts), UserCreated, UserUpdated, UserDeleted)
+service.publishes(EmbeddedOutbox("users", handlers.accounts), UserCreated, UserUpdated, UserDeleted)
 service.serves(api)
 service.answers(CheckBuyer, handlers.check_buyer)
 service.starts(keys.prepare)

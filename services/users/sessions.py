@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 
 from chassis import clock
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from chassis.settings import settings
 from chassis.store import Collection, Index
 
@@ -19,7 +19,7 @@ GRACE = 10.0
 families = Collection("families", Index("userId"), Index("expiresAt"))
 
 
-class SignedOut(Refusal):
+class SignedOut(DomainError):
     """The refresh token is of no family that lives."""
 
     def __init__(self) -> None:

@@ -15,10 +15,10 @@ from chassis.bus.sqlite.bus import SqliteBus
 from chassis.events import consumer, dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.events.envelope import Meta
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
-from chassis.store import Collection, merged
+from chassis.store import Collection, merge_updates
 from chassis.store.sqlite.store import SqliteStore
 
 COUNTERS = [f"c{number}" for number in range(100)]
@@ -49,7 +49,7 @@ def run(short: bool) -> list[dict[str, Any]]:
 
 def _events(folder: Path, steps: int) -> float:
     bus = SqliteBus(folder / "bus.db")
-    bus.ensure([Topic(f"{Counted.service}.events", 4), Topic(f"{Counted.service}.dead", 1)])
+    bus.ensure_topics([Topic(f"{Counted.service}.events", 4), Topic(f"{Counted.service}.dead", 1)])
     bus.close()
     effects = Collection("effects")
     _bound(folder, "readers", effects)
@@ -78,11 +78,11 @@ def _events(folder: Path, steps: int) -> float:
 
 
 def _commit(counters: Collection, counter: str, steps: int) -> None:
-    doc = {"_id": counter, "steps": 1, **outbox.opened(counter, Counted(counter=counter, step=1))}
+    doc = {"_id": counter, "steps": 1, **outbox.new_outbox(counter, Counted(counter=counter, step=1))}
     counters.insert(doc)
     for step in range(2, steps + 1):
-        says, guard = outbox.says(doc, Counted(counter=counter, step=step))
-        changed = counters.update(counter, merged({"$set": {"steps": step}}, says), when=guard)
+        says, guard = outbox.append_event(doc, Counted(counter=counter, step=step))
+        changed = counters.update(counter, merge_updates({"$set": {"steps": step}}, says), when=guard)
         assert changed is not None
         doc = changed
 
@@ -90,19 +90,19 @@ def _commit(counters: Collection, counter: str, steps: int) -> None:
 def _relay(folder: Path, ready: Any, stop: Signal) -> None:
     leases = Collection("leases")
     counters = _counters(folder, leases)
-    relay = Relay([Embedded(Counted.service, counters)], SqliteBus(folder / "bus.db"), leases, lease=10, pause=0.1)
+    relay = Relay([EmbeddedOutbox(Counted.service, counters)], SqliteBus(folder / "bus.db"), leases, lease=10, pause=0.1)
     ready.wait(60)
     _until(stop, relay.run)
 
 
 def _consume(folder: Path, events: int, ready: Any, done: Signal, stop: Signal) -> None:
     effects = Collection("effects")
-    _bound(folder, "readers", effects, dead_letters.letters, consumer.progress)
+    _bound(folder, "readers", effects, dead_letters.collection, consumer.progress)
     left = events
 
     def count(event: Counted, meta: Meta) -> None:
         nonlocal left
-        if effects.update(event.counter, merged({"$inc": {"steps": 1}}, inbox.seen(meta)), when=inbox.unseen(meta)):
+        if effects.update(event.counter, merge_updates({"$inc": {"steps": 1}}, inbox.seen(meta)), when=inbox.unseen(meta)):
             left -= 1
         if not left:
             done.set()
@@ -151,5 +151,5 @@ def _counters(folder: Path, *others: Collection) -> Collection:
 def _bound(folder: Path, service: str, *collections: Collection) -> SqliteStore:
     store = SqliteStore(folder / f"{service}.db")
     for collection in collections:
-        collection.bind(store)
+        collection.attach(store).ensure_indexes()
     return store

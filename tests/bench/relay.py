@@ -19,7 +19,7 @@ from chassis import clock, gc_tuning
 from chassis.bus import Record, Topic
 from chassis.bus.kafka.bus import KafkaBus
 from chassis.bus.kafka.producer import SETTINGS
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import outbox
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import AWAKE, Relay
@@ -77,14 +77,14 @@ class _Place:
 
     def prepare(self) -> None:
         with closing(KafkaBus(self.servers)) as bus:
-            bus.ensure([Topic(self.topic, _PARTITIONS)])
+            bus.ensure_topics([Topic(self.topic, _PARTITIONS)])
 
     @contextmanager
     def relay(self) -> Iterator[tuple[Relay, Collection, "_Counting"]]:
         store: Any = _Counting(MongodbStore(self.uri, self.name))
         counters, leases = Collection("counters", outbox.PENDING), Collection("leases")
         for collection in (counters, leases):
-            collection.bind(store)
+            collection.attach(store).ensure_indexes()
         bus = KafkaBus(self.servers)
         try:
             yield Relay([EmbeddedOutbox(self.name, counters)], bus, leases, LEASE, PAUSE), counters, store
@@ -154,7 +154,7 @@ def _rate(count: int, work: Callable[..., None], *arguments: Any) -> float:
 
 def _relayed(relay: Relay, counters: Collection) -> None:
     while counters.find({"pending": {"$gt": 0}}, limit=1):
-        with suppress(Trouble):  # an engine on a busy machine: it goes on where it was
+        with suppress(TransientError):  # an engine on a busy machine: it goes on where it was
             relay.step()
 
 

@@ -30,10 +30,10 @@ from chassis.bus.kafka.bus import KafkaBus
 from chassis.events import consumer, dead_letters, envelope, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.events.envelope import Meta
-from chassis.events.outbox import Embedded
+from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
-from chassis.store import Collection, Duplicate, merged
+from chassis.store import Collection, Duplicate, merge_updates
 from chassis.store.sqlite.store import SqliteStore
 from tests.engines import Engine, worker
 from tests.system.running import free_port
@@ -85,8 +85,8 @@ class Place:
     def bound(self, file: str, *names: str) -> tuple[Collection, ...]:
         store = SqliteStore(self.folder / file)
         collections = tuple(Collection(name, outbox.PENDING) for name in names)
-        for collection in (*collections, dead_letters.letters, consumer.progress):
-            collection.bind(store)
+        for collection in (*collections, dead_letters.collection, consumer.progress):
+            collection.attach(store).ensure_indexes()
         return collections
 
 
@@ -101,7 +101,7 @@ def broker() -> Iterator[tuple[Engine, str]]:
 def place(tmp_path: Path, broker: tuple[Engine, str]) -> Place:
     place = Place(tmp_path, broker[1])
     with closing(place.bus()) as bus:
-        bus.ensure([Topic(place.topic, 4)])
+        bus.ensure_topics([Topic(place.topic, 4)])
     return place
 
 
@@ -127,7 +127,7 @@ def relay(place: Place) -> None:
     """A process that relays until SIGTERM."""
     counters, leases = place.bound("writers.db", "counters", "leases")
     with closing(place.bus()) as bus:
-        _until_told(Relay([Embedded(place.name, counters)], bus, leases, LEASE, pause=0.1).run)
+        _until_told(Relay([EmbeddedOutbox(place.name, counters)], bus, leases, LEASE, pause=0.1).run)
 
 
 def consume(place: Place) -> None:
@@ -140,7 +140,7 @@ def consume(place: Place) -> None:
         try:
             seen.insert({"_id": event.counter, "numbers": [meta.sequence], "last_seq": {meta.source: meta.sequence}})
         except Duplicate:
-            change = merged({"$push": {"numbers": meta.sequence}}, inbox.seen(meta))
+            change = merge_updates({"$push": {"numbers": meta.sequence}}, inbox.seen(meta))
             seen.update(event.counter, change, when=inbox.unseen(meta))
 
     with closing(place.bus()) as bus:
@@ -173,12 +173,12 @@ def test_no_event_is_lost_doubled_or_out_of_order_whoever_is_killed(place: Place
                 _eventually(lambda: not counters.find({"pending": {"$gt": 0}}, limit=1))
                 published = _read_all(place)
                 _eventually(lambda: _handled(seen) == COUNTERS * EACH)
-                parked = Counter(letter["key"] for letter in dead_letters.letters.every())
+                parked = Counter(letter["key"] for letter in dead_letters.collection.iterate())
                 assert parked == dict.fromkeys(ids[:SPOILT], EACH)
                 place.mended.touch()
                 for id in ids[:SPOILT]:
                     dead_letters.ask_redrive(dead_letters.of_key(place.topic, id)[0])
-                _eventually(lambda: not list(dead_letters.letters.every()))
+                _eventually(lambda: not list(dead_letters.collection.iterate()))
             assert steady.is_alive()
     wanted = list(range(1, EACH + 1))
     for id in ids:
@@ -202,8 +202,8 @@ def test_ten_thousand_copies_in_any_order_have_no_effect(place: Place) -> None:
         with closing(place.bus()) as bus:
             for at in range(0, len(sent), 2000):
                 assert set(bus.publish(sent[at : at + 2000], 30)) == {None}
-        _eventually(lambda: sum(doc["numbers"][-1] == last for doc in seen.every()) == len(ids))
-    assert {tuple(doc["numbers"]) for doc in seen.every()} == {tuple(range(1, last + 1))}
+        _eventually(lambda: sum(doc["numbers"][-1] == last for doc in seen.iterate()) == len(ids))
+    assert {tuple(doc["numbers"]) for doc in seen.iterate()} == {tuple(range(1, last + 1))}
 
 
 def test_a_worker_starts_without_the_log_lives_and_goes_on_once_it_is_there(
@@ -240,7 +240,7 @@ def test_a_worker_starts_without_the_log_lives_and_goes_on_once_it_is_there(
 def _write(counters: Collection, ids: list[str]) -> None:
     begun = time.monotonic()
     for number, id in enumerate(ids, 1):
-        counters.insert({"_id": id, **outbox.opened(id, *(Counted(counter=id, step=step) for step in range(EACH)))})
+        counters.insert({"_id": id, **outbox.new_outbox(id, *(Counted(counter=id, step=step) for step in range(EACH)))})
         time.sleep(max(begun + number * WRITING / len(ids) - time.monotonic(), 0))
 
 
@@ -257,7 +257,7 @@ def _when_something_is_under_way(seen: Collection, strike: Callable[[], None]) -
 
 def _handled(seen: Collection) -> int:
     """How many events are applied or parked."""
-    return sum(len(doc["numbers"]) for doc in seen.every()) + len(list(dead_letters.letters.every()))
+    return sum(len(doc["numbers"]) for doc in seen.iterate()) + len(list(dead_letters.collection.iterate()))
 
 
 def _read_all(place: Place) -> dict[str, list[int]]:

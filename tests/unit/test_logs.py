@@ -32,7 +32,7 @@ def named():
     for name in catalog():
         service = import_module(f"services.{name}.service").service
         yield from (to_camel(event.key) for event in service.events)
-        yield from (driver.saga.about for driver in service.drivers)
+        yield from (driver.saga.log_id_field for driver in service.drivers)
         for command in service.commands:
             yield from [to_camel(field) for field in command.model_fields if field.endswith("_id")][:1]
 

@@ -7,13 +7,13 @@ and bars a charge that comes late.
 from dataclasses import dataclass
 from typing import Protocol
 
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 
 TIMEOUT = 3.0
 """Seconds that a provider may take."""
 
 
-class Declined(Refusal):
+class Declined(DomainError):
     """The provider says no."""
 
     def __init__(self, reason: str) -> None:
@@ -29,7 +29,7 @@ class Capture:
 
 
 class Provider(Protocol):
-    """Raises Unknown where the provider's answer did not come."""
+    """Raises OutcomeUnknown where the provider's answer did not come."""
 
     name: str
 

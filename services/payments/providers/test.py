@@ -5,7 +5,7 @@ tok_error (500 once, then charges)
 """
 
 from chassis import clock, deadline
-from chassis.errors import Unknown
+from chassis.errors import OutcomeUnknown
 from chassis.store import Collection, Doc, Duplicate
 from services.payments.providers import TIMEOUT, Capture, Declined
 
@@ -27,11 +27,11 @@ class TestProvider:
         if token == "tok_slow":  # noqa: S105 - a name, not a secret
             self._take(2.0)
         if token == "tok_error" and self._fails_first(key):  # noqa: S105
-            raise Unknown("the provider answered 500")
+            raise OutcomeUnknown("the provider answered 500")
         self._capture(key, amount)
         if token == "tok_timeout":  # noqa: S105
             self._take(TIMEOUT)
-            raise Unknown("the provider did not answer in time")
+            raise OutcomeUnknown("the provider did not answer in time")
 
     def find(self, key: str) -> Capture | None:
         entry = ledger.get(key)
@@ -72,7 +72,7 @@ class TestProvider:
         left = deadline.remaining(TIMEOUT)
         clock.sleep(min(seconds, left))
         if left < seconds:
-            raise Unknown("the provider did not answer in time")
+            raise OutcomeUnknown("the provider did not answer in time")
 
 
 def _capture(entry: Doc) -> Capture:

@@ -11,7 +11,7 @@ from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.calls.discovery import Endpoints
 from chassis.calls.upstream import Upstream
-from chassis.errors import Refusal, Unknown
+from chassis.errors import DomainError, OutcomeUnknown
 from chassis.events import dead_letters, outbox
 from chassis.events.consumer import Consumer, progress
 from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
@@ -167,16 +167,16 @@ def test_the_ids_of_a_trace_that_is_recorded_are_the_ones_it_was_judged_by(begin
 
 
 def test_of_an_error_only_the_type_is_told(recording):
-    with pytest.raises(Unknown), trace.continued(None, "fails"):
-        raise Unknown("ada@example.com did not answer")
+    with pytest.raises(OutcomeUnknown), trace.continued(None, "fails"):
+        raise OutcomeUnknown("ada@example.com did not answer")
     span = recording.one("fails")
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
-    assert (dict(span.attributes), span.events) == ({"error.type": "Unknown"}, ())
+    assert (dict(span.attributes), span.events) == ({"error.type": "OutcomeUnknown"}, ())
 
 
 def test_a_refusal_is_an_answer_and_no_error(recording):
-    with pytest.raises(Refusal), trace.continued(None, "refused"):
-        raise Refusal("declined", "Payment declined")
+    with pytest.raises(DomainError), trace.continued(None, "refused"):
+        raise DomainError("declined", "Payment declined")
     assert recording.one("refused").status.is_unset
 
 
@@ -214,10 +214,10 @@ def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
     callee = Upstream("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), places=2)
 
     def silent(address):
-        raise Unknown("no answer")
+        raise OutcomeUnknown("no answer")
 
     for _ in range(5):
-        with pytest.raises(Unknown), trace.continued(None, "users/verify", "client"):
+        with pytest.raises(OutcomeUnknown), trace.continued(None, "users/verify", "client"):
             callee.ask(silent)
     (event,) = (event for span in recording.all() for event in span.events)
     assert dict(event.attributes) == {"breaker.callee": "users", "breaker.state": "open"}
@@ -226,9 +226,9 @@ def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
 @pytest.fixture
 def bus(tmp_path, store, fake_clock):
     for collection in (bells, leases, dead_letters.collection, progress):
-        collection.bind(store)
+        collection.attach(store).ensure_indexes()
     engine = SqliteBus(tmp_path / "bus.db")
-    engine.ensure([Topic("bells.events", 1), Topic("ears.dead", 1)])
+    engine.ensure_topics([Topic("bells.events", 1), Topic("ears.dead", 1)])
     yield engine
     engine.close()
 
@@ -289,7 +289,7 @@ def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, 
     consumer = Consumer(bus.consumer("ears", ["bells.events"]), {Rung: hear})
     consumer.step(wait=0)
     deaf.clear()
-    (letter,) = dead_letters.collection.every()
+    (letter,) = dead_letters.collection.iterate()
     dead_letters.ask_redrive(letter)
     fake_clock.pass_time(2)
     consumer.step(wait=0)

@@ -12,7 +12,7 @@ from tests.unit.events.counters import TOPIC, counters, leases, new_relay, total
 @pytest.fixture
 def bus(tmp_path):
     engine = SqliteBus(tmp_path / "bus.db")
-    engine.ensure([Topic(TOPIC, 2), Topic("totals.dead", 1)])
+    engine.ensure_topics([Topic(TOPIC, 2), Topic("totals.dead", 1)])
     yield engine
     engine.close()
 
@@ -20,7 +20,7 @@ def bus(tmp_path):
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
     for collection in (counters, totals, leases, dead_letters.collection, progress):
-        collection.bind(store)
+        collection.attach(store).ensure_indexes()
 
 
 @pytest.fixture

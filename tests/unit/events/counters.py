@@ -37,7 +37,13 @@ def say(id, event):
 
 
 def new_relay(bus):
-    return Relay([EmbeddedOutbox("counters", counters), dead_letters.DeadLetterForwarder("totals")], bus, leases, lease=10, pause=0.1)
+    return Relay(
+        [EmbeddedOutbox("counters", counters), dead_letters.DeadLetterForwarder("totals")],
+        bus,
+        leases,
+        lease=10,
+        pause=0.1,
+    )
 
 
 def published(bus, topic=TOPIC, group="reader"):

@@ -5,7 +5,7 @@ import pytest
 from chassis.bus import Record
 from chassis.events import dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
-from chassis.store import StoreDown, merged
+from chassis.store import StoreUnavailable, merge_updates
 from tests.unit.events.counters import TOPIC, Counted, Erased, Ignored, counters, open_counter, published, say, totals
 
 
@@ -24,7 +24,9 @@ class Reader:
         self.seen.append(meta.id)
         if totals.get(event.counter) is None:
             totals.insert({"_id": event.counter, "sum": 0, **inbox.empty("counters")})
-        totals.update(event.counter, merged({"$inc": {"sum": event.step}}, inbox.seen(meta)), when=inbox.unseen(meta))
+        totals.update(
+            event.counter, merge_updates({"$inc": {"sum": event.step}}, inbox.seen(meta)), when=inbox.unseen(meta)
+        )
 
     def erase(self, event, meta):
         totals.delete(event.counter)
@@ -135,7 +137,7 @@ def test_an_unreadable_record_is_parked_and_the_next_is_handled(bus, relay, valu
     relay.step()
     reader = Reader(bus)
     reader.run()
-    (letter,) = dead_letters.collection.every()
+    (letter,) = dead_letters.collection.iterate()
     assert reason in letter["reason"]
     assert total("good") == 1
 
@@ -148,7 +150,7 @@ def test_a_type_that_nobody_declares_is_kept_and_blocks_nobody(bus, relay):
     relay.step()
     reader = Reader(bus)
     reader.run()
-    (letter,) = dead_letters.collection.every()
+    (letter,) = dead_letters.collection.iterate()
     assert "counter.invented" in letter["reason"]
     assert total("c1") == 2
 
@@ -158,20 +160,20 @@ def test_a_type_that_is_declared_but_not_read_is_skipped(bus, relay):
     relay.step()
     Reader(bus).run()
     assert total("c1") == 7
-    assert list(dead_letters.collection.every()) == []
+    assert list(dead_letters.collection.iterate()) == []
 
 
 def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
     open_counter("c1", steps=3)
     relay.step()
     reader = Reader(bus)
-    reader.failing["c1"] = StoreDown("the disk is full")
+    reader.failing["c1"] = StoreUnavailable("the disk is full")
     for _ in range(5):
-        with pytest.raises(StoreDown):
+        with pytest.raises(StoreUnavailable):
             reader.consumer.step(wait=0)
     reader.failing.clear()
     reader.run()
-    assert (total("c1"), list(dead_letters.collection.every())) == (6, [])
+    assert (total("c1"), list(dead_letters.collection.iterate())) == (6, [])
 
 
 def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay, store):
@@ -179,7 +181,7 @@ def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay
     relay.step()
     reader = Reader(bus)
     store.fail(1, False)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         reader.consumer.step(wait=0)
     store.fail(0, False)
     reader.run()
@@ -237,7 +239,7 @@ def test_a_handler_that_ends_the_process_is_parked_after_three_crashes(bus, rela
     reader = Reader(bus)
     reader.failing["deadly"] = SystemExit()
     reader.run()
-    (letter,) = dead_letters.collection.every()
+    (letter,) = dead_letters.collection.iterate()
     assert (letter["key"], letter["attempts"]) == ("deadly", 3)
     assert total("good") == 1
 
@@ -254,7 +256,7 @@ def test_a_consumer_cut_off_anywhere_has_each_effect_once(bus, relay, store, fak
             fake_clock.pass_time(11)
             assert total(f"{after}-{at}") == 6
     assert cut == 2 * 11
-    assert list(dead_letters.collection.every()) == []
+    assert list(dead_letters.collection.iterate()) == []
 
 
 def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, relay, fake_clock):

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from chassis.bus import Record
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.events import dead_letters, outbox
 from chassis.events.backlog import backlog
 from chassis.events.outbox import EmbeddedOutbox
@@ -59,8 +59,8 @@ def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
 
 def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
-    monkeypatch.setattr(bus, "publish", lambda records, timeout: [Trouble("down")] * len(records))
-    with pytest.raises(Trouble, match="down"):
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [TransientError("down")] * len(records))
+    with pytest.raises(TransientError, match="down"):
         relay.step()
     monkeypatch.undo()
     assert counters.get("c1")["pending"] == 3
@@ -71,7 +71,7 @@ def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus
 def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
     open_counter("c2", steps=3)
-    monkeypatch.setattr(bus, "publish", lambda records, timeout: [None, Trouble("down"), None, None, None, None])
+    monkeypatch.setattr(bus, "publish", lambda records, timeout: [None, TransientError("down"), None, None, None, None])
     assert relay.step() == 4
     monkeypatch.undo()
     assert [counters.get(id)["pending"] for id in ("c1", "c2")] == [2, 0]
@@ -194,7 +194,7 @@ def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monk
     open_counter("c1", steps=2)
     before = counted("relay_failed_total"), counted("relay_published_total")
     monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
-    with pytest.raises(Trouble):
+    with pytest.raises(TransientError):
         relay.step()
     monkeypatch.undo()
     relay.step()

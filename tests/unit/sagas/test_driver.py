@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis.errors import NotSent, Refusal, Unknown
+from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE, Driver
@@ -61,7 +61,7 @@ def callee() -> Callee:
 @pytest.fixture
 def sagas(tmp_path: Path) -> Collection:
     collection = Collection("sagas", DUE)
-    collection.bind(SqliteStore(tmp_path / "orders.db"))
+    collection.attach(SqliteStore(tmp_path / "orders.db")).ensure_indexes()
     return collection
 
 
@@ -145,7 +145,7 @@ def test_a_step_whose_driver_died_counts_as_perhaps_done_and_is_undone(
     with pytest.raises(Death):
         driver.drive(begin(driver))
     fake_clock.pass_time(601)
-    callee.answers["reserve"] = [NotSent("away")]
+    callee.answers["reserve"] = [NotAttempted("away")]
     driver.resume(driver.due()[0])
     assert callee.sent[-1] == ("release", "o1:reserve:undo")
     ended = sagas.get("o1")
@@ -153,7 +153,7 @@ def test_a_step_whose_driver_died_counts_as_perhaps_done_and_is_undone(
 
 
 def test_a_refused_step_undoes_those_before_it(driver: Driver, callee: Callee, sagas: Collection) -> None:
-    callee.answers["charge"] = [Refusal("declined", "Payment declined", "No money.")]
+    callee.answers["charge"] = [DomainError("declined", "Payment declined", "No money.")]
     saga = driver.drive(begin(driver))
     assert (saga["ended"], saga["reason"]["kind"], "token" in saga["data"]) == ("undone", "declined", False)
     assert callee.sent[-1] == ("release", "o1:reserve:undo")
@@ -162,16 +162,16 @@ def test_a_refused_step_undoes_those_before_it(driver: Driver, callee: Callee, s
 def test_a_request_leaves_a_saga_that_must_wait_to_the_worker(
     driver: Driver, callee: Callee, sagas: Collection, fake_clock: FakeClock
 ) -> None:
-    callee.answers["charge"] = [Unknown("late")] * 9
+    callee.answers["charge"] = [OutcomeUnknown("late")] * 9
     saga = driver.drive(begin(driver), seconds=1.0)
-    assert saga["open"] and saga["unsure"]
+    assert saga["open"] and saga["outcome_unknown"]
     fake_clock.pass_time(6)
     assert [doc["_id"] for doc in driver.due()] == ["o1"]
 
 
 def test_an_undo_is_tried_until_it_is_done(driver: Driver, callee: Callee, fake_clock: FakeClock) -> None:
-    callee.answers["charge"] = [Refusal("declined", "Payment declined")]
-    callee.answers["release"] = [Unknown("late")] * 30
+    callee.answers["charge"] = [DomainError("declined", "Payment declined")]
+    callee.answers["release"] = [OutcomeUnknown("late")] * 30
     driver.drive(begin(driver))
     for _ in range(30):
         fake_clock.pass_time(16)
@@ -187,16 +187,16 @@ def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_
         return REGISTRY.get_sample_value(name, {"saga": "checkout", **labels}) or 0.0
 
     before = told("saga_finished_total", outcome="undone")
-    callee.answers["charge"] = [Refusal("declined", "Declined")]
-    callee.answers["release"] = [Unknown("lost")] * 11
+    callee.answers["charge"] = [DomainError("declined", "Declined")]
+    callee.answers["release"] = [OutcomeUnknown("lost")] * 11
     driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), seconds=60)
     fake_clock.pass_time(40)
-    driver._tell()
+    driver._export_metrics()
     assert (told("saga_open", step="reserve"), told("saga_open", step="charge"), told("saga_stuck")) == (1, 0, 1)
     assert told("saga_oldest_age_seconds", step="reserve") >= 40
     while due := driver.due() or driver.collection.find({"open": True}):
         fake_clock.pass_time(15)
         driver.resume(due[0])
-    driver._tell()
+    driver._export_metrics()
     assert not told("saga_open", step="reserve") and not told("saga_stuck")
     assert told("saga_finished_total", outcome="undone") == before + 1

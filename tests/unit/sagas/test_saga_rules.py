@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis import clock
-from chassis.errors import NotSent, Refusal, Unknown
+from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.sagas import LONGEST_UNDO_WAIT, LONGEST_WAIT, Done, Outcome, Saga, State, Step
 from chassis.testing import FakeClock
 
@@ -17,9 +17,9 @@ def nothing(data: dict[str, Any]) -> None: ...
 
 
 OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
-    [Done({"seen": "x"}), Refusal("no", "No"), NotSent("away"), Unknown("late")]
+    [Done({"seen": "x"}), DomainError("no", "No"), NotAttempted("away"), OutcomeUnknown("late")]
 )
-UNDONE: st.SearchStrategy[Outcome] = st.sampled_from([Done(), Unknown("late"), NotSent("away")])
+UNDONE: st.SearchStrategy[Outcome] = st.sampled_from([Done(), OutcomeUnknown("late"), NotAttempted("away")])
 """What an undo may come to: the driver turns a refusal into not knowing."""
 
 
@@ -31,7 +31,7 @@ def sagas(draw: st.DrawFn) -> Saga:
             f"step {n}",
             do=nothing,
             undo=nothing if draw(st.booleans()) else None,
-            within=draw(st.sampled_from([WITHIN, WITHIN, None])),
+            time_limit_s=draw(st.sampled_from([WITHIN, WITHIN, None])),
         )
         for n in range(draw(st.integers(1, 5)))
     )
@@ -79,8 +79,10 @@ def test_what_was_or_may_have_been_done_is_undone_once_in_reverse(run: tuple[Sag
         return
     done = [name for name, undoing, outcome in actions if not undoing and isinstance(outcome, Done)]
     last, _, final = [action for action in actions if not action[1]][-1]
-    unsure = any(isinstance(outcome, Unknown) for name, undoing, outcome in actions if name == last and not undoing)
-    if unsure and not isinstance(final, Refusal):
+    outcome_unknown = any(
+        isinstance(outcome, OutcomeUnknown) for name, undoing, outcome in actions if name == last and not undoing
+    )
+    if outcome_unknown and not isinstance(final, DomainError):
         done.append(last)
     undoable = {step.name for step in saga.steps if step.undo}
     undone = [name for name, undoing, outcome in actions if undoing and isinstance(outcome, Done)]
@@ -116,8 +118,8 @@ def test_a_saga_survives_being_written_down(run: tuple[Saga, list[Any], State]) 
 
 
 def test_a_step_that_takes_too_long_is_undone_only_if_it_may_have_been_done(fake_clock: FakeClock) -> None:
-    saga = Saga("two", (Step("one", nothing, nothing), Step("two", nothing, nothing, within=WITHIN)))
-    for outcome, first in ((Unknown("late"), "two"), (NotSent("away"), "one")):
+    saga = Saga("two", (Step("one", nothing, nothing), Step("two", nothing, nothing, time_limit_s=WITHIN)))
+    for outcome, first in ((OutcomeUnknown("late"), "two"), (NotAttempted("away"), "one")):
         run = saga.given().expects("one").replies(Done()).expects("two").replies(outcome)
         fake_clock.pass_time(WITHIN)
-        run.replies(NotSent("away")).expects_undo(first, because="timeout")
+        run.replies(NotAttempted("away")).expects_undo(first, because="timeout")

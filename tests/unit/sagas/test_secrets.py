@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.errors import NotSent, Unknown
+from chassis.errors import NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE, Driver
@@ -18,12 +18,12 @@ class Charge(Command):
 @pytest.fixture
 def sagas(store, fake_clock):
     collection = Collection("sagas", DUE)
-    collection.bind(store)
+    collection.attach(store).ensure_indexes()
     return collection
 
 
 def test_a_secret_is_in_no_line_whatever_becomes_of_the_step(sagas, fake_clock):
-    outcomes = [Unknown("no answer"), NotSent("breaker"), ValueError("a defect"), None]
+    outcomes = [OutcomeUnknown("no answer"), NotAttempted("breaker"), ValueError("a defect"), None]
 
     def send(command, key):
         if outcome := outcomes.pop(0):
