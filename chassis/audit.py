@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from chassis import clock
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 
 BATCH = 100
 """How many are judged at once: what a command between services may ask for."""
@@ -49,7 +49,7 @@ Judge = Callable[[list[str]], Iterable[Doubt]]
 class Audit:
     """What is looked over: a noun whose plural has an s, the ids of all of them, and what is wrong with some.
 
-    `judge` gets up to BATCH ids, changes nothing, and leaves out what is still under way. Both may raise Trouble.
+    `judge` gets up to BATCH ids, changes nothing, and leaves out what is still under way. Both may raise TransientError.
     """
 
     noun: str
@@ -67,7 +67,7 @@ class Look:
     _doubts: list[Doubt] = field(default_factory=list)
 
     def doubts(self) -> Iterator[Doubt]:
-        """All that is wrong, and all that could not be judged, as it is found. Raises Trouble where it cannot go on."""
+        """All that is wrong, and all that could not be judged, as it is found. Raises TransientError where it cannot go on."""
         for ids in _batches(self.audit.ids()):
             self._doubts += self._judged(ids)
             self.seen += len(ids)
@@ -87,7 +87,7 @@ class Look:
     def _judged(self, ids: list[str]) -> list[Doubt]:
         try:
             return list(self.audit.judge(ids))
-        except Trouble:
+        except TransientError:
             clock.sleep(AGAIN)
             return list(self.audit.judge(ids))
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from chassis import clock
-from chassis.errors import TooLate
+from chassis.errors import DeadlineExceeded
 
 HEADER = "X-Deadline-Ms"
 HOP = 0.01
@@ -32,9 +32,9 @@ def is_set() -> bool:
 
 
 def remaining(default: float) -> float:
-    """Seconds left, never more than `default`. Raises TooLate when nothing is left."""
+    """Seconds left, never more than `default`. Raises DeadlineExceeded when nothing is left."""
     ends = _ends.get()
     left = default if ends is None else min(default, ends - clock.monotonic())
     if left <= 0:
-        raise TooLate("the deadline has passed")
+        raise DeadlineExceeded("the deadline has passed")
     return left

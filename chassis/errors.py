@@ -1,14 +1,14 @@
 """The few ways in which work can fail, as the domain and the chassis name them.
 
-    Failure
-    ├── Refusal        the domain says no: asking again will not help
+    ServiceError
+    ├── DomainError        the domain says no: asking again will not help
     │   ├── NotFound   there is no such thing, or not for this caller
-    │   ├── Invalid    the input cannot be taken as it is
-    │   └── Stale      it has changed since the caller read it
-    └── Trouble        the platform could not: asking again may help
-        ├── NotSent    certainly not done (breaker, no connection, overload)
-        ├── Unknown    may or may not have been done (timeout, lost answer)
-        └── TooLate    the deadline passed before the work began
+    │   ├── InvalidInput    the input cannot be taken as it is
+    │   └── VersionConflict      it has changed since the caller read it
+    └── TransientError        the platform could not: asking again may help
+        ├── NotAttempted    certainly not done (breaker, no connection, overload)
+        ├── OutcomeUnknown    may or may not have been done (timeout, lost answer)
+        └── DeadlineExceeded    the deadline passed before the work began
 
 `chassis.web.problems` alone turns them into HTTP.
 """
@@ -16,11 +16,11 @@
 from typing import Any
 
 
-class Failure(Exception):
+class ServiceError(Exception):
     """Work that did not succeed."""
 
 
-class Refusal(Failure):
+class DomainError(ServiceError):
     """The domain refuses: `kind` for programs, `title` for people, `detail` to act on; `extra` joins the problem."""
 
     def __init__(self, kind: str, title: str, detail: str = "", **extra: Any) -> None:
@@ -28,14 +28,14 @@ class Refusal(Failure):
         self.kind, self.title, self.detail, self.extra = kind, title, detail, extra
 
 
-class NotFound(Refusal):
+class NotFound(DomainError):
     """There is no such thing, or none that the caller may see."""
 
     def __init__(self, what: str) -> None:
         super().__init__("not_found", "Not found", f"There is no such {what}.")
 
 
-class Invalid(Refusal):
+class InvalidInput(DomainError):
     """The input cannot be taken: `errors` are (field, reason)."""
 
     def __init__(self, *errors: tuple[str, str]) -> None:
@@ -43,14 +43,14 @@ class Invalid(Refusal):
         super().__init__("invalid", "Invalid input", "See errors for the fields to correct.", errors=listed)
 
 
-class Stale(Refusal):
+class VersionConflict(DomainError):
     """The object has another version than the caller's `If-Match`."""
 
     def __init__(self) -> None:
         super().__init__("stale", "Changed meanwhile", "Read it again, and send If-Match with its present ETag.")
 
 
-class Trouble(Failure):
+class TransientError(ServiceError):
     """The platform could not do it now. `retry_after` in seconds; 0 where nothing is known of it."""
 
     def __init__(self, what: str, retry_after: float = 0.0) -> None:
@@ -58,13 +58,13 @@ class Trouble(Failure):
         self.retry_after = retry_after
 
 
-class NotSent(Trouble):
+class NotAttempted(TransientError):
     """Certainly not done: nothing to undo."""
 
 
-class Unknown(Trouble):
+class OutcomeUnknown(TransientError):
     """May or may not have been done: ask again with the same key."""
 
 
-class TooLate(Trouble):
+class DeadlineExceeded(TransientError):
     """The deadline passed before the work began."""

@@ -7,7 +7,7 @@
         order_id: Id
         lines: tuple[Line, ...]
 
-        class Answer(Wire):
+        class Reply(Schema):
             expires_at: str
 
 The service a message belongs to is the package that declares it. On the wire everything is camelCase.
@@ -16,10 +16,10 @@ The service a message belongs to is the package that declares it. On the wire ev
 import re
 from typing import ClassVar
 
-from chassis.schema import Wire
+from chassis.schema import Schema
 
 
-class Event(Wire):
+class Event(Schema):
     """Something that happened. `type` names it for ever, `key` is the field with the aggregate's id."""
 
     type: ClassVar[str] = ""
@@ -38,23 +38,23 @@ class Event(Wire):
         return str(getattr(self, self.key))
 
 
-class Nothing(Wire):
+class EmptyReply(Schema):
     """The answer that holds nothing."""
 
 
-class Command(Wire):
+class Command(Schema):
     """What one service asks of another, at `POST /internal/<name>`; repeated with the same key, it is done once."""
 
     name: ClassVar[str] = ""
     service: ClassVar[str] = ""
-    patience: ClassVar[float] = 1.0
+    timeout_s: ClassVar[float] = 1.0
     """Seconds that a caller waits for one answer at most."""
-    reads: ClassVar[bool] = False
+    read_only: ClassVar[bool] = False
     """It changes nothing, and needs no key to be repeated."""
-    Answer: ClassVar[type[Wire]] = Nothing
+    Reply: ClassVar[type[Schema]] = EmptyReply
 
-    def __init_subclass__(cls, *, name: str = "", patience: float = 1.0, reads: bool = False) -> None:
-        cls.patience, cls.reads = patience, reads
+    def __init_subclass__(cls, *, name: str = "", timeout_s: float = 1.0, read_only: bool = False) -> None:
+        cls.timeout_s, cls.read_only = timeout_s, read_only
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         cls.service = _owner(cls.__module__)
 

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Wire(BaseModel):
+class Schema(BaseModel):
     """What one service tells another: frozen; a reader ignores fields that it does not know."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, strict=True)
@@ -26,7 +26,7 @@ class Wire(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-class Body(Wire):
+class RequestBody(Schema):
     """What a client sends: exact types, and a field that is not known is an error."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,7 +36,7 @@ class Body(Wire):
         return cls.model_validate(data, strict=True, by_alias=True, by_name=False)
 
 
-class Query(Wire):
+class QueryParams(Schema):
     """The query of a URL: all of it text, so numbers are read from their digits."""
 
     model_config = ConfigDict(extra="forbid", strict=False)

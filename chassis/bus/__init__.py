@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 
-__all__ = ["Bus", "BusDown", "Consumer", "Lost", "Partition", "Record", "Topic"]
+__all__ = ["Bus", "BusUnavailable", "Consumer", "PartitionRevoked", "Partition", "Record", "Topic"]
 
 Partition = tuple[str, int]
 """(topic, number)."""
 
 
-class BusDown(Trouble):
+class BusUnavailable(TransientError):
     """The log cannot be reached or does not answer in time."""
 
 
-class Lost(Exception):
+class PartitionRevoked(Exception):
     """This consumer no longer owns the partition: what it did not commit comes to another."""
 
 
@@ -55,19 +55,19 @@ class Consumer(Protocol):
         Waits up to `wait` seconds for the first.
         """
 
-    def stay(self) -> None:
+    def heartbeat(self) -> None:
         """Take part in the group without taking records, where what was polled takes long to handle."""
 
     def owned(self) -> Mapping[Partition, int]:
         """The partitions that are this member's now, each with a number that is another whenever it was given anew.
 
-        It changes only inside `poll` and `stay`. What is given anew is polled from its committed offset on.
+        It changes only inside `poll` and `heartbeat`. What is given anew is polled from its committed offset on.
         """
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Record that everything before each offset is done. Raises Lost for a partition that is owned no longer."""
+        """Record that everything before each offset is done. Raises PartitionRevoked for a partition that is owned no longer."""
 
-    def rewind(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int) -> None:
         """Poll from this offset again."""
 
     def lag(self) -> Mapping[Partition, int]:
@@ -78,7 +78,7 @@ class Consumer(Protocol):
 
 
 class Bus(Protocol):
-    def ensure(self, topics: Sequence[Topic]) -> None:
+    def ensure_topics(self, topics: Sequence[Topic]) -> None:
         """Make the topics; where they are there, their partitions stay, and only their retention is brought in line."""
 
     def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
@@ -91,6 +91,6 @@ class Bus(Protocol):
         """Join a group, from the earliest record on where it has committed nothing."""
 
     def ping(self) -> None:
-        """Return if the log answers, else raise BusDown."""
+        """Return if the log answers, else raise BusUnavailable."""
 
     def close(self) -> None: ...

@@ -9,7 +9,7 @@
     calls.send(Reserve(order_id=id, lines=lines), key=f"{id}:reserve")
     calls.fetch("products", "/api/products", stale=60)
 
-A `Refusal` is the callee's own. `NotSent` is certainly not done, `Unknown` may have been: sent again with the same key
+A `DomainError` is the callee's own. `NotAttempted` is certainly not done, `OutcomeUnknown` may have been: sent again with the same key
 it is done once. Retries happen here and nowhere else; a saga, which repeats for itself, asks for one attempt.
 """
 
@@ -37,7 +37,7 @@ def _current() -> Client:
 
 
 def send(command: Command, *, key: str = "", attempts: int = ATTEMPTS) -> Any:
-    """Send a command to the service that declares it and return its `Answer`. Raises as `Client.send`."""
+    """Send a command to the service that declares it and return its `Reply`. Raises as `Client.send`."""
     return _current().send(command, key, attempts)
 
 

@@ -14,10 +14,10 @@ from chassis.calls.outcomes import NotRetryable, ResponseTimeout
 from chassis.calls.tokens import ServiceTokens
 from chassis.calls.transport import LONGEST, Transport
 from chassis.calls.upstream import Upstream
-from chassis.errors import Refusal, TooLate, Trouble, Unknown
+from chassis.errors import DeadlineExceeded, DomainError, OutcomeUnknown, TransientError
 from chassis.messages import Command
 from chassis.observe import metrics, trace
-from chassis.schema import Wire
+from chassis.schema import Schema
 
 T = TypeVar("T")
 
@@ -41,13 +41,13 @@ class Client:
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def send(self, command: Command, key: str, attempts: int) -> Any:
-        """The command's answer. Raises Refusal, NotSent, Unknown or TooLate; `attempts` in all."""
+        """The command's answer. Raises DomainError, NotAttempted, OutcomeUnknown or DeadlineExceeded; `attempts` in all."""
         call = Call(self._callee(command.service), "POST", f"/internal/{command.name}", command.name)
 
-        def once(address: str) -> Wire:
+        def once(address: str) -> Schema:
             return self._carried(call, command, key, address)
 
-        return call.call_with_retries(once, attempts, repeatable=command.reads or bool(key))
+        return call.call_with_retries(once, attempts, repeatable=command.read_only or bool(key))
 
     def fetch(self, service: str, path: str, stale: float) -> Any:
         """The JSON that a public route answers; where it cannot be asked, what it answered at most `stale` seconds ago.
@@ -57,11 +57,11 @@ class Client:
         call = Call(self._callee(service), "GET", path, "fetch")
 
         def once(address: str) -> Any:
-            return call.read(self._transport.exchange("GET", address, path, b"", {}, Command.patience))
+            return call.read(self._transport.exchange("GET", address, path, b"", {}, Command.timeout_s))
 
         try:
             answer = call.call_with_retries(once, ATTEMPTS, repeatable=True)
-        except Trouble:
+        except TransientError:
             since, answer = self._kept.get((service, path), (float("-inf"), None))
             if clock.monotonic() - since > stale:
                 raise
@@ -78,7 +78,7 @@ class Client:
             callee = self._callees.setdefault(name, made)
         return callee
 
-    def _carried(self, call: "Call", command: Command, key: str, address: str) -> Wire:
+    def _carried(self, call: "Call", command: Command, key: str, address: str) -> Schema:
         headers = {
             "Authorization": f"Bearer {self._tokens.for_callee(command.service)}",
             "Content-Type": "application/json",
@@ -86,11 +86,11 @@ class Client:
         if key:
             headers["Idempotency-Key"] = key
         body = orjson.dumps(command.data())
-        data = call.read(self._transport.exchange("POST", address, call.path, body, headers, command.patience))
+        data = call.read(self._transport.exchange("POST", address, call.path, body, headers, command.timeout_s))
         try:
-            return command.Answer.read(data)
+            return command.Reply.read(data)
         except ValidationError as error:
-            raise Unknown(f"{command.service} answered {command.name} with something unreadable") from error
+            raise OutcomeUnknown(f"{command.service} answered {command.name} with something unreadable") from error
 
 
 class Call:
@@ -111,7 +111,7 @@ class Call:
         began, error_type = clock.monotonic(), ""
         try:
             return self._insisted(once, attempts, repeatable)
-        except Refusal:  # is an answer
+        except DomainError:  # is an answer
             raise
         except Exception as error:
             error_type = type(error).__name__
@@ -122,20 +122,20 @@ class Call:
             timer.observe(took, trace.exemplar(trace.traceparent()))
 
     def _insisted(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
-        unknown: Unknown | None = None
+        unknown: OutcomeUnknown | None = None
         attempt = 0
         while True:
             attempt += 1
             try:
                 return self._tried(once)
-            except Trouble as error:
+            except TransientError as error:
                 failure = error
-            if isinstance(failure, Unknown):
+            if isinstance(failure, OutcomeUnknown):
                 unknown = failure
-            may_help = attempt < attempts and not isinstance(failure, (NotRetryable, TooLate))
+            may_help = attempt < attempts and not isinstance(failure, (NotRetryable, DeadlineExceeded))
             harmless = repeatable or not unknown
             if not (may_help and harmless and _waited(self._callee, attempt, failure.retry_after)):
-                if isinstance(failure, (TooLate, ResponseTimeout)):
+                if isinstance(failure, (DeadlineExceeded, ResponseTimeout)):
                     metrics.calls_too_late[self._callee.name].inc()
                 raise unknown or failure
             metrics.retries[self._callee.name].inc()
@@ -154,7 +154,7 @@ def _waited(callee: Upstream, attempt: int, retry_after: float) -> bool:
     try:
         if wait >= deadline.remaining(LONGEST) or not callee.budget.spend():
             return False
-    except TooLate:
+    except DeadlineExceeded:
         return False
     clock.sleep(wait)
     return True

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from chassis import clock
 from chassis.calls.outcomes import NotRetryable, Unreachable
-from chassis.errors import Unknown
+from chassis.errors import OutcomeUnknown
 
 RESOLVE_EVERY = 5.0
 FAILURES, LEFT_OUT = 3, 10.0
@@ -83,7 +83,7 @@ class Endpoints:
         failed = False
         try:
             yield
-        except (Unknown, Unreachable):
+        except (OutcomeUnknown, Unreachable):
             failed = True
             raise
         finally:

@@ -47,7 +47,7 @@ class Bulkhead:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place. Raises NotRetryable if none is free within 100 ms, or what is left of the deadline; TooLate."""
+        """Hold a place. Raises NotRetryable if none is free within 100 ms, or what is left of the deadline; DeadlineExceeded."""
         if not self._places.acquire(timeout=deadline.remaining(PATIENCE)):
             metrics.bulkhead_rejected[self._callee].inc()
             raise NotRetryable(f"too many calls of {self._callee} at once")

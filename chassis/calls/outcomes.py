@@ -1,9 +1,9 @@
 """What came of a call, read from the callee's answer.
 
-    NotSent           certainly not done: the callee was busy, or it was too late; a retry may help
+    NotAttempted           certainly not done: the callee was busy, or it was too late; a retry may help
     ├── Unreachable   no connection: another address may have one
     └── NotRetryable        held back on our side, or a 4xx: a retry at once would not help
-    Unknown           may have been done: a broken connection or answer, or a 5xx
+    OutcomeUnknown           may have been done: a broken connection or answer, or a 5xx
     └── ResponseTimeout        no answer in time
 
 `retry_after` of each is what the callee asked for, 0 where it said nothing.
@@ -14,26 +14,26 @@ from typing import Any
 import orjson
 import requests
 
-from chassis.errors import NotSent, Refusal, Unknown
+from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 
 _PROBLEM = {"type", "title", "status", "detail", "instance", "traceId"}
 _MODELLED = "/problems/"
 
 
-class Unreachable(NotSent):
+class Unreachable(NotAttempted):
     """There is no connection to this address."""
 
 
-class NotRetryable(NotSent):
+class NotRetryable(NotAttempted):
     """Not done, and asking again at once would not help."""
 
 
-class ResponseTimeout(Unknown):
+class ResponseTimeout(OutcomeUnknown):
     """There was no answer within the timeout_s or the deadline."""
 
 
 def read(callee: str, response: requests.Response) -> Any:
-    """The JSON of a 200. Raises Refusal for what the callee's domain says no to, NotSent, NotRetryable or Unknown."""
+    """The JSON of a 200. Raises DomainError for what the callee's domain says no to, NotAttempted, NotRetryable or OutcomeUnknown."""
     status = response.status_code
     try:
         data = orjson.loads(response.content)
@@ -47,12 +47,12 @@ def read(callee: str, response: requests.Response) -> Any:
     what, wait = f"{callee} answered {status} {title}".rstrip(), _retry_after(response)
     if kind and status in (404, 409):
         extra = {name: value for name, value in problem.items() if name not in _PROBLEM}
-        raise Refusal(kind, title, str(problem.get("detail", "")), **extra)
+        raise DomainError(kind, title, str(problem.get("detail", "")), **extra)
     if kind == "not_done" or status in (408, 429):
-        raise NotSent(what, wait)
+        raise NotAttempted(what, wait)
     if 400 <= status < 500:
         raise NotRetryable(what, wait)
-    raise Unknown(what, wait)
+    raise OutcomeUnknown(what, wait)
 
 
 def _retry_after(response: requests.Response) -> float:

@@ -11,7 +11,7 @@ from urllib3.exceptions import NewConnectionError
 
 from chassis import deadline
 from chassis.calls.outcomes import ResponseTimeout, Unreachable
-from chassis.errors import TooLate, Unknown
+from chassis.errors import DeadlineExceeded, OutcomeUnknown
 from chassis.observe import trace
 
 LONGEST = 4.0
@@ -31,7 +31,7 @@ class Transport:
     def exchange(
         self, method: str, address: str, path: str, body: bytes, headers: dict[str, str], timeout_s: float
     ) -> requests.Response:
-        """Any answer within `timeout_s` seconds and the deadline. Raises Unreachable, Unknown, TooLate."""
+        """Any answer within `timeout_s` seconds and the deadline. Raises Unreachable, OutcomeUnknown, DeadlineExceeded."""
         with deadline.within(timeout_s):
             left = deadline.remaining(timeout_s)
             milliseconds = max(1, int((left - deadline.HOP) * 1000))
@@ -55,13 +55,13 @@ class Transport:
                 raise _silence(f"{address} did not answer in time") from error
 
 
-def _silence(what: str) -> Unknown:
+def _silence(what: str) -> OutcomeUnknown:
     """What it means that no answer came."""
     try:
         deadline.remaining(LONGEST)
-    except TooLate:
+    except DeadlineExceeded:
         return ResponseTimeout(what)
-    return Unknown(what)
+    return OutcomeUnknown(what)
 
 
 def _refused(error: requests.ConnectionError) -> bool:
@@ -74,7 +74,7 @@ class _Socket(socket.socket):
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         try:
             self.settimeout(deadline.remaining(LONGEST))
-        except TooLate:
+        except DeadlineExceeded:
             raise TimeoutError("the deadline has passed") from None
         return super().recv_into(*args, **kwargs)
 

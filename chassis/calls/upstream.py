@@ -7,7 +7,7 @@ from chassis.calls.breaker import Breaker
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
 from chassis.calls.outcomes import NotRetryable, Unreachable
-from chassis.errors import Trouble, Unknown
+from chassis.errors import OutcomeUnknown, TransientError
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 
@@ -37,14 +37,14 @@ class Upstream:
             era = self._breaker.allows()
             if not era:
                 raise NotRetryable(f"calls of {self.name} fail; none is sent for a while")
-            trouble: Trouble | None = None
+            trouble: TransientError | None = None
             try:
                 return self._endpoints.ask(once)
-            except Trouble as error:
+            except TransientError as error:
                 trouble = error
                 raise
             finally:
-                self._breaker.record(era, succeeded=not isinstance(trouble, (Unknown, Unreachable)))
+                self._breaker.record(era, succeeded=not isinstance(trouble, (OutcomeUnknown, Unreachable)))
                 if trouble is None:
                     self.budget.earn()
 

@@ -9,12 +9,12 @@ import orjson
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.observe.log import log
 
 
 class Health:
-    """`started` and `draining` are set by the process; `check` raises Trouble while its own store does not answer."""
+    """`started` and `draining` are set by the process; `check` raises TransientError while its own store does not answer."""
 
     def __init__(self, service: str, check: Callable[[], None]) -> None:
         self.service, self._check = service, check
@@ -33,7 +33,7 @@ class Health:
                 return 503, "draining"
             try:
                 self._check()
-            except Trouble:
+            except TransientError:
                 return 503, "the store does not answer"
             return 200, "ready"
         return 404, "not found"

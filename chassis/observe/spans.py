@@ -17,7 +17,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 from opentelemetry.trace import Span as OtelSpan
 
 from chassis import clock
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from chassis.observe import otlp
 from chassis.observe.trace import METHODS, Attributes, Kind, Span
 
@@ -102,7 +102,7 @@ class Recorded(Span):
 
     def end(self, error: BaseException | None = None) -> None:
         # A refusal is an answer. Of an error only the type is told: its text may hold personal data.
-        if error is not None and not isinstance(error, Refusal):
+        if error is not None and not isinstance(error, DomainError):
             self.failed(type(error).__qualname__)
         self._span.end()
 

@@ -18,7 +18,7 @@ from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.sagas import STUCK, Action, Done, Outcome, Payload, Saga, State, Step
-from chassis.store import LARGEST_PAGE, Update, Collection, Doc, Index, last
+from chassis.store import LARGEST_PAGE, Update, Collection, Doc, Index, cursor_after
 
 DUE = Index("open", "due", partial={"open": True})
 CONCURRENCY_SLOT = Index("concurrencySlot", unique=True, partial={"open": True})
@@ -189,7 +189,7 @@ class Driver:
             for doc in page:
                 begun[self.saga.steps[doc["step"]].name].append(doc["openedAt"])
                 stuck += doc["undoing"] and doc["tries"] >= STUCK
-            after = last(page, "due")
+            after = cursor_after(page, "due")
         for step, times in begun.items():
             metrics.sagas_open[self.saga.name, step].set(len(times))
             age = max(0.0, clock.seconds_since(min(times))) if times else 0.0

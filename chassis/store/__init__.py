@@ -2,7 +2,7 @@
 
 A `Collection` is declared beside the code that uses it, and bound to an engine when the process starts:
 
-    products = Collection("products", Index("category", "name"), Index("pending", when={"pending": {"$gt": 0}}))
+    products = Collection("products", Index("category", "name"), Index("pending", partial={"pending": {"$gt": 0}}))
     products.update(id, {"$inc": {"available": -2}}, when={"available": {"$gte": 2}})
 
 An update changes one document, atomically, if `when` holds, and returns the document as it is afterwards.
@@ -14,27 +14,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from chassis.store import documents, operators
 from chassis.store.fields import Fields
 
 Doc = dict[str, Any]
-Where = Mapping[str, Any]
-Change = Mapping[str, Mapping[str, Any]]
-After = tuple[Any, str]
+Filter = Mapping[str, Any]
+Update = Mapping[str, Mapping[str, Any]]
+Cursor = tuple[Any, str]
 
 __all__ = [
-    "After",
-    "Change",
+    "Cursor",
+    "Update",
     "Collection",
     "Doc",
     "Duplicate",
     "Index",
     "Store",
-    "StoreDown",
-    "Update",
-    "Where",
-    "words",
+    "StoreUnavailable",
+    "UpdateOne",
+    "Filter",
 ]
 
 LARGEST_PAGE = 1000
@@ -49,7 +48,7 @@ class Duplicate(Exception):
         self.field = field
 
 
-class StoreDown(Trouble):
+class StoreUnavailable(TransientError):
     """The engine cannot be reached or does not answer in time. What was to be written may have been, or still be."""
 
     def __init__(self, what: str) -> None:
@@ -58,81 +57,86 @@ class StoreDown(Trouble):
 
 @dataclass(frozen=True)
 class Index:
-    """Fields that are found or sorted by. `when` makes it partial; `many` is for a list of strings, found by `$all`."""
+    """An index over the fields that a search names or sorts by.
+
+    `partial` restricts it to the documents that match; `multikey` is for a list of strings, searched with `$all`.
+    """
 
     fields: tuple[str, ...]
     unique: bool = False
-    when: Where | None = None
-    many: bool = False
+    partial: Filter | None = None
+    multikey: bool = False
 
-    def __init__(self, *fields: str, unique: bool = False, when: Where | None = None, many: bool = False) -> None:
-        for name, value in (("fields", fields), ("unique", unique), ("when", when), ("many", many)):
+    def __init__(
+        self, *fields: str, unique: bool = False, partial: Filter | None = None, multikey: bool = False
+    ) -> None:
+        for name, value in (("fields", fields), ("unique", unique), ("partial", partial), ("multikey", multikey)):
             object.__setattr__(self, name, value)
-        if many and len(fields) != 1:
-            raise ValueError("an index over a list has one field")
-        if many and (unique or when):
-            raise ValueError("an index over a list is neither unique nor partial")
-        operators.check_where(when or {})
-        for condition in (when or {}).values():
-            for word, value in operators.conditions(condition):
-                if word not in _PARTIAL or (word == "$exists" and not value):
-                    raise ValueError(f"an index cannot be partial by {word}: {value}")
+        if multikey and len(fields) != 1:
+            raise ValueError("a multikey index has one field")
+        if multikey and (unique or partial):
+            raise ValueError("a multikey index is neither unique nor partial")
+        operators.check_filter(partial or {})
+        for condition in (partial or {}).values():
+            for operator, value in operators.conditions(condition):
+                if operator not in _PARTIAL or (operator == "$exists" and not value):
+                    raise ValueError(f"an index cannot be partial by {operator}: {value}")
 
     @property
     def name(self) -> str:
-        return "_".join(self.fields).replace(".", "_") + ("_some" if self.when else "")
+        return "_".join(self.fields).replace(".", "_") + ("_partial" if self.partial else "")
 
 
 @dataclass(frozen=True)
-class Update:
-    """One of the changes of `Collection.update_each`."""
+class UpdateOne:
+    """One of the changes of `Collection.bulk_update`."""
 
     id: str
-    change: Change
-    when: Where = field(default_factory=dict)
+    change: Update
+    when: Filter = field(default_factory=dict)
 
 
 class Store(Protocol):
     """What an engine does. `words` has checked every argument before it arrives here."""
 
-    def ensure(self, collection: "Collection") -> None:
+    def ensure_indexes(self, collection: "Collection") -> None:
         """Make the indexes that are declared and drop all others; nothing happens where they are there."""
 
     def insert(self, collection: "Collection", doc: Doc) -> None: ...
     def get(self, collection: "Collection", id: str) -> Doc | None: ...
-    def find(self, collection: "Collection", where: Where, sort: str, limit: int, after: After | None) -> list[Doc]: ...
-    def count(self, collection: "Collection", where: Where, of: str) -> int: ...
-    def update(self, collection: "Collection", id: str, change: Change, when: Where) -> Doc | None: ...
-    def update_each(self, collection: "Collection", updates: Sequence[Update]) -> None: ...
-    def delete(self, collection: "Collection", id: str, when: Where) -> bool: ...
+    def find(self, collection: "Collection", where: Filter, sort: str, limit: int, after: Cursor | None) -> list[Doc]: ...
+    def count(self, collection: "Collection", where: Filter, of: str) -> int: ...
+    def update(self, collection: "Collection", id: str, change: Update, when: Filter) -> Doc | None: ...
+    def bulk_update(self, collection: "Collection", updates: Sequence[UpdateOne]) -> None: ...
+    def delete(self, collection: "Collection", id: str, when: Filter) -> bool: ...
 
     def ping(self) -> None:
-        """Return if the engine answers, else raise StoreDown."""
+        """Return if the engine answers, else raise StoreUnavailable."""
 
     def close(self) -> None: ...
 
 
 class Collection:
-    """Documents of one kind, with their indexes. Raises `StoreDown` where the engine is."""
+    """Documents of one kind, with their indexes. Raises `StoreUnavailable` where the engine is."""
 
     def __init__(self, name: str, *indexes: Index) -> None:
         self.name, self.indexes = name, indexes
         self._indexed = {"_id"} | {field for index in indexes for field in index.fields}
-        self._indexed |= {field for index in indexes for field in index.when or ()}
-        self._lists = {index.fields[0] for index in indexes if index.many}
+        self._indexed |= {field for index in indexes for field in index.partial or ()}
+        self._lists = {index.fields[0] for index in indexes if index.multikey}
         self._fields = Fields(indexes)
         if len({index.name for index in indexes}) < len(indexes):
             raise ValueError(f"two indexes of {name} have the same fields")
         self._store: Store | None = None
 
-    def use(self, store: Store) -> None:
-        """Use this engine from now on; it is not asked for anything yet."""
+    def attach(self, store: Store) -> "Collection":
+        """Use this engine from now on; sends nothing to it yet. Returns itself."""
         self._store = store
+        return self
 
-    def bind(self, store: Store) -> None:
-        """Use this engine from now on, with its indexes made. Called once in each process, after any fork."""
-        self.use(store)
-        store.ensure(self)
+    def ensure_indexes(self) -> None:
+        """Create the declared indexes and drop all others."""
+        self.store.ensure_indexes(self)
 
     @property
     def store(self) -> Store:
@@ -150,7 +154,7 @@ class Collection:
         return self.store.get(self, id)
 
     def find(
-        self, where: Where | None = None, *, sort: str = "_id", limit: int = 100, after: After | None = None
+        self, where: Filter | None = None, *, sort: str = "_id", limit: int = 100, after: Cursor | None = None
     ) -> list[Doc]:
         """Up to `limit` documents (1 to 1000) that match, in the order of one field (`-field`: falling), then of `_id`.
 
@@ -164,15 +168,15 @@ class Collection:
             operators.check_after(after)
         return self.store.find(self, where, sort, limit, after)
 
-    def count(self, where: Where | None = None, *, of: str = "") -> int:
+    def count(self, where: Filter | None = None, *, of: str = "") -> int:
         """How many documents match; or the sum of one of their fields, of the ints that stand there."""
         where = where or {}
         self._check_search(where, of or "_id")
         return self.store.count(self, where, of)
 
-    def _check_search(self, where: Where, field: str) -> None:
+    def _check_search(self, where: Filter, field: str) -> None:
         """All is indexed; a list is found by `$all`, and nothing else is."""
-        operators.check_where(where)
+        operators.check_filter(where)
         unknown = {*where, field} - self._indexed
         if unknown:
             raise ValueError(f"{self.name} has no index on {', '.join(sorted(unknown))}")
@@ -183,40 +187,40 @@ class Collection:
                 if (word == "$all") != (path in self._lists):
                     raise ValueError(f"{path}: $all is for an index over a list, and the only word for it")
 
-    def every(self, where: Where | None = None) -> Iterable[Doc]:
+    def iterate(self, where: Filter | None = None) -> Iterable[Doc]:
         """All that match, in the order of `_id`, read page by page: what changes meanwhile may or may not be seen."""
-        after: After | None = None
+        after: Cursor | None = None
         while page := self.find(where, limit=LARGEST_PAGE, after=after):
             yield from page
             after = page[-1]["_id"], page[-1]["_id"]
 
-    def update(self, id: str, change: Change, *, when: Where | None = None) -> Doc | None:
+    def update(self, id: str, change: Update, *, when: Filter | None = None) -> Doc | None:
         """Change one document if it is there and `when` holds; the new document, or None where nothing was changed."""
-        operators.check_change(change)
-        self._fields.check_change(change)
-        operators.check_where(when or {})
+        operators.check_update(change)
+        self._fields.check_update(change)
+        operators.check_filter(when or {})
         return self.store.update(self, id, change, when or {})
 
-    def update_each(self, updates: Iterable[Update]) -> None:
+    def bulk_update(self, updates: Iterable[UpdateOne]) -> None:
         """Make each of these changes, or none of it, by itself and in no order: for many documents, much faster.
 
-        Nobody hears which were made; one that does not suit its document is not. After StoreDown, some may be.
+        Nobody hears which were made; one that does not suit its document is not. After StoreUnavailable, some may be.
         """
         updates = list(updates)
         for each in updates:
-            operators.check_change(each.change)
-            self._fields.check_change(each.change)
-            operators.check_where(each.when)
+            operators.check_update(each.change)
+            self._fields.check_update(each.change)
+            operators.check_filter(each.when)
         if updates:
-            self.store.update_each(self, updates)
+            self.store.bulk_update(self, updates)
 
-    def delete(self, id: str, *, when: Where | None = None) -> bool:
+    def delete(self, id: str, *, when: Filter | None = None) -> bool:
         """Remove one document if it is there and `when` holds; whether it was removed."""
-        operators.check_where(when or {})
+        operators.check_filter(when or {})
         return self.store.delete(self, id, when or {})
 
 
-def merged(*changes: Change) -> dict[str, dict[str, Any]]:
+def merge_updates(*changes: Update) -> dict[str, dict[str, Any]]:
     """One change out of several that touch different paths."""
     result: dict[str, dict[str, Any]] = {}
     for change in changes:
@@ -228,6 +232,6 @@ def merged(*changes: Change) -> dict[str, dict[str, Any]]:
     return result
 
 
-def last(page: Sequence[Doc], sort: str) -> After:
-    """The `after` that continues behind this page."""
+def cursor_after(page: Sequence[Doc], sort: str) -> Cursor:
+    """Return the `after` that continues behind this page."""
     return documents.value_at(page[-1], sort.lstrip("-")), page[-1]["_id"]

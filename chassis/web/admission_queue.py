@@ -6,31 +6,31 @@ from typing import Generic, TypeVar
 
 from chassis import clock
 
-URGENCIES = 3
+PRIORITIES = 3
 """0 is the most urgent."""
 
 Item = TypeVar("Item")
 
 
-class Line(Generic[Item]):
+class AdmissionQueue(Generic[Item]):
     """At most `longest` items wait. What has to go is handed back, to be refused; nothing is dropped."""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
-        self._waiting: tuple[deque[tuple[Item, float]], ...] = tuple(deque() for _ in range(URGENCIES))
+        self._waiting: tuple[deque[tuple[Item, float]], ...] = tuple(deque() for _ in range(PRIORITIES))
         self._changed = threading.Condition()
         self._closed = False
 
-    def join(self, item: Item, urgency: int, patience: float) -> Item | None:
-        """Wait, for `patience` seconds at most. Of a full line the last of the least urgent goes, and is returned."""
+    def put(self, item: Item, priority: int, max_wait_s: float) -> Item | None:
+        """Wait, for `max_wait_s` seconds at most. Of a full line the last of the least urgent goes, and is returned."""
         with self._changed:
-            self._waiting[urgency].append((item, clock.monotonic() + patience))
+            self._waiting[priority].append((item, clock.monotonic() + max_wait_s))
             if sum(map(len, self._waiting)) > self._longest:
                 return next(items for items in reversed(self._waiting) if items).pop()[0]
             self._changed.notify()
         return None
 
-    def next(self) -> tuple[Item, bool] | None:
+    def get(self) -> tuple[Item, bool] | None:
         """Whose turn it is, as soon as there is anyone, and whether it is too late; None once the line is closed."""
         with self._changed:
             while True:

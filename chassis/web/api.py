@@ -2,8 +2,8 @@
 
     api = Api()
 
-    @api.post("/api/orders", who=SIGNED_IN, answers={201: OrderView, 202: OrderView}, refuses={"payment_declined": 402})
-    def place(caller: Caller, body: PlaceOrder, attempt: Attempt) -> Reply: ...
+    @api.post("/api/orders", auth=SIGNED_IN, responses={201: OrderView, 202: OrderView}, errors={"payment_declined": 402})
+    def place(caller: Caller, body: PlaceOrder, attempt: Attempt) -> Response: ...
 
 The order of checks: size, authentication, rate, schema, authorisation, logic. An argument is filled by its name:
 `body`, `query`, `caller`, `attempt`, `if_match` (the version in If-Match, or None), or a part of the path.
@@ -17,36 +17,36 @@ from typing import Any
 
 from flask import Request
 
-from chassis.errors import NotFound, Stale
-from chassis.schema import ID, Body, Query, Wire
+from chassis.errors import NotFound, VersionConflict
+from chassis.schema import ID, QueryParams, RequestBody, Schema
 from chassis.web import idempotency, limits, problems
 from chassis.web.auth import Caller
 from chassis.web.bodies import read_json
-from chassis.web.middleware import TOLD
+from chassis.web.middleware import RESPONSE_HEADERS
 from chassis.web.problems import Problem
-from chassis.web.response import Answer
+from chassis.web.response import WsgiResponse
 
 ANYONE, SIGNED_IN, ADMIN = "anyone", "signed in", "admin"
-Handler = Callable[..., "Reply | Wire"]
+Handler = Callable[..., "Response | Schema"]
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """An answer that is more than a body: `version` becomes the ETag."""
 
-    body: Wire | None = None
+    body: Schema | None = None
     status: int = 200
     version: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def response(self) -> Answer:
+    def response(self) -> WsgiResponse:
         headers = dict(self.headers)
         if self.version is not None:
             headers["ETag"] = f'"{self.version}"'
         if self.body is None:
-            return Answer(status=self.status, headers=headers)
+            return WsgiResponse(status=self.status, headers=headers)
         body = self.body.model_dump_json(by_alias=True)
-        return Answer(body, self.status, headers, content_type="application/json")
+        return WsgiResponse(body, self.status, headers, content_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Operation:
 
     method: str
     path: str
-    who: str
+    auth: str
     function: Handler
-    answers: Mapping[int, type[Wire] | None]
-    refuses: Mapping[str, int]
-    keyed: bool
-    body: type[Body] | None
-    query: type[Query] | None
+    responses: Mapping[int, type[Schema] | None]
+    errors: Mapping[str, int]
+    idempotent: bool
+    body: type[RequestBody] | None
+    query: type[QueryParams] | None
     arguments: frozenset[str]
 
     @property
@@ -74,9 +74,9 @@ class Operation:
         """The names of the parts of the path."""
         return re.findall(r"{(\w+)}", self.path)
 
-    def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> Answer:
+    def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> WsgiResponse:
         """Answer a request of this caller."""
-        tell(request, limits.of_request(self.method, caller))
+        add_response_headers(request, limits.of_request(self.method, caller))
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
         given: dict[str, Any] = {**parts, "caller": caller}
@@ -88,28 +88,28 @@ class Operation:
             given["body"] = self.body.read(read_json(request))
         if "if_match" in self.arguments:
             given["if_match"] = _version(request.headers.get("If-Match"))
-        if self.who == ADMIN and not caller.is_admin:
+        if self.auth == ADMIN and not caller.is_admin:
             raise Problem(403, "This needs an administrator.")
 
-        key = request.headers.get("Idempotency-Key") if self.keyed else None
+        key = request.headers.get("Idempotency-Key") if self.idempotent else None
         if key is None:
-            return self._answer(given, idempotency.fresh() if "attempt" in self.arguments else None)
+            return self._answer(given, idempotency.without_key() if "attempt" in self.arguments else None)
 
-        def answered(attempt: idempotency.Attempt) -> Answer:
+        def answered(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
                 return self._answer(given, attempt)
             except Exception as error:
-                return problems.of(error, request.path, dict(self.refuses))
+                return problems.to_response(error, request.path, dict(self.errors))
 
         about = next(iter(parts.values()), "")
         precondition = request.headers.get("If-Match", "").encode()
         body = precondition + b"\n" + request.get_data()
-        return idempotency.once(key, caller.name, f"{self.method} {request.path}", about, body, answered)
+        return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", about, body, answered)
 
-    def _answer(self, given: dict[str, Any], attempt: idempotency.Attempt | None) -> Answer:
+    def _answer(self, given: dict[str, Any], attempt: idempotency.Attempt | None) -> WsgiResponse:
         given["attempt"] = attempt
         reply = self.function(**{name: value for name, value in given.items() if name in self.arguments})
-        return reply.response() if isinstance(reply, Reply) else Reply(reply).response()
+        return reply.response() if isinstance(reply, Response) else Response(reply).response()
 
 
 class Api:
@@ -138,23 +138,23 @@ class Api:
         method: str,
         path: str,
         *,
-        who: str,
-        answers: Mapping[int, type[Wire] | None],
-        refuses: Mapping[str, int] | None = None,
-        keyed: bool = True,
+        auth: str,
+        responses: Mapping[int, type[Schema] | None],
+        errors: Mapping[str, int] | None = None,
+        idempotent: bool = True,
     ) -> Callable[[Handler], Handler]:
-        """`refuses` is the status of each kind of refusal; `keyed`: a write that takes Idempotency-Key."""
+        """`errors` is the status of each kind of refusal; `idempotent`: a write that takes Idempotency-Key."""
 
         def declare(function: Handler) -> Handler:
             hints = inspect.get_annotations(function, eval_str=True)
             operation = Operation(
                 method,
                 path,
-                who,
+                auth,
                 function,
-                answers,
-                refuses or {},
-                keyed and method != "GET",
+                responses,
+                errors or {},
+                idempotent and method != "GET",
                 hints.get("body"),
                 hints.get("query"),
                 frozenset(inspect.signature(function).parameters),
@@ -172,14 +172,14 @@ def require_self(caller: Caller, user: str, what: str) -> None:
 
 
 def require_version(if_match: int | None, version: int) -> None:
-    """Go on if the caller gave no version or this one. Raises Stale."""
+    """Go on if the caller gave no version or this one. Raises VersionConflict."""
     if if_match is not None and if_match != version:
-        raise Stale()
+        raise VersionConflict()
 
 
-def tell(request: Request, headers: Mapping[str, str]) -> None:
+def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:
     """Add headers to the answer, be it an error; an answer that has them already keeps its own."""
-    request.environ.setdefault(TOLD, {}).update(headers)
+    request.environ.setdefault(RESPONSE_HEADERS, {}).update(headers)
 
 
 def _single(request: Request) -> dict[str, str]:

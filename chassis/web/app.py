@@ -15,7 +15,7 @@ from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.messages import Command
 from chassis.observe import metrics, trace
-from chassis.schema import Wire
+from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.api import ANYONE, Api, Operation
@@ -24,9 +24,9 @@ from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
 from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
-from chassis.web.response import Answer
+from chassis.web.response import WsgiResponse
 
-Answering = Callable[[Any], Wire | None]
+Answering = Callable[[Any], Schema | None]
 
 
 class _NoSessions(SessionInterface):
@@ -51,8 +51,8 @@ class _App(Flask):
             return super().create_url_adapter(None)
         return self.url_map.bind("", path_info=request.path, default_method=request.method)
 
-    def full_dispatch_request(self) -> Answer:
-        """Every view gives an Answer, and there are no hooks to call."""
+    def full_dispatch_request(self) -> WsgiResponse:
+        """Every view gives an WsgiResponse, and there are no hooks to call."""
         try:
             return self.dispatch_request()  # type: ignore[return-value]
         except Exception as error:
@@ -89,7 +89,7 @@ def make_app(
 
     for operation in (operation for api in apis for operation in api.operations):
         endpoint = f"{operation.method} {operation.path}"
-        statuses[endpoint] = dict(operation.refuses)
+        statuses[endpoint] = dict(operation.errors)
         app.add_url_rule(
             operation.rule,
             endpoint,
@@ -105,8 +105,8 @@ def make_app(
         app.add_url_rule(path, path, _healthy(name), methods=["GET"], provide_automatic_options=False)
 
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> Answer:
-        return problems.of(error, request.path, statuses.get(request.endpoint or "", {}))
+    def failed(error: Exception) -> WsgiResponse:
+        return problems.to_response(error, request.path, statuses.get(request.endpoint or "", {}))
 
     return Middleware(app.wsgi_app)
 
@@ -126,25 +126,25 @@ def _trusted(address: str) -> bool:
     return any(ip_address(address) in network for network in settings().trusted_proxies)
 
 
-def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., Answer]:
-    def view(**parts: str) -> Answer:
+def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., WsgiResponse]:
+    def view(**parts: str) -> WsgiResponse:
         asked = _current(operation.path)
         try:
-            answer = operation(asked, authenticate(asked, operation.who != ANYONE), parts)
+            answer = operation(asked, authenticate(asked, operation.auth != ANYONE), parts)
         except RateLimited:
             metrics.rate_limited[operation.path].inc()
             raise
-        if operation.keyed and REPLAYED in answer.headers:
+        if operation.idempotent and REPLAYED in answer.headers:
             metrics.replays[operation.path].inc()
         return answer
 
     return view
 
 
-def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], Answer]:
+def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], WsgiResponse]:
     id = next((name for name in command.model_fields if name.endswith("_id")), "")
 
-    def view() -> Answer:
+    def view() -> WsgiResponse:
         asked = _current(f"/internal/{command.name}")
         kind, _, token = asked.headers.get("Authorization", "").partition(" ")
         caller = tokens.caller(token) if kind == "Bearer" else None
@@ -158,7 +158,7 @@ def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens)
         if id:
             trace.about(**{to_camel(id): getattr(said, id)})
         answer = handler(said)
-        return Answer(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
+        return WsgiResponse(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
 
     return view
 
@@ -170,11 +170,11 @@ def _current(route: str) -> Request:
     return asked
 
 
-def _healthy(name: str) -> Callable[[], Answer]:
+def _healthy(name: str) -> Callable[[], WsgiResponse]:
     body = orjson.dumps({"status": "healthy", "service": name})
 
-    def view() -> Answer:
+    def view() -> WsgiResponse:
         _current("/health")
-        return Answer(body, content_type="application/json")
+        return WsgiResponse(body, content_type="application/json")
 
     return view

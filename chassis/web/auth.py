@@ -14,7 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from chassis import clock
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 
 ISSUER = AUDIENCE = "mercato"
 ALGORITHM = "Ed25519"
@@ -46,12 +46,12 @@ class Caller:
         return self.id or f"@{self.address}"
 
 
-class KeysUnreachable(Trouble):
+class KeysUnreachable(TransientError):
     """The public keys are older than they may be, and cannot be fetched."""
 
 
 class Verifier:
-    """Checks access tokens. `fetch` returns the JWKS as data and raises Trouble where it cannot be had."""
+    """Checks access tokens. `fetch` returns the JWKS as data and raises TransientError where it cannot be had."""
 
     def __init__(self, fetch: Callable[[], Any]) -> None:
         self._fetch = fetch
@@ -123,7 +123,7 @@ class Verifier:
         try:
             self._keys = {key.kid: key for key in KeySet.import_key_set(self._fetch()).keys if key.kid}
             self._fetched = now
-        except Trouble as error:
+        except TransientError as error:
             if now - self._fetched >= KEEP_KEYS:
                 self._tried = clock.monotonic() - REFETCH + RETRY
                 raise KeysUnreachable("the signing keys cannot be fetched") from error

@@ -12,7 +12,7 @@ from chassis.web import bodies, problems
 from chassis.web.problems import Problem
 from chassis.web.request_buffer import arrived
 
-ROUTE, CALLER, TOLD = "mercato.route", "mercato.caller", "mercato.told"
+ROUTE, CALLER, RESPONSE_HEADERS = "mercato.route", "mercato.caller", "mercato.response_headers"
 """Where in the environment the app leaves the route's template, the caller's id, and headers for whatever answer."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -31,7 +31,7 @@ class Middleware:
         def started(line: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal status
             status = line[:3]
-            if told := environ.get(TOLD):
+            if told := environ.get(RESPONSE_HEADERS):
                 own = {name for name, _ in headers}
                 headers += [each for each in told.items() if each[0] not in own]
             headers.append(("X-Trace-Id", trace.trace_id()))
@@ -47,7 +47,7 @@ class Middleware:
                     _take_body(environ)
                 return self._app(environ, started)
             except Problem as problem:
-                return problems.of(problem, environ["PATH_INFO"], {})(environ, started)
+                return problems.to_response(problem, environ["PATH_INFO"], {})(environ, started)
             finally:
                 took = clock.monotonic() - began
                 route = environ.get(ROUTE, "")

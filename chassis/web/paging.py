@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BeforeValidator, Field
 
-from chassis.errors import Invalid
-from chassis.schema import Query
+from chassis.errors import InvalidInput
+from chassis.schema import QueryParams
 from chassis.settings import settings
-from chassis.store import After, Collection, Doc, Where, last
+from chassis.store import Collection, Cursor, Doc, Filter, cursor_after
 
 _SIGNATURE = 12
 
@@ -24,37 +24,37 @@ def _digits(text: object) -> object:
     return text
 
 
-class Page(Query):
+class Page(QueryParams):
     """What every list takes."""
 
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_digits)] = 20
     cursor: Annotated[str, Field(max_length=1000)] = ""
 
 
-def page(collection: Collection, where: Where, query: Page, sort: str = "_id") -> tuple[list[Doc], str | None]:
-    """One page of what matches, and the cursor of the next. Raises Invalid for a cursor that this list did not give."""
+def page(collection: Collection, where: Filter, query: Page, sort: str = "_id") -> tuple[list[Doc], str | None]:
+    """One page of what matches, and the cursor of the next. Raises InvalidInput for a cursor that this list did not give."""
     scope = orjson.dumps([collection.name, where, sort], option=orjson.OPT_SORT_KEYS)
     after = _read(query.cursor, scope) if query.cursor else None
     docs = collection.find(where, sort=sort, limit=query.limit + 1, after=after)
     if len(docs) <= query.limit:
         return docs, None
     docs = docs[: query.limit]
-    return docs, _write(last(docs, sort), scope)
+    return docs, _write(cursor_after(docs, sort), scope)
 
 
-def _write(after: After, scope: bytes) -> str:
+def _write(after: Cursor, scope: bytes) -> str:
     payload = orjson.dumps(after)
     return base64.urlsafe_b64encode(_sign(payload, scope) + payload).decode().rstrip("=")
 
 
-def _read(cursor: str, scope: bytes) -> After:
+def _read(cursor: str, scope: bytes) -> Cursor:
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         raw = b""
     signature, payload = raw[:_SIGNATURE], raw[_SIGNATURE:]
     if not hmac.compare_digest(signature, _sign(payload, scope)):
-        raise Invalid(("cursor", "is not one that this list gave out"))
+        raise InvalidInput(("cursor", "is not one that this list gave out"))
     value: list[Any] = orjson.loads(payload)
     return value[0], value[1]
 

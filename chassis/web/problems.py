@@ -6,10 +6,10 @@ import orjson
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from chassis.errors import Refusal, TooLate, Trouble
+from chassis.errors import DeadlineExceeded, DomainError, TransientError
 from chassis.observe import trace
 from chassis.observe.log import log
-from chassis.web.response import Answer
+from chassis.web.response import WsgiResponse
 
 STATUS = {"not_found": 404, "invalid": 422, "stale": 412, "forbidden": 403, "key_reused": 422}
 """Kinds of refusal that mean the same in every service; any other is 409, unless the route says otherwise."""
@@ -51,7 +51,7 @@ def respond(
     kind: str = "",
     headers: dict[str, str] | None = None,
     **extra: Any,
-) -> Answer:
+) -> WsgiResponse:
     """A problem as a response."""
     body = {
         "type": f"/problems/{kind.replace('_', '-')}" if kind else "about:blank",
@@ -62,16 +62,16 @@ def respond(
         "traceId": trace.trace_id(),
         **extra,
     }
-    return Answer(orjson.dumps(body), status, headers or {}, content_type="application/problem+json")
+    return WsgiResponse(orjson.dumps(body), status, headers or {}, content_type="application/problem+json")
 
 
-def of(error: BaseException, instance: str, statuses: dict[str, int]) -> Answer:
+def to_response(error: BaseException, instance: str, statuses: dict[str, int]) -> WsgiResponse:
     """The problem that an exception is answered with; what nobody expected is logged and told to nobody."""
     if isinstance(error, Problem):
         return respond(
             error.status, _TITLES[error.status], error.detail, instance, headers=error.headers, **error.extra
         )
-    if isinstance(error, Refusal):
+    if isinstance(error, DomainError):
         status = statuses.get(error.kind) or STATUS.get(error.kind, 409)
         wait = {"Retry-After": "1"} if status == 429 else None
         return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
@@ -79,9 +79,9 @@ def of(error: BaseException, instance: str, statuses: dict[str, int]) -> Answer:
         return respond(
             422, "Invalid input", "See errors for the fields to correct.", instance, "invalid", errors=fields(error)
         )
-    if isinstance(error, TooLate):
+    if isinstance(error, DeadlineExceeded):
         return respond(504, _TITLES[504], "The deadline passed before the work began.", instance, "not_done")
-    if isinstance(error, Trouble):
+    if isinstance(error, TransientError):
         log.warning("a request could not be served", error=error)
         wait = {"Retry-After": str(max(1, round(error.retry_after)))}
         return respond(503, _TITLES[503], "A part of the platform does not answer; try again.", instance, headers=wait)

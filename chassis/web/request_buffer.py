@@ -16,7 +16,7 @@ MORE, WHOLE = 0, 200
 """Verdicts beside the status of a refusal (413, 431)."""
 
 
-class Reading:
+class RequestBuffer:
     """The bytes of one request so far. It finds the end only; whether they are valid is the parser's to say."""
 
     def __init__(self, head_limit: int, body_limit: int, begun: bytes = b"") -> None:
@@ -76,7 +76,7 @@ class Reading:
         return 413 if max(len(self.buffer), self._until) - self._body > 2 * self._body_limit else verdict
 
 
-def urgency(request: bytes) -> int:
+def priority(request: bytes) -> int:
     """Health comes first, then what is part of a checkout or changes something else, and browsing last."""
     method, _, rest = request[:256].partition(b" ")
     if rest.partition(b" ")[0].endswith(b"/health"):

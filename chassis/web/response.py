@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 
 
-class Answer(Response):
+class WsgiResponse(Response):
     """A body that is whole in memory, sent without what werkzeug does for streams, ranges and relative locations."""
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

@@ -26,8 +26,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from chassis import clock
 from chassis.observe import metrics
-from chassis.web.admission_queue import Line
-from chassis.web.request_buffer import MORE, WHOLE, Reading, allowance, arrived, urgency
+from chassis.web.admission_queue import AdmissionQueue
+from chassis.web.request_buffer import MORE, WHOLE, RequestBuffer, allowance, arrived, priority
 
 _READING = 10.0  # seconds a client may take for a whole request
 _LINGERING = 2.0  # seconds it may take to see our answer and close
@@ -50,7 +50,7 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, worker: "Worker", *args: Any) -> None:
         super().__init__(*args)
         self._worker = worker
-        self.reading = Reading(0, 0)
+        self.reading = RequestBuffer(0, 0)
         self.since = 0.0  # when its present state began
         self.polled = False
 
@@ -65,12 +65,12 @@ class Threads:
     """What the worker takes for its pool: threads that serve whoever is next in the line."""
 
     def __init__(self, worker: "Worker", count: int) -> None:
-        self._worker, self.line = worker, Line[Connection](_LONGEST_LINE)
+        self._worker, self.line = worker, AdmissionQueue[Connection](_LONGEST_LINE)
         for number in range(count):
             threading.Thread(target=self._serve, name=f"request-{number}", daemon=True).start()
 
     def _serve(self) -> None:
-        while turn := self.line.next():
+        while turn := self.line.get():
             conn, late = turn
             if late:
                 self._worker.method_queue.defer(self._worker.shed, conn)
@@ -136,7 +136,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: Connection) -> None:
         """The connection is new, or its next request has begun to come."""
         begun = conn.parser.unreader.take_buffered() if conn.parser else b""
-        conn.reading = Reading(_HEAD_LIMIT, self.app.body_limit, begun)
+        conn.reading = RequestBuffer(_HEAD_LIMIT, self.app.body_limit, begun)
         conn.since = clock.monotonic()
         conn.sock.setblocking(False)
         self._reading[conn] = None
@@ -172,8 +172,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.data_ready = True
         conn.parser.unreader.unread(request)
         conn.since = clock.monotonic()
-        patience = _SHARE * allowance(request, self.app.deadline)
-        if refused := self.tpool.line.join(conn, urgency(request), patience):
+        max_wait_s = _SHARE * allowance(request, self.app.deadline)
+        if refused := self.tpool.line.put(conn, priority(request), max_wait_s):
             self.shed(refused)
 
     def shed(self, conn: Connection) -> None:

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from chassis.audit import Audit, Finding, Look
-from chassis.errors import Failure
+from chassis.errors import ServiceError
 from chassis.service import Service
 from mercato.cli.operate import as_json, bound, here, join, load
 
@@ -66,7 +66,7 @@ class _Report:
                         self._found(doubt, where)
                     else:
                         self.cannot(doubt.why, {**where, "id": doubt.id})
-        except Failure as error:
+        except ServiceError as error:
             self.cannot(str(error), where)
         except Exception as error:  # what is so damaged that it cannot be read must not pass for sound
             self.cannot(f"{type(error).__name__} in judging them", where)

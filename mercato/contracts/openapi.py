@@ -3,20 +3,20 @@
 import inspect
 from typing import Any
 
-from chassis.schema import ID, Wire
+from chassis.schema import ID, Schema
 from chassis.service import Service
-from chassis.web.api import ADMIN, ANYONE, Operation, Reply
+from chassis.web.api import ADMIN, ANYONE, Operation, Response
 from chassis.web.idempotency import LONGEST_KEY
 from mercato.contracts import info
-from mercato.contracts.schemas import Schema, Use, parameters, schemas
+from mercato.contracts.schemas import JsonSchema, Use, parameters, schemas
 
 
-class BadField(Wire):
+class BadField(Schema):
     field: str
     reason: str
 
 
-class Problem(Wire):
+class Problem(Schema):
     """RFC 9457. What is wrong, for programs (`type`, `status`) and for people; a refusal may add members of its own."""
 
     type: str
@@ -43,10 +43,10 @@ _REFUSALS = {
     422: ("InvalidInput", "A field of body or query is not valid, or the Idempotency-Key came with another body."),
     429: ("TooManyRequests", "More requests than the rate limit allows."),
     503: ("Unavailable", "A part of the platform does not answer; try again."),
-    504: ("TooLate", "The deadline passed before the work began."),
+    504: ("DeadlineExceeded", "The deadline passed before the work began."),
 }
 
-_HEADERS: dict[str, Schema] = {
+_HEADERS: dict[str, JsonSchema] = {
     "ETag": {"description": "The version, for If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
     "Idempotent-Replayed": {
         "description": "The answer is that of an earlier request with the same key.",
@@ -67,7 +67,7 @@ _REFUSAL_HEADERS = {
     503: (*_LIMITED, "Retry-After"),
 }
 
-_PARAMETERS: dict[str, Schema] = {
+_PARAMETERS: dict[str, JsonSchema] = {
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
@@ -115,51 +115,53 @@ def document(service: Service) -> dict[str, Any]:
 
 
 def _uses(operation: Operation) -> list[Use]:
-    uses: list[Use] = [(model, "serialization") for model in operation.answers.values() if model]
+    uses: list[Use] = [(model, "serialization") for model in operation.responses.values() if model]
     if operation.body:
         uses.append((operation.body, "validation"))
     return [*uses, _PROBLEM]
 
 
-def _operation(operation: Operation, refs: dict[Use, Schema]) -> Schema:
+def _operation(operation: Operation, refs: dict[Use, JsonSchema]) -> JsonSchema:
     summary, _, more = (inspect.getdoc(operation.function) or "").partition("\n\n")
-    described: Schema = {"operationId": operation.function.__name__, "summary": summary.removesuffix(".")}
+    described: JsonSchema = {"operationId": operation.function.__name__, "summary": summary.removesuffix(".")}
     if more:
         described["description"] = more
-    described["security"] = [] if operation.who == ANYONE else [{"bearer": ["admin"] if operation.who == ADMIN else []}]
+    described["security"] = (
+        [] if operation.auth == ANYONE else [{"bearer": ["admin"] if operation.auth == ADMIN else []}]
+    )
     if given := _parameters(operation):
         described["parameters"] = given
     if operation.body:
         schema = refs[operation.body, "validation"]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    answers = {str(status): _answer(operation, status, model, refs) for status, model in operation.answers.items()}
+    answers = {str(status): _answer(operation, status, model, refs) for status, model in operation.responses.items()}
     refusals = {str(status): _refusal(status, kinds, refs) for status, kinds in sorted(_refusals(operation).items())}
     described["responses"] = {**answers, **refusals}
     return described
 
 
-def _parameters(operation: Operation) -> list[Schema]:
+def _parameters(operation: Operation) -> list[JsonSchema]:
     id = {"type": "string", "pattern": f"^{ID.pattern}$"}
-    found: list[Schema] = [{"name": name, "in": "path", "required": True, "schema": id} for name in operation.names]
+    found: list[JsonSchema] = [{"name": name, "in": "path", "required": True, "schema": id} for name in operation.names]
     if operation.query:
         found += parameters(operation.query)
-    if operation.keyed:
+    if operation.idempotent:
         found.append({"$ref": "#/components/parameters/IdempotencyKey"})
     if "if_match" in operation.arguments:
         found.append({"$ref": "#/components/parameters/IfMatch"})
     return found
 
 
-def _answer(operation: Operation, status: int, model: type[Wire] | None, refs: dict[Use, Schema]) -> Schema:
+def _answer(operation: Operation, status: int, model: type[Schema] | None, refs: dict[Use, JsonSchema]) -> JsonSchema:
     headers = [*_LIMITED]
     if status in (201, 202) and not operation.names:
         headers.insert(0, "Location")
-    if operation.keyed:
+    if operation.idempotent:
         headers.insert(0, "Idempotent-Replayed")
-    if model and inspect.get_annotations(operation.function, eval_str=True).get("return") is Reply:
+    if model and inspect.get_annotations(operation.function, eval_str=True).get("return") is Response:
         headers.insert(0, "ETag")  # a function that answers a bare body has no version to tell
     said = (model.__doc__ or model.__name__) if model else "Done."
-    described: Schema = {"description": said, "headers": _refs(*headers)}
+    described: JsonSchema = {"description": said, "headers": _refs(*headers)}
     if model:
         described["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
     return described
@@ -168,20 +170,20 @@ def _answer(operation: Operation, status: int, model: type[Wire] | None, refs: d
 def _refusals(operation: Operation) -> dict[int, list[str]]:
     """Status -> the kinds of refusal that the route declares for it; the rest is what the chassis may answer."""
     statuses = [422, 429, 503, 504]
-    statuses += [400] if operation.keyed else []
+    statuses += [400] if operation.idempotent else []
     statuses += [400, 413, 415] if operation.body else []
-    statuses += [401] if operation.who != ANYONE else []
-    statuses += [403] if operation.who == ADMIN else []
+    statuses += [401] if operation.auth != ANYONE else []
+    statuses += [403] if operation.auth == ADMIN else []
     statuses += [404] if operation.names else []
-    statuses += [409] if operation.keyed else []
+    statuses += [409] if operation.idempotent else []
     statuses += [412] if "if_match" in operation.arguments else []
     found: dict[int, list[str]] = {status: [] for status in statuses}
-    for kind, status in operation.refuses.items():
+    for kind, status in operation.errors.items():
         found.setdefault(status, []).append(kind)
     return found
 
 
-def _refusal(status: int, kinds: list[str], refs: dict[Use, Schema]) -> Schema:
+def _refusal(status: int, kinds: list[str], refs: dict[Use, JsonSchema]) -> JsonSchema:
     name, said = _REFUSALS[status]
     if not kinds:
         return {"$ref": f"#/components/responses/{name}"}
@@ -189,18 +191,18 @@ def _refusal(status: int, kinds: list[str], refs: dict[Use, Schema]) -> Schema:
     return _problem(f"{said} Of type {types}.", refs, *_LIMITED)
 
 
-def _problem(said: str, refs: dict[Use, Schema], *headers: str) -> Schema:
-    described: Schema = {"description": said}
+def _problem(said: str, refs: dict[Use, JsonSchema], *headers: str) -> JsonSchema:
+    described: JsonSchema = {"description": said}
     if headers:
         described["headers"] = _refs(*headers)
     return {**described, "content": {"application/problem+json": {"schema": refs[_PROBLEM]}}}
 
 
-def _refs(*headers: str) -> Schema:
+def _refs(*headers: str) -> JsonSchema:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 
 
-def _health(name: str) -> Schema:
+def _health(name: str) -> JsonSchema:
     properties = {"status": {"const": "healthy"}, "service": {"const": name}}
     schema = {"type": "object", "properties": properties, "required": [*properties]}
     answer = {"description": "The process answers.", "content": {"application/json": {"schema": schema}}}

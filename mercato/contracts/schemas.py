@@ -6,11 +6,11 @@ from typing import Any, Literal
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from chassis.schema import Query, Wire
+from chassis.schema import QueryParams, Schema
 
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 Mode = Literal["serialization", "validation"]
-Use = tuple[type[Wire], Mode]
+Use = tuple[type[Schema], Mode]
 """A model and the side it is seen from: an answer is serialized; a body, a query and an event are validated."""
 
 _LEFT_OUT: tuple[Any, ...] = (None, "", [])
@@ -36,7 +36,7 @@ class _Generator(GenerateJsonSchema):
         return value
 
 
-def schemas(uses: Iterable[Use]) -> tuple[dict[Use, Schema], dict[str, Schema]]:
+def schemas(uses: Iterable[Use]) -> tuple[dict[Use, JsonSchema], dict[str, JsonSchema]]:
     """A `$ref` for each use, and the definitions, by name, that these lead to."""
     listed = list(dict.fromkeys(uses))
     if not listed:
@@ -48,7 +48,7 @@ def schemas(uses: Iterable[Use]) -> tuple[dict[Use, Schema], dict[str, Schema]]:
     return {use: refs[use] for use in listed}, definitions
 
 
-def parameters(query: type[Query]) -> list[Schema]:
+def parameters(query: type[QueryParams]) -> list[JsonSchema]:
     """The fields of a query as OpenAPI parameters. None of them can be null: a URL has no word for it."""
     schema = query.model_json_schema(by_alias=True, schema_generator=_Generator)
     required = schema.get("required", ())
@@ -58,11 +58,11 @@ def parameters(query: type[Query]) -> list[Schema]:
     ]
 
 
-def _untitled(schema: Schema) -> Schema:
+def _untitled(schema: JsonSchema) -> JsonSchema:
     return {word: value for word, value in schema.items() if word != "title"}
 
 
-def _not_null(schema: Schema) -> Schema:
+def _not_null(schema: JsonSchema) -> JsonSchema:
     branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
     if len(branches) != 1:
         return schema

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import Invalid, Refusal
-from chassis.schema import Body, Decimals, Id, Timestamp, Wire
+from chassis.errors import DomainError, InvalidInput
+from chassis.schema import Decimals, Id, RequestBody, Schema, Timestamp
 from chassis.settings import settings
 from chassis.store import Doc
-from chassis.web.api import ADMIN, SIGNED_IN, Api, Reply, require_self
+from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
@@ -23,12 +23,12 @@ Quantity = Annotated[int, Field(ge=1, le=MOST_UNITS)]
 Status = Literal["pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"]
 
 
-class WantedItem(Body):
+class WantedItem(RequestBody):
     product_id: Id
     quantity: Quantity
 
 
-class NewOrder(Body):
+class NewOrder(RequestBody):
     """Either `items`, or one `productId` with its `quantity`."""
 
     items: Annotated[list[WantedItem], Field(min_length=1, max_length=100)] | None = None
@@ -43,14 +43,14 @@ class Mine(Page):
     user_id: Id | None = None
 
 
-class Item(Wire):
+class Item(Schema):
     product_id: Id
     name: str
     quantity: int
     price: Decimals
 
 
-class Order(Wire):
+class Order(Schema):
     id: Id
     user_id: Id
     items: list[Item]
@@ -63,12 +63,12 @@ class Order(Wire):
     updated_at: Timestamp
 
 
-class Orders(Wire):
+class Orders(Schema):
     items: list[Order]
     next_cursor: str | None
 
 
-class Moment(Wire):
+class Moment(Schema):
     """An event of the order, or a step of its saga with its outcome."""
 
     time: Timestamp
@@ -78,15 +78,15 @@ class Moment(Wire):
     detail: str
 
 
-class Timeline(Wire):
+class Timeline(Schema):
     items: list[Moment]
 
 
 @api.post(
     "/api/orders",
-    who=SIGNED_IN,
-    answers={201: Order, 202: Order},
-    refuses={
+    auth=SIGNED_IN,
+    responses={201: Order, 202: Order},
+    errors={
         "insufficient_stock": 409,
         "payment_declined": 402,
         "buyer_unknown": 403,
@@ -94,21 +94,21 @@ class Timeline(Wire):
         "too_many_open": 429,
     },
 )
-def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Reply:
+def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     """Buy: 201 when confirmed, 202 while it is still being decided."""
     user = body.user_id or caller.id
     if user != caller.id and not caller.is_admin:
-        raise Refusal("forbidden", "Forbidden", "Orders are placed for oneself.")
-    order = handlers.place(attempt.new_id, user, _wanted(body), body.payment_token)
+        raise DomainError("forbidden", "Forbidden", "Orders are placed for oneself.")
+    order = handlers.place(attempt.created_id, user, _wanted(body), body.payment_token)
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 
-@api.get("/api/orders", who=SIGNED_IN, answers={200: Orders}, refuses={"forbidden": 403})
+@api.get("/api/orders", auth=SIGNED_IN, responses={200: Orders}, errors={"forbidden": 403})
 def list_orders(query: Mine, caller: Caller) -> Orders:
     """One's own orders, newest first; anyone's for an administrator."""
     where: dict[str, Any] = {}
     if query.user_id and query.user_id != caller.id and not caller.is_admin:
-        raise Refusal("forbidden", "Forbidden", "These are another user's orders.")
+        raise DomainError("forbidden", "Forbidden", "These are another user's orders.")
     if query.user_id or not caller.is_admin:
         where["userId"] = query.user_id or caller.id
     if query.status:
@@ -117,50 +117,50 @@ def list_orders(query: Mine, caller: Caller) -> Orders:
     return Orders(items=[_listed(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.get("/api/orders/{id}", who=SIGNED_IN, answers={200: Order})
-def get_order(id: str, caller: Caller) -> Reply:
+@api.get("/api/orders/{id}", auth=SIGNED_IN, responses={200: Order})
+def get_order(id: str, caller: Caller) -> Response:
     """One order, as its events tell it."""
     return _reply(_mine(id, caller))
 
 
-@api.get("/api/orders/{id}/timeline", who=SIGNED_IN, answers={200: Timeline})
+@api.get("/api/orders/{id}/timeline", auth=SIGNED_IN, responses={200: Timeline})
 def get_timeline(id: str, caller: Caller) -> Timeline:
     """All that happened to an order, in the order of time."""
     _mine(id, caller)
     return Timeline(items=[Moment(**moment) for moment in views.timeline(id, sagas.get(id))])
 
 
-@api.post("/api/orders/{id}/cancel", who=SIGNED_IN, answers={200: Order, 202: Order})
-def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Reply:
+@api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order})
+def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
     """Cancel: 202 while a pending order is being undone; refund and restock follow."""
     _mine(id, caller)
-    order = handlers.cancel(id, attempt.mark)
+    order = handlers.cancel(id, attempt.dedup_key)
     return _reply(order, 202 if order.status == "pending" else 200)
 
 
-@api.post("/api/orders/{id}/ship", who=ADMIN, answers={200: Order})
-def ship_order(id: str, attempt: Attempt) -> Reply:
+@api.post("/api/orders/{id}/ship", auth=ADMIN, responses={200: Order})
+def ship_order(id: str, attempt: Attempt) -> Response:
     """The order has left the house."""
-    return _reply(handlers.ship(id, attempt.mark))
+    return _reply(handlers.ship(id, attempt.dedup_key))
 
 
-@api.post("/api/orders/{id}/deliver", who=ADMIN, answers={200: Order})
-def deliver_order(id: str, attempt: Attempt) -> Reply:
+@api.post("/api/orders/{id}/deliver", auth=ADMIN, responses={200: Order})
+def deliver_order(id: str, attempt: Attempt) -> Response:
     """The order has arrived."""
-    return _reply(handlers.deliver(id, attempt.mark))
+    return _reply(handlers.deliver(id, attempt.dedup_key))
 
 
 def _wanted(body: NewOrder) -> dict[str, int]:
-    """Product -> units, lines of the same product merged. Raises Invalid."""
+    """Product -> units, lines of the same product merged. Raises InvalidInput."""
     single = body.product_id is not None and body.quantity is not None
     if (body.items is not None) == single or (body.items is not None and (body.product_id or body.quantity)):
-        raise Invalid(("items", "give either items, or productId with quantity"))
+        raise InvalidInput(("items", "give either items, or productId with quantity"))
     items = body.items or [WantedItem(product_id=str(body.product_id), quantity=body.quantity or 0)]
     wanted: dict[str, int] = {}
     for item in items:
         wanted[item.product_id] = wanted.get(item.product_id, 0) + item.quantity
     if sum(wanted.values()) > settings().order_units:
-        raise Invalid(("items", f"more than {settings().order_units} units in one order"))
+        raise InvalidInput(("items", f"more than {settings().order_units} units in one order"))
     return wanted
 
 
@@ -170,7 +170,7 @@ def _mine(id: str, caller: Caller) -> OrderState:
     return order
 
 
-def _reply(order: OrderState, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+def _reply(order: OrderState, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     view = Order(
         id=order.id,
         user_id=order.user_id,
@@ -183,7 +183,7 @@ def _reply(order: OrderState, status: int = 200, headers: dict[str, str] | None 
         created_at=order.created_at,
         updated_at=order.updated_at,
     )
-    return Reply(view, status, version=order.version, headers=headers or {})
+    return Response(view, status, version=order.version, headers=headers or {})
 
 
 def _listed(doc: Doc) -> Order:

@@ -10,7 +10,7 @@ from typing import Any
 
 from chassis import calls
 from chassis.audit import BATCH, Finding
-from chassis.errors import Trouble, Unknown
+from chassis.errors import OutcomeUnknown, TransientError
 from chassis.events.eventsourcing import fold
 from chassis.messages import Command
 from chassis.schema import ID
@@ -24,7 +24,7 @@ from services.payments.messages import ListPayments, PaymentState, TellPayments
 
 def ids() -> Iterator[str]:
     """Every order that anybody knows of: each of the five is read page by page, in the order of ids."""
-    kept = ((doc["_id"] for doc in each.every()) for each in (sagas, views.summaries))
+    kept = ((doc["_id"] for doc in each.iterate()) for each in (sagas, views.summaries))
     told = (_paged(command) for command in (ListPayments, ListReservations))
     return (id for id, _ in groupby(merge(views.streams.streams(), *kept, *told)))
 
@@ -82,5 +82,5 @@ def _paged(command: Callable[..., ListPayments | ListReservations]) -> Iterator[
 def _asked(command: Command) -> Any:
     try:
         return calls.send(command)
-    except Trouble as error:
-        raise Unknown(f"{command.service}: {error}") from error
+    except TransientError as error:
+        raise OutcomeUnknown(f"{command.service}: {error}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from chassis import clock
 from chassis.audit import Finding
-from chassis.errors import Invalid, NotFound, Refusal
+from chassis.errors import DomainError, InvalidInput, NotFound
 from chassis.messages import Event
 from chassis.money import Money
 from chassis.schema import Id
@@ -119,13 +119,13 @@ NEW = Order()
 
 
 def priced(wanted: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
-    """The items of an order and their total, at the prices of the catalogue. Raises Invalid."""
+    """The items of an order and their total, at the prices of the catalogue. Raises InvalidInput."""
     found = {item.product_id: item for item in prices}
     if missing := [product for product in wanted if product not in found]:
-        raise Invalid(*(("items", f"there is no product {product}") for product in missing))
+        raise InvalidInput(*(("items", f"there is no product {product}") for product in missing))
     currencies = sorted({item.currency for item in prices})
     if len(currencies) > 1:
-        raise Invalid(("items", f"products of different currencies ({', '.join(currencies)}) cannot be one order"))
+        raise InvalidInput(("items", f"products of different currencies ({', '.join(currencies)}) cannot be one order"))
     total = Money(0, currencies[0])
     items = []
     for product, quantity in wanted.items():
@@ -140,14 +140,14 @@ def place(order: Order, placed: OrderPlaced) -> OrderPlaced | None:
 
 
 def confirm(order: Order, payment: str) -> OrderConfirmed | None:
-    """Raises Refusal where the buyer has asked to cancel before.
+    """Raises DomainError where the buyer has asked to cancel before.
 
     Asked again for an order that this payment has confirmed, it changes nothing, whatever became of the order since.
     """
     if order.payment_id == payment:
         return None
     if order.cancel_requested or order.status != "pending":
-        raise Refusal("cancelled", "Cancelled", "The order was cancelled before it was confirmed.")
+        raise DomainError("cancelled", "Cancelled", "The order was cancelled before it was confirmed.")
     return OrderConfirmed(order_id=order.id, user_id=order.user_id, payment_id=payment)
 
 
@@ -161,7 +161,7 @@ def reject(order: Order, reason: str) -> OrderRejected | OrderCancelled | None:
 
 
 def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
-    """Raises Refusal for an order that is on its way, or rejected."""
+    """Raises DomainError for an order that is on its way, or rejected."""
     _exists(order)
     if order.status == "pending":
         return None if order.cancel_requested else CancelRequested(order_id=order.id)
@@ -296,6 +296,6 @@ def _exists(order: Order) -> None:
         raise NotFound("order")
 
 
-def _wrong(order: Order, wanted: str) -> Refusal:
+def _wrong(order: Order, wanted: str) -> DomainError:
     detail = f"An order that is {order.status} cannot be {wanted}."
-    return Refusal("wrong_status", "Wrong status", detail, orderStatus=order.status)
+    return DomainError("wrong_status", "Wrong status", detail, orderStatus=order.status)

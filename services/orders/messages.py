@@ -1,10 +1,10 @@
 """What `orders` says. Prices are decimals of the order's currency."""
 
 from chassis.messages import Event
-from chassis.schema import Id, Wire
+from chassis.schema import Id, Schema
 
 
-class OrderItem(Wire):
+class OrderItem(Schema):
     product_id: Id
     name: str
     quantity: int

@@ -20,10 +20,10 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from chassis import deadline
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 from tests.bench.footprint import used
 from tests.bench.toy import WAIT, serving
-from tests.faults.oracle import client
+from tests.faults.stub_server import client
 
 THREADS = 4
 CAPACITY = THREADS / WAIT
@@ -153,14 +153,14 @@ class Callers:
         try:
             with deadline.within(_PATIENCE):
                 self._client.fetch(_SERVICE, _PATH, stale=0)
-        except Trouble:
+        except TransientError:
             good = False
         self._answers.append(Answer(sent, time.monotonic(), good))
 
 
 def _attempts() -> float:
     """What the client has tried so far, as its metrics count it."""
-    wanted = ("http_client_request_duration_seconds_count", "http_client_retries_total")
+    wanted = ("http_client_request_duration_seconds_count", "mercato_http_client_retries_total")
     return sum(
         sample.value
         for family in REGISTRY.collect()

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask
 
 from chassis import clock
-from chassis.schema import Wire
+from chassis.schema import Schema
 from chassis.service import Service
 from chassis.settings import settings
 from chassis.web.api import ANYONE, Api
@@ -29,11 +29,11 @@ WAIT = 0.05
 api = Api()
 
 
-class Nothing(Wire):
+class Nothing(Schema):
     """An empty answer."""
 
 
-@api.get("/api/toy", who=ANYONE, answers={200: Nothing})
+@api.get("/api/toy", auth=ANYONE, responses={200: Nothing})
 def wait() -> Nothing:
     clock.sleep(WAIT)
     return Nothing()

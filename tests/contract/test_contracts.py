@@ -88,9 +88,9 @@ def test_every_route_is_in_the_document_with_whom_it_is_for(name):
     for api in load(name).apis:
         for operation in api.operations:
             described = paths[operation.path][operation.method.lower()]
-            assert described["security"] == needs.get(operation.who, [{"bearer": []}])
-            assert {str(status) for status in operation.answers} <= set(described["responses"])
-            if operation.who != ANYONE:
+            assert described["security"] == needs.get(operation.auth, [{"bearer": []}])
+            assert {str(status) for status in operation.responses} <= set(described["responses"])
+            if operation.auth != ANYONE:
                 assert "401" in described["responses"]
 
 

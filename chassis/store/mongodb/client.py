@@ -23,7 +23,7 @@ from pymongo.uri_parser import parse_uri
 from pymongo.uri_parser_shared import SRV_SCHEME
 
 from chassis import clock, deadline
-from chassis.store import Doc, StoreDown
+from chassis.store import Doc, StoreUnavailable
 
 REQUEST = 2.0
 """Seconds that one operation of a request may take while the server is heard: busy is not down."""
@@ -71,7 +71,7 @@ def is_address(uri: str) -> bool:
     return True
 
 
-class Unsent(StoreDown):
+class Unsent(StoreUnavailable):
     """The operation was not sent: certainly not done."""
 
 
@@ -95,7 +95,7 @@ class _Server(ServerHeartbeatListener):
 
 
 class MongodbClient:
-    """`threads` may use it at once. Raises StoreDown where the server does not answer, or not to us."""
+    """`threads` may use it at once. Raises StoreUnavailable where the server does not answer, or not to us."""
 
     def __init__(self, uri: str, database: str, threads: int) -> None:
         self._uri, self._name, self._threads = uri, database, threads
@@ -111,7 +111,7 @@ class MongodbClient:
         )
 
     def patience(self) -> float:
-        """Seconds that the next operation may take. Raises TooLate."""
+        """Seconds that the next operation may take. Raises DeadlineExceeded."""
         if not deadline.is_set():
             return ALONE
         now = clock.monotonic()
@@ -127,7 +127,7 @@ class MongodbClient:
                 return work()
         except Unsent:  # it was waited for
             raise
-        except StoreDown:
+        except StoreUnavailable:
             left = began + seconds - clock.monotonic()
             if left < seconds / 2:
                 raise
@@ -145,13 +145,13 @@ class MongodbClient:
         except OperationFailure as error:
             if error.code in _MISTAKES:
                 raise
-            raise self._down(StoreDown(f"{type(error).__name__}, code {error.code}"), began, seconds) from error
+            raise self._down(StoreUnavailable(f"{type(error).__name__}, code {error.code}"), began, seconds) from error
         except ServerSelectionTimeoutError as error:
             raise self._down(Unsent(str(error)[:_TOLD]), began, seconds) from error
         except Unsent as error:
             raise self._down(error, began, seconds) from None
         except PyMongoError as error:
-            raise self._down(StoreDown(f"{type(error).__name__}: {str(error)[:_TOLD]}"), began, seconds) from error
+            raise self._down(StoreUnavailable(f"{type(error).__name__}: {str(error)[:_TOLD]}"), began, seconds) from error
         self._server.answered()
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class MongodbClient:
                 raise Unsent(f"there is no server to write to: {', '.join(found)[:_TOLD]}")
             clock.sleep(_LOOK)
 
-    def _down(self, error: StoreDown, began: float, seconds: float) -> StoreDown:
+    def _down(self, error: StoreUnavailable, began: float, seconds: float) -> StoreUnavailable:
         """The error, noted where it was waited for and nothing was heard meanwhile."""
         now = clock.monotonic()
         if seconds > AGAIN and now - began > min(seconds, UNHEARD) / 2 and self._server.heard < began:
@@ -198,4 +198,4 @@ class MongodbClient:
                 retryWrites=True,  # a replica set knows what it has done already
             )
         except (ConfigurationError, OSError) as error:  # such as a certificate that cannot be read
-            raise StoreDown(f"{type(error).__name__}: {str(error)[:_TOLD]}") from error
+            raise StoreUnavailable(f"{type(error).__name__}: {str(error)[:_TOLD]}") from error

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from chassis import clock
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class SqliteFile:
     locks would be the parent's.
     """
 
-    def __init__(self, path: Path, down: type[Trouble], patience: float = 2.0) -> None:
+    def __init__(self, path: Path, down: type[TransientError], patience: float = 2.0) -> None:
         self.path, self._down, self._patience = path, down, patience
         self._mine = threading.local()
         self._opened: WeakSet[_Connection] = WeakSet()

@@ -5,7 +5,7 @@ from itertools import count, islice
 import pytest
 
 from chassis.audit import AGAIN, BATCH, DOUBTS, Audit, Finding, Look, Unseen
-from chassis.errors import Trouble
+from chassis.errors import TransientError
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def wrong(*ids, detail="is wrong"):
 
 
 def down(_):
-    raise Trouble("away")
+    raise TransientError("away")
 
 
 def test_what_is_still_wrong_a_few_seconds_later_is_a_finding(_time):
@@ -64,7 +64,7 @@ def test_a_service_that_was_away_for_a_moment_is_asked_again():
 
 def test_a_service_that_stays_away_ends_the_look_after_what_was_seen():
     it, _ = look(map(str, range(BATCH + 1)), wrong(), down)
-    with pytest.raises(Trouble):
+    with pytest.raises(TransientError):
         list(it.doubts())
     assert it.seen == BATCH
 

@@ -10,7 +10,7 @@ from chassis.calls.breaker import Breaker
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
 from chassis.calls.outcomes import Unreachable
-from chassis.errors import NotSent, TooLate, Unknown
+from chassis.errors import DeadlineExceeded, NotAttempted, OutcomeUnknown
 from tests.system.running import eventually
 
 pytestmark = pytest.mark.usefixtures("fake_clock")
@@ -114,7 +114,7 @@ def test_a_retry_is_paid_for_by_ten_successes():
 
 def test_a_full_bulkhead_sends_nothing():
     bulkhead = Bulkhead("payments", 1)
-    with bulkhead.place(), pytest.raises(NotSent), bulkhead.place():
+    with bulkhead.place(), pytest.raises(NotAttempted), bulkhead.place():
         pass
     with bulkhead.place():
         pass
@@ -122,7 +122,7 @@ def test_a_full_bulkhead_sends_nothing():
 
 def test_who_waits_for_a_place_keeps_the_deadline():
     bulkhead = Bulkhead("payments", 1)
-    with bulkhead.place(), deadline.within(0), pytest.raises(TooLate), bulkhead.place():
+    with bulkhead.place(), deadline.within(0), pytest.raises(DeadlineExceeded), bulkhead.place():
         pass
 
 
@@ -130,7 +130,7 @@ def endpoints(*names, spare=(), policy="round-robin"):
     return Endpoints("orders", lambda: [list(names), list(spare)], policy)
 
 
-def ask(endpoints, fails="", error=Unknown):
+def ask(endpoints, fails="", error=OutcomeUnknown):
     """The address that was asked, or None where it failed."""
 
     def once(address):
@@ -265,7 +265,7 @@ def test_nobody_waits_for_a_name_server_once_an_address_is_known(fake_clock):
 
 
 def test_where_nothing_is_known_nothing_is_sent():
-    with pytest.raises(NotSent):
+    with pytest.raises(NotAttempted):
         endpoints().ask(lambda address: address)
 
 

@@ -5,12 +5,12 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.web.admission_queue import Line
-from chassis.web.request_buffer import allowance, urgency
+from chassis.web.admission_queue import AdmissionQueue
+from chassis.web.request_buffer import allowance, priority
 
 
 def test_health_comes_before_a_checkout_and_a_checkout_before_browsing(fake_clock):
-    line = Line[bytes](10)
+    line = AdmissionQueue[bytes](10)
     for request in (
         b"GET /api/products HTTP/1.1\r\n",
         b"POST /api/orders HTTP/1.1\r\n",
@@ -18,55 +18,55 @@ def test_health_comes_before_a_checkout_and_a_checkout_before_browsing(fake_cloc
         b"GET /api/orders/health HTTP/1.1\r\n",
         b"GET /health HTTP/1.1\r\n",
     ):
-        assert line.join(request, urgency(request), 1) is None
-    served = [line.next()[0].split()[1] for _ in range(5)]
+        assert line.put(request, priority(request), 1) is None
+    served = [line.get()[0].split()[1] for _ in range(5)]
     assert served == [b"/api/orders/health", b"/health", b"/api/orders", b"/internal/reserve", b"/api/products"]
 
 
 def test_of_a_full_line_the_last_of_the_least_urgent_goes(fake_clock):
-    line = Line[str](2)
-    assert line.join("browsing", 2, 1) is None
-    assert line.join("more browsing", 2, 1) is None
-    assert line.join("checkout", 1, 1) == "more browsing"
-    assert line.join("yet more browsing", 2, 1) == "yet more browsing"
-    assert [line.next()[0], line.next()[0]] == ["checkout", "browsing"]
+    line = AdmissionQueue[str](2)
+    assert line.put("browsing", 2, 1) is None
+    assert line.put("more browsing", 2, 1) is None
+    assert line.put("checkout", 1, 1) == "more browsing"
+    assert line.put("yet more browsing", 2, 1) == "yet more browsing"
+    assert [line.get()[0], line.get()[0]] == ["checkout", "browsing"]
 
 
 def test_whose_turn_comes_too_late_is_told_so(fake_clock):
-    line = Line[str](10)
-    line.join("patient", 1, 2)
-    line.join("hasty", 1, 1)
+    line = AdmissionQueue[str](10)
+    line.put("patient", 1, 2)
+    line.put("hasty", 1, 1)
     fake_clock.pass_time(1.5)
-    assert (line.next(), line.next()) == (("patient", False), ("hasty", True))
+    assert (line.get(), line.get()) == (("patient", False), ("hasty", True))
 
 
 def test_those_whose_turn_never_comes_are_taken_out_in_time(fake_clock):
-    line = Line[str](10)
-    line.join("hasty", 2, 1)
-    line.join("patient", 2, 3)
+    line = AdmissionQueue[str](10)
+    line.put("hasty", 2, 1)
+    line.put("patient", 2, 3)
     assert line.overdue() == []
     fake_clock.pass_time(2)
     assert line.overdue() == ["hasty"]
-    assert line.next() == ("patient", False)
+    assert line.get() == ("patient", False)
 
 
 def test_a_closed_line_serves_those_in_it_and_sends_the_threads_home():
-    line = Line[str](10)
-    line.join("last", 1, 1)
+    line = AdmissionQueue[str](10)
+    line.put("last", 1, 1)
     line.close()
-    assert line.next() == ("last", False)
-    assert line.next() is None
+    assert line.get() == ("last", False)
+    assert line.get() is None
 
 
 @given(st.lists(st.integers(0, 2), max_size=30), st.integers(1, 5))
 def test_nobody_is_lost_and_the_line_is_never_longer_than_it_may_be(ranks, longest):
-    line, refused = Line[int](longest), []
+    line, refused = AdmissionQueue[int](longest), []
     for number, rank in enumerate(ranks):
-        gone = line.join(number, rank, 1)
+        gone = line.put(number, rank, 1)
         refused += [] if gone is None else [gone]
     line.close()
     served = []
-    while turn := line.next():
+    while turn := line.get():
         served.append(turn[0])
     assert len(served) <= longest
     assert sorted(served + refused) == list(range(len(ranks)))
@@ -74,10 +74,10 @@ def test_nobody_is_lost_and_the_line_is_never_longer_than_it_may_be(ranks, longe
 
 
 def test_a_thread_waits_for_the_next_request():
-    line, served = Line[str](10), []
-    thread = threading.Thread(target=lambda: served.append(line.next()))
+    line, served = AdmissionQueue[str](10), []
+    thread = threading.Thread(target=lambda: served.append(line.get()))
     thread.start()
-    line.join("first", 1, 5)
+    line.put("first", 1, 5)
     thread.join(5)
     assert served == [("first", False)]
 

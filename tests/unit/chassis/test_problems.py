@@ -6,7 +6,7 @@ from chassis.web import problems
 
 
 def test_the_words_of_a_defect_are_told_to_nobody():
-    answer = problems.of(RuntimeError("no such table: accounts"), "/api/users", {})
+    answer = problems.to_response(RuntimeError("no such table: accounts"), "/api/users", {})
     told = orjson.loads(answer.get_data())
     assert (answer.status_code, told["title"]) == (500, "Internal error")
     assert "table" not in str(told)

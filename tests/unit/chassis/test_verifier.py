@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from chassis import clock
-from chassis.errors import Unknown
+from chassis.errors import OutcomeUnknown
 from chassis.testing import FakeClock
 from chassis.web.auth import ALGORITHM, AUDIENCE, ISSUER, RETRY, TYPE, KeysUnreachable, Verifier
 
@@ -63,7 +63,7 @@ def test_keys_that_cannot_be_fetched_are_tried_again_a_second_later(fake_clock: 
 
     def refuse() -> None:
         if down:
-            raise Unknown("users is away")
+            raise OutcomeUnknown("users is away")
 
     verifier = Verifier(fetched(times, refuse))
     for _ in range(3):

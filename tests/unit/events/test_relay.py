@@ -154,7 +154,7 @@ def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
 def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
     def told(*slots):
         backlog([EmbeddedOutbox("counters", counters)], lambda: slots)()
-        names = ("outbox_pending", "outbox_oldest_age_seconds")
+        names = ("mercato_outbox_pending", "mercato_outbox_oldest_age_seconds")
         return [REGISTRY.get_sample_value(name, {"collection": "counters"}) for name in names]
 
     for number in range(120):
@@ -176,7 +176,7 @@ def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch)
     open_counter("c1", steps=7)
     monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
     relay.run(Once())
-    assert REGISTRY.get_sample_value("outbox_pending", {"collection": "counters"}) == 7
+    assert REGISTRY.get_sample_value("mercato_outbox_pending", {"collection": "counters"}) == 7
 
 
 def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_relay(relay, store):
@@ -192,10 +192,10 @@ def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monk
         return REGISTRY.get_sample_value(name, {"collection": "counters"}) or 0
 
     open_counter("c1", steps=2)
-    before = counted("relay_failed_total"), counted("relay_published_total")
+    before = counted("mercato_relay_failed_total"), counted("mercato_relay_published_total")
     monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
     with pytest.raises(TransientError):
         relay.step()
     monkeypatch.undo()
     relay.step()
-    assert (counted("relay_failed_total"), counted("relay_published_total")) == (before[0] + 2, before[1] + 2)
+    assert (counted("mercato_relay_failed_total"), counted("mercato_relay_published_total")) == (before[0] + 2, before[1] + 2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.web.request_buffer import MORE, WHOLE, Reading
+from chassis.web.request_buffer import MORE, WHOLE, RequestBuffer
 
 REQUESTS = [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -20,7 +20,7 @@ REQUESTS = [
 
 @given(st.sampled_from(REQUESTS), st.lists(st.integers(1, 80)))
 def test_a_request_is_whole_with_its_last_byte_and_not_before(request_bytes, cuts):
-    reading, end = Reading(1000, 1000), len(request_bytes)
+    reading, end = RequestBuffer(1000, 1000), len(request_bytes)
     edges = sorted({0, *(cut for cut in cuts if cut < end), end})
     verdicts = [reading.add(request_bytes[a:b]) for a, b in pairwise(edges)]
     assert verdicts == [MORE] * (len(verdicts) - 1) + [WHOLE]
@@ -29,8 +29,8 @@ def test_a_request_is_whole_with_its_last_byte_and_not_before(request_bytes, cut
 
 @given(st.binary(max_size=400))
 def test_no_bytes_break_it(data):
-    assert Reading(100, 100).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + data) in (MORE, WHOLE, 413)
-    assert Reading(100, 100).add(data) in (MORE, WHOLE, 413, 431)
+    assert RequestBuffer(100, 100).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + data) in (MORE, WHOLE, 413)
+    assert RequestBuffer(100, 100).add(data) in (MORE, WHOLE, 413, 431)
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,15 @@ def test_no_bytes_break_it(data):
     ],
 )
 def test_what_is_too_large_is_refused_as_early_as_it_shows(data, status):
-    assert Reading(100, 100).add(data) == status
+    assert RequestBuffer(100, 100).add(data) == status
 
 
 @pytest.mark.parametrize("chunk", [b"-5\r\nhello", b"zz\r\n", b"a" * 300])
 def test_chunks_that_make_no_sense_are_left_to_the_parser(chunk):
-    assert Reading(100, 1000).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk) == WHOLE
+    assert RequestBuffer(100, 1000).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk) == WHOLE
 
 
 def test_what_comes_after_the_request_is_kept_for_the_next():
-    reading = Reading(100, 100)
+    reading = RequestBuffer(100, 100)
     assert reading.add(REQUESTS[0] + REQUESTS[2]) == WHOLE
     assert bytes(reading.buffer) == REQUESTS[0] + REQUESTS[2]

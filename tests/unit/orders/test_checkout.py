@@ -2,12 +2,12 @@
 
 import pytest
 
-from chassis.errors import NotSent, Refusal, Unknown
+from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.sagas import Done
 from services.orders.checkout import checkout
 
-DECLINED = Refusal("payment_declined", "Payment declined")
-GONE = Refusal("insufficient_stock", "Insufficient stock")
+DECLINED = DomainError("payment_declined", "Payment declined")
+GONE = DomainError("insufficient_stock", "Insufficient stock")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_an_order_that_nothing_refuses_is_confirmed(run):
 
 
 def test_an_unknown_buyer_has_the_order_rejected_and_nothing_else_undone(run):
-    done_until(run, "check buyer").replies(Refusal("buyer_unknown", "Buyer unknown"))
+    done_until(run, "check buyer").replies(DomainError("buyer_unknown", "Buyer unknown"))
     run.expects_undo("place", because="buyer_unknown").replies(Done())
     run.ends("undone")
 
@@ -49,7 +49,7 @@ def test_units_that_are_gone_after_payment_are_paid_back(run):
 
 
 def test_a_cancel_before_the_confirmation_undoes_everything(run):
-    done_until(run, "confirm order").replies(Refusal("cancelled", "Cancelled"))
+    done_until(run, "confirm order").replies(DomainError("cancelled", "Cancelled"))
     for step in ("confirm stock", "take payment", "reserve stock", "place"):
         run.expects_undo(step, because="cancelled").replies(Done())
     run.ends("undone")
@@ -58,37 +58,37 @@ def test_a_cancel_before_the_confirmation_undoes_everything(run):
 def test_a_payment_of_unknown_outcome_is_asked_for_again_under_the_same_key(run):
     done_until(run, "take payment")
     key = checkout.key("o1", run.state)
-    run.replies(Unknown("no answer")).expects("take payment").replies(NotSent("breaker"))
+    run.replies(OutcomeUnknown("no answer")).expects("take payment").replies(NotAttempted("breaker"))
     assert checkout.key("o1", run.state) == key
     run.expects("take payment").replies(Done({"payment_id": "o1"}))
     run.expects("confirm stock")
 
 
 def test_a_payment_that_stays_unknown_too_long_is_cancelled(run, fake_clock):
-    done_until(run, "take payment").replies(Unknown("no answer"))
+    done_until(run, "take payment").replies(OutcomeUnknown("no answer"))
     fake_clock.pass_time(601)
-    run.expects("take payment").replies(Unknown("no answer"))
+    run.expects("take payment").replies(OutcomeUnknown("no answer"))
     run.expects_undo("take payment", because="timeout").replies(Done())
 
 
 def test_a_payment_that_was_never_sent_is_not_cancelled(run, fake_clock):
-    done_until(run, "take payment").replies(NotSent("no connection"))
+    done_until(run, "take payment").replies(NotAttempted("no connection"))
     fake_clock.pass_time(601)
-    run.expects("take payment").replies(NotSent("no connection"))
+    run.expects("take payment").replies(NotAttempted("no connection"))
     run.expects_undo("reserve stock", because="timeout")
 
 
 def test_after_the_payment_time_alone_undoes_nothing(run, fake_clock):
-    done_until(run, "confirm stock").replies(Unknown("no answer"))
+    done_until(run, "confirm stock").replies(OutcomeUnknown("no answer"))
     fake_clock.pass_time(3600)
-    run.expects("confirm stock").replies(Unknown("no answer"))
+    run.expects("confirm stock").replies(OutcomeUnknown("no answer"))
     run.expects("confirm stock")
 
 
 def test_an_undo_is_repeated_until_it_succeeds(run):
     done_until(run, "take payment").replies(DECLINED)
     for _ in range(30):
-        run.expects_undo("reserve stock").replies(Unknown("no answer"))
+        run.expects_undo("reserve stock").replies(OutcomeUnknown("no answer"))
     assert checkout.wait(run.state) == 15.0
     run.expects_undo("reserve stock").replies(Done())
     run.expects_undo("place")

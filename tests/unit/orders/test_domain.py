@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.errors import Invalid, NotFound, Refusal
+from chassis.errors import DomainError, InvalidInput, NotFound
 from chassis.money import Money
 from services.orders import domain
 from services.orders.domain import CancelRequested
@@ -49,19 +49,19 @@ def test_the_fold_of_a_history_has_its_status(status):
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "confirmed"])
 def test_only_a_confirmed_order_is_shipped(status):
-    with pytest.raises(Refusal, match=status):
+    with pytest.raises(DomainError, match=status):
         domain.ship(order(*HISTORIES[status]))
 
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "shipped"])
 def test_only_a_shipped_order_is_delivered(status):
-    with pytest.raises(Refusal, match=status):
+    with pytest.raises(DomainError, match=status):
         domain.deliver(order(*HISTORIES[status]))
 
 
 @pytest.mark.parametrize("status", ["shipped", "delivered", "rejected"])
 def test_an_order_that_left_or_never_was_cannot_be_cancelled(status):
-    with pytest.raises(Refusal, match=status):
+    with pytest.raises(DomainError, match=status):
         domain.cancel(order(*HISTORIES[status]))
 
 
@@ -75,7 +75,7 @@ def test_a_pending_order_is_only_asked_to_be_cancelled():
 
 
 def test_a_confirmation_loses_against_a_cancel_that_came_first():
-    with pytest.raises(Refusal, match="cancelled"):
+    with pytest.raises(DomainError, match="cancelled"):
         domain.confirm(order(PLACED, ASKED), "o1")
 
 
@@ -113,11 +113,11 @@ def test_the_total_is_that_of_the_catalogue():
 
 
 def test_a_product_that_is_not_in_the_catalogue_is_refused_by_name():
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidInput) as refused:
         domain.priced({"a": 1, "zz": 1}, [item("a", 1)])
     assert "zz" in refused.value.extra["errors"][0]["reason"]
 
 
 def test_products_of_different_currencies_are_no_order():
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidInput):
         domain.priced({"a": 1, "b": 1}, [item("a", 1), item("b", 1, "USD")])

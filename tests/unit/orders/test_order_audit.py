@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import clock
-from chassis.errors import NotFound, Refusal
+from chassis.errors import DomainError, NotFound
 from services.inventory.messages import Line, ReservationState
 from services.orders import domain, views
 from services.orders.messages import OrderItem, OrderPlaced
@@ -42,7 +42,7 @@ def history(wanted):
     for name in ["place", *wanted]:
         try:
             event = DECISIONS[name](order)
-        except (Refusal, NotFound):
+        except (DomainError, NotFound):
             continue
         if event:
             order = order.apply(event, "2030-01-01T00:00:00.000Z")

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis import clock, deadline
-from chassis.errors import Refusal, Unknown
+from chassis.errors import DomainError, OutcomeUnknown
 from services.payments import audit, domain, handlers
 from services.payments.messages import CancelPayment, Charge, ListPayments, TellPayments
 from services.payments.providers.test import ledger
@@ -12,8 +12,8 @@ from tests.unit.conftest import crashes
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.payments.bind(store)
-    ledger.bind(store)
+    handlers.payments.attach(store).ensure_indexes()
+    ledger.attach(store).ensure_indexes()
 
 
 def charge(order, token="tok_ok"):
@@ -57,14 +57,14 @@ def test_a_refund_that_is_noted_and_not_yet_made_is_under_way():
 
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds"])
 def test_a_declined_payment_agrees(token):
-    with pytest.raises(Refusal):
+    with pytest.raises(DomainError):
         charge("o1", token)
     assert told() == set()
 
 
 def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_clock):
     since = clock.timestamp()
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
     assert told() == set()
     fake_clock.pass_time(domain.UNDECIDED + 1)

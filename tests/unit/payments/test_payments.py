@@ -3,7 +3,7 @@
 import pytest
 
 from chassis import deadline
-from chassis.errors import Refusal, Unknown
+from chassis.errors import DomainError, OutcomeUnknown
 from chassis.events.envelope import Meta
 from services.orders.messages import OrderCancelled
 from services.payments import handlers
@@ -14,8 +14,8 @@ from tests.unit.conftest import crashes
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.payments.bind(store)
-    ledger.bind(store)
+    handlers.payments.attach(store).ensure_indexes()
+    ledger.attach(store).ensure_indexes()
 
 
 def charge(order, token="tok_ok"):
@@ -46,14 +46,14 @@ def test_a_charge_that_is_repeated_captures_once():
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds", "tok_nobody_knows"])
 def test_a_declined_card_stays_declined(token):
     for _ in range(2):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(DomainError) as refused:
             charge("o1", token)
         assert refused.value.kind == "payment_declined"
     assert (net("o1"), told("o1")) == (0, ["payment.failed"])
 
 
 def test_a_payment_that_times_out_is_unknown_and_then_found():
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
     assert handlers.payments.get("o1")["status"] == "unknown"
     charge("o1", "tok_timeout")
@@ -61,14 +61,14 @@ def test_a_payment_that_times_out_is_unknown_and_then_found():
 
 
 def test_a_provider_that_fails_once_is_asked_again():
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_error")
     charge("o1", "tok_error")
     assert net("o1") == 3000
 
 
 def test_a_cancel_refunds_what_was_captured_unseen():
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
     cancel("o1")
     assert (net("o1"), told("o1")) == (0, ["payment.completed", "payment.refunded"])
@@ -76,7 +76,7 @@ def test_a_cancel_refunds_what_was_captured_unseen():
 
 def test_a_cancel_that_comes_first_bars_the_charge():
     cancel("o1")
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(DomainError) as refused:
         charge("o1")
     assert (refused.value.kind, net("o1")) == ("payment_cancelled", 0)
 
@@ -99,7 +99,7 @@ def test_a_charge_that_another_of_unknown_outcome_overtakes_is_not_refused(monke
         handlers._move(handlers.payments.get(key), "unknown")
 
     monkeypatch.setattr(handlers.provider, "charge", another_fails_meanwhile)
-    with pytest.raises(Unknown):
+    with pytest.raises(OutcomeUnknown):
         charge("o1")
     charge("o1")
     assert (net("o1"), told("o1")) == (3000, ["payment.completed"])

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis import calls
-from chassis.errors import NotSent
+from chassis.errors import NotAttempted
 from services.products import handlers
 from services.products.importing import import_rows
 from services.products.shopify import Refused, parse
@@ -18,13 +18,13 @@ class Inventory:
     def send(self, command, key, attempts):
         self.down_at -= 1
         if self.down_at == 0:
-            raise NotSent("inventory cannot be reached")
+            raise NotAttempted("inventory cannot be reached")
         self.stocks.setdefault(command.product_id, command.quantity)
 
 
 @pytest.fixture(autouse=True)
 def inventory(store, fake_clock):
-    handlers.products.bind(store)
+    handlers.products.attach(store).ensure_indexes()
     calls.use(inventory := Inventory())
     yield inventory
     calls.use(None)

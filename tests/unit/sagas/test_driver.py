@@ -186,17 +186,17 @@ def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_
     def told(name: str, **labels: str) -> float:
         return REGISTRY.get_sample_value(name, {"saga": "checkout", **labels}) or 0.0
 
-    before = told("saga_finished_total", outcome="undone")
+    before = told("mercato_saga_finished_total", outcome="undone")
     callee.answers["charge"] = [DomainError("declined", "Declined")]
     callee.answers["release"] = [OutcomeUnknown("lost")] * 11
     driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), seconds=60)
     fake_clock.pass_time(40)
     driver._export_metrics()
-    assert (told("saga_open", step="reserve"), told("saga_open", step="charge"), told("saga_stuck")) == (1, 0, 1)
-    assert told("saga_oldest_age_seconds", step="reserve") >= 40
+    assert (told("mercato_saga_open", step="reserve"), told("mercato_saga_open", step="charge"), told("mercato_saga_stuck")) == (1, 0, 1)
+    assert told("mercato_saga_oldest_age_seconds", step="reserve") >= 40
     while due := driver.due() or driver.collection.find({"open": True}):
         fake_clock.pass_time(15)
         driver.resume(due[0])
     driver._export_metrics()
-    assert not told("saga_open", step="reserve") and not told("saga_stuck")
-    assert told("saga_finished_total", outcome="undone") == before + 1
+    assert not told("mercato_saga_open", step="reserve") and not told("mercato_saga_stuck")
+    assert told("mercato_saga_finished_total", outcome="undone") == before + 1
