@@ -64,12 +64,12 @@ hostile: $(STAMP) ## send each route what no client should, by the table and by 
 
 chaos: $(STAMP) ## kill, pause, fill and slow down parts of a platform that sells, and check its books
 	@$(BIN)/python -m tests.faults.mutants
-	@$(BIN)/python -m tests.faults.callees --seconds 6
+	@$(BIN)/python -m tests.faults.upstreams --seconds 6
 	@$(BIN)/python -m tests.faults.chaos
 
 soak: $(STAMP) ## the same for an hour: five rounds, and half an hour of load that must leave nothing behind
 	@$(BIN)/python -m tests.faults.chaos --soak
-	@$(BIN)/python -m tests.faults.callees --seconds 30
+	@$(BIN)/python -m tests.faults.upstreams --seconds 30
 
 bench: $(STAMP) ## measure what the platform costs, as ratios within one run
 	@exec $(BIN)/python -m tests.bench

@@ -1,47 +1,204 @@
-"""`make test`: every stage in turn, with the time it took; the names of stages run those alone.
+"""Named stages of checks, with the time each took; `make test`, `make test-engines`, `make nightly` and CI run plans of them.
 
-`python tests/run.py engines` is `make test-engines`: all that can run on MongoDB and Kafka, and runs there.
+    python tests/run.py test             every stage that needs no engine, cluster or tool
+    python tests/run.py ci --kit DIR     all that must pass before a change lands
+    python tests/run.py style types      single stages
+
+A plan is a list of groups that run one after the other; the lanes of a group run side by side. The last lines list each
+stage with its time and budget (the table in CONTRIBUTING.md) and, for each failed test, the command that repeats it.
 """
 
+import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-FILES = ["--dist", "loadfile", "--no-loadscope-reorder"]  # the long ones come first
-STAGES = {
-    "style": ["ruff", "check", "."],
-    "imports": ["lint-imports"],
-    "types": ["mypy"],
-    "tests": ["pytest", "-n", "2", *FILES],
-}
-NO_ENGINE = ("system/test_launcher", "system/test_readme", "system/test_new", "system/test_router")
-NO_ENGINE += ("faults/test_checker", "faults/test_mutants", "faults/test_soak", "faults/test_told")
-"""Files that start no platform, or none of the real services."""
-BUSY = ("faults/test_drain", "faults/test_race")
-"""Those that keep two cores busy by themselves; in most others a process waits for another."""
-APART = [f"--ignore=tests/{file}.py" for file in NO_ENGINE + BUSY]
-ON_ENGINES = {
-    "busy": ["pytest", "--engines", *(f"tests/{file}.py" for file in BUSY)],
-    "others": ["pytest", "-n", "3", *FILES, "--engines", "tests/faults", "tests/contract", "tests/system", *APART],
+import click
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent.relative_to(ROOT) if Path(sys.executable).is_relative_to(ROOT) else Path(sys.prefix, "bin")
+BUDGET = re.compile(r"^\| `([\w-]+)` \|.*\| (\d+) s \|$", re.MULTILINE)
+FAILED = re.compile(r"^(?:\x1b\[\d+m)*(?:FAILED|ERROR)(?:\x1b\[\d+m)* (tests/\S+?\.py(?:::\S+)?)", re.MULTILINE)
+OVERRUN = 1.5
+"""Times its budget beyond which the line of a stage is printed in red."""
+RED, GREEN, RESET = "\x1b[31m", "\x1b[32m", "\x1b[0m"
+
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""For pytest-xdist: a file stays together, in the order of collection, which starts the long ones first."""
+NO_ENGINE = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "system/test_launcher",
+        "system/test_readme",
+        "system/test_new",
+        "system/test_router",
+        "faults/test_checker",
+        "faults/test_mutants",
+        "faults/test_soak",
+        "faults/test_history",
+    )
+)
+"""Files that start no platform, or none of the real services: they run on no engine."""
+BUSY = ("tests/faults/test_drain.py", "tests/faults/test_race.py")
+"""Files whose tests keep both cores busy: they run alone."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command. `tool` is in the virtual environment unless it is a path or `make`."""
+
+    tool: str
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> list[str]:
+        own = "/" in self.tool or self.tool == "make"
+        return [self.tool if own else str(BIN / self.tool), *self.arguments]
+
+    def repeat(self, test: str) -> str:
+        """The shell command that runs one failed test of this stage again."""
+        settings = [f"{name}={value}" for name, value in self.environment.items()]
+        options = [option for option in ("--engines", "--nightly") if option in self.arguments]
+        return " ".join([*settings, str(BIN / "pytest"), *options, test])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended: its exit code, seconds, and the ids of the tests that failed."""
+
+    name: str
+    code: int
+    took_s: float
+    failed: tuple[str, ...]
+
+
+def stages(kit: Path | None) -> dict[str, Stage]:
+    """Every stage by its name; those that need engines or tools find them in the folder `kit`."""
+    engines = {"ENGINES": str(kit / "engines")} if kit else {}
+    deselected = tuple(f"--ignore={file}" for file in (*NO_ENGINE, *BUSY))
+    return {
+        "style": Stage("ruff", ("check", ".")),
+        "format": Stage("ruff", ("format", "--check", ".")),
+        "imports": Stage("lint-imports"),
+        "types": Stage("mypy"),
+        "tests": Stage("pytest", ("-n", "2", *BY_FILE)),
+        "chart": Stage("pytest", ("tests/charts",)),
+        "observability": Stage("pytest", ("tests/observability",)),
+        "engines-busy": Stage("pytest", ("--engines", *BUSY), engines),
+        "engines": Stage(
+            "pytest",
+            ("-n", "3", *BY_FILE, "--engines", "tests/faults", "tests/contract", "tests/system", *deselected),
+            engines,
+        ),
+        "outages": Stage("pytest", ("tests/outages",), engines),
+        "docker": Stage(".ci/docker", (str(kit),)),
+        "containers": Stage("pytest", ("tests/containers",), {"DOCKER": "/usr/bin/docker"}),
+        "cluster": Stage(".ci/cluster", (str(kit),)),
+        "hostile": Stage("pytest", ("tests/hostile",)),
+        "chaos": Stage("make", ("--no-print-directory", "chaos")),
+        "bench": Stage("python", ("-m", "tests.bench", "--short"), engines),
+    }
+
+
+CHECKS = [[["style", "format", "imports", "types"]]]
+PLANS = {
+    "lint": CHECKS,
+    "test": [*CHECKS, [["tests"]]],
+    "engines": [[["engines-busy", "engines"]]],
+    "ci": [
+        *CHECKS,
+        [["tests"]],
+        [["engines-busy", "engines"]],
+        [["outages"], ["chart", "observability", "docker"]],
+        [["hostile"], ["containers"]],
+        [["cluster"]],
+        [["chaos"]],
+        [["bench"]],
+    ],
 }
 
 
-def main(names: list[str]) -> int:
-    failed = []
-    stages, names = (ON_ENGINES, names[1:]) if names[:1] == ["engines"] else (STAGES, names)
-    for name in names or stages:
-        tool, *arguments = stages[name]
-        print(f"== {name}", flush=True)
-        started = time.monotonic()
-        code = subprocess.run([Path(sys.executable).with_name(tool), *arguments], check=False).returncode
-        print(f"== {name} {'failed' if code else 'passed'} in {time.monotonic() - started:.1f} s\n", flush=True)
-        if code:
-            failed.append(name)
-    if failed:
-        print(f"failed: {', '.join(failed)}")
-    return 1 if failed else 0
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--kit", type=click.Path(path_type=Path, exists=True), help="The folder with engines and tools for tests.")
+def main(names: tuple[str, ...], kit: Path | None) -> None:
+    """Run these plans or stages; exit 1 if one fails."""
+    known = stages(kit.resolve() if kit else None)
+    unknown = [name for name in names if name not in PLANS and name not in known]
+    if unknown:
+        raise click.UsageError(f"no plan or stage {unknown[0]!r}; there are {', '.join((*PLANS, *known))}")
+    groups = list(chain.from_iterable(PLANS.get(name, [[[name]]]) for name in names))
+    outcomes = list(chain.from_iterable(_run_group(group, known) for group in groups))
+    for line in report(outcomes, known, budgets()):
+        click.echo(line)
+    sys.exit(1 if any(outcome.code for outcome in outcomes) else 0)
+
+
+def budgets() -> dict[str, int]:
+    """Stage -> seconds, as CONTRIBUTING.md lists them."""
+    return {name: int(seconds) for name, seconds in BUDGET.findall((ROOT / "CONTRIBUTING.md").read_text())}
+
+
+def report(outcomes: Iterable[Outcome], known: dict[str, Stage], allowed: dict[str, int]) -> Iterator[str]:
+    """The closing lines: a line for each stage, and a command for each failed test."""
+    outcomes = list(outcomes)
+    yield ""
+    for each in outcomes:
+        budget = allowed.get(each.name)
+        over = budget is not None and each.took_s > OVERRUN * budget
+        verdict = "failed" if each.code else "passed"
+        limit = f" of {budget} s" if budget is not None else ""
+        note = " OVER BUDGET" if over else ""
+        color = RED if each.code or over else GREEN
+        yield f"{color}{each.name:15} {verdict} {each.took_s:7.1f} s{limit}{note}{RESET}"
+    yield f"{'total':15}        {sum(each.took_s for each in outcomes):7.1f} s of stages"
+    for each in outcomes:
+        for test in each.failed:
+            yield f"{RED}failed{RESET} {test}\n  again: {known[each.name].repeat(test)}"
+        if each.code and not each.failed:
+            yield f"{RED}failed{RESET} {each.name}\n  again: {' '.join(known[each.name].command)}"
+
+
+def _run_group(lanes: list[list[str]], known: dict[str, Stage]) -> list[Outcome]:
+    alone = len(lanes) == 1
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        done = pool.map(lambda lane: [_run_stage(name, known[name], alone) for name in lane], lanes)
+        return list(chain.from_iterable(done))
+
+
+def _run_stage(name: str, stage: Stage, alone: bool) -> Outcome:
+    """Run one stage. Its output is shown as it comes or, beside other stages, when it has ended."""
+    started = time.monotonic()
+    print(f"== {name}", flush=True)
+    process = subprocess.Popen(
+        stage.command,
+        cwd=ROOT,
+        env=os.environ | stage.environment | ({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    output = []
+    for line in process.stdout:
+        output.append(line)
+        if alone:
+            print(line, end="", flush=True)
+    code, text = process.wait(), "".join(output)
+    took_s = time.monotonic() - started
+    shown = "" if alone else text
+    print(f"{shown}== {name} {'failed' if code else 'passed'} in {took_s:.1f} s\n", flush=True)
+    return Outcome(name, code, took_s, tuple(dict.fromkeys(FAILED.findall(text))))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -30,7 +30,7 @@ def untold() -> Any:
 
 def bare() -> Any:
     """What one writes without a chassis: no checks, no limits, no log, no metrics, no trace."""
-    products.bind(open_store(settings(), "products"))
+    products.attach(open_store(settings(), "products")).ensure_indexes()
     app = Flask("bare")
 
     @app.get("/api/products/<id>")

@@ -91,7 +91,7 @@ def _bare(folder: Path, work: Work) -> Iterator[Callable[[], None]]:
     """The same work: requests to a route that does nothing, reads and writes of a document as large as an order's."""
     store = SqliteStore(folder / "bare.db")
     documents = Collection("documents")
-    documents.bind(store)
+    documents.attach(store).ensure_indexes()
     with serving("bare", folder) as (port, _), requests.Session() as session:
         session.trust_env = False
 

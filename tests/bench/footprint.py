@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import clock
-from tests.faults.twin import children
+from tests.faults.replica import children
 from tests.system.platform import Shop
 
 MEMORY, CPU = 75.0, 10.0

@@ -77,7 +77,7 @@ def a_product() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "store").mkdir()
         store = SqliteStore(Path(folder) / "store" / "products.db")
-        products.bind(store)
+        products.attach(store).ensure_indexes()
         products.insert(dict(_DOC))
         store.close()
         yield Path(folder)

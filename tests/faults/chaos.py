@@ -27,10 +27,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from tests import dump, engines
-from tests.faults import checker, soak, told
-from tests.faults.case import QUIET, Case
-from tests.faults.damage import Damage
+from tests.faults import checker, history, soak
+from tests.faults.fault_injector import FaultInjector
 from tests.faults.load import Load, Shopper
+from tests.faults.scenario import SETTLE_TIMEOUT_S, Scenario
 from tests.faults.schedule import LEASE, schedule
 from tests.system.platform import Shop, eventually
 from tests.system.running import ROOT
@@ -61,11 +61,11 @@ class Storm:
     faults: list[Said] = field(default_factory=list)
     result: Said = field(default_factory=dict)
 
-    def over(self, case: Case) -> None:
+    def over(self, scenario: Scenario) -> None:
         """Break everything in turn while clients shop, then judge. AssertionError where something is not as it must."""
-        plan = schedule(self.seed, self.rounds, case.shop.engines is not None)
-        load = Load(case, self.seed, self.orders, self.rounds * A_ROUND)
-        damage = Damage(case, Shopper(case, Random(f"{self.seed}/damage"), load.products))
+        plan = schedule(self.seed, self.rounds, scenario.shop.engines is not None)
+        load = Load(scenario, self.seed, self.orders, self.rounds * A_ROUND)
+        damage = FaultInjector(scenario, Shopper(scenario, Random(f"{self.seed}/damage"), load.products))
         began = time.monotonic()
         with load.running(), self.screen.watching(len(plan)) as step:
             for fault in plan:
@@ -75,24 +75,25 @@ class Storm:
                 damage.do(fault)
                 self.faults[-1]["took"] = round(time.monotonic() - at, 1)
                 step(self.faults[-1])
-        self.judge(case, load)
+        self.assert_consistent(scenario, load)
 
-    def judge(self, case: Case, load: Load) -> None:
+    def assert_consistent(self, scenario: Scenario, load: Load) -> None:
         """All that was accepted is final within a minute, and everything holds."""
         began = time.monotonic()
-        promised = told.accepted(case.history)
-        eventually(lambda: not unended(case, promised), QUIET)
+        promised = history.accepted_orders(scenario.history)
+        eventually(lambda: not unended(scenario, promised), SETTLE_TIMEOUT_S)
         took = round(time.monotonic() - began, 1)
         self.screen.say(f"{len(promised)} accepted orders were final {took} s after the last answer")
         for shopper in load.shoppers:
             shopper.look_at_all()
-        case.judge()
-        audit = case.shop.mercato("audit", "--json")
+        scenario.assert_consistent()
+        audit = scenario.shop.mercato("audit", "--json")
         assert audit.returncode == 0, f"mercato audit does not agree with the checker:\n{audit.stdout}{audit.stderr}"
         statuses = Counter(
-            checker.fold(commits)["status"] for commits in checker.streams(dump.read(case.shop.place)).values()
+            checker.fold(commits)["status"]
+            for commits in checker.event_streams(dump.read(scenario.shop.place)).values()
         )
-        answers = Counter(str(line.get("status", "no answer")) for line in case.history if line["op"] == "order")
+        answers = Counter(str(line.get("status", "no answer")) for line in scenario.history if line["op"] == "order")
         self.result |= {
             "orders": load.placed,
             "accepted": len(promised),
@@ -103,9 +104,9 @@ class Storm:
         }
 
 
-def unended(case: Case, orders: set[str]) -> set[str]:
+def unended(scenario: Scenario, orders: set[str]) -> set[str]:
     """Those of these orders that are not final, as their streams tell it."""
-    streams = checker.streams(dump.read_store(case.shop.place, "orders", "streams"))
+    streams = checker.event_streams(dump.read_store(scenario.shop.place, "orders", "streams"))
     return {id for id in orders if id not in streams or checker.fold(streams[id])["status"] not in checker.FINAL}
 
 
@@ -160,15 +161,15 @@ def main(long: bool, seed: int | None, rounds: int | None, steady: float | None,
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         shop = Shop(Path(folder), **SETTINGS)
-        case = Case(shop, f"chaos-{seed}")
+        scenario = Scenario(shop, f"chaos-{seed}")
         try:
             shop.up()
-            storm.over(case)
+            storm.over(scenario)
             if lasts:
-                storm.result["soak"] = soak.run(case, seed, lasts, screen.say)
+                storm.result["soak"] = soak.run(scenario, seed, lasts, screen.say)
         except Exception as error:
             storm.result["failure"] = str(error) or repr(error)
-            kept = case.save()
+            kept = scenario.save_evidence()
             (kept / "again.txt").write_text(f"{again}\n\n{storm.result['failure']}\n")
             screen.say(f"The evidence is in {kept}. To run it again:\n    {again}")
         finally:

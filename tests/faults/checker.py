@@ -2,7 +2,7 @@
 
     violations = check(dump.read(data_dir))        [] or lines such as "I2 order o1: captured 2000 of 1000"
 
-The numbers are those of the design's table of invariants; each function here is a few of them. `unquiet` says what is
+The numbers are those of the design's table of invariants; each function here is a few of them. `unfinished_work` says what is
 still under way: until it is empty the invariants need not hold.
 """
 
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from chassis.money import Money
 from tests.dump import Doc, Docs, Dump
-from tests.faults.logged import events, parked
+from tests.faults.event_checks import events, parked
 
 PAID = ("confirmed", "shipped", "delivered")
 FINAL = (*PAID, "rejected", "cancelled")
@@ -40,11 +40,11 @@ def check(dump: Dump, accepted: Iterable[str] = (), poison: Some[str] = ()) -> l
     `accepted` are the orders that clients were told of by 201 or 202, `poison` the keys under which a test has put
     records on the log that nobody can read.
     """
-    orders = {id: fold(commits) for id, commits in streams(dump).items()}
+    orders = {id: fold(commits) for id, commits in event_streams(dump).items()}
     parts = (
         finality(dump, orders, accepted),
         money(dump, orders),
-        stock(dump),
+        check_stock(dump),
         sold(dump),
         reservations(dump, orders),
         histories(dump),
@@ -56,14 +56,14 @@ def check(dump: Dump, accepted: Iterable[str] = (), poison: Some[str] = ()) -> l
     return [violation for part in parts for violation in part]
 
 
-def unquiet(dump: Dump) -> list[str]:
+def unfinished_work(dump: Dump) -> list[str]:
     """What is still under way."""
     found = [f"saga {id} is open" for id, saga in dump.docs("orders", "sagas").items() if saga["open"]]
     for service, collections in dump.stores.items():
         for name, docs in collections.items():
             if waiting := sum(doc["pending"] for doc in docs.values() if isinstance(doc.get("pending"), int)):
                 found.append(f"{waiting} events wait in {service}.{name}")
-    found += behind(dump.lag)
+    found += lagging_groups(dump.lag)
     for id, payment in dump.docs("payments", "payments").items():
         if payment["refund"]:
             found.append(f"the refund of {id} waits")
@@ -73,12 +73,12 @@ def unquiet(dump: Dump) -> list[str]:
     return found
 
 
-def behind(lag: dict[tuple[str, str], int]) -> list[str]:
+def lagging_groups(lag: dict[tuple[str, str], int]) -> list[str]:
     """Which groups have records to take in."""
     return [f"{group} is {records} behind on {topic}" for (group, topic), records in lag.items() if records]
 
 
-def streams(dump: Dump) -> dict[str, list[Doc]]:
+def event_streams(dump: Dump) -> dict[str, list[Doc]]:
     """Order -> its commits, by version."""
     found: dict[str, list[Doc]] = defaultdict(list)
     for commit in dump.docs("orders", "streams").values():
@@ -150,7 +150,7 @@ def money(dump: Dump, orders: Docs) -> Iterator[str]:
         yield f"I1 paid orders come to {owed}, payments to {kept}, the provider's ledger to {net}"
 
 
-def stock(dump: Dump) -> Iterator[str]:
+def check_stock(dump: Dump) -> Iterator[str]:
     """Also true while the platform runs, on every single read."""
     for product, doc in dump.docs("inventory", "stock").items():
         counts = {name: doc[name] for name in ("available", "reserved", "sold")}
@@ -193,7 +193,7 @@ def reservations(dump: Dump, orders: Docs) -> Iterator[str]:
 
 
 def histories(dump: Dump) -> Iterator[str]:
-    for id, commits in streams(dump).items():
+    for id, commits in event_streams(dump).items():
         versions = [commit["version"] for commit in commits]
         if versions != list(range(1, len(commits) + 1)):
             yield f"I10 order {id}: versions {versions}"

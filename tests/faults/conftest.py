@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.case import Case
+from tests.faults.scenario import Scenario
 from tests.system.platform import Client, Shop
 from tests.system.running import ROOT
 
@@ -33,19 +33,19 @@ def person(fragile: Shop) -> Client:
 
 
 @pytest.fixture
-def crash(fragile: Shop, request: pytest.FixtureRequest) -> Iterator[Case]:
-    """A case on the fragile platform."""
-    case = Case(fragile, _name(request.node))
-    yield case
-    case.disarm()
+def crash(fragile: Shop, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """A scenario on the fragile platform."""
+    scenario = Scenario(fragile, _name(request.node))
+    yield scenario
+    scenario.disarm()
 
 
 @pytest.fixture
-def steady(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
-    """A case on a platform of its own, with the settings that everyone has, but for the rate limits."""
+def steady(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """A scenario on a platform of its own, with the settings that everyone has, but for the rate limits."""
     shop = Shop(tmp_path, RATE_LIMITS="off")
     try:
-        yield Case(shop.up(), _name(request.node))
+        yield Scenario(shop.up(), _name(request.node))
     finally:
         shop.down()
 
@@ -54,12 +54,12 @@ def steady(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where a case fails, keep the evidence before its platform is gone, and say how to run it again."""
+    """Where a scenario fails, keep the evidence before its platform is gone, and say how to run it again."""
     report = yield
-    case = next((value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Case)), None)
-    if report.when == "call" and report.failed and case is not None:
-        report.sections.append(("the evidence is in", str(case.save())))
-        report.sections.append(("to run this case again", f"{sys.executable} -m pytest '{item.nodeid}'"))
+    scenario = next((value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Scenario)), None)
+    if report.when == "call" and report.failed and scenario is not None:
+        report.sections.append(("the evidence is in", str(scenario.save_evidence())))
+        report.sections.append(("to run this scenario again", f"{sys.executable} -m pytest '{item.nodeid}'"))
     return report
 
 

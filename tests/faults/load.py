@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from chassis import clock
-from tests.faults.case import Case, Product
+from tests.faults.scenario import Product, Scenario
 from tests.system.platform import Client
 
 CLIENTS = 3
@@ -34,9 +34,9 @@ KEPT = 50
 class Load:
     """`orders` in all at least, spread over `seconds`; it goes on for as long as it is left running."""
 
-    def __init__(self, case: Case, seed: int, orders: int, seconds: float) -> None:
-        self.products = [case.shop.product(stock=stock) for stock in (SCARCE, PLENTY, PLENTY, PLENTY)]
-        self.shoppers = [Shopper(case, Random(f"{seed}/{number}"), self.products) for number in range(CLIENTS)]
+    def __init__(self, scenario: Scenario, seed: int, orders: int, seconds: float) -> None:
+        self.products = [scenario.shop.product(stock=stock) for stock in (SCARCE, PLENTY, PLENTY, PLENTY)]
+        self.shoppers = [Shopper(scenario, Random(f"{seed}/{number}"), self.products) for number in range(CLIENTS)]
         self._each = -(-orders // CLIENTS)
         self._pause = seconds / self._each
         self._over = threading.Event()
@@ -69,11 +69,11 @@ class Load:
 class Shopper:
     """A buyer with an account and two connections: one as the buyer, one as the administrator who ships."""
 
-    def __init__(self, case: Case, random: Random, products: list[Product]) -> None:
-        self.case, self.random, self.placed = case, random, 0
+    def __init__(self, scenario: Scenario, random: Random, products: list[Product]) -> None:
+        self.scenario, self.random, self.placed = scenario, random, 0
         self._products = products
-        self.buyer = case.shop.shopper()
-        self.admin = Client(case.shop.url, case.shop.admin().token)
+        self.buyer = scenario.shop.shopper()
+        self.admin = Client(scenario.shop.url, scenario.shop.admin().token)
         self._orders: list[str] = []
 
     @property
@@ -100,12 +100,14 @@ class Shopper:
         """Look at one of the latest orders."""
         if self._orders:
             order = self.random.choice(self._orders)
-            self.case.note("look", "", lambda: self.buyer.get(f"/api/orders/{order}"), about=order)
+            self.scenario.send_once("look", "", lambda: self.buyer.get(f"/api/orders/{order}"), about=order)
 
     def look_at_all(self) -> None:
         """Look at each of the latest orders until there is an answer."""
         for order in self._orders:
-            self.case.insist(lambda _, order=order: self.buyer.get(f"/api/orders/{order}"), "look", PATIENCE, order)
+            self.scenario.retry_until_answered(
+                lambda _, order=order: self.buyer.get(f"/api/orders/{order}"), "look", PATIENCE, order
+            )
 
     def _buy(self) -> str:
         """The id of the order, "" where it was refused."""
@@ -114,16 +116,18 @@ class Shopper:
         token = self.random.choices(list(TOKENS), list(TOKENS.values()))[0]
         body: dict[str, Any] = {"items": items, "paymentToken": token}
         key = clock.new_id()
-        answer = self.case.insist(lambda _: self.buyer.post("/api/orders", body, key=key), "order", PATIENCE, key=key)
+        answer = self.scenario.retry_until_answered(
+            lambda _: self.buyer.post("/api/orders", body, key=key), "order", PATIENCE, key=key
+        )
         assert answer.status_code in (201, 202, 402, 409), answer.text
         if self.random.random() < 0.2:
-            self.case.note("order", key, lambda: self.buyer.post("/api/orders", body, key=key))
+            self.scenario.send_once("order", key, lambda: self.buyer.post("/api/orders", body, key=key))
             other = {**body, "paymentToken": "tok_other"}
-            self.case.note("order otherwise", key, lambda: self.buyer.post("/api/orders", other, key=key))
+            self.scenario.send_once("order otherwise", key, lambda: self.buyer.post("/api/orders", other, key=key))
         return str(answer.json()["id"]) if answer.ok else ""
 
     def _change(self, who: Client, order: str, what: str) -> None:
         """Cancel, ship or deliver; that its status forbids it is an answer, too."""
         path = f"/api/orders/{order}/{what}"
-        answer = self.case.insist(lambda key: who.post(path, key=key), what, PATIENCE, order)
+        answer = self.scenario.retry_until_answered(lambda key: who.post(path, key=key), what, PATIENCE, order)
         assert answer.status_code in (200, 202, 409), answer.text

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.case import Case
 from tests.faults.load import CLIENTS, Load
-from tests.faults.twin import children
+from tests.faults.replica import children
+from tests.faults.scenario import Scenario
 
 LASTS = 1800.0
 EVERY = 10.0
@@ -75,10 +75,10 @@ class Watch:
         return Sample(*(int(statistics.median(value)) for value in values))
 
 
-def run(case: Case, seed: int, lasts: float, say: Callable[[str], None]) -> dict[str, Any]:
+def run(scenario: Scenario, seed: int, lasts: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Shop steadily for so many seconds. AssertionError where a process has grown."""
-    load = Load(case, seed + 1, CLIENTS, CLIENTS / ORDERS_A_SECOND)
-    watch = Watch(processes(case))
+    load = Load(scenario, seed + 1, CLIENTS, CLIENTS / ORDERS_A_SECOND)
+    watch = Watch(processes(scenario))
     began, pause = time.monotonic(), threading.Event()
     with load.running():
         while (at := time.monotonic() - began) < lasts:
@@ -86,15 +86,15 @@ def run(case: Case, seed: int, lasts: float, say: Callable[[str], None]) -> dict
             pause.wait(EVERY)
     grown = watch.grown(lasts)
     assert not grown, "\n".join(grown)
-    case.judge()
+    scenario.assert_consistent()
     say(f"{load.placed} orders in {lasts:g} s, and no process has grown")
     return {"orders": load.placed, "processes": watch.table(lasts)}
 
 
-def processes(case: Case) -> dict[str, int]:
+def processes(scenario: Scenario) -> dict[str, int]:
     """Every process of the platform by name."""
     found = {}
-    for each in case.shop.run()["processes"]:
+    for each in scenario.shop.run()["processes"]:
         name = f"{each['name']} {each['kind']}" if each["kind"] != "router" else "router"
         found[name] = each["pid"]
         for child in children(each["pid"]) if each["kind"] == "web" else []:

@@ -13,8 +13,8 @@ import pytest
 
 from services.orders import handlers as orders
 from tests import dump
-from tests.faults.checker import check, unquiet
-from tests.faults.small import Small
+from tests.faults.checker import check, unfinished_work
+from tests.faults.in_process import InProcessPlatform
 
 
 @dataclass
@@ -68,7 +68,7 @@ class _Rows:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    small = Small(tmp_path_factory.mktemp("sound"))
+    small = InProcessPlatform(tmp_path_factory.mktemp("sound"))
     confirmed, cancelled, rejected = small.order(), small.order(quantity=2), small.order(token="tok_declined")
     orders.cancel(cancelled, "")
     small.settle()
@@ -83,7 +83,7 @@ def planted(sound: Planted, tmp_path: Path) -> Planted:
 
 def test_a_sound_store_has_no_violation(planted: Planted) -> None:
     found = dump.read(planted.folder)
-    assert unquiet(found) == []
+    assert unfinished_work(found) == []
     assert check(found, [planted.confirmed, planted.rejected, planted.cancelled]) == []
 
 
@@ -102,7 +102,7 @@ HARM: list[tuple[str, str, Callable[[Planted], None]]] = [
         lambda p: p.change("inventory.reservations", p.confirmed, status="reserved", expiresAt="2020-01-01T00:00:00Z"),
     ),
     ("I4", "left half done", lambda p: p.change("inventory.reservations", p.rejected, working=True)),
-    ("I5", "accepted and gone", lambda p: p.accepted.append("nowhere")),
+    ("I5", "accepted and gone", lambda p: p.accepted.append("closed_address")),
     ("I5", "a saga stays open", lambda p: p.change("orders.sagas", p.confirmed, open=True)),
     ("I5", "not final", lambda p: p.remove("orders.streams", f"{p.confirmed}:000002")),
     ("I6", "a rejected order is paid", lambda p: p.copy("payments.test_provider_ledger", p.confirmed, p.rejected)),

@@ -11,7 +11,7 @@ import pytest
 from mercato.catalog import catalog
 from services.inventory.domain import WORKING
 from tests import dump
-from tests.faults.case import Case
+from tests.faults.scenario import Scenario
 from tests.system.platform import Client, eventually
 
 CONCERNED = ("products", "inventory", "orders", "payments", "notifications")
@@ -43,23 +43,25 @@ DEATHS = [
 
 @pytest.mark.parametrize(("process", "point", "when"), DEATHS, ids=[" ".join(death) for death in DEATHS])
 def test_every_event_is_taken_in_once_whoever_dies(
-    crash: Case, person: Client, process: str, point: str, when: str
+    crash: Scenario, person: Client, process: str, point: str, when: str
 ) -> None:
-    crash.arm(process, point, when)
+    crash.arm_crash(process, point, when)
     product = crash.shop.product(stock=10)
     buyer = crash.shop.shopper() if process == "users-worker" else person
-    order = crash.place(buyer, product, quantity=2)
-    assert crash.final(order) == "confirmed"
-    answer = crash.insist(lambda key: buyer.post(f"/api/orders/{order}/cancel", key=key), "cancel")
+    order = crash.place_order(buyer, product, quantity=2)
+    assert crash.final_status(order) == "confirmed"
+    answer = crash.retry_until_answered(lambda key: buyer.post(f"/api/orders/{order}/cancel", key=key), "cancel")
     assert answer.json()["status"] == "cancelled"
-    crash.fired(process)
-    crash.judge((order, "cancelled"))
+    crash.wait_until_fired(process)
+    crash.assert_consistent((order, "cancelled"))
     assert crash.shop.stock(product) == (10, 0, 0)
     told = [line["kind"] for line in buyer.items("/api/notifications") if order in line["body"]]
     assert told == ["order_cancelled", "order_confirmed"]
 
 
-def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(crash: Case, person: Client) -> None:
+def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
+    crash: Scenario, person: Client
+) -> None:
     products = [crash.shop.product(stock=20) for _ in range(3)]
     over = threading.Event()
 
@@ -67,7 +69,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
         mine = Client(person.url, person.token, person.account)
         while not over.is_set():
             token = "tok_declined" if turn % 5 == 4 else "tok_ok"
-            crash.place(mine, products[turn % 3], within=60, paymentToken=token)
+            crash.place_order(mine, products[turn % 3], within=60, paymentToken=token)
             turn += 1
 
     with ThreadPoolExecutor(3) as pool:
@@ -80,14 +82,14 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
             over.set()
         for buyer in buyers:
             buyer.result()
-    crash.judge()
+    crash.assert_consistent()
     found = dump.read(crash.shop.place)
     statuses = Counter(doc["status"] for doc in found.docs("inventory", "reservations").values())
     assert not statuses.keys() & WORKING
     assert [crash.shop.stock(product)[0] >= 0 for product in products] == [True] * 3
 
 
-def _kill(crash: Case, name: str, kind: str) -> None:
+def _kill(crash: Scenario, name: str, kind: str) -> None:
     """Kill a process, and wait until there is another in its place."""
     victim = crash.shop.process(name, kind)["pid"]
     os.kill(victim, signal.SIGKILL)

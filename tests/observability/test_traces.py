@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from chassis import clock
-from tests.faults.case import Case
 from tests.faults.conftest import INJECT
+from tests.faults.scenario import Scenario
 from tests.observability.jaeger import BINARY, Jaeger, Span, paths
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
 from tests.system.running import ROOT
@@ -128,13 +128,13 @@ def test_a_checkout_is_one_tree_service_by_service(traced: Shop, jaeger: Jaeger,
 
 
 def test_a_saga_that_two_processes_died_of_goes_on_in_its_trace(traced: Shop, jaeger: Jaeger, person: Client) -> None:
-    case, product = Case(traced, "traced"), traced.product()
-    case.arm("orders-web", "do take payment", "before")
-    case.arm("orders-worker", "do confirm stock", "before")
-    order = case.place(person, product)
-    case.fired("orders-web")
-    case.fired("orders-worker")
-    assert case.final(order) == "confirmed"
+    scenario, product = Scenario(traced, "traced"), traced.product()
+    scenario.arm_crash("orders-web", "do take payment", "before")
+    scenario.arm_crash("orders-worker", "do confirm stock", "before")
+    order = scenario.place_order(person, product)
+    scenario.wait_until_fired("orders-web")
+    scenario.wait_until_fired("orders-worker")
+    assert scenario.final_status(order) == "confirmed"
     (saga,) = (saga for saga in traced.documents("orders", "sagas") if saga["_id"] == order)
     _, trace, request, _ = saga["traceparent"].split("-")
 

@@ -15,7 +15,7 @@ import requests
 from mercato.catalog import catalog
 from tests import dump, engines
 from tests.engines import Engine
-from tests.faults.case import Case
+from tests.faults.scenario import Scenario
 from tests.system.platform import Client, Shop, eventually
 
 ORDERS = 300
@@ -36,20 +36,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def case(shop: Shop, request: pytest.FixtureRequest) -> Case:
-    return Case(shop, request.node.name.replace("_", "-"))
+def scenario(shop: Shop, request: pytest.FixtureRequest) -> Scenario:
+    return Scenario(shop, request.node.name.replace("_", "-"))
 
 
 @pytest.mark.timeout(600)
-def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_later(case: Case) -> None:
-    shop, product = case.shop, case.shop.product(stock=10 * ORDERS)
+def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_later(scenario: Scenario) -> None:
+    shop, product = scenario.shop, scenario.shop.product(stock=10 * ORDERS)
     assert shop.engines
     each = ORDERS // BUYERS
     pause = LOG_AWAY / each
 
     def buy(buyer: Client, away: threading.Event) -> None:
         for number in range(each):
-            case.note("order", "", lambda: buyer.order(product))
+            scenario.send_once("order", "", lambda: buyer.order(product))
             if number == each // 10:
                 away.set()
             time.sleep(pause)  # so that the orders of each buyer outlast the outage
@@ -62,50 +62,52 @@ def test_orders_are_accepted_for_a_minute_without_the_log_and_every_event_comes_
     back = time.monotonic()
     eventually(lambda: drained(shop), 2 * DRAINED)
     took = time.monotonic() - back
-    answers = Counter(line.get("status") for line in case.history)
+    answers = Counter(line.get("status") for line in scenario.history)
     print(f"\n{ORDERS} orders, {LOG_AWAY:.0f} s without Kafka: {dict(answers)}; outboxes drained {took:.1f} s after")
     assert answers[201] + answers[202] == each * BUYERS
     assert took <= DRAINED
-    case.judge()
+    scenario.assert_consistent()
 
 
-def test_without_the_store_everyone_is_told_so_at_once_nobody_dies_and_all_is_well_soon_after(case: Case) -> None:
-    assert case.shop.engines
-    mongodb = case.shop.engines.mongodb
-    took, well = away(case, mongodb, mongodb.down, mongodb.start)
+def test_without_the_store_everyone_is_told_so_at_once_nobody_dies_and_all_is_well_soon_after(
+    scenario: Scenario,
+) -> None:
+    assert scenario.shop.engines
+    mongodb = scenario.shop.engines.mongodb
+    took, well = away(scenario, mongodb, mongodb.down, mongodb.start)
     say("stopped", took, well)
     assert statistics.quantiles(took, n=20)[-1] <= REFUSED_IN
 
 
-def test_a_store_that_hangs_keeps_nobody_past_the_deadline_and_soon_nobody_at_all(case: Case) -> None:
-    assert case.shop.engines
-    mongodb = case.shop.engines.mongodb
-    took, well = away(case, mongodb, mongodb.pause, mongodb.resume)
+def test_a_store_that_hangs_keeps_nobody_past_the_deadline_and_soon_nobody_at_all(scenario: Scenario) -> None:
+    assert scenario.shop.engines
+    mongodb = scenario.shop.engines.mongodb
+    took, well = away(scenario, mongodb, mongodb.pause, mongodb.resume)
     say("paused", took, well)
     assert max(took) <= DEADLINE
     _, *later = took  # the first is waited for: it might be busy
     assert statistics.quantiles(later, n=20)[-1] <= REFUSED_IN
 
 
-def test_a_store_that_is_killed_has_kept_all_that_was_acknowledged(case: Case) -> None:
-    shop, product = case.shop, case.shop.product(stock=10 * ORDERS)
+def test_a_store_that_is_killed_has_kept_all_that_was_acknowledged(scenario: Scenario) -> None:
+    shop, product = scenario.shop, scenario.shop.product(stock=10 * ORDERS)
     assert shop.engines
     over = threading.Event()
 
     def buy(buyer: Client, away: threading.Event) -> None:
         away.set()
         while not over.is_set():
-            case.place(buyer, product, within=60)
+            scenario.place_order(buyer, product, within=60)
 
     with buying(shop, buy) as begun:
         begun()
         for _ in range(3):
-            already = len(case.history)
-            eventually(lambda already=already: len(case.history) > already + 5)
+            already = len(scenario.history)
+            eventually(lambda already=already: len(scenario.history) > already + 5)
             shop.engines.mongodb.kill()
             shop.engines.mongodb.start()
         over.set()
-    case.judge()
+    scenario.assert_consistent()
 
 
 @contextmanager
@@ -126,9 +128,11 @@ def drained(shop: Shop) -> bool:
     return not any(doc.get("pending") for store in stores for docs in store.values() for doc in docs.values())
 
 
-def away(case: Case, engine: Engine, stop: Callable[[], None], start: Callable[[], None]) -> tuple[list[float], float]:
+def away(
+    scenario: Scenario, engine: Engine, stop: Callable[[], None], start: Callable[[], None]
+) -> tuple[list[float], float]:
     """The seconds in which requests were refused while the store was away, and until all was well afterwards."""
-    shop = case.shop
+    shop = scenario.shop
     buyer, product = shop.shopper(), shop.product(stock=100)
     before = [(process["pid"], process["restarts"]) for process in shop.run()["processes"]]
     asks: list[Callable[[], requests.Response]] = [
@@ -159,7 +163,7 @@ def away(case: Case, engine: Engine, stop: Callable[[], None], start: Callable[[
     well = time.monotonic() - back
     assert well <= WELL
     assert [(process["pid"], process["restarts"]) for process in shop.run()["processes"]] == before
-    case.judge()
+    scenario.assert_consistent()
     return took, well
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from chassis import clock
 from tests import dump
-from tests.faults.checker import unquiet
+from tests.faults.checker import unfinished_work
 from tests.system.platform import Client, Shop, eventually, expect
 from tests.system.running import Platform, image
 
@@ -258,7 +258,7 @@ def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Sto
         "orders order {id} I6 is not confirmed, and its saga ended done",
     )
 
-    eventually(lambda: not unquiet(dump.read(audited.place)))
+    eventually(lambda: not unfinished_work(dump.read(audited.place)))
     for each in planted:
         plant(audited, each)
     found, summary = audit(audited, code=1)

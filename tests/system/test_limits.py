@@ -2,7 +2,7 @@
 
 import requests
 
-from tests.faults.twin import Twin
+from tests.faults.replica import Replica
 from tests.system.platform import Client, Shop, eventually, expect, problem
 
 
@@ -102,7 +102,7 @@ def test_a_payment_whose_units_are_gone_meanwhile_is_refunded(strict_shop: Shop)
 
 def test_guesses_are_counted_by_all_replicas_together(strict_shop: Shop) -> None:
     email = strict_shop.shopper().email
-    with Twin(strict_shop, "users", "web") as twin:
+    with Replica(strict_shop, "users", "web") as twin:
         first = from_address(strict_shop, "users", "198.51.100.77")
         second = Client(twin.url, headers={"X-Forwarded-For": "198.51.100.77"})
         statuses = [guess(client, email, 1)[0] for client in (first, second) * 4]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from chassis import clock
-from tests.faults.case import Case
 from tests.faults.conftest import INJECT
+from tests.faults.scenario import Scenario
 from tests.system.collector import Collector, Span
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
 from tests.system.running import ROOT
@@ -137,12 +137,12 @@ def test_what_an_order_told_is_sent_and_processed_in_its_trace(
 def test_a_checkout_that_the_worker_resumes_stays_in_the_trace_of_its_order(
     traced: Shop, collector: Collector, person: Client
 ) -> None:
-    case = Case(traced, "traced")
+    scenario = Scenario(traced, "traced")
     product = traced.product()
-    case.arm("orders-web", "do take payment", "before")
-    order = case.place(person, product)
-    case.fired("orders-web")
-    assert case.final(order) == "confirmed"
+    scenario.arm_crash("orders-web", "do take payment", "before")
+    order = scenario.place_order(person, product)
+    scenario.wait_until_fired("orders-web")
+    assert scenario.final_status(order) == "confirmed"
     (saga,) = (saga for saga in traced.documents("orders", "sagas") if saga["_id"] == order)
     _, trace, request, _ = saga["traceparent"].split("-")
     wanted = [

@@ -4,10 +4,10 @@ On the platform's PYTHONPATH, this is imported by the server that its processes 
 
 The file `$DATA_DIR/crash.<service>-<kind>` arms one crash, and is gone once it has fired:
 
-    {"point": "do take payment", "when": "after", "whom": "self", "signal": "KILL"}
+    {"point": "do take payment", "when": "after", "target": "self", "signal": "KILL"}
 
 Points are the steps of a saga (`do <step>`, `undo <step>`), every write of a document (`<collection>.insert`,
-`.update`, `.delete`), `publish` to the log and `commit` of offsets. `whom` is `self`, or `parent` for gunicorn's
+`.update`, `.delete`), `publish` to the log and `commit` of offsets. `target` is `self`, or `parent` for gunicorn's
 master. With `HOLD` for a signal the thread is held there for as long as the file `crash.<service>-<kind>.fired` exists:
 whoever wants the process to sleep at that point can stop it then, at a moment without a lock of the store.
 
@@ -30,8 +30,8 @@ def _strike(crash: dict[str, str], fired: Path) -> None:
         while fired.exists():
             time.sleep(0.01)
         return
-    whom = os.getppid() if crash["whom"] == "parent" else os.getpid()
-    os.kill(whom, getattr(signal, f"SIG{crash['signal']}"))
+    target = os.getppid() if crash["target"] == "parent" else os.getpid()
+    os.kill(target, getattr(signal, f"SIG{crash['signal']}"))
 
 
 def _bus_classes() -> tuple[type, type]:
@@ -93,7 +93,7 @@ def _install(data_dir: Path) -> None:
     wrap(Collection, "insert", insert)
     for method in ("update", "delete"):
         wrap(Collection, method, lambda collection, *_, method=method: f"{collection.name}.{method}")
-    wrap(Collection, "update_each", lambda collection, *_: f"{collection.name}.update")
+    wrap(Collection, "bulk_update", lambda collection, *_: f"{collection.name}.update")
     bus, consumer = _bus_classes()
     wrap(bus, "publish", lambda *_: "publish")
     wrap(consumer, "commit", lambda *_: "commit")

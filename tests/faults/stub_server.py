@@ -1,7 +1,7 @@
 """A callee over real sockets that answers as a test says: well, with errors, drop by drop, never, or with a reset.
 
-with oracle(hang) as (server, client):
-    client.send(Ask(), "key", 1)
+with stub_server(hang) as (server, client):
+    client.send(AskQuestion(), "key", 1)
 """
 
 import socket
@@ -14,40 +14,40 @@ from typing import Any
 from chassis.calls.client import Client
 from chassis.calls.tokens import ServiceTokens
 from chassis.messages import Command
-from chassis.schema import Wire
+from chassis.schema import Schema
 from tests.system.running import free_port
 
 
-class Answered(Wire):
+class Answered(Schema):
     text: str
 
 
-class Ask(Command):
+class AskQuestion(Command):
     """A command that needs its key to be repeated."""
 
     question: str = "?"
-    Answer = Answered
+    Reply = Answered
 
 
-class Look(Command, reads=True):
+class ReadQuestion(Command, read_only=True):
     """A command that changes nothing."""
 
-    Answer = Answered
+    Reply = Answered
 
 
-Ask.service = Look.service = "oracle"
+AskQuestion.service = ReadQuestion.service = "stub"
 
-Says = Callable[[socket.socket, "Oracle"], Any]
+Says = Callable[[socket.socket, "StubServer"], Any]
 
 
-class Oracle(socketserver.ThreadingTCPServer):
+class StubServer(socketserver.ThreadingTCPServer):
     """Answers each request with what `says(connection, oracle)` does, and counts them; False ends the connection."""
 
     allow_reuse_address = daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, says: Says) -> None:
-        self.says, self.asked, self.over = says, 0, threading.Event()
+        self.says, self.request_count, self.over = says, 0, threading.Event()
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -66,11 +66,11 @@ class Oracle(socketserver.ThreadingTCPServer):
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    server: Oracle
+    server: StubServer
 
     def handle(self) -> None:
         while self._read():
-            self.server.asked += 1
+            self.server.request_count += 1
             if self.server.says(self.connection, self.server) is False:
                 return
 
@@ -83,9 +83,9 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def oracle(says: Says) -> Iterator[tuple[Oracle, Client]]:
+def stub_server(says: Says) -> Iterator[tuple[StubServer, Client]]:
     """An oracle, and a client that knows it alone."""
-    server = Oracle(says)
+    server = StubServer(says)
     try:
         yield server, client(server.address)
     finally:
@@ -96,42 +96,46 @@ def client(*addresses: str, threads: int = 16) -> Client:
     return Client(ServiceTokens("tests", "s" * 32, frozenset()), lambda _: lambda: [list(addresses)], threads)
 
 
-def nowhere() -> str:
+def closed_address() -> str:
     """An address at which nobody listens."""
     return f"127.0.0.1:{free_port()}"
 
 
-def answer(status: int, body: str, **headers: str) -> bytes:
+def http_response(status: int, body: str, **headers: str) -> bytes:
     more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {status} X\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-YES = answer(200, '{"text": "yes"}')
-NO = answer(409, '{"type": "/problems/not-today", "title": "Not today", "status": 409, "detail": "", "day": "friday"}')
-BROKEN = answer(500, "{}")
-SHED = answer(503, '{"type": "/problems/not-done", "title": "Too busy", "status": 503}', Retry_After="1")
+OK_RESPONSE = http_response(200, '{"text": "yes"}')
+REJECTED_RESPONSE = http_response(
+    409, '{"type": "/problems/not-today", "title": "Not today", "status": 409, "detail": "", "day": "friday"}'
+)
+ERROR_RESPONSE = http_response(500, "{}")
+SHED_RESPONSE = http_response(
+    503, '{"type": "/problems/not-done", "title": "Too busy", "status": 503}', Retry_After="1"
+)
 
 
-def saying(*answers: bytes) -> Says:
+def respond_with(*answers: bytes) -> Says:
     """These answers in turn, the last one for ever."""
     left = list(answers)
     return lambda connection, _: connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 
 
-def drip(connection: socket.socket, oracle: Oracle) -> Any:
-    for byte in YES:
+def drip(connection: socket.socket, oracle: StubServer) -> Any:
+    for byte in OK_RESPONSE:
         connection.sendall(bytes([byte]))
         if oracle.over.wait(0.2):
             return False
     return None
 
 
-def hang(connection: socket.socket, oracle: Oracle) -> Any:
+def hang(connection: socket.socket, oracle: StubServer) -> Any:
     oracle.over.wait(10)
     return False
 
 
-def reset(connection: socket.socket, oracle: Oracle) -> Any:
+def reset(connection: socket.socket, oracle: StubServer) -> Any:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
     return False

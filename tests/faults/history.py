@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-Line = dict[str, Any]
+Operation = dict[str, Any]
 
 ACCEPTED = (201, 202)
 ABOUT_ORDERS = ("order", "look", "cancel", "ship", "deliver")
@@ -24,33 +24,33 @@ LATER = {
 """Status of an order -> what may be seen of it later."""
 
 
-def accepted(history: Iterable[Line]) -> set[str]:
+def accepted_orders(history: Iterable[Operation]) -> set[str]:
     """The orders that an answer promised."""
     return {order_of(line) for line in history if line["op"] == "order" and line.get("status") in ACCEPTED}
 
 
-def told(history: Iterable[Line]) -> Iterator[str]:
+def check_history(history: Iterable[Operation]) -> Iterator[str]:
     """Every violation in what clients were told."""
     lines = list(history)
     yield from _one_answer(lines)
     yield from _one_way(lines)
 
 
-def order_of(line: Line) -> str:
+def order_of(line: Operation) -> str:
     """The order that a line is about, "" where it is about none or the answer does not say."""
     if line["about"] or line["op"] not in ABOUT_ORDERS or line.get("status") not in ACCEPTED:
         return str(line["about"])
     return str(json.loads(line["body"])["id"])
 
 
-def in_use(line: Line) -> bool:
+def in_use(line: Operation) -> bool:
     """Whether the answer is that an earlier request with the same key is still running."""
     return line.get("status") == 409 and json.loads(line["body"])["type"] == "/problems/key-in-use"
 
 
-def _one_answer(lines: list[Line]) -> Iterator[str]:
+def _one_answer(lines: list[Operation]) -> Iterator[str]:
     """I13: one key and one body have one answer; with another body the key is refused."""
-    first: dict[str, Line] = {}
+    first: dict[str, Operation] = {}
     for line in lines:
         if not line["key"] or line["outcome"] == "unknown" or in_use(line) or line["status"] == 429:
             continue
@@ -63,7 +63,7 @@ def _one_answer(lines: list[Line]) -> Iterator[str]:
             yield f"I13 key {line['key']}: answered with {known['status']} {known['body']}, then {line['status']}"
 
 
-def _one_way(lines: list[Line]) -> Iterator[str]:
+def _one_way(lines: list[Operation]) -> Iterator[str]:
     """I11: an order that its buyer was told of is there, and its status goes no way back."""
     seen: dict[str, str] = {}
     for line in lines:

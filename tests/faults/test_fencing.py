@@ -7,68 +7,68 @@ from typing import Any
 
 from chassis import clock
 from tests import dump
-from tests.faults.case import Case
-from tests.faults.twin import Twin, asleep, children
+from tests.faults.replica import Replica, children, paused
+from tests.faults.scenario import Scenario
 from tests.system.platform import Client, eventually
 
 SLEPT = "another driver has taken this saga over"
 """What the log says of a driver whose write was refused."""
 
 
-def test_a_worker_that_slept_past_its_lease_writes_nothing_more(crash: Case, person: Client) -> None:
+def test_a_worker_that_slept_past_its_lease_writes_nothing_more(crash: Scenario, person: Client) -> None:
     product = crash.shop.product(stock=3)
-    with Twin(crash.shop, "orders", "worker") as twin:
-        with asleep(crash.shop, "orders", twin.pid):  # so that the sleeper is the one who gets the saga
-            crash.arm("orders-web", "do place", "before")
-            crash.arm("orders-worker", "do take payment", "before", signal="HOLD")
-            order = crash.place(person, product, quantity=2)
-            crash.fired("orders-worker")
+    with Replica(crash.shop, "orders", "worker") as twin:
+        with paused(crash.shop, "orders", twin.pid):  # so that the sleeper is the one who gets the saga
+            crash.arm_crash("orders-web", "do place", "before")
+            crash.arm_crash("orders-worker", "do take payment", "before", signal="HOLD")
+            order = crash.place_order(person, product, quantity=2)
+            crash.wait_until_fired("orders-worker")
         with overslept(crash, crash.shop.process("orders", "worker")["pid"]):
-            assert crash.final(order) == "confirmed"
+            assert crash.final_status(order) == "confirmed"
             before = eventually(lambda: ended(crash, order))
         eventually(lambda: SLEPT in crash.shop.log("orders-worker") or ended(crash, order) != before)
         assert ended(crash, order) == before
-    crash.judge((order, "confirmed"))
+    crash.assert_consistent((order, "confirmed"))
     assert crash.shop.stock(product) == (1, 0, 2)
 
 
-def test_a_web_that_slept_past_its_lease_writes_nothing_more(crash: Case, person: Client) -> None:
+def test_a_web_that_slept_past_its_lease_writes_nothing_more(crash: Scenario, person: Client) -> None:
     product = crash.shop.product(stock=3)
     key, body = clock.new_id(), {"productId": product["id"], "quantity": 2}
     worker, web = (crash.shop.process("orders", kind)["pid"] for kind in ("worker", "web"))
-    with Twin(crash.shop, "orders", "web") as twin, ThreadPoolExecutor(1) as pool:
+    with Replica(crash.shop, "orders", "web") as twin, ThreadPoolExecutor(1) as pool:
         other = Client(twin.url, person.token, person.account)
         (sleeper,) = children(web)
         with ExitStack() as nap:
-            with asleep(crash.shop, "orders", worker):  # so that nobody goes on before the repetition
-                crash.arm("orders-web", "do take payment", "before", signal="HOLD")
-                first = pool.submit(crash.note, "order", key, lambda: person.post("/api/orders", body, key=key))
-                crash.fired("orders-web")
+            with paused(crash.shop, "orders", worker):  # so that nobody goes on before the repetition
+                crash.arm_crash("orders-web", "do take payment", "before", signal="HOLD")
+                first = pool.submit(crash.send_once, "order", key, lambda: person.post("/api/orders", body, key=key))
+                crash.wait_until_fired("orders-web")
                 nap.enter_context(overslept(crash, sleeper))
                 order = eventually(lambda: _answered(crash, other, body, key))["id"]
-            assert crash.final(order) == "confirmed"
+            assert crash.final_status(order) == "confirmed"
             before = eventually(lambda: ended(crash, order))
         first.result(timeout=20)
         eventually(lambda: SLEPT in crash.shop.log("orders-web") or ended(crash, order) != before)
         assert ended(crash, order) == before
-    crash.judge((order, "confirmed"))
+    crash.assert_consistent((order, "confirmed"))
     assert crash.shop.stock(product) == (1, 0, 2)
 
 
-def _answered(crash: Case, buyer: Client, body: dict[str, Any], key: str) -> dict[str, Any] | None:
-    answer = crash.note("order", key, lambda: buyer.post("/api/orders", body, key=key))
+def _answered(crash: Scenario, buyer: Client, body: dict[str, Any], key: str) -> dict[str, Any] | None:
+    answer = crash.send_once("order", key, lambda: buyer.post("/api/orders", body, key=key))
     return answer.json() if answer is not None and answer.status_code in (201, 202) else None
 
 
-def ended(crash: Case, order: str) -> dict[str, Any] | None:
+def ended(crash: Scenario, order: str) -> dict[str, Any] | None:
     """The saga of an order, once it has ended."""
     saga = dump.read_store(crash.shop.place, "orders", "sagas").docs("orders", "sagas").get(order)
     return saga if saga and not saga["open"] else None
 
 
 @contextmanager
-def overslept(crash: Case, pid: int) -> Iterator[None]:
+def overslept(crash: Scenario, pid: int) -> Iterator[None]:
     """A process of orders that is held at a point sleeps inside, and goes on from there afterwards."""
-    with asleep(crash.shop, "orders", pid):
+    with paused(crash.shop, "orders", pid):
         crash.disarm()
         yield

@@ -24,10 +24,10 @@ from chassis.bus import Record
 from mercato.catalog import catalog
 from mercato.local.child import ready
 from tests.engines import Engine
-from tests.faults.case import Case
 from tests.faults.load import PATIENCE, Shopper
+from tests.faults.replica import children, paused
+from tests.faults.scenario import Scenario
 from tests.faults.schedule import Fault
-from tests.faults.twin import asleep, children
 from tests.system.platform import eventually
 
 BACK = 30.0
@@ -37,11 +37,11 @@ CUT = 15.0
 """Seconds after which a slow client has been cut."""
 
 
-class Damage:
+class FaultInjector:
     """`shopper` is one that no load uses."""
 
-    def __init__(self, case: Case, shopper: Shopper) -> None:
-        self.case, self.shop, self._shopper = case, case.shop, shopper
+    def __init__(self, scenario: Scenario, shopper: Shopper) -> None:
+        self.scenario, self.shop, self._shopper = scenario, scenario.shop, shopper
 
     def do(self, fault: Fault) -> None:
         """Break it and heal it. AssertionError where it did not break or heal as it must."""
@@ -65,7 +65,7 @@ class Damage:
         eventually(back, BACK)
 
     def pause(self, fault: Fault) -> None:
-        with asleep(self.shop, fault.name, self._pid(fault.name, fault.kind)):
+        with paused(self.shop, fault.name, self._pid(fault.name, fault.kind)):
             time.sleep(fault.lasts)  # the fault itself
 
     def fill(self, fault: Fault) -> None:
@@ -111,14 +111,14 @@ class Damage:
 
     def poison(self, fault: Fault) -> None:
         key = clock.new_id()
-        self.case.poison.add(key)
+        self.scenario.poison.add(key)
         with closing(self.shop.bus()) as bus:
             assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
         buyer = self._shopper.buyer
-        with defect(self.case, fault.name, buyer.id):
+        with defect(self.scenario, fault.name, buyer.id):
             self._shopper.turn()
-            order = self.case.place(buyer, self._shopper.plenty, within=PATIENCE)
-            self.case.final(order)
+            order = self.scenario.place_order(buyer, self._shopper.plenty, within=PATIENCE)
+            self.scenario.final_status(order)
             eventually(lambda: self._parked(fault.name, order), BACK)
             self.kill(Fault("kill", fault.name, "worker"))
         while self._waits(fault.name):
@@ -164,7 +164,7 @@ class Damage:
             "products": lambda: admin.post("/api/products", product, key=key),
             "users": lambda: buyer.post("/api/users", person, key=key),
         }
-        return self.case.note(name.removesuffix("s"), key, asks[name]) if name in asks else None
+        return self.scenario.send_once(name.removesuffix("s"), key, asks[name]) if name in asks else None
 
     def _letters(self, name: str) -> list[dict[str, object]]:
         return self.shop.documents(name, "dead_letters")
@@ -194,9 +194,9 @@ def full(pids: list[int]) -> Iterator[None]:
 
 
 @contextmanager
-def defect(case: Case, service: str, word: str) -> Iterator[None]:
+def defect(scenario: Scenario, service: str, word: str) -> Iterator[None]:
     """Inside, no document of the service with this word in it can be made: see `inject/sitecustomize.py`."""
-    path = case.shop.data / f"defect.{service}"
+    path = scenario.shop.data / f"defect.{service}"
     path.write_text(word)
     try:
         yield

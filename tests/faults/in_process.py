@@ -1,6 +1,6 @@
 """All services in one process, over the real engines in a folder: a small platform for tests of the checker.
 
-small = Small(tmp_path)
+small = InProcessPlatform(tmp_path)
 order = small.order(token="tok_declined")
 small.settle()
 check(dump.read(tmp_path))
@@ -13,7 +13,7 @@ from typing import Any
 from chassis import calls, clock
 from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
-from chassis.errors import Refusal
+from chassis.errors import DomainError
 from chassis.events import consumer, dead_letters
 from chassis.events.consumer import Consumer
 from chassis.events.relay import Relay
@@ -30,7 +30,7 @@ from services.products import handlers as products
 from services.users import handlers as users
 
 
-class Small:
+class InProcessPlatform:
     """One account and one product, `stock` units of it."""
 
     def __init__(self, folder: Path, stock: int = 10) -> None:
@@ -42,10 +42,10 @@ class Small:
         self.stores = {name: SqliteStore(folder / "store" / f"{name}.db") for name in self.services}
         for name, service in self.services.items():
             for collection in service.collections:
-                collection.bind(self.stores[name])
+                collection.attach(self.stores[name]).ensure_indexes()
         calls.use(_Direct(self.services))  # type: ignore[arg-type]
         self._bus = bus = SqliteBus(folder / "bus.db")
-        bus.ensure([Topic(f"{name}.{kind}", 1) for name in self.services for kind in ("events", "dead")])
+        bus.ensure_topics([Topic(f"{name}.{kind}", 1) for name in self.services for kind in ("events", "dead")])
         self._relays = {name: Relay(each.outboxes, bus, self._leases(name), 10, 0) for name, each in self._all()}
         self._consumers = {
             name: Consumer(
@@ -62,7 +62,7 @@ class Small:
         id = clock.new_id()
         try:
             orders.place(id, self.user, {self.product: quantity}, token)
-        except Refusal as refusal:
+        except DomainError as refusal:
             assert refusal.extra["orderId"] == id
         return id
 
@@ -90,12 +90,12 @@ class Small:
 
     def _at(self, name: str) -> None:
         """Bind what every service has one of to this service's store."""
-        for collection in (dead_letters.letters, consumer.progress):
-            collection.bind(self.stores[name])
+        for collection in (dead_letters.collection, consumer.progress):
+            collection.attach(self.stores[name]).ensure_indexes()
 
     def _leases(self, name: str) -> Collection:
         leases = Collection("leases")
-        leases.bind(self.stores[name])
+        leases.attach(self.stores[name]).ensure_indexes()
         return leases
 
 

@@ -6,18 +6,18 @@ from datetime import datetime
 import pytest
 
 from tests import dump
-from tests.faults.case import Case
+from tests.faults.scenario import Scenario
 
 ORDERS = 100
 
 
 @pytest.mark.embedded  # on engines: the relay's part of `make bench`, alone on the machine
-def test_an_event_reaches_its_consumer_within_a_second(steady: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_reaches_its_consumer_within_a_second(steady: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
     buyer = steady.shop.shopper()
     product = steady.shop.product(stock=ORDERS)
     for _ in range(ORDERS):
         assert buyer.order(product).status_code == 201
-    steady.judge()
+    steady.assert_consistent()
     found = dump.read(steady.shop.place)
     notifications = found.docs("notifications", "notifications")
     delays = [

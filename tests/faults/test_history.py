@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.told import Line, accepted, told
+from tests.faults.history import Operation, accepted_orders, check_history
 
 
-def line(op: str, code: int = 200, key: str = "", about: str = "", **body: Any) -> Line:
+def line(op: str, code: int = 200, key: str = "", about: str = "", **body: Any) -> Operation:
     outcome = "ok" if code < 400 else "failed" if code < 500 else "unknown"
     said = {"outcome": outcome, "status": code, "replayed": False, "body": json.dumps(body)}
     return {"op": op, "key": key, "about": about, "invoked": "", "ended": "", **said}
@@ -20,7 +20,7 @@ NO_ANSWER = {"op": "order", "key": "k1", "about": "", "outcome": "unknown", "rep
 RUNNING = line("order", 409, key="k1", type="/problems/key-in-use")
 
 
-def look(status: str) -> Line:
+def look(status: str) -> Operation:
     return line("look", about="o1", id="o1", status=status)
 
 
@@ -46,14 +46,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize("history", SOUND)
-def test_a_sound_history_has_no_violation(history: list[Line]) -> None:
-    assert list(told(history)) == []
+def test_a_sound_history_has_no_violation(history: list[Operation]) -> None:
+    assert list(check_history(history)) == []
 
 
 @pytest.mark.parametrize(("number", "what", "history"), WRONG, ids=[f"{number} {what}" for number, what, _ in WRONG])
-def test_a_planted_violation_is_seen(number: str, what: str, history: list[Line]) -> None:
-    assert [violation.split()[0] for violation in told(history)] == [number]
+def test_a_planted_violation_is_seen(number: str, what: str, history: list[Operation]) -> None:
+    assert [violation.split()[0] for violation in check_history(history)] == [number]
 
 
 def test_accepted_is_what_an_answer_promised() -> None:
-    assert accepted([PENDING, line("order", 402, key="k2", orderId="o2"), NO_ANSWER]) == {"o1"}
+    assert accepted_orders([PENDING, line("order", 402, key="k2", orderId="o2"), NO_ANSWER]) == {"o1"}

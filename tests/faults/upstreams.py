@@ -1,4 +1,4 @@
-"""Callees that fail, under the calls of the real client: `python -m tests.faults.callees [--seconds 30] [--json]`.
+"""Callees that fail, under the calls of the real client: `python -m tests.faults.upstreams [--seconds 30] [--json]`.
 
     2 s well ─► `seconds` of one fault ─► well again, until the breaker has closed
 
@@ -21,12 +21,22 @@ from rich.table import Table
 
 from chassis import clock, deadline
 from chassis.calls.client import ATTEMPTS, Client
-from chassis.errors import Trouble, Unknown
+from chassis.errors import OutcomeUnknown, TransientError
 from chassis.messages import Command
 from chassis.testing import capture_logs
-from tests.faults.oracle import BROKEN, YES, Ask, Oracle, client, drip, hang, reset, saying
+from tests.faults.stub_server import (
+    ERROR_RESPONSE,
+    OK_RESPONSE,
+    AskQuestion,
+    StubServer,
+    client,
+    drip,
+    hang,
+    reset,
+    respond_with,
+)
 
-FAULTS = {"drips": drip, "hangs": hang, "resets": reset, "answers 500": saying(BROKEN)}
+FAULTS = {"drips": drip, "hangs": hang, "resets": reset, "answers 500": respond_with(ERROR_RESPONSE)}
 DEADLINE = 1.0
 RATE = 20.0
 WELL = 2.0
@@ -56,8 +66,8 @@ class Found:
 class Callers:
     """Calls at a steady rate, whatever becomes of those before."""
 
-    def __init__(self, service: str, server: Oracle) -> None:
-        self._ask: Command = type("Ask", (Ask,), {"__module__": service})()
+    def __init__(self, service: str, server: StubServer) -> None:
+        self._ask: Command = type("AskQuestion", (AskQuestion,), {"__module__": service})()
         self._client: Client = client(server.address)
         self._service, self._pace = service, threading.Event()
         self.calls, self.late = 0, [0.0]
@@ -78,7 +88,7 @@ class Callers:
 
     def breaker(self) -> float | None:
         """Its state, as the metrics show it."""
-        return REGISTRY.get_sample_value("circuit_breaker_state", {"server_address": self._service})
+        return REGISTRY.get_sample_value("mercato_circuit_breaker_state", {"server_address": self._service})
 
     def _once(self) -> float | None:
         """Seconds past the deadline; None of a call that was held back in time, which proves nothing."""
@@ -86,25 +96,25 @@ class Callers:
         try:
             with deadline.within(DEADLINE):
                 self._client.send(self._ask, "key", ATTEMPTS)
-        except Trouble as error:
-            sent = isinstance(error, Unknown)
+        except TransientError as error:
+            sent = isinstance(error, OutcomeUnknown)
         late = max(0.0, clock.monotonic() - begun - DEADLINE)
         return late if sent or late else None
 
 
 def broken(fault: str, seconds: float) -> Found:
     """One callee falls ill and recovers, while it is called."""
-    server = Oracle(saying(YES))
+    server = StubServer(respond_with(OK_RESPONSE))
     callers = Callers(fault, server)
     try:
         callers.call(WELL)
-        callers.calls, callers.late, asked = 0, [0.0], server.asked
+        callers.calls, callers.late, asked = 0, [0.0], server.request_count
         server.says = FAULTS[fault]
         opened = callers.call(seconds, lambda: callers.breaker() == _OPEN)
         callers.call(max(0.0, seconds - opened))
-        calls, attempts = callers.calls, server.asked - asked
+        calls, attempts = callers.calls, server.request_count - asked
         late = statistics.quantiles(callers.late, n=100, method="inclusive")
-        server.says = saying(YES)
+        server.says = respond_with(OK_RESPONSE)
         closed = callers.call(_GIVE_UP, lambda: callers.breaker() == _CLOSED)
     finally:
         server.close()

@@ -19,7 +19,7 @@ from tests.system.platform import Shop, eventually
 from tests.system.running import free_port
 
 
-class Twin:
+class Replica:
     """Started by its own command, as in a pod, with the platform's settings, on ports of its own; never armed."""
 
     def __init__(self, shop: Shop, name: str, kind: str) -> None:
@@ -46,7 +46,7 @@ class Twin:
             )
         self._port, self._health_port = port, health_port
 
-    def __enter__(self) -> "Twin":
+    def __enter__(self) -> "Replica":
         eventually(lambda: ready(self._port, self._health_port))
         return self
 
@@ -60,7 +60,7 @@ class Twin:
 
 
 @contextmanager
-def asleep(shop: Shop, service: str, pid: int) -> Iterator[None]:
+def paused(shop: Shop, service: str, pid: int) -> Iterator[None]:
     """A process of this service is stopped inside, at a moment when it holds no lock of an embedded engine's file."""
     databases = () if shop.engines else (shop.data / "store" / f"{service}.db", shop.data / "bus.db")
 
