@@ -4,9 +4,12 @@ import os
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+
+PLATFORM: Final = "mercato"
+"""Name of the platform: in tokens, messages, metric names and the default data folder."""
 
 RATE = r"^([1-9]\d{0,8})/([1-9]\d{0,4})?(second|minute|hour|day)s?$"
 """A rate limit, such as 100/15minutes."""

@@ -136,7 +136,7 @@ class Call:
             harmless = repeatable or not unknown
             if not (may_help and harmless and _waited(self._callee, attempt, failure.retry_after)):
                 if isinstance(failure, (DeadlineExceeded, ResponseTimeout)):
-                    metrics.calls_too_late[self._callee.name].inc()
+                    metrics.call_deadline_misses[self._callee.name].inc()
                 raise unknown or failure
             metrics.retries[self._callee.name].inc()
 

@@ -21,7 +21,7 @@ class RetryBudget:
     def __init__(self, callee: str) -> None:
         self._callee, self._lock = callee, threading.Lock()
         self._tokens = BEGINNING
-        metrics.budget[callee].set_function(lambda: int(self._tokens))
+        metrics.retry_budget[callee].set_function(lambda: int(self._tokens))
 
     def earn(self) -> None:
         """A call succeeded."""
@@ -32,7 +32,7 @@ class RetryBudget:
         """Whether one more retry may be made."""
         with self._lock:
             if self._tokens < 1:
-                metrics.budget_exhausted[self._callee].inc()
+                metrics.retry_budget_exhausted[self._callee].inc()
                 return False
             self._tokens -= 1
             return True

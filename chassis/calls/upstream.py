@@ -23,8 +23,8 @@ class Upstream:
         self.name, self.budget = name, RetryBudget(name)
         self._endpoints, self._bulkhead = endpoints, Bulkhead(name, places)
         self._breaker = Breaker(self._changed)
-        metrics.breaker[name].set(_STATES[self._breaker.state])
-        metrics.from_zero(name)
+        metrics.breaker_state[name].set(_STATES[self._breaker.state])
+        metrics.start_at_zero(name)
 
     def ask(self, once: Callable[[str], T]) -> T:
         """What `once(address)` returns. Raises NotRetryable where the bulkhead is full, the breaker open, or nobody there.
@@ -49,7 +49,7 @@ class Upstream:
                     self.budget.earn()
 
     def _changed(self, state: str) -> None:
-        metrics.breaker[self.name].set(_STATES[state])
+        metrics.breaker_state[self.name].set(_STATES[state])
         metrics.breaker_changes[self.name, state].inc()
         trace.current().event("breaker changed", {"breaker.callee": self.name, "breaker.state": state})
         log.warning("a breaker changed", callee=self.name, state=state)

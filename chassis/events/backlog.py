@@ -22,7 +22,7 @@ def backlog(outboxes: list[Outbox], held: Callable[[], Some[int]]) -> Throttled:
             count = outbox.collection.count(pending_in_slots(slots), of="pending") if slots else 0
             waiting = outbox.pending(slots, SAMPLE) if count else []
             times = [record.headers["ce_time"] for each in waiting for _, record in each.events[:1]]
-            metrics.pending[name].set(count)
-            metrics.oldest[name].set(max(0.0, clock.seconds_since(min(times))) if times else 0)
+            metrics.outbox_pending[name].set(count)
+            metrics.outbox_oldest_age[name].set(max(0.0, clock.seconds_since(min(times))) if times else 0)
 
     return Throttled(look)

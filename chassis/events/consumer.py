@@ -25,7 +25,7 @@ from chassis.messages import Event
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-from chassis.store import Update, Collection, Doc, Duplicate
+from chassis.store import Collection, Doc, Duplicate, Update
 
 BATCH = 50
 TRIES = 3
@@ -50,7 +50,7 @@ class Consumer:
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
-        self._tell_parked = Throttled(lambda: metrics.parked.set(dead_letters.collection.count()))
+        self._tell_parked = Throttled(lambda: metrics.dead_letters.set(dead_letters.collection.count()))
         self._owned: Mapping[Partition, int] = {}
         self._learnt: Mapping[Partition, int] = {}
         self._parked: set[tuple[str, str]] = set()
@@ -194,7 +194,7 @@ class Consumer:
         else:
             self._count(record, "handled")
             late = max(0.0, clock.seconds_since(meta.time))
-            metrics.delay[record.topic].observe(late, trace.exemplar(meta.traceparent))
+            metrics.consumer_delay[record.topic].observe(late, trace.exemplar(meta.traceparent))
 
     def _handled(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
         """Handle, with retries; "" or why it failed for good. Raises TransientError where trying later may help."""
@@ -204,7 +204,7 @@ class Consumer:
             trace.about(**{to_camel(event.key): meta.subject})
             for attempt in range(TRIES):
                 if attempt:
-                    metrics.consumed[topic, "retried"].inc()
+                    metrics.consumer_events[topic, "retried"].inc()
                     clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
                 try:
                     handler(event.read(data), meta)
@@ -272,9 +272,9 @@ class Consumer:
         for (topic, _), waiting in self._member.lag().items():
             behind[topic] = behind.get(topic, 0) + waiting
         for topic, waiting in behind.items():
-            metrics.lag[topic].set(waiting)
+            metrics.consumer_lag[topic].set(waiting)
         self._behind = behind
 
     @staticmethod
     def _count(record: Record, outcome: str) -> None:
-        metrics.consumed[record.topic, outcome].inc()
+        metrics.consumer_events[record.topic, outcome].inc()

@@ -109,8 +109,8 @@ class Relay:
                 acknowledged.append((each, each.events[done - 1][0]))
             count, at = count + done, behind
         outbox.clear(acknowledged)
-        metrics.published[outbox.collection.name].inc(count)
-        metrics.unpublished[outbox.collection.name].inc(len(outcomes) - outcomes.count(None))
+        metrics.relay_published[outbox.collection.name].inc(count)
+        metrics.relay_failed[outbox.collection.name].inc(len(outcomes) - outcomes.count(None))
         failure = next(filter(None, outcomes), None)
         if failure is not None:
             if not count:

@@ -51,7 +51,7 @@ class _Lines:
                 self._out.write(b"\n".join(lines) + b"\n")
                 self._out.flush()
             except OSError:  # as on a full disk: what was to be told is lost, what is being done is not
-                metrics.lost_lines.inc(len(lines))
+                metrics.lost_log_lines.inc(len(lines))
 
     def _write_now_and_then(self) -> None:
         while True:

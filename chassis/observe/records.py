@@ -55,7 +55,7 @@ class Exporter:
             self._many.set()
         if len(self._waiting) > _KEPT:
             self._waiting.popleft()
-            metrics.lost_lines.inc()
+            metrics.lost_log_lines.inc()
 
     def shutdown(self) -> None:
         """Send what waits, with one try for each batch."""
@@ -76,7 +76,7 @@ class Exporter:
                 except Exception as error:  # whatever it is, later lines shall be sent
                     trouble = type(error).__name__
                 if trouble:
-                    metrics.lost_lines.inc(len(lines))
+                    metrics.lost_log_lines.inc(len(lines))
                     otlp.trouble.warning("log lines were lost: %s", trouble)
 
     def _sent(self, lines: list[orjson.Fragment]) -> str:

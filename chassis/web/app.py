@@ -135,7 +135,7 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
             metrics.rate_limited[operation.path].inc()
             raise
         if operation.idempotent and REPLAYED in answer.headers:
-            metrics.replays[operation.path].inc()
+            metrics.idempotent_replays[operation.path].inc()
         return answer
 
     return view

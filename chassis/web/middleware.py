@@ -54,7 +54,7 @@ class Middleware:
                 known = method if route or method in trace.METHODS else "_OTHER"
                 metrics.requests[known, route, status].observe(took, trace.exemplar(span.traceparent))
                 if status == "504":
-                    metrics.too_late[route].inc()
+                    metrics.deadline_misses[route].inc()
                 span.served(method, route, int(status))
                 log.info(
                     "request",

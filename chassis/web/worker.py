@@ -178,7 +178,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def shed(self, conn: Connection) -> None:
         """Refuse a request that nothing was done for."""
-        metrics.shed.inc()
+        metrics.shed_requests.inc()
         self._refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _refuse(self, conn: Connection, status: int) -> None:

@@ -103,7 +103,7 @@ def lag(health_port: int, patience: float) -> int | None:
     """How many events wait to be consumed by this worker; None where it consumes none, or does not answer."""
     _, text = _asked(health_port, "/metrics", patience)
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    samples = families["consumer_lag"].samples if "consumer_lag" in families else []
+    samples = families["mercato_consumer_lag"].samples if "mercato_consumer_lag" in families else []
     return round(sum(sample.value for sample in samples)) if samples else None
 
 

@@ -5,11 +5,11 @@ A process that dies right after its write has not counted it.
 
 from prometheus_client import Gauge
 
-from chassis.observe.metrics import counter
+from chassis.observe.metrics import counter, platform_name
 from chassis.store import Doc
 
-reservations = counter("reservations_total", "Reservations by what became of them", "outcome")
-overdue = Gauge("reservations_overdue", "Reservations that stand although their time has passed")
+reservations = counter("reservations_total", "Reservations by outcome", "outcome")
+overdue = Gauge(platform_name("reservations_overdue"), "Reservations that hold stock after they expired")
 
 _OUTCOMES = ("reserved", "refused", "confirmed", "released", "returned")
 

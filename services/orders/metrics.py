@@ -15,9 +15,11 @@ from services.orders.domain import EVENTS, Order
 CHECKOUTS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0, 60.0, 900.0)
 """Buckets in seconds; 0.8 is what is promised."""
 
-orders = counter("orders_total", "Orders by what was decided of them", "outcome")
-revenue = counter("orders_revenue_minor_units_total", "Of confirmed orders", "currency")
-duration = histogram("checkout_duration_seconds", "From placed to confirmed or rejected", CHECKOUTS, "outcome")
+orders = counter("orders_total", "Orders by outcome", "outcome")
+revenue = counter("orders_revenue_minor_units_total", "Revenue of confirmed orders in minor units", "currency")
+duration = histogram(
+    "checkout_duration_seconds", "Time from placing an order to its confirmation or rejection", CHECKOUTS, "outcome"
+)
 
 
 for _event in EVENTS:

@@ -7,7 +7,7 @@ from chassis.observe.metrics import counter
 from chassis.store import Doc
 from services.payments.domain import CANCELLED
 
-payments = counter("payments_total", "Payments by what became of them", "outcome")
+payments = counter("payments_total", "Payments by outcome", "outcome")
 
 _OUTCOMES = {"completed": "captured", "refunded": "refunded", "failed": "refused"}
 

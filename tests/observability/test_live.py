@@ -97,12 +97,12 @@ def test_nothing_fires_while_all_is_well(
     buyer.order(shop.product(stock=1), quantity=2)
     cancelled = buyer.buy(product)["id"]
     buyer.post(f"/api/orders/{cancelled}/cancel", key="cancel")
-    eventually(lambda: prometheus.ask('sum(orders_total{outcome="confirmed"}) >= 20'))
+    eventually(lambda: prometheus.ask('sum(mercato_orders_total{outcome="confirmed"}) >= 20'))
     eventually(lambda: prometheus.ask("platform:checkouts:rate5m > 0 and platform:checkouts_slow:rate5m >= 0"))
     # A machine that stands still for a moment makes some checkouts slow: more of them then, which are not.
     eventually(lambda: buyer.buy(product) and not prometheus.firing() | prometheus.near(), SOON)
     # A process tells these now and then: what a purchase has left under way may be told behind a zero.
-    stays(prometheus, "sum(consumer_lag) + sum(saga_open) == bool 0")
+    stays(prometheus, "sum(mercato_consumer_lag) + sum(mercato_saga_open) == bool 0")
     calm.update({alert: recorded(prometheus, alert, SOON) for alert in LONGER})
 
 
@@ -165,11 +165,11 @@ def test_a_stock_that_cannot_be_written_holds_up_sagas_and_reservations(
             assert buyer.order(product).status_code == 202
             assert buyer.order(product, paymentToken="tok_declined").status_code == 202
             fault.enter_context(locked(shop, "store/inventory.db"))
-        stays(prometheus, 'sum(saga_oldest_age_seconds{step="confirm stock"})')
-        stays(prometheus, "sum(reservations_overdue)")
-        stays(prometheus, "sum(saga_stuck)", TEN_TRIES)
+        stays(prometheus, 'sum(mercato_saga_oldest_age_seconds{step="confirm stock"})')
+        stays(prometheus, "sum(mercato_reservations_overdue)")
+        stays(prometheus, "sum(mercato_saga_stuck)", TEN_TRIES)
         during = {alert: recorded(prometheus, alert, STEADY) for alert in LONGER}
-    eventually(lambda: prometheus.ask("sum(saga_open) == 0"), SOON)
+    eventually(lambda: prometheus.ask("sum(mercato_saga_open) == 0"), SOON)
 
     page = {"severity": "page", "service": "orders", "saga": "checkout"}
     goes_on(tmp_path, "CompensationStuck", calm, during, page)
@@ -183,9 +183,9 @@ def test_a_consumer_that_has_no_store_falls_behind(
 ) -> None:
     with locked(shop, "store/products.db"):
         publish(shop, "inventory", "stock.reserved", 600)
-        stays(prometheus, 'sum(consumer_lag{service="products"}) >= bool 600')
+        stays(prometheus, 'sum(mercato_consumer_lag{service="products"}) >= bool 600')
         during = {"ConsumerLag": recorded(prometheus, "ConsumerLag", STEADY)}
-    eventually(lambda: prometheus.ask('sum(consumer_lag{service="products"}) == 0'), SOON)
+    eventually(lambda: prometheus.ask('sum(mercato_consumer_lag{service="products"}) == 0'), SOON)
     expected = {"severity": "ticket", "service": "products", "topic": "inventory.events"}
     goes_on(tmp_path, "ConsumerLag", calm, during, expected)
 
@@ -215,7 +215,7 @@ def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client,
 
 
 def test_a_dot_on_a_panel_leads_to_a_trace(prometheus: Prometheus) -> None:
-    for metric in ("http_server_request_duration_seconds_bucket", "checkout_duration_seconds_bucket"):
+    for metric in ("http_server_request_duration_seconds_bucket", "mercato_checkout_duration_seconds_bucket"):
         found = prometheus.traced(metric)
         assert found and all(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in found), metric
 

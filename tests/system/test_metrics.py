@@ -75,22 +75,22 @@ def test_a_method_or_a_route_that_there_is_none_of_is_one_series(shop: Shop) -> 
 
 def test_each_fact_of_an_order_is_counted_once(shop: Shop, admin: Client) -> None:
     counted = {
-        "placed": ("orders_total", {"outcome": "placed"}),
-        "confirmed": ("orders_total", {"outcome": "confirmed"}),
-        "rejected": ("orders_total", {"outcome": "rejected"}),
-        "cancelled": ("orders_total", {"outcome": "cancelled"}),
-        "revenue": ("orders_revenue_minor_units_total", {"currency": "EUR"}),
-        "took": ("checkout_duration_seconds_count", {}),
-        "captured": ("payments_total", {"outcome": "captured"}),
-        "refused": ("payments_total", {"outcome": "refused"}),
-        "refunded": ("payments_total", {"outcome": "refunded"}),
-        "reserved": ("reservations_total", {"outcome": "reserved"}),
-        "sold": ("reservations_total", {"outcome": "confirmed"}),
-        "released": ("reservations_total", {"outcome": "released"}),
-        "returned": ("reservations_total", {"outcome": "returned"}),
-        "done": ("saga_finished_total", {"saga": "checkout", "outcome": "done"}),
-        "undone": ("saga_finished_total", {"saga": "checkout", "outcome": "undone"}),
-        "replayed": ("http_server_idempotent_replays_total", {"http_route": "/api/orders"}),
+        "placed": ("mercato_orders_total", {"outcome": "placed"}),
+        "confirmed": ("mercato_orders_total", {"outcome": "confirmed"}),
+        "rejected": ("mercato_orders_total", {"outcome": "rejected"}),
+        "cancelled": ("mercato_orders_total", {"outcome": "cancelled"}),
+        "revenue": ("mercato_orders_revenue_minor_units_total", {"currency": "EUR"}),
+        "took": ("mercato_checkout_duration_seconds_count", {}),
+        "captured": ("mercato_payments_total", {"outcome": "captured"}),
+        "refused": ("mercato_payments_total", {"outcome": "refused"}),
+        "refunded": ("mercato_payments_total", {"outcome": "refunded"}),
+        "reserved": ("mercato_reservations_total", {"outcome": "reserved"}),
+        "sold": ("mercato_reservations_total", {"outcome": "confirmed"}),
+        "released": ("mercato_reservations_total", {"outcome": "released"}),
+        "returned": ("mercato_reservations_total", {"outcome": "returned"}),
+        "done": ("mercato_saga_finished_total", {"saga": "checkout", "outcome": "done"}),
+        "undone": ("mercato_saga_finished_total", {"saga": "checkout", "outcome": "undone"}),
+        "replayed": ("mercato_http_server_idempotent_replays_total", {"http_route": "/api/orders"}),
     }
 
     def now() -> dict[str, float]:
@@ -128,25 +128,36 @@ def test_what_waits_and_what_is_open_is_told_until_it_is_done(shop: Shop) -> Non
 
     def told() -> dict[str, float]:
         found = Told(shop)
-        names = ("outbox_pending", "outbox_oldest_age_seconds", "saga_open", "saga_oldest_age_seconds")
+        names = (
+            "mercato_outbox_pending",
+            "mercato_outbox_oldest_age_seconds",
+            "mercato_saga_open",
+            "mercato_saga_oldest_age_seconds",
+        )
         return {name: found.value(name) for name in names}
 
     eventually(lambda: not any(told().values()))
     steps = {
         sample.labels["step"]
         for sample in samples(scraped(shop)["orders-worker"])
-        if sample.name == "saga_oldest_age_seconds"
+        if sample.name == "mercato_saga_oldest_age_seconds"
     }
     assert steps == {"place", "check buyer", "reserve stock", "take payment", "confirm stock", "confirm order"}
 
 
 def test_what_takes_time_is_timed(shop: Shop) -> None:
     shop.shopper().buy(shop.product())
-    names = ("http_server_request", "http_client_request", "db_client_operation", "consumer_delay", "saga", "checkout")
+    names = (
+        "http_server_request_duration",
+        "http_client_request_duration",
+        "db_client_operation_duration",
+        "mercato_consumer_delay",
+        "mercato_saga_duration",
+        "mercato_checkout_duration",
+    )
 
     def untimed() -> list[str]:
         told = Told(shop)
-        counts = [name if name == "consumer_delay" else f"{name}_duration" for name in names]
-        return [name for name in counts if not told.value(f"{name}_seconds_count")]
+        return [name for name in names if not told.value(f"{name}_seconds_count")]
 
     eventually(lambda: not untimed())

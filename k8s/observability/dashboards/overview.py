@@ -74,9 +74,9 @@ overview = board(
                 ),
                 timeseries(
                     "Refused",
-                    "{{service}} for want of a thread: " + rate("http_server_requests_shed_total", "service"),
-                    "{{service}} by a rate limit: " + rate("http_server_rate_limited_total", "service"),
-                    "{{service}} too late: " + rate("http_server_deadline_misses_total", "service"),
+                    "{{service}} for want of a thread: " + rate("mercato_http_server_requests_shed_total", "service"),
+                    "{{service}} by a rate limit: " + rate("mercato_http_server_rate_limited_total", "service"),
+                    "{{service}} too late: " + rate("mercato_http_server_deadline_misses_total", "service"),
                     unit="reqps",
                     service=OF_SERIES,
                     width=12,
@@ -108,7 +108,7 @@ overview = board(
                 ),
                 timeseries(
                     "Breakers",
-                    "{{service}} to {{server_address}}: max by (service, server_address) (circuit_breaker_state)",
+                    "{{service}} to {{server_address}}: max by (service, server_address) (mercato_circuit_breaker_state)",
                     service=OF_SERIES,
                     limit=2,
                     about="0 closed, 1 half-open, 2 open.",
@@ -116,9 +116,9 @@ overview = board(
                 timeseries(
                     "Retries and stale answers",
                     "{{service}} to {{server_address}}, again: "
-                    + rate("http_client_retries_total", "service, server_address"),
+                    + rate("mercato_http_client_retries_total", "service, server_address"),
                     "{{service}} to {{server_address}}, stale: "
-                    + rate("http_client_fallbacks_total", "service, server_address"),
+                    + rate("mercato_http_client_fallbacks_total", "service, server_address"),
                     unit="reqps",
                     service=OF_SERIES,
                 ),

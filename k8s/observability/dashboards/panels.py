@@ -1,6 +1,6 @@
 """The words that the dashboards are written in: panels of Grafana's classic schema, laid out from left to right.
 
-board("checkout", "Checkout", [row("Funnel", [stat("Orders", 'sum(increase(orders_total[$__range]))')])])
+board("checkout", "Checkout", [row("Funnel", [stat("Orders", 'sum(increase(mercato_orders_total[$__range]))')])])
 """
 
 import json

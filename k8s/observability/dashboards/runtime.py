@@ -39,7 +39,7 @@ runtime = board(
                 ),
                 timeseries(
                     "Log lines that were lost",
-                    "{{service}}: " + rate("log_lines_lost_total", "service"),
+                    "{{service}}: " + rate("mercato_log_lines_lost_total", "service"),
                     unit="ops",
                     service=OF_SERIES,
                 ),
@@ -67,15 +67,15 @@ runtime = board(
                     PROCESS + f"process_max_fds{{{RUNTIME}}} - process_open_fds{{{RUNTIME}}}",
                     service=OF_SERIES,
                 ),
-                timeseries("Threads", PROCESS + f"process_threads{{{RUNTIME}}}", service=OF_SERIES),
+                timeseries("Threads", PROCESS + f"mercato_process_threads{{{RUNTIME}}}", service=OF_SERIES),
                 timeseries(
                     "Threads that call others",
-                    "{{service}} to {{server_address}}: sum by (service, server_address) (bulkhead_in_use)",
+                    "{{service}} to {{server_address}}: sum by (service, server_address) (mercato_bulkhead_in_use)",
                     service=OF_SERIES,
                 ),
                 timeseries(
                     "Threads wanting",
-                    "{{service}}: " + rate("http_server_requests_shed_total", "service"),
+                    "{{service}}: " + rate("mercato_http_server_requests_shed_total", "service"),
                     unit="reqps",
                     service=OF_SERIES,
                     about="Requests refused for want of one.",

@@ -22,7 +22,7 @@ class Seat:
 @pytest.fixture
 def seats(store, fake_clock):
     streams = Streams("seats", Taken)
-    streams.bind(store)
+    streams.attach(store).ensure_indexes()
     return streams
 
 

@@ -10,4 +10,4 @@ from chassis.store import Index
 )
 def test_an_index_cannot_be_partial_by_what_mongodb_does_not_know(when):
     with pytest.raises(ValueError):
-        Index("a", when=when)
+        Index("a", partial=when)

@@ -25,7 +25,7 @@ def time() -> Iterator[FakeClock]:
 def join(tmp_path, time):
     leases = Collection("leases")
     store = SqliteStore(tmp_path / "leases.db")
-    leases.bind(store)
+    leases.attach(store).ensure_indexes()
 
     def join(count=8, name="relay"):
         time.pass_time(0.001)

@@ -13,7 +13,7 @@ from chassis.web.problems import Problem
 
 @pytest.fixture
 def counters(store):
-    limits.counters.bind(store)
+    limits.counters.attach(store).ensure_indexes()
     return limits.counters
 
 
@@ -57,12 +57,12 @@ def test_windows_that_are_over_leave_nothing_behind(counters, fake_clock):
     limits.shared("bob", 120)
     fake_clock.pass_time(61)
     limits.sweep_counters()
-    assert [doc["until"] for doc in counters.every()] == ["2030-01-01T00:02:00.000Z"]
+    assert [doc["until"] for doc in counters.iterate()] == ["2030-01-01T00:02:00.000Z"]
 
 
 def test_no_address_is_kept_in_the_clear(counters):
     limits.shared("sign-in ada@example.com 198.51.100.1", 60)
-    assert "ada" not in str(list(counters.every()))
+    assert "ada" not in str(list(counters.iterate()))
 
 
 def test_a_flood_of_callers_is_not_kept_in_memory(fake_clock, monkeypatch):

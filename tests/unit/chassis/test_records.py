@@ -71,7 +71,7 @@ def ring(exporter, message="a bell rings"):
 
 
 def lost():
-    return metrics.lost_lines._value.get()
+    return metrics.lost_log_lines._value.get()
 
 
 def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, monkeypatch):

@@ -198,4 +198,7 @@ def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monk
         relay.step()
     monkeypatch.undo()
     relay.step()
-    assert (counted("mercato_relay_failed_total"), counted("mercato_relay_published_total")) == (before[0] + 2, before[1] + 2)
+    assert (counted("mercato_relay_failed_total"), counted("mercato_relay_published_total")) == (
+        before[0] + 2,
+        before[1] + 2,
+    )

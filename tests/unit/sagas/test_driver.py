@@ -192,7 +192,11 @@ def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_
     driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), seconds=60)
     fake_clock.pass_time(40)
     driver._export_metrics()
-    assert (told("mercato_saga_open", step="reserve"), told("mercato_saga_open", step="charge"), told("mercato_saga_stuck")) == (1, 0, 1)
+    assert (
+        told("mercato_saga_open", step="reserve"),
+        told("mercato_saga_open", step="charge"),
+        told("mercato_saga_stuck"),
+    ) == (1, 0, 1)
     assert told("mercato_saga_oldest_age_seconds", step="reserve") >= 40
     while due := driver.due() or driver.collection.find({"open": True}):
         fake_clock.pass_time(15)
