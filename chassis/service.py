@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from chassis import calls, gc_tuning
 from chassis.audit import Audit, Ids, Judge
+from chassis.background import retry_until, run_until
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
-from chassis.errors import TransientError
 from chassis.events import consumer, dead_letters
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
@@ -179,21 +179,15 @@ class Service:
         bus.close()
 
     def _prepare(self, stop: threading.Event) -> None:
-        """Make the indexes and what the service starts with; wait until told to stop for a store that is down."""
-        pause = 0.2
-        while not stop.is_set():
-            try:
-                for collection in self.collections:
-                    collection.ensure_indexes()
-                for prepare in self.starters:
-                    prepare()
-                return
-            except TransientError as error:
-                log.warning("waiting for the store", error=error)
-            except Exception as error:
-                log.error("the store cannot be prepared", error=error)
-            stop.wait(pause)
-            pause = min(pause * 2, 5.0)
+        """Create the indexes and call what the service starts with; retry while the store is unavailable."""
+
+        def prepare() -> None:
+            for collection in self.collections:
+                collection.ensure_indexes()
+            for start in self.starters:
+                start()
+
+        retry_until(stop, prepare, "store cannot be prepared", retry_on=Exception)
 
     def _jobs(self, bus: Bus) -> list[tuple[str, Callable[[threading.Event], None]]]:
         jobs: list[tuple[str, Callable[[threading.Event], None]]] = []
@@ -213,27 +207,14 @@ class Service:
         return consumer.Consumer(bus.consumer(self.name, topics), self.handlers)
 
     def _guarded(self, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """A job that ends by an error nobody expected begins again: half a worker would look alive and do nothing."""
-        while not stop.is_set():
-            try:
-                job(stop)
-            except Exception as error:
-                log.error(
-                    "a job of the worker failed and begins again", job=threading.current_thread().name, error=error
-                )
-                stop.wait(1.0)
+        """Run a job, and restart it if it crashes: a worker with a dead job would look alive and do nothing."""
+        retry_until(
+            stop, lambda: job(stop), "worker job crashed", retry_on=Exception, job=threading.current_thread().name
+        )
 
     def _once_topics_are(self, bus: Bus, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """Make the topics, then do the job; wait for a log that is down, while the other jobs go on."""
-        pause = 0.2
-        while not stop.is_set():
-            try:
-                self._make_topics(bus)
-                break
-            except TransientError as error:
-                log.warning("waiting for the log", error=error)
-            stop.wait(pause)
-            pause = min(pause * 2, 5.0)
+        """Create the topics, then run the job; other jobs run while the message bus is unavailable."""
+        retry_until(stop, lambda: self._make_topics(bus), "message bus unavailable")
         job(stop)
 
     def _make_topics(self, bus: Bus) -> None:
@@ -245,13 +226,12 @@ class Service:
         return ServiceTokens(self.name, secret, settings().allowed_callers)
 
 
-def _repeat(sweep: Callable[[], None], every: float, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            sweep()
-        except TransientError as error:
-            log.warning("a sweep waits", sweep=sweep.__name__, error=error)
-        stop.wait(every)
+def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> None:
+    def step() -> float:
+        job()
+        return every_s
+
+    run_until(stop, step, "job failed", job=job.__name__)
 
 
 def resolved(callee: str) -> Resolve:

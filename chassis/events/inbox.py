@@ -4,7 +4,7 @@ cards.update(id, merge_updates({"$set": {...}}, inbox.seen(meta)), when={..., **
 """
 
 from chassis.events.envelope import Meta
-from chassis.store import Update, Doc, Filter
+from chassis.store import Doc, Filter, Update
 
 
 def empty(*sources: str) -> Doc:

@@ -16,7 +16,7 @@ from chassis.bus import Record
 from chassis.errors import TransientError
 from chassis.events import envelope
 from chassis.messages import Event
-from chassis.store import Update, Collection, Doc, Index, UpdateOne, Filter
+from chassis.store import Collection, Doc, Filter, Index, Update, UpdateOne
 
 SLOTS = 16
 MOST_PENDING = 1000

@@ -18,7 +18,7 @@ from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.sagas import STUCK, Action, Done, Outcome, Payload, Saga, State, Step
-from chassis.store import LARGEST_PAGE, Update, Collection, Doc, Index, cursor_after
+from chassis.store import LARGEST_PAGE, Collection, Doc, Index, Update, cursor_after
 
 DUE = Index("open", "due", partial={"open": True})
 CONCURRENCY_SLOT = Index("concurrencySlot", unique=True, partial={"open": True})

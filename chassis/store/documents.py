@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chassis.store.operators import INT64, conditions
 
 if TYPE_CHECKING:
-    from chassis.store import Change, Doc, Where
+    from chassis.store import Doc, Filter, Update
 
 MISSING: Any = object()
 
@@ -30,7 +30,7 @@ def value_at(doc: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def matches(doc: Mapping[str, Any], where: "Where") -> bool:
+def matches(doc: Mapping[str, Any], where: "Filter") -> bool:
     """Whether every condition holds."""
     return all(
         _holds(value_at(doc, path), word, wanted)
@@ -39,7 +39,7 @@ def matches(doc: Mapping[str, Any], where: "Where") -> bool:
     )
 
 
-def changed(doc: "Doc", change: "Change") -> "Doc":
+def changed(doc: "Doc", change: "Update") -> "Doc":
     """A new document, the old one being left as it is. Raises ValueError where a word does not fit what is there."""
     new = dict(doc)
     for word, fields in change.items():

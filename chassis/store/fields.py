@@ -11,7 +11,7 @@ from chassis.store.documents import MISSING
 from chassis.store.operators import conditions
 
 if TYPE_CHECKING:
-    from chassis.store import Change, Index
+    from chassis.store import Index, Update
 
 _WRITTEN: Mapping[str, Any] = {"$unset": MISSING, "$inc": 0, "$push": [], "$pull": []}
 """What a word leaves behind, as far as these rules care."""
@@ -21,12 +21,12 @@ class Fields:
     """The indexed fields of one collection."""
 
     def __init__(self, indexes: Iterable["Index"]) -> None:
-        self._lists = {index.fields[0] for index in indexes if index.many}
+        self._lists = {index.fields[0] for index in indexes if index.multikey}
         self._unique: dict[str, bool] = {}
         """Whether the field may be missing."""
         paths = set(self._lists)
         for index in indexes:
-            paths.update(index.fields, index.when or ())
+            paths.update(index.fields, index.partial or ())
             for path in index.fields if index.unique else ():
                 self._unique[path] = self._unique.get(path, True) and _says_exists(index, path)
         self._below: dict[str, list[str]] = {}
@@ -39,7 +39,7 @@ class Fields:
             for path in paths:
                 self._check(path, top, doc.get(top, MISSING))
 
-    def check_change(self, change: "Change") -> None:
+    def check_update(self, change: "Update") -> None:
         """Raises ValueError for a change that would leave such a document."""
         for word, fields in change.items():
             for path, value in fields.items():
@@ -64,4 +64,4 @@ class Fields:
 
 
 def _says_exists(index: "Index", path: str) -> bool:
-    return ("$exists", True) in conditions((index.when or {}).get(path, {}))
+    return ("$exists", True) in conditions((index.partial or {}).get(path, {}))

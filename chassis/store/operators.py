@@ -13,7 +13,7 @@ from typing import Any
 GUARDS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$all"})
 CHANGES = frozenset({"$set", "$unset", "$inc", "$push", "$pull"})
 INT64 = 2**63
-MARK = "_w"
+WRITE_ID = "_w"
 """The field that an engine may keep for itself in each document; nobody else sees or uses it."""
 DEEPEST = 50
 """Levels of a value, and names of a path: together no more than the 100 levels that MongoDB keeps."""
@@ -42,12 +42,12 @@ def check_value(value: Any, depth: int = DEEPEST) -> None:
 def check_document(doc: Mapping[str, Any]) -> None:
     if not isinstance(doc.get("_id"), str):
         raise ValueError("a document needs an _id of text")
-    if MARK in doc:
-        raise ValueError(f"{MARK} is the engine's own field")
+    if WRITE_ID in doc:
+        raise ValueError(f"{WRITE_ID} is the engine's own field")
     check_value(doc)
 
 
-def check_where(where: Mapping[str, Any]) -> None:
+def check_filter(where: Mapping[str, Any]) -> None:
     for path, condition in where.items():
         _check_path(path)
         if condition == {}:
@@ -67,7 +67,7 @@ def check_where(where: Mapping[str, Any]) -> None:
             check_value(value)
 
 
-def check_change(change: Mapping[str, Mapping[str, Any]]) -> None:
+def check_update(change: Mapping[str, Mapping[str, Any]]) -> None:
     seen: set[str] = set()
     if not change:
         raise ValueError("an empty change")
@@ -110,7 +110,7 @@ def _check_operand(word: str, value: Any) -> None:
     if word == "$pull" and isinstance(value, dict):
         if not value or any("." in name for name in value):
             raise ValueError("$pull takes conditions on names, at least one")
-        check_where(value)
+        check_filter(value)
     elif word != "$unset":
         check_value(value)
 
@@ -125,5 +125,5 @@ def _check_text(text: str) -> None:
 def _check_path(path: str) -> None:
     if not isinstance(path, str) or not _PATH.fullmatch(path) or path.count(".") >= DEEPEST:
         raise ValueError(f"{path!r} is not a path")
-    if path.partition(".")[0] == MARK:
-        raise ValueError(f"{MARK} is the engine's own field")
+    if path.partition(".")[0] == WRITE_ID:
+        raise ValueError(f"{WRITE_ID} is the engine's own field")

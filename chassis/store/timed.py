@@ -16,11 +16,11 @@ class Timed:
     """Implements `chassis.store.Store` by another, and notes how long each operation takes and what it raises."""
 
     def __init__(self, store: Store) -> None:
-        self.ensure, self.ping, self.close = store.ensure, store.ping, store.close
+        self.ensure_indexes, self.ping, self.close = store.ensure_indexes, store.ping, store.close
         self.insert, self.get = _timed("insert", store.insert), _timed("get", store.get)
         self.find, self.count = _timed("find", store.find), _timed("count", store.count)
         self.update, self.delete = _timed("update", store.update), _timed("delete", store.delete)
-        self.update_each = _timed("update_each", store.update_each)
+        self.bulk_update = _timed("bulk_update", store.bulk_update)
 
 
 def _timed(name: str, operation: Operation[P, T]) -> Operation[P, T]:

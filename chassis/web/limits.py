@@ -47,7 +47,7 @@ class Counts:
 
 
 def shared(who: str, seconds: int) -> tuple[int, float]:
-    """Count in the store, for all replicas. Raises StoreDown."""
+    """Count in the store, for all replicas. Raises StoreUnavailable."""
     secret = settings().platform_secret.get_secret_value().encode()
     id = hmac.new(secret, who.encode(), "sha256").hexdigest()  # it may hold an e-mail address
     while True:

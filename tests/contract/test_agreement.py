@@ -35,7 +35,7 @@ def both(mongodb, tmp_path):
     stores = SqliteEngine(tmp_path).store(), MongodbStore(mongodb, name)
     collections = [Collection("agreed", *indexes) for _ in stores]
     for collection, store in zip(collections, stores, strict=True):
-        collection.bind(store)
+        collection.attach(store).ensure_indexes()
     yield collections
     for store in stores:
         store.close()

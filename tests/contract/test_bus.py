@@ -8,7 +8,7 @@ import pytest
 import workers
 
 from chassis import clock
-from chassis.bus import Lost, Record, Topic
+from chassis.bus import PartitionRevoked, Record, Topic
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "kafka"], indirect=True)
 
@@ -24,7 +24,7 @@ class Log:
 
     def make(self, **partitions):
         """Topics with so many partitions."""
-        self.bus.ensure([Topic(self.named(name), count) for name, count in partitions.items()])
+        self.bus.ensure_topics([Topic(self.named(name), count) for name, count in partitions.items()])
 
     def record(self, key, value=b"", headers=None, topic="events"):
         return Record(self.named(topic), key, value, headers or {})
@@ -180,7 +180,7 @@ def test_rewind_gives_records_again(events):
     events.sent(events.records(5, keys="a"))
     member = events.member()
     found = drained(member, 5)
-    member.rewind((found[0].topic, found[0].partition), 2)
+    member.seek((found[0].topic, found[0].partition), 2)
     assert [record.offset for record in drained(member, 3)] == [2, 3, 4]
 
 
@@ -235,7 +235,7 @@ def test_ensuring_a_topic_again_keeps_its_records_and_partitions(log):
 
 def test_many_can_ensure_the_same_topics_at_once(engine, log):
     names = [log.named(name) for name in "abcdef"]
-    with workers.working(*[(workers.ensure, engine, names)] * 3) as makers:
+    with workers.working(*[(workers.ensure_topics, engine, names)] * 3) as makers:
         assert [maker.pipe.recv() for maker in makers] == ["made"] * 3
     log.sent([log.record("k", topic=name) for name in "abcdef"])
 
@@ -288,7 +288,7 @@ def test_a_partition_that_went_to_another_cannot_be_committed(events):
     other = events.member()
     eventually(lambda: len(one.owned()) == len(other.owned()) == 2, one, other)
     kept = {partition: 0 for partition in one.owned()}
-    with pytest.raises(Lost):
+    with pytest.raises(PartitionRevoked):
         one.commit(dict.fromkeys(other.owned(), 1))
     one.commit(kept)
     assert {record.partition for record in found} >= {number for _, number in kept}
@@ -330,7 +330,7 @@ def test_a_member_that_stays_keeps_its_partitions_and_gets_no_records(engine, ev
     other = events.member("other")
     until = time.monotonic() + 2.5 * engine.patience
     while time.monotonic() < until:
-        one.stay()
+        one.heartbeat()
         other.poll(1, 0.2)
     assert one.owned() == owned
     one.commit(ends(page))
@@ -353,10 +353,10 @@ def test_a_member_that_stays_lets_another_join_and_knows_what_it_gave_up(events)
     thread.start()
     until = time.monotonic() + 20
     while not joined.wait(0.1) and time.monotonic() < until:
-        one.stay()
+        one.heartbeat()
     thread.join()
     assert len(one.owned()) == 2
-    with pytest.raises(Lost):
+    with pytest.raises(PartitionRevoked):
         one.commit(ends(page))
     one.commit({partition: end for partition, end in ends(page).items() if partition in one.owned()})
     one.commit({})

@@ -19,7 +19,7 @@ from kafka.producer.sender import Sender
 from kafka.record.memory_records import MemoryRecords
 
 from chassis import clock
-from chassis.bus import BusDown, Lost, Record, Topic
+from chassis.bus import BusUnavailable, PartitionRevoked, Record, Topic
 from chassis.bus.engines import open_bus
 from chassis.bus.kafka import consumer as kafka_consumer
 from chassis.bus.kafka.bus import KafkaBus
@@ -46,7 +46,7 @@ def bus(kafka):
 @pytest.fixture
 def topic(bus):
     name = new_name()
-    bus.ensure([Topic(name, 4)])
+    bus.ensure_topics([Topic(name, 4)])
     return name
 
 
@@ -146,7 +146,7 @@ def test_one_record_of_a_key_is_under_way_at_a_time(bus, topic, monkeypatch):
 
 def test_a_topic_is_made_as_it_is_asked_for(bus, admin):
     name = new_name()
-    bus.ensure([Topic(name, 3, retention=3600)])
+    bus.ensure_topics([Topic(name, 3, retention=3600)])
     (made,) = admin.describe_topics([name])
     assert len(made["partitions"]) == 3
     found = config(admin, name)
@@ -155,24 +155,24 @@ def test_a_topic_is_made_as_it_is_asked_for(bus, admin):
 
 def test_ensuring_brings_the_retention_in_line_and_touches_nothing_else(bus, admin):
     name = new_name()
-    bus.ensure([Topic(name, 3)])
+    bus.ensure_topics([Topic(name, 3)])
     admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": "5000"})])
-    bus.ensure([Topic(name, 5, retention=60), Topic(new_name(), 1)])
+    bus.ensure_topics([Topic(name, 5, retention=60), Topic(new_name(), 1)])
     (made,) = admin.describe_topics([name])
     found = config(admin, name)
     assert (len(made["partitions"]), found["retention.ms"], found["max.message.bytes"]) == (3, "60000", "5000")
 
 
 def test_a_topic_that_too_few_brokers_could_keep_is_refused_in_words(kafka):
-    with closing(KafkaBus(kafka, replication=2)) as bus, pytest.raises(BusDown, match="Replication"):
-        bus.ensure([Topic(new_name(), 1)])
+    with closing(KafkaBus(kafka, replication=2)) as bus, pytest.raises(BusUnavailable, match="Replication"):
+        bus.ensure_topics([Topic(new_name(), 1)])
 
 
 def test_nobody_makes_a_topic_by_naming_it(bus, admin):
     name = new_name()
     member = bus.consumer(new_name("g"), [name])
     member.poll(1, 1)
-    assert isinstance(bus.publish([Record(name, "k", b"")], 5)[0], BusDown)
+    assert isinstance(bus.publish([Record(name, "k", b"")], 5)[0], BusUnavailable)
     member.close()
     assert admin.describe_topics([name])[0]["error_code"] != 0
 
@@ -182,7 +182,7 @@ def test_a_record_that_is_too_large_fails_alone_and_the_producer_lives_on(bus, t
     client = bus._producer._client
     outcomes = bus.publish([Record(topic, "a", b"1"), large, Record(topic, "a", b"2"), Record(topic, "b", b"3")], 5)
     assert [outcome is None for outcome in outcomes] == [True, False, True, False]
-    assert not isinstance(outcomes[1], BusDown), "it would be tried again"
+    assert not isinstance(outcomes[1], BusUnavailable), "it would be tried again"
     first = bus._producer._client
     assert bus.publish([Record(topic, "b", b"x" * (LARGEST - 1000))], 5) == [None]
     assert client is None and first is bus._producer._client
@@ -194,7 +194,7 @@ def test_a_topic_that_is_gone_keeps_nobody_past_the_time_of_a_publish(bus, topic
     admin.delete_topics([topic])
     eventually(lambda: admin.describe_topics([topic])[0]["error_code"] != 0)
     outcomes = within(4, lambda: bus.publish([Record(topic, f"k{n}", b"1") for n in range(10)], 3))
-    assert all(isinstance(outcome, BusDown) for outcome in outcomes)
+    assert all(isinstance(outcome, BusUnavailable) for outcome in outcomes)
 
 
 def test_an_error_that_ends_the_producers_order_makes_a_new_one(bus, topic, admin):
@@ -208,7 +208,7 @@ def test_an_error_that_ends_the_producers_order_makes_a_new_one(bus, topic, admi
         return outcomes[-1] is not None
 
     eventually(refused)  # a broker learns of its settings a moment later
-    assert isinstance(outcomes[-1], BusDown)
+    assert isinstance(outcomes[-1], BusUnavailable)
     for n in range(1, 4):
         assert bus.publish([Record(topic, "k", str(n).encode())], 5) == [None]
     found = [record.value for record in read(bus, topic, 3 + len(outcomes))]
@@ -270,7 +270,7 @@ def test_a_member_that_is_polled_in_short_turns_joins_in_the_end(bus, kafka):
     """kafka-python's own consumer forgets a rebalance that ends between two polls, and is out of its group for good."""
     for _ in range(15):
         name = new_name()
-        bus.ensure([Topic(name, 2)])
+        bus.ensure_topics([Topic(name, 2)])
         member = bus.consumer(new_name("g"), [name])
         until = time.monotonic() + 15
         while len(member.owned()) < 2:
@@ -290,7 +290,7 @@ def test_a_member_in_a_long_batch_keeps_its_place_if_it_says_so(bus, topic, monk
     while time.monotonic() < until:
         time.sleep(0.5)
         if stays:
-            member.stay()
+            member.heartbeat()
     member.poll(1, 2)
     assert (dict(member.owned()) == before) == stays
     member.close()
@@ -309,11 +309,11 @@ def test_what_a_rebalance_took_that_fails_is_no_longer_owned(bus, topic, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(member, "_settled", fails)
-        with pytest.raises(BusDown):
-            member.stay()
+        with pytest.raises(BusUnavailable):
+            member.heartbeat()
     assert (dict(member.owned()), dict(member.lag())) == ({}, {})
-    with pytest.raises(Lost):
-        member.rewind((topic, 0), 0)
+    with pytest.raises(PartitionRevoked):
+        member.seek((topic, 0), 0)
     member.close()
 
 
@@ -323,17 +323,17 @@ def test_without_a_broker_everything_says_so_in_time_and_leaves_nothing_behind()
     record = Record("t", "k", b"x" * 100_000)
 
     def attempt():
-        assert isinstance(within(1.5, lambda: bus.publish([record], 1))[0], BusDown)
+        assert isinstance(within(1.5, lambda: bus.publish([record], 1))[0], BusUnavailable)
 
     attempt()
     gc.collect()
     before = len(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         attempt()
-    for ask in (bus.ping, lambda: bus.ensure([Topic("t")]), lambda: member.poll(1, 1)):
-        with pytest.raises(BusDown):
+    for ask in (bus.ping, lambda: bus.ensure_topics([Topic("t")]), lambda: member.poll(1, 1)):
+        with pytest.raises(BusUnavailable):
             within(5, ask)
-    member.stay()
+    member.heartbeat()
     gc.collect()
     assert (len(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))) == before
     member.close()
@@ -343,8 +343,8 @@ def test_without_a_broker_everything_says_so_in_time_and_leaves_nothing_behind()
 def test_a_server_that_never_answers_is_not_waited_for():
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         bus = KafkaBus(f"127.0.0.1:{deaf.getsockname()[1]}")
-        assert isinstance(within(2.5, lambda: bus.publish([Record("t", "k", b"")], 2))[0], BusDown)
-        with pytest.raises(BusDown):
+        assert isinstance(within(2.5, lambda: bus.publish([Record("t", "k", b"")], 2))[0], BusUnavailable)
+        with pytest.raises(BusUnavailable):
             within(7, bus.ping)
         bus.close()
 
@@ -362,18 +362,18 @@ def test_several_threads_wait_for_a_broker_together():
             thread.join()
 
     within(3, publish)
-    assert len(outcomes) == 4 and all(isinstance(outcome, BusDown) for outcome in outcomes)
+    assert len(outcomes) == 4 and all(isinstance(outcome, BusUnavailable) for outcome in outcomes)
     bus.close()
 
 
 def test_what_could_not_be_delivered_in_time_is_never_delivered(broker):
     engine, address = broker
     bus, topic = KafkaBus(address), new_name()
-    bus.ensure([Topic(topic, 1)])
+    bus.ensure_topics([Topic(topic, 1)])
     assert bus.publish([Record(topic, "k", b"early")], 5) == [None]
     engine.kill()
     outcomes = within(3, lambda: bus.publish([Record(topic, "k", b"late"), Record(topic, "other", b"late")], 2))
-    assert all(isinstance(outcome, BusDown) for outcome in outcomes)
+    assert all(isinstance(outcome, BusUnavailable) for outcome in outcomes)
     engine.start()
     time.sleep(2)  # in which a producer that lived on would deliver it
     until = time.monotonic() + 30
@@ -388,7 +388,7 @@ def test_what_could_not_be_delivered_in_time_is_never_delivered(broker):
 def test_a_broker_that_sleeps_is_not_waited_for_and_what_it_finds_when_it_wakes_changes_no_order(broker):
     engine, address = broker
     bus, topic, keys, failed, longest = KafkaBus(address), new_name(), "abcdef", 0, 0.0
-    bus.ensure([Topic(topic, 2)])
+    bus.ensure_topics([Topic(topic, 2)])
     until, asleep = time.monotonic() + 40, threading.Event()
 
     def sleep():
@@ -431,7 +431,7 @@ def test_it_tells_little_and_no_secret():
         bus = open_bus(settings)
         for _ in range(3):
             outcomes = bus.publish([Record("t", "k", b"")], 0.5)
-            with pytest.raises(BusDown) as raised:
+            with pytest.raises(BusUnavailable) as raised:
                 bus.ping()
         bus.close()
     assert 1 <= len(lines) <= 2

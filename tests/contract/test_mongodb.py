@@ -15,7 +15,7 @@ from pymongo.errors import NotPrimaryError, OperationFailure
 
 from chassis import clock, deadline
 from chassis.settings import from_environment
-from chassis.store import Collection, Duplicate, Index, StoreDown, Update
+from chassis.store import Collection, Duplicate, Index, StoreUnavailable, UpdateOne
 from chassis.store.engines import open_store
 from chassis.store.mongodb.client import AGAIN, REQUEST, UNHEARD, MongodbClient
 from chassis.store.mongodb.store import MongodbStore, query
@@ -26,10 +26,10 @@ from tests.system.running import eventually
 INDEXES = (
     Index("town", "name"),
     Index("at.seen"),
-    Index("pending", "slot", when={"pending": {"$gt": 0}}),
-    Index("open", "due", when={"open": True}),
-    Index("email", unique=True, when={"email": {"$exists": True}}),
-    Index("words", many=True),
+    Index("pending", "slot", partial={"pending": {"$gt": 0}}),
+    Index("open", "due", partial={"open": True}),
+    Index("email", unique=True, partial={"email": {"$exists": True}}),
+    Index("words", multikey=True),
 )
 MARGIN = 0.7  # seconds that a busy machine may add
 
@@ -84,8 +84,8 @@ def proxy(mongodb):
 def docs(proxy, database):
     """Documents behind the proxy, with one of them; `direct` reaches them without it."""
     store = MongodbStore(proxy.uri, database.database)
-    docs = Collection("docs", Index("email", unique=True, when={"email": {"$exists": True}}))
-    docs.bind(store)
+    docs = Collection("docs", Index("email", unique=True, partial={"email": {"$exists": True}}))
+    docs.attach(store).ensure_indexes()
     docs.insert({"_id": "t", "n": 0})
     docs.direct = database.store()
     yield docs
@@ -95,14 +95,14 @@ def docs(proxy, database):
 
 def bound(store, *indexes):
     docs = Collection("docs", *indexes)
-    docs.bind(store)
+    docs.attach(store).ensure_indexes()
     return docs
 
 
 def in_a_request(work, seconds=5.0):
-    """Seconds that StoreDown took where somebody waits for the answer."""
+    """Seconds that StoreUnavailable took where somebody waits for the answer."""
     began = time.monotonic()
-    with deadline.within(seconds), pytest.raises(StoreDown):
+    with deadline.within(seconds), pytest.raises(StoreUnavailable):
         work()
     return time.monotonic() - began
 
@@ -115,7 +115,7 @@ def test_the_driver_is_told_to_wait_for_the_disk_and_the_majority_whatever_the_a
     spy.commands.clear()
     docs.insert({"_id": "1", "n": 1})
     docs.update("1", {"$inc": {"n": 1}})
-    docs.update_each([Update("1", {"$inc": {"n": 1}})])
+    docs.bulk_update([UpdateOne("1", {"$inc": {"n": 1}})])
     docs.get("1")
     docs.find({"n": 3})
     docs.delete("1")
@@ -135,20 +135,21 @@ def test_the_driver_is_told_to_wait_for_the_disk_and_the_majority_whatever_the_a
 
 def test_every_search_has_an_index_that_ends_in_the_order_of_its_pages(database):
     store = database.store()
-    Collection("boxes", *INDEXES).bind(store)
+    Collection("boxes", *INDEXES).attach(store).ensure_indexes()
     with MongoClient(database.uri) as client:
         made = {each["name"]: each for each in client[database.database].boxes.list_indexes()}
     store.close()
     found = {
-        name: (list(each["key"]), bool(each.get("unique")), query.described(each)[2]) for name, each in made.items()
+        name: (list(each["key"]), bool(each.get("unique")), query.existing_definition(each)[2])
+        for name, each in made.items()
     }
     assert found == {
         "_id_": (["_id"], False, {}),
         "town_name": (["town", "name", "_id"], False, {}),
         "at_seen": (["at.seen", "_id"], False, {}),
-        "pending_slot_some": (["pending", "slot", "_id"], False, {"pending": {"$gt": 0}}),
-        "open_due_some": (["open", "due", "_id"], False, {"open": True}),
-        "email_some": (["email"], True, {"email": {"$exists": True}}),
+        "pending_slot_partial": (["pending", "slot", "_id"], False, {"pending": {"$gt": 0}}),
+        "open_due_partial": (["open", "due", "_id"], False, {"open": True}),
+        "email_partial": (["email"], True, {"email": {"$exists": True}}),
         "words": (["words", "_id"], False, {}),
     }
 
@@ -181,19 +182,19 @@ def test_an_index_that_is_there_is_not_made_again_and_one_that_was_put_there_by_
 def test_processes_that_start_at_once_with_other_indexes_than_before_all_get_them(database):
     bound(database.store(), Index("a"), Index("email", unique=True)).store.close()
     stores = [database.store() for _ in range(6)]
-    declared = Index("a", when={"a": {"$gt": 0}}), Index("b"), Index("email", unique=True)
+    declared = Index("a", partial={"a": {"$gt": 0}}), Index("b"), Index("email", unique=True)
 
     def ensure(store):
         while True:
             try:
                 return bound(store, *declared)
-            except StoreDown:
+            except StoreUnavailable:
                 pass  # another one's index went away under its hands
 
     with ThreadPoolExecutor(len(stores)) as pool:
         bounds = list(pool.map(ensure, stores))
     with MongoClient(database.uri) as client:
-        assert set(client[database.database].docs.index_information()) == {"_id_", "a_some", "b", "email"}
+        assert set(client[database.database].docs.index_information()) == {"_id_", "a_partial", "b", "email"}
     bounds[0].insert({"_id": "1", "email": "x"})
     with pytest.raises(Duplicate):
         bounds[1].insert({"_id": "2", "email": "x"})
@@ -212,17 +213,17 @@ def test_a_write_whose_answer_is_lost_gives_what_it_would_have_given(docs, proxy
 
 def test_a_write_that_never_arrived_is_not_taken_for_done(docs, proxy):
     proxy.lose("findAndModify", done=False)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.update("t", {"$inc": {"n": 1}})
     proxy.lose("insert", done=False)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.insert({"_id": "u"})
     proxy.lose("delete", done=False)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.delete("t")
     proxy.lose("update", done=False)
-    with pytest.raises(StoreDown):
-        docs.update_each([Update("t", {"$inc": {"n": 1}})])
+    with pytest.raises(StoreUnavailable):
+        docs.bulk_update([UpdateOne("t", {"$inc": {"n": 1}})])
     assert proxy.lost == 4
     assert docs.find() == [{"_id": "t", "n": 0}]
 
@@ -230,17 +231,17 @@ def test_a_write_that_never_arrived_is_not_taken_for_done(docs, proxy):
 def test_a_write_that_was_refused_and_whose_answer_is_lost_is_not_taken_for_done(docs, proxy):
     docs.insert({"_id": "u", "email": "u@x"})
     proxy.lose("findAndModify", done=True)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.update("t", {"$inc": {"n": 1}}, when={"n": 5})
     proxy.lose("insert", done=True)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.insert({"_id": "t", "n": 0})
     assert docs.find() == [{"_id": "t", "n": 0}, {"_id": "u", "email": "u@x"}]
 
 
 def test_a_write_that_another_has_overwritten_meanwhile_is_unknown(docs, proxy):
     proxy.lose("findAndModify", done=True, then=lambda: docs.direct.update(docs, "t", {"$inc": {"n": 10}}, {}))
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.update("t", {"$inc": {"n": 1}})
     assert docs.get("t")["n"] == 11
 
@@ -263,11 +264,11 @@ def test_a_read_whose_connection_broke_is_asked_once_more(docs, proxy):
 @pytest.mark.parametrize("code", [6, 7, 13, 18, 50, 64, 89, 91, 100, 112, 134, 189, 262, 9001, 11600, 11602, 13436])
 def test_what_a_server_may_answer_otherwise_later_is_trouble(mongodb, code):
     client = MongodbClient(mongodb, "x", 2)
-    with pytest.raises(StoreDown) as caught, client.answering(4):
+    with pytest.raises(StoreUnavailable) as caught, client.answering(4):
         raise OperationFailure("user:password", code)
     assert "password" not in str(caught.value)
     assert caught.value.retry_after == 1
-    with pytest.raises(StoreDown), client.answering(4):
+    with pytest.raises(StoreUnavailable), client.answering(4):
         raise NotPrimaryError("stepped down")
     client.close()
 
@@ -309,7 +310,7 @@ def test_a_server_that_is_paused_or_gone_is_waited_for_once_and_then_costs_less_
         assert max(took) < 1 + MARGIN, took
         assert min(in_a_request(lambda: docs.get("t"), 0.2) for _ in range(5)) < 0.4, "to the hundredth, not by halves"
         probed = time.monotonic()
-        with pytest.raises(StoreDown):
+        with pytest.raises(StoreUnavailable):
             docs.store.ping()
         assert time.monotonic() - probed < 1 + MARGIN
         go_on()
@@ -318,7 +319,7 @@ def test_a_server_that_is_paused_or_gone_is_waited_for_once_and_then_costs_less_
             try:
                 assert docs.update("t", {"$set": {"back": True}})
                 break
-            except StoreDown:
+            except StoreUnavailable:
                 pass
         assert docs.get("t")["back"]
         assert docs.update("t", {"$unset": {"back": ""}})
@@ -335,7 +336,7 @@ def test_a_server_that_hung_once_and_is_slow_now_is_given_its_time_again(docs, p
         try:
             with deadline.within(5):
                 found = docs.get("t")
-        except StoreDown:
+        except StoreUnavailable:
             pass
     assert found == {"_id": "t", "n": 0}
     with deadline.within(5):
@@ -386,8 +387,8 @@ def test_a_store_that_was_down_at_first_has_its_unique_indexes_before_anything_e
     server, uri = own_server
     server.down()
     docs = Collection("late", Index("email", unique=True))
-    with deadline.within(1), pytest.raises(StoreDown):
-        docs.bind(MongodbStore(uri, "away"))
+    with deadline.within(1), pytest.raises(StoreUnavailable):
+        docs.attach(MongodbStore(uri, "away")).ensure_indexes()
     server.start()
     docs.insert({"_id": "1", "email": "x"})
     with pytest.raises(Duplicate):
@@ -406,7 +407,7 @@ def test_a_login_that_is_wrong_is_trouble_and_no_password_is_told():
         right.store.close()
         told = []
         for wrong in (uri.replace("shop:", "shop:x"), f"mongodb://{uri.rpartition('@')[2]}"):
-            with pytest.raises(StoreDown) as caught, capture_logs() as lines:
+            with pytest.raises(StoreUnavailable) as caught, capture_logs() as lines:
                 bound(MongodbStore(wrong, "orders")).insert({"_id": "2"})
             told += [str(lines), *traceback.format_exception(caught.value), repr(caught.value)]
         for secret in ("s3cr3t", password):

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from chassis.bus import BusDown, Record, Topic
+from chassis.bus import BusUnavailable, Record, Topic
 from chassis.bus.sqlite.bus import SqliteBus
-from chassis.store import Collection, Index, StoreDown
+from chassis.store import Collection, Index, StoreUnavailable
 from chassis.store.sqlite.file import SqliteFile
 from chassis.store.sqlite.store import SqliteStore
 
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.embedded
 BOXES = (
     Index("town", "name"),
     Index("name"),
-    Index("pending", "slot", when={"pending": {"$gt": 0}}),
-    Index("open", "due", when={"open": True}),
-    Index("status", "until", when={"status": "it's reserved"}),
+    Index("pending", "slot", partial={"pending": {"$gt": 0}}),
+    Index("open", "due", partial={"open": True}),
+    Index("status", "until", partial={"status": "it's reserved"}),
     Index("email", unique=True),
-    Index("words", many=True),
+    Index("words", multikey=True),
 )
 
 
@@ -32,7 +32,7 @@ BOXES = (
 def boxes(tmp_path):
     store = SqliteStore(tmp_path / "store.db")
     boxes = Collection("boxes", *BOXES)
-    boxes.bind(store)
+    boxes.attach(store).ensure_indexes()
     for n in range(50):
         boxes.insert({"_id": str(n), "email": f"{n}@x"})
     yield boxes
@@ -49,10 +49,10 @@ def boxes(tmp_path):
         ({"town": "x"}, {"sort": "-name", "after": ("x", "3")}, "boxes:town_name"),
         ({"name": {"$lt": "x"}}, {"after": ("3", "3")}, "boxes:name"),
         ({"email": "x"}, {}, "boxes:email"),
-        ({"pending": {"$gt": 0}}, {}, "boxes:pending_slot_some"),
-        ({"pending": {"$gt": 0}, "slot": {"$in": [1, 2]}}, {"after": ("3", "3")}, "boxes:pending_slot_some"),
-        ({"open": True, "due": {"$lt": "x"}}, {"sort": "due"}, "boxes:open_due_some"),
-        ({"status": "it's reserved", "until": {"$lt": "x"}}, {"sort": "until"}, "boxes:status_until_some"),
+        ({"pending": {"$gt": 0}}, {}, "boxes:pending_slot_partial"),
+        ({"pending": {"$gt": 0}, "slot": {"$in": [1, 2]}}, {"after": ("3", "3")}, "boxes:pending_slot_partial"),
+        ({"open": True, "due": {"$lt": "x"}}, {"sort": "due"}, "boxes:open_due_partial"),
+        ({"status": "it's reserved", "until": {"$lt": "x"}}, {"sort": "until"}, "boxes:status_until_partial"),
         ({"words": {"$all": ["x"]}}, {"sort": "name"}, "boxes:words"),
     ],
 )
@@ -69,9 +69,9 @@ def test_a_search_reads_an_index_and_never_the_whole_table(boxes, where, how, in
 
 def test_an_index_that_is_declared_otherwise_is_made_anew(tmp_path, boxes):
     boxes.insert({"_id": "x", "email": "x@x", "pending": 1, "slot": 1})
-    changed = Collection("boxes", Index("pending", "slot", when={"pending": {"$gt": 5}}), Index("email"))
+    changed = Collection("boxes", Index("pending", "slot", partial={"pending": {"$gt": 5}}), Index("email"))
     store = SqliteStore(tmp_path / "store.db")
-    changed.bind(store)
+    changed.attach(store).ensure_indexes()
     changed.insert({"_id": "y", "email": "x@x", "pending": 6, "slot": 1})
     assert len(changed.find({"pending": {"$gt": 5}})) == 1
     assert len(changed.find({"pending": {"$gt": 0}})) == 2
@@ -79,7 +79,7 @@ def test_an_index_that_is_declared_otherwise_is_made_anew(tmp_path, boxes):
 
 
 def test_every_connection_syncs_each_commit(tmp_path):
-    file = SqliteFile(tmp_path / "x.db", StoreDown)
+    file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     found = []
     threads = [threading.Thread(target=lambda: found.append(file.read("PRAGMA synchronous")[0])) for _ in range(3)]
     for thread in threads:
@@ -91,7 +91,7 @@ def test_every_connection_syncs_each_commit(tmp_path):
 
 
 def test_work_that_fails_half_way_is_undone_and_what_shares_its_transaction_is_not(tmp_path):
-    file = SqliteFile(tmp_path / "x.db", StoreDown)
+    file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     file.write(lambda db: db.execute("CREATE TABLE t (n)"))
     first_is_in, go_on = threading.Event(), threading.Event()
 
@@ -127,7 +127,7 @@ def test_work_that_fails_half_way_is_undone_and_what_shares_its_transaction_is_n
 
 
 def test_a_thread_that_waits_too_long_for_its_turn_is_told_and_writes_nothing(tmp_path):
-    file = SqliteFile(tmp_path / "x.db", StoreDown, patience=0.1)
+    file = SqliteFile(tmp_path / "x.db", StoreUnavailable, patience=0.1)
     file.write(lambda db: db.execute("CREATE TABLE t (n)"))
     first_is_in, go_on = threading.Event(), threading.Event()
 
@@ -138,7 +138,7 @@ def test_a_thread_that_waits_too_long_for_its_turn_is_told_and_writes_nothing(tm
     thread = threading.Thread(target=file.write, args=(slow,))
     thread.start()
     first_is_in.wait()
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         file.write(lambda db: db.execute("INSERT INTO t VALUES (1)"))
     go_on.set()
     thread.join()
@@ -149,15 +149,15 @@ def test_a_thread_that_waits_too_long_for_its_turn_is_told_and_writes_nothing(tm
 
 
 def test_a_lock_that_another_process_keeps_is_reported_in_time_and_waited_for_if_short(tmp_path):
-    file = SqliteFile(tmp_path / "x.db", StoreDown, patience=0.2)
+    file = SqliteFile(tmp_path / "x.db", StoreUnavailable, patience=0.2)
     store = SqliteStore(file)
     docs = Collection("docs")
-    docs.bind(store)
+    docs.attach(store).ensure_indexes()
     docs.insert({"_id": "1"})
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         docs.insert({"_id": "2"})
     assert 0.15 < time.monotonic() - began < 2
     assert docs.get("1") == {"_id": "1"}, "readers go on meanwhile"
@@ -170,30 +170,30 @@ def test_a_lock_that_another_process_keeps_is_reported_in_time_and_waited_for_if
 
 
 def test_a_store_that_cannot_be_opened_is_down(tmp_path):
-    with pytest.raises(StoreDown):
-        Collection("docs").bind(SqliteStore(tmp_path / "nowhere" / "x.db"))
+    with pytest.raises(StoreUnavailable):
+        Collection("docs").attach(SqliteStore(tmp_path / "nowhere" / "x.db")).ensure_indexes()
     (tmp_path / "x.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(StoreDown):
-        Collection("docs").bind(SqliteStore(tmp_path / "x.db"))
+    with pytest.raises(StoreUnavailable):
+        Collection("docs").attach(SqliteStore(tmp_path / "x.db")).ensure_indexes()
     bus = SqliteBus(tmp_path / "x.db")
-    assert [type(error) for error in bus.publish([Record("t", "k", b"")], 1)] == [BusDown]
-    with pytest.raises(BusDown):
+    assert [type(error) for error in bus.publish([Record("t", "k", b"")], 1)] == [BusUnavailable]
+    with pytest.raises(BusUnavailable):
         bus.ping()
 
 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from chassis.store import Collection, StoreDown
+from chassis.store import Collection, StoreUnavailable
 from chassis.store.sqlite.store import SqliteStore
 docs = Collection("docs")
-docs.bind(SqliteStore(Path(sys.argv[1])))
+docs.attach(SqliteStore(Path(sys.argv[1]))).ensure_indexes()
 docs.insert({"_id": "small"})
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 try:
     docs.insert({"_id": "big", "text": "x" * 1_000_000})
     print("stored")
-except StoreDown:
+except StoreUnavailable:
     print("down")
 print(docs.get("small"), docs.get("big"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
@@ -211,7 +211,7 @@ def test_a_full_disk_is_reported_undone_and_survived(tmp_path):
 
 
 def test_a_mistake_in_the_program_is_not_blamed_on_the_engine(tmp_path):
-    file = SqliteFile(tmp_path / "x.db", StoreDown)
+    file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     with pytest.raises(sqlite3.OperationalError):
         file.read("SELECT * FROM nothing")
     file.close()
@@ -219,7 +219,7 @@ def test_a_mistake_in_the_program_is_not_blamed_on_the_engine(tmp_path):
 
 def test_a_store_opened_before_a_fork_refuses_to_work_after_it(tmp_path):
     docs = Collection("docs")
-    docs.bind(SqliteStore(tmp_path / "x.db"))
+    docs.attach(SqliteStore(tmp_path / "x.db")).ensure_indexes()
     child = os.fork()
     if child == 0:
         code = 1
@@ -241,12 +241,12 @@ def test_a_store_made_before_a_fork_and_opened_after_it_works_in_both(tmp_path):
     if child == 0:
         code = 1
         try:
-            docs.bind(store)
+            docs.attach(store).ensure_indexes()
             docs.insert({"_id": "child"})
             code = 0
         finally:
             os._exit(code)
-    docs.bind(store)
+    docs.attach(store).ensure_indexes()
     docs.insert({"_id": "parent"})
     assert os.waitpid(child, 0)[1] == 0
     assert {doc["_id"] for doc in docs.find()} == {"child", "parent"}
@@ -254,7 +254,7 @@ def test_a_store_made_before_a_fork_and_opened_after_it_works_in_both(tmp_path):
 
 
 def test_a_thread_that_ends_gives_its_connection_back(tmp_path):
-    file = SqliteFile(tmp_path / "x.db", StoreDown)
+    file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     for _ in range(30):
         thread = threading.Thread(target=file.read, args=("SELECT 1",))
         thread.start()
@@ -266,7 +266,7 @@ def test_a_thread_that_ends_gives_its_connection_back(tmp_path):
 
 def test_a_poll_that_fails_half_way_skips_nothing(tmp_path, monkeypatch):
     bus = SqliteBus(tmp_path / "bus.db")
-    bus.ensure([Topic("t", partitions=4)])
+    bus.ensure_topics([Topic("t", partitions=4)])
     bus.publish([Record("t", str(n), b"") for n in range(40)], 1)
     consumer = bus.consumer("g", ["t"])
     consumer.poll(1, 0)
@@ -276,11 +276,11 @@ def test_a_poll_that_fails_half_way_skips_nothing(tmp_path, monkeypatch):
         if "FROM records" in sql:
             reads.append(sql)
             if len(reads) == 3:
-                raise BusDown("disk I/O error")
+                raise BusUnavailable("disk I/O error")
         return read(sql, values)
 
     monkeypatch.setattr(consumer._file, "read", failing)
-    with pytest.raises(BusDown):
+    with pytest.raises(BusUnavailable):
         consumer.poll(100, 0)
     assert len(consumer.poll(100, 0)) == 39
     bus.close()
@@ -289,7 +289,7 @@ def test_a_poll_that_fails_half_way_skips_nothing(tmp_path, monkeypatch):
 def test_twelve_idle_consumers_use_less_than_a_tenth_of_a_core(tmp_path):
     bus = SqliteBus(tmp_path / "bus.db")
     topics = [Topic(f"t{n}") for n in range(6)]
-    bus.ensure(topics)
+    bus.ensure_topics(topics)
 
     def idle(group):
         consumer = bus.consumer(group, [topic.name for topic in topics[:3]])
@@ -315,7 +315,7 @@ def test_twelve_idle_consumers_use_less_than_a_tenth_of_a_core(tmp_path):
 def test_records_go_when_their_topics_retention_is_over_and_offsets_go_on(tmp_path, fake_clock):
     bus = SqliteBus(tmp_path / "bus.db", ttl=10)
     topics = [Topic("short", 1, retention=3600), Topic("long", 1, retention=7 * 86400)]
-    bus.ensure(topics)
+    bus.ensure_topics(topics)
     for topic in topics:
         bus.publish([Record(topic.name, "k", b"old")] * 1203, 1)
     fake_clock.pass_time(1800)
@@ -325,11 +325,11 @@ def test_records_go_when_their_topics_retention_is_over_and_offsets_go_on(tmp_pa
     consumer = bus.consumer("g", ["short", "long"])
     assert consumer.poll(5000, 0)
     assert consumer.lag() == {("short", 0): 2, ("long", 0): 1205}
-    consumer.rewind(("short", 0), 0)
+    consumer.seek(("short", 0), 0)
     assert [record.offset for record in consumer.poll(5000, 0)] == [1203, 1204]
     fake_clock.pass_time(8 * 86400)
-    SqliteBus(tmp_path / "bus.db").ensure(topics)
-    consumer.rewind(("long", 0), 0)
+    SqliteBus(tmp_path / "bus.db").ensure_topics(topics)
+    consumer.seek(("long", 0), 0)
     assert consumer.poll(5000, 0) == []
     bus.publish([Record("short", "k", b"next")], 1)
     assert [record.offset for record in consumer.poll(5000, 0)] == [1205]

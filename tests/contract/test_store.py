@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from chassis.store import Collection, Duplicate, Index, Update, last
+from chassis.store import Collection, Duplicate, Index, UpdateOne, cursor_after
 from tests.system.running import eventually
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=T
 
 def made(store, name, *indexes):
     collection = Collection(name, *indexes)
-    collection.bind(store)
+    collection.attach(store).ensure_indexes()
     return collection
 
 
@@ -24,7 +24,7 @@ def pages(collection, limit, where=None, sort="_id"):
     found, after = [], None
     while page := collection.find(where, sort=sort, limit=limit, after=after):
         found += ids(page)
-        after = last(page, sort)
+        after = cursor_after(page, sort)
     return found
 
 
@@ -53,7 +53,7 @@ def test_pages_give_every_match_once_in_order(people, limit, sort, where):
 
     assert everything == sorted(everything, key=key, reverse=sort.startswith("-"))
     assert pages(people, limit, where, sort) == ids(everything)
-    assert sorted(ids(everything)) == sorted(ids(people.every(where)))
+    assert sorted(ids(everything)) == sorted(ids(people.iterate(where)))
 
 
 @pytest.mark.parametrize("where", [None, {"town": "N"}, {"town": {"$in": ["N", "E"]}, "age": {"$gt": 4}}, {"age": 99}])
@@ -64,7 +64,7 @@ def test_what_matches_is_counted_and_a_field_of_it_summed(people, where):
 
 
 def test_a_sum_takes_the_ints_alone(store):
-    things = made(store, "things", Index("n"), Index("words", many=True))
+    things = made(store, "things", Index("n"), Index("words", multikey=True))
     for number, value in enumerate([3, -1, "7", True, None, {"n": 2}]):
         things.insert({"_id": f"t{number}", "n": value, "words": ["a"] if number % 2 else []})
     things.insert({"_id": "without", "words": []})
@@ -100,7 +100,7 @@ def test_only_text_and_ints_have_a_place_in_an_order(store):
 def test_a_document_inserted_behind_the_cursor_moves_no_page(people):
     first = people.find(sort="age", limit=5)
     people.insert({"_id": "p000", "age": 0, "town": "N", "at": {"seen": ""}})
-    rest = people.find(sort="age", after=last(first, "age"))
+    rest = people.find(sort="age", after=cursor_after(first, "age"))
     assert len(first) + len(rest) == 40
     assert not set(ids(first)) & set(ids(rest))
 
@@ -109,8 +109,8 @@ def test_every_reads_on_over_many_pages(store):
     many = made(store, "many", Index("odd"))
     for n in range(1203):
         many.insert({"_id": f"{n:04}", "odd": n % 2})
-    assert len(list(many.every())) == 1203
-    assert ids(many.every({"odd": 1})) == [f"{n:04}" for n in range(1, 1203, 2)]
+    assert len(list(many.iterate())) == 1203
+    assert ids(many.iterate({"odd": 1})) == [f"{n:04}" for n in range(1, 1203, 2)]
 
 
 def test_a_unique_index_bars_a_second_document_on_insert_and_on_update(store):
@@ -210,7 +210,7 @@ def test_a_field_with_a_unique_index_must_be_there_and_a_scalar(store, email):
 
 
 def test_a_partial_unique_index_bars_only_documents_that_it_covers(store):
-    carts = made(store, "carts", Index("user", unique=True, when={"open": True}))
+    carts = made(store, "carts", Index("user", unique=True, partial={"open": True}))
     carts.insert({"_id": "1", "user": "u", "open": False})
     carts.insert({"_id": "2", "user": "u", "open": True})
     carts.insert({"_id": "3", "user": "u", "open": 1})
@@ -228,26 +228,26 @@ def test_each_of_many_changes_is_made_or_not_by_itself(store):
     docs = made(store, "docs", Index("email", unique=True))
     for n in range(6):
         docs.insert({"_id": str(n), "email": f"{n}@x", "n": n if n != 3 else "text"})
-    docs.update_each(
+    docs.bulk_update(
         [
-            Update("5", {"$inc": {"n": 10}}, {"n": 5}),
-            Update("4", {"$inc": {"n": 10}}, {"n": 5}),
-            Update("3", {"$inc": {"n": 10}}),
-            Update("2", {"$set": {"email": "1@x"}, "$inc": {"n": 10}}),
-            Update("none", {"$inc": {"n": 10}}),
-            Update("0", {"$inc": {"n": 10}}),
-            *(Update("1", {"$inc": {"n": 1}}) for _ in range(10)),
+            UpdateOne("5", {"$inc": {"n": 10}}, {"n": 5}),
+            UpdateOne("4", {"$inc": {"n": 10}}, {"n": 5}),
+            UpdateOne("3", {"$inc": {"n": 10}}),
+            UpdateOne("2", {"$set": {"email": "1@x"}, "$inc": {"n": 10}}),
+            UpdateOne("none", {"$inc": {"n": 10}}),
+            UpdateOne("0", {"$inc": {"n": 10}}),
+            *(UpdateOne("1", {"$inc": {"n": 1}}) for _ in range(10)),
         ]
     )
     assert [doc["n"] for doc in docs.find()] == [10, 11, 2, "text", 4, 15]
-    docs.update_each([])
+    docs.bulk_update([])
     with pytest.raises(ValueError):
-        docs.update_each([Update("0", {"$inc": {"n": 1}}), Update("0", {"$set": {"email": None}})])
+        docs.bulk_update([UpdateOne("0", {"$inc": {"n": 1}}), UpdateOne("0", {"$set": {"email": None}})])
     assert docs.get("0") == {"_id": "0", "email": "0@x", "n": 10}
 
 
 def test_an_erased_document_leaves_a_unique_index_that_covers_only_what_has_the_field(store):
-    users = made(store, "users", Index("email", unique=True, when={"email": {"$exists": True}}))
+    users = made(store, "users", Index("email", unique=True, partial={"email": {"$exists": True}}))
     for id in "12":
         users.insert({"_id": id, "email": f"{id}@x"})
         assert users.update(id, {"$unset": {"email": ""}, "$set": {"erased": True}})
@@ -255,7 +255,7 @@ def test_an_erased_document_leaves_a_unique_index_that_covers_only_what_has_the_
 
 
 def test_a_partial_index_finds_what_it_covers(store):
-    boxes = made(store, "boxes", Index("pending", when={"pending": {"$gt": 0}}))
+    boxes = made(store, "boxes", Index("pending", partial={"pending": {"$gt": 0}}))
     for n in range(10):
         boxes.insert({"_id": str(n), "pending": n % 3})
     boxes.update("1", {"$inc": {"pending": -1}})
@@ -266,14 +266,14 @@ def test_a_partial_index_finds_what_it_covers(store):
 
 def test_indexes_added_later_cover_what_was_there_before(store):
     made(store, "docs").insert({"_id": "1", "a": 1, "words": ["x", "y"]})
-    docs = made(store, "docs", Index("a", unique=True), Index("words", many=True))
+    docs = made(store, "docs", Index("a", unique=True), Index("words", multikey=True))
     assert ids(docs.find({"a": 1})) == ids(docs.find({"words": {"$all": ["y"]}})) == ["1"]
     with pytest.raises(Duplicate):
         docs.insert({"_id": "2", "a": 1})
 
 
 def test_an_index_that_is_not_declared_any_more_is_gone_and_may_come_back(store):
-    indexes = Index("email", unique=True), Index("words", many=True)
+    indexes = Index("email", unique=True), Index("words", multikey=True)
     made(store, "docs", *indexes).insert({"_id": "1", "email": "a@x", "words": ["x"]})
     docs = made(store, "docs")
     docs.insert({"_id": "2", "email": "a@x", "words": ["x"]})
@@ -285,10 +285,10 @@ def test_an_index_that_is_not_declared_any_more_is_gone_and_may_come_back(store)
 
 
 def test_an_index_that_is_declared_otherwise_is_made_anew(store):
-    first = made(store, "docs", Index("a", when={"a": {"$gt": 5}}, unique=True), Index("b"), Index("c"))
+    first = made(store, "docs", Index("a", partial={"a": {"$gt": 5}}, unique=True), Index("b"), Index("c"))
     for n in range(10):
         first.insert({"_id": str(n), "a": n, "b": 1, "c": n})
-    partial = Index("a", when={"a": {"$gt": 8}}, unique=True)
+    partial = Index("a", partial={"a": {"$gt": 8}}, unique=True)
     docs = made(store, "docs", partial, Index("b", "c"), Index("c", unique=True))
     docs.insert({"_id": "x", "a": 7, "b": 0, "c": 10})
     with pytest.raises(Duplicate) as caught:
@@ -365,5 +365,5 @@ def test_each_thread_gets_its_own_outcome_where_many_write_at_once(store):
     for thread in threads:
         thread.join()
     assert outcomes == dict.fromkeys("abcdefgh", "done")
-    assert len(list(docs.every())) == 81
+    assert len(list(docs.iterate())) == 81
     assert docs.get("taken") == {"_id": "taken", "email": "taken@x", "n": "text"}

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=T
 
 
 def test_processes_never_oversell(engine, store):
-    workers.stock.bind(store)
+    workers.stock.attach(store).ensure_indexes()
     workers.stock.insert({"_id": "p", "available": 100, "sold": 0})
     with workers.working(*[(workers.sell, engine, 60)] * 3) as sellers:
         for seller in sellers:
@@ -20,7 +20,7 @@ def test_processes_never_oversell(engine, store):
 
 
 def test_an_id_and_a_unique_field_are_won_by_one_process_alone(engine, store):
-    workers.claims.bind(store)
+    workers.claims.attach(store).ensure_indexes()
     names = [f"n{n}" for n in range(40)]
     with workers.working(*[(workers.claim, engine, me, names) for me in "abc"]) as claimers:
         for claimer in claimers:
@@ -45,11 +45,11 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(engine, store):
         for name, writer in zip("ab", writers, strict=True):
             writer.kill()
             heard[name] += writer.said()
-    workers.diary.bind(store)
+    workers.diary.attach(store).ensure_indexes()
     for name, numbers in heard.items():
         last = numbers[-1]
         assert numbers == list(range(1, last + 1))
         assert all(workers.diary.get(f"{name}-{n}") for n in numbers)
         assert workers.diary.get(name)["n"] in (last, last + 1)
-        written = {f"{doc['_id']}" for doc in workers.diary.every({"words": {"$all": [name]}})}
+        written = {f"{doc['_id']}" for doc in workers.diary.iterate({"words": {"$all": [name]}})}
         assert written in ({f"{name}-{n}" for n in range(1, last + more)} for more in (1, 2))

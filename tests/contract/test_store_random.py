@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.store import Collection, Duplicate, Index, Update
+from chassis.store import Collection, Duplicate, Index, UpdateOne
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
 
@@ -54,7 +54,7 @@ sorts = st.sampled_from(["_id", "-_id", "rank", "-rank", "key", "-key", "any", "
 pages = st.tuples(sorts, st.integers(1, 6), st.none() | st.tuples(texts | ints, ids))
 apart = changes.filter(lambda change: "key" not in change.get("$set", {}))  # so that their order does not matter
 batches = st.dictionaries(ids, st.tuples(apart, guards), max_size=4).map(
-    lambda each: [Update(id, change, when) for id, (change, when) in each.items()]
+    lambda each: [UpdateOne(id, change, when) for id, (change, when) in each.items()]
 )
 operations = st.one_of(
     st.tuples(st.just("insert"), documents),
@@ -62,18 +62,18 @@ operations = st.one_of(
     st.tuples(st.just("update"), ids, changes, st.just({})),
     st.tuples(st.just("update"), ids, changes, guards),
     st.tuples(st.just("delete"), ids, guards),
-    st.tuples(st.just("update_each"), batches),
+    st.tuples(st.just("bulk_update"), batches),
     st.tuples(st.just("find"), searches, pages),
 )
 INDEXES = (
     Index("any"),
-    Index("n", when={"n": {"$gt": 0}}),
+    Index("n", partial={"n": {"$gt": 0}}),
     Index("deep.er", "rank"),
     Index("rank"),
     Index("key"),
-    Index("tags", many=True),
+    Index("tags", multikey=True),
 )
-UNIQUE = Index("key", unique=True, when={"rank": {"$gte": 2}})
+UNIQUE = Index("key", unique=True, partial={"rank": {"$gte": 2}})
 name = map("random{}".format, count())
 
 
@@ -84,8 +84,8 @@ class Model:
     def taken(self, doc):
         """The field that bars this document, if one does."""
         others = [other for id, other in self.docs.items() if id != doc["_id"]]
-        covered = model.holds(doc, UNIQUE.when)
-        return covered and any(model.holds(other, UNIQUE.when) and other["key"] == doc["key"] for other in others)
+        covered = model.holds(doc, UNIQUE.partial)
+        return covered and any(model.holds(other, UNIQUE.partial) and other["key"] == doc["key"] for other in others)
 
     def insert(self, doc):
         if doc["_id"] in self.docs:
@@ -106,7 +106,7 @@ class Model:
         self.docs[id] = new
         return new
 
-    def update_each(self, updates):
+    def bulk_update(self, updates):
         for each in updates:
             self.update(each.id, each.change, each.when)
 
@@ -135,7 +135,7 @@ class Model:
 
 def run(collection, operation, *arguments):
     try:
-        if operation in ("insert", "update_each"):
+        if operation in ("insert", "bulk_update"):
             return getattr(collection, operation)(*arguments)
         if operation == "find":
             where, (sort, limit, after) = arguments
@@ -162,7 +162,7 @@ def test_random_operations_give_what_the_model_gives(store, unique, run_of):
     # Two indexes on one field would have one name; the plain one on `key` gives way to the unique one.
     indexes = tuple(index for index in INDEXES if not unique or index.fields != ("key",))
     collection = Collection(next(name), *indexes, *((UNIQUE,) if unique else ()))
-    collection.bind(store)
+    collection.attach(store).ensure_indexes()
     expected = Model()
     if not unique:
         expected.taken = lambda doc: False

@@ -85,8 +85,8 @@ GUARDS = [
 
 @pytest.fixture
 def things(store):
-    things = Collection("things", Index("a"), Index("deep.er"), Index("tags", many=True))
-    things.bind(store)
+    things = Collection("things", Index("a"), Index("deep.er"), Index("tags", multikey=True))
+    things.attach(store).ensure_indexes()
     return things
 
 
@@ -94,7 +94,7 @@ def things(store):
 def plain(store):
     """Documents without an index, which may hold a list anywhere."""
     plain = Collection("plain")
-    plain.bind(store)
+    plain.attach(store).ensure_indexes()
     return plain
 
 

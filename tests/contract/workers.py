@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from chassis.bus import Lost, Record, Topic
+from chassis.bus import PartitionRevoked, Record, Topic
 from chassis.store import Collection, Duplicate, Index
 
 _spawn = multiprocessing.get_context("spawn")
 
 stock = Collection("stock")
 claims = Collection("claims", Index("email", unique=True))
-diary = Collection("diary", Index("words", many=True))
+diary = Collection("diary", Index("words", multikey=True))
 
 
 @dataclass
@@ -70,7 +70,7 @@ def working(*jobs):
 
 def sell(engine, tries, pipe):
     """Buy one unit at a time; says how many it got."""
-    stock.bind(engine.store())
+    stock.attach(engine.store()).ensure_indexes()
     pipe.send("ready")
     pipe.recv()
     pipe.send(
@@ -83,7 +83,7 @@ def sell(engine, tries, pipe):
 
 def claim(engine, me, names, pipe):
     """Try to be the first to insert each id, and each e-mail; says what it won."""
-    claims.bind(engine.store())
+    claims.attach(engine.store()).ensure_indexes()
     pipe.send("ready")
     pipe.recv()
     won = []
@@ -99,7 +99,7 @@ def claim(engine, me, names, pipe):
 
 def write(engine, me, pipe):
     """Insert and count for ever; says each number once it is stored."""
-    diary.bind(engine.store())
+    diary.attach(engine.store()).ensure_indexes()
     diary.insert({"_id": me, "n": 0})
     n = 0
     while True:
@@ -109,10 +109,10 @@ def write(engine, me, pipe):
         pipe.send(n)
 
 
-def ensure(engine, topics, pipe):
+def ensure_topics(engine, topics, pipe):
     """Make these topics; says so."""
     bus = engine.bus()
-    bus.ensure([Topic(topic, 2) for topic in topics])
+    bus.ensure_topics([Topic(topic, 2) for topic in topics])
     pipe.send("made")
     bus.close()
 
@@ -150,7 +150,7 @@ def consume(engine, group, topic, pipe):
             pipe.send((consumer.owned()[record.topic, record.partition], record.partition, record.offset))
         try:
             consumer.commit({(record.topic, record.partition): record.offset + 1 for record in records})
-        except Lost:
+        except PartitionRevoked:
             pass  # they come to another
     consumer.close()
     bus.close()
@@ -171,7 +171,7 @@ def commit_late(engine, group, topic, pipe):
     try:
         consumer.commit({(record.topic, record.partition): record.offset + 1 for record in records})
         pipe.send("committed")
-    except Lost:
+    except PartitionRevoked:
         pipe.send("lost")
     while not pipe.poll():
         consumer.poll(50, 0.1)

@@ -14,7 +14,7 @@ from tests.dump import Dump, Published
 from tests.engines import Pair
 from tests.system.running import eventually
 
-MARK = "_w"
+WRITE_ID = "_w"
 """A field that readers never see: see chassis.store.mongodb.store."""
 
 
@@ -41,7 +41,7 @@ def forget(pair: Pair) -> None:
 def read_store(pair: Pair, service: str, *collections: str) -> Dump:
     database = _client(pair.uri)[service]
     found = {
-        name: {doc["_id"]: doc for doc in database[name].find({}, {MARK: 0}).sort("_id")}
+        name: {doc["_id"]: doc for doc in database[name].find({}, {WRITE_ID: 0}).sort("_id")}
         for name in collections or database.list_collection_names()
     }
     return Dump(stores={service: found})

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from chassis import deadline
-from chassis.store import Collection, Duplicate, Index, StoreDown
+from chassis.store import Collection, Duplicate, Index, StoreUnavailable
 from chassis.store.mongodb.client import REQUEST
 from chassis.store.mongodb.store import MongodbStore
 from services.users.handlers import accounts
@@ -42,8 +42,8 @@ def server() -> Iterator[Engine]:
 
 @pytest.fixture
 def docs(server: Engine) -> Iterator[Collection]:
-    docs = Collection("docs", Index("email", unique=True, when={"email": {"$exists": True}}), Index("writer", "n"))
-    docs.bind(MongodbStore(server.up(), "faults"))
+    docs = Collection("docs", Index("email", unique=True, partial={"email": {"$exists": True}}), Index("writer", "n"))
+    docs.attach(MongodbStore(server.up(), "faults")).ensure_indexes()
     yield docs
     docs.store.close()
 
@@ -55,7 +55,7 @@ def until_done(work: Callable[[], Any], refused: list[float]) -> Any:
         try:
             with deadline.within(DEADLINE):
                 return work()
-        except StoreDown:
+        except StoreUnavailable:
             refused.append(time.monotonic() - began)
 
 
@@ -79,7 +79,7 @@ class Writer:
         assert doc is not None
         assert doc["n"] == self.counted
         assert doc["each"] == list(range(1, self.counted + 1)), "each once, none lost"
-        there = [each["_id"] for each in self.docs.every({"writer": self.name})]
+        there = [each["_id"] for each in self.docs.iterate({"writer": self.name})]
         assert sorted(there) == sorted(self.inserted)
 
     def _begin(self) -> None:
@@ -231,7 +231,7 @@ def test_a_service_that_starts_before_its_store_lives_refuses_and_is_ready_once_
     for each in (web, worker):
         eventually(lambda each=each: each.probes() == [200, 200, 200], BACK)
     assert web.sign_up("ann").status_code == 201
-    accounts.bind(MongodbStore(uri, "users"))
+    accounts.attach(MongodbStore(uri, "users")).ensure_indexes()
     eventually(lambda: not accounts.find({"pending": {"$gt": 0}}))
     assert len(accounts.find()) == 1
     accounts.store.close()

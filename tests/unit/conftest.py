@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from chassis.store import StoreDown
+from chassis.store import StoreUnavailable
 from chassis.store.sqlite.store import SqliteStore
 
 
@@ -22,7 +22,7 @@ class FaultyStore:
         self.fail(at, after)
         try:
             work()
-        except StoreDown:
+        except StoreUnavailable:
             return True
         finally:
             self.fail(0, False)
@@ -30,7 +30,7 @@ class FaultyStore:
 
     def __getattr__(self, name):
         operation = getattr(self._store, name)
-        if name not in ("insert", "get", "find", "count", "update", "update_each", "delete"):
+        if name not in ("insert", "get", "find", "count", "update", "bulk_update", "delete"):
             return operation
 
         def counted(*arguments):
@@ -39,7 +39,7 @@ class FaultyStore:
                 return operation(*arguments)
             if self.after:
                 operation(*arguments)
-            raise StoreDown("planted")
+            raise StoreUnavailable("planted")
 
         return counted
 

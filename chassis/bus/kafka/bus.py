@@ -12,7 +12,7 @@ from typing import Any
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import NoError, TopicAlreadyExistsError, for_code
 
-from chassis.bus import BusDown, Record, Topic
+from chassis.bus import BusUnavailable, Record, Topic
 from chassis.bus.kafka.cluster import ANSWER, Cluster, trouble
 from chassis.bus.kafka.consumer import KafkaConsumer
 from chassis.bus.kafka.producer import Producer
@@ -33,7 +33,7 @@ class KafkaBus:
         self._producer = Producer(self._cluster)
         self._replication, self._session = replication, session
 
-    def ensure(self, topics: Sequence[Topic]) -> None:
+    def ensure_topics(self, topics: Sequence[Topic]) -> None:
         with self._admin() as admin:
             there = {
                 each["name"]
@@ -79,7 +79,7 @@ class KafkaBus:
         for made in admin.create_topics(wanted, raise_errors=False)["topics"]:
             error = for_code(made["error_code"])
             if error not in (NoError, TopicAlreadyExistsError):  # another process may have been first
-                raise BusDown(f"Kafka: the topic {made['name']}: {error.__name__}: {made['error_message']}")
+                raise BusUnavailable(f"Kafka: the topic {made['name']}: {error.__name__}: {made['error_message']}")
         admin.wait_for_topics(list(wanted), timeout_ms=ANSWER * 1000)
 
     def _keep(self, admin: Any, topics: Sequence[Topic]) -> None:
@@ -94,7 +94,7 @@ class KafkaBus:
         if other:
             for name, result in admin.alter_configs(other)["topic"].items():
                 if result != "OK":
-                    raise BusDown(f"Kafka: the topic {name}: {result}")
+                    raise BusUnavailable(f"Kafka: the topic {name}: {result}")
 
 
 def _retention(topic: Topic) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
-from chassis.bus import BusDown
+from chassis.bus import BusUnavailable
 from chassis.observe import stdlib_logs
 
 ANSWER = 3.0
@@ -28,7 +28,7 @@ class Cluster:
         stdlib_logs.RateLimitedHandler("kafka", "Kafka's client has trouble")
 
     def connect(self, make: Callable[..., Any], patience: float, **settings: Any) -> Any:
-        """A client, once it has reached a broker. Raises BusDown where none answers within `patience` seconds.
+        """A client, once it has reached a broker. Raises BusUnavailable where none answers within `patience` seconds.
 
         kafka-python makes no client without a broker, and what it has opened by then it leaves behind: so we close it.
         """
@@ -56,4 +56,4 @@ def trouble() -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise BusDown(f"Kafka: {error}") from error
+        raise BusUnavailable(f"Kafka: {error}") from error

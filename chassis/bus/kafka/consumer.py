@@ -1,6 +1,6 @@
 """A member of a consumer group over Kafka.
 
-It takes part in a rebalance inside `poll`, and inside `stay` where a batch takes long: all others wait for it. Then
+It takes part in a rebalance inside `poll`, and inside `heartbeat` where a batch takes long: all others wait for it. Then
 it keeps those partitions that are still its own, with all that was fetched of them (cooperative-sticky).
 """
 
@@ -22,7 +22,7 @@ from kafka.errors import (
 )
 
 from chassis import clock
-from chassis.bus import BusDown, Lost, Partition, Record
+from chassis.bus import BusUnavailable, Partition, PartitionRevoked, Record
 from chassis.bus.kafka.cluster import ANSWER, Cluster, trouble
 
 SETTINGS = {
@@ -63,7 +63,7 @@ class KafkaConsumer:
         try:
             with trouble():
                 found = client.poll(timeout_ms=round(wait * 1000), max_records=limit)
-        except BusDown:
+        except BusUnavailable:
             raise
         except Exception:  # a defect of kafka-python, such as the end of its thread: join anew
             self.close()
@@ -73,7 +73,7 @@ class KafkaConsumer:
             self._given.done.setdefault(partition, page[0].offset)
         return [_record(each) for page in found.values() for each in page]
 
-    def stay(self) -> None:
+    def heartbeat(self) -> None:
         if self._client is None:
             return
         try:
@@ -94,11 +94,11 @@ class KafkaConsumer:
             self._commit(mine)
             self._given.done.update(mine)
         if lost := offsets.keys() - mine.keys():
-            raise Lost(_named(lost))
+            raise PartitionRevoked(_named(lost))
 
-    def rewind(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int) -> None:
         if partition not in self._held():
-            raise Lost(_named([partition]))
+            raise PartitionRevoked(_named([partition]))
         self._client.seek(kafka.TopicPartition(*partition), offset)
 
     def lag(self) -> Mapping[Partition, int]:
@@ -174,7 +174,7 @@ class KafkaConsumer:
             try:
                 self._client.commit(wanted, timeout_ms=ANSWER * 1000)
             except _GONE as error:
-                raise Lost(_named(offsets)) from error
+                raise PartitionRevoked(_named(offsets)) from error
 
 
 class _Given(kafka.ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python asks for it, and has no types

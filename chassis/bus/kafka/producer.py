@@ -20,7 +20,7 @@ from kafka.partitioner.default import murmur2
 from kafka.structs import TopicPartition
 
 from chassis import clock
-from chassis.bus import BusDown, Record
+from chassis.bus import BusUnavailable, Record
 from chassis.bus.kafka.cluster import ANSWER, Cluster
 
 LARGEST = 1_000_000
@@ -40,7 +40,7 @@ _SENDING = 2 / 3
 _END = 2.0
 
 Outcome = BaseException | None
-_UNSENT: Outcome = BusDown("not sent")
+_UNSENT: Outcome = BusUnavailable("not sent")
 _Line = tuple[bytes, Iterator[int]]
 """A key, and which of the records are still to be sent under it."""
 
@@ -58,7 +58,7 @@ class Producer:
         began = clock.monotonic()
         try:
             client = self._open(began + max(timeout - ANSWER, timeout / 2))
-        except BusDown as error:
+        except BusUnavailable as error:
             return [error] * len(records)
         sending = _Sending(client, records, began + timeout * _SENDING)
         sound = sending.ended(began + timeout)
@@ -73,7 +73,7 @@ class Producer:
 
     def _open(self, until: float) -> "_Client":
         if not self._gate.acquire(timeout=max(until - clock.monotonic(), 0)):
-            raise BusDown("Kafka: no broker has been reached")
+            raise BusUnavailable("Kafka: no broker has been reached")
         try:
             if self._client is None:
                 self._client = self._cluster.connect(_Client, max(until - clock.monotonic(), 0.1), **SETTINGS)
@@ -140,7 +140,7 @@ class _Sending:
 
     def told(self) -> list[Outcome]:
         """What became of each record."""
-        unsent = BusDown(f"Kafka: not acknowledged: {self._reason}")
+        unsent = BusUnavailable(f"Kafka: not acknowledged: {self._reason}")
         return [unsent if outcome is _UNSENT else outcome for outcome in self.outcomes]
 
     def refuse(self, unsent: Iterable[int], error: Exception) -> None:
@@ -157,7 +157,7 @@ class _Sending:
             count = len(self.client.partitions_for(topic))
         except KafkaError as error:  # and kafka-python would ask for it ten times a second from now on
             self._sound = False
-            self.refuse(chain(*keys.values()), BusDown(f"Kafka: {topic}: {error}"))
+            self.refuse(chain(*keys.values()), BusUnavailable(f"Kafka: {topic}: {error}"))
             return []
         lines: dict[int, list[_Line]] = defaultdict(list)
         for key, unsent in keys.items():
@@ -191,7 +191,7 @@ class _Row:
                 headers = [(name, text.encode()) for name, text in record.headers.items()]
                 future = sending.client.append(self._partition, key, bytes(record.value), headers)
             except IllegalStateError as error:  # another publish has abandoned this producer
-                sending.refuse(chain([at], rest), BusDown(f"Kafka: {error}"))
+                sending.refuse(chain([at], rest), BusUnavailable(f"Kafka: {error}"))
             except (KafkaError, TypeError, ValueError) as error:
                 sending.refuse(chain([at], rest), error)
             else:

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from chassis import clock
-from chassis.bus import BusDown, Record, Topic
+from chassis.bus import BusUnavailable, Record, Topic
 from chassis.bus.sqlite.consumer import SqliteConsumer
 from chassis.store import Collection
 from chassis.store.sqlite.file import SqliteFile
@@ -43,12 +43,12 @@ class SqliteBus:
     """Implements `chassis.bus.Bus`. A member of a group that is silent for `ttl` seconds loses its partitions."""
 
     def __init__(self, path: Path, ttl: float = 10.0) -> None:
-        self._file, self._ttl = SqliteFile(path, BusDown), ttl
+        self._file, self._ttl = SqliteFile(path, BusUnavailable), ttl
         self._leases: Collection | None = None
         self._partitions: dict[str, list[int]] = {}
         self._pruned = clock.monotonic()
 
-    def ensure(self, topics: Sequence[Topic]) -> None:
+    def ensure_topics(self, topics: Sequence[Topic]) -> None:
         self._open()
         wanted = [topic for topic in topics if not self._is_there(topic)]
         if wanted:
@@ -68,12 +68,12 @@ class SqliteBus:
                 try:
                     if key not in refused:
                         batches[self._partition_of(record)].append(_row(record))
-                except (BusDown, TypeError, ValueError) as error:
+                except (BusUnavailable, TypeError, ValueError) as error:
                     refused[key] = error
                 outcomes[at] = refused.get(key)
             if batches:
                 self._file.write(lambda db: _append(db, batches), timeout)
-        except BusDown as error:
+        except BusUnavailable as error:
             return [error] * len(records)
         return outcomes
 
@@ -92,7 +92,7 @@ class SqliteBus:
             if not self._file.read(_HAS_TABLES):
                 self._file.write(_make_tables)
             leases = Collection("leases")
-            leases.bind(SqliteStore(self._file))
+            leases.attach(SqliteStore(self._file)).ensure_indexes()
             self._leases = leases
         return self._leases
 
@@ -107,7 +107,7 @@ class SqliteBus:
             rows = self._file.read("SELECT id FROM partitions WHERE topic = ? ORDER BY number", (record.topic,))
             ids = self._partitions[record.topic] = [id for (id,) in rows]
         if not ids:
-            raise BusDown(f"there is no topic {record.topic}")
+            raise BusUnavailable(f"there is no topic {record.topic}")
         return ids[zlib.crc32(record.key.encode()) % len(ids)]
 
     def _prune(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import orjson
 
 from chassis import clock
-from chassis.bus import Lost, Partition, Record
+from chassis.bus import Partition, PartitionRevoked, Record
 from chassis.store import Collection
 from chassis.store.leases import Slots
 from chassis.store.sqlite.file import SqliteFile
@@ -53,7 +53,7 @@ class SqliteConsumer:
                 return []
             clock.sleep(min(left, _TICK))
 
-    def stay(self) -> None:
+    def heartbeat(self) -> None:
         self._assign(look=False)
 
     def owned(self) -> Mapping[Partition, int]:
@@ -71,11 +71,11 @@ class SqliteConsumer:
             }
 
         if lost := offsets.keys() - self._file.write(work):
-            raise Lost(", ".join(f"{topic}/{number}" for topic, number in sorted(lost)))
+            raise PartitionRevoked(", ".join(f"{topic}/{number}" for topic, number in sorted(lost)))
 
-    def rewind(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int) -> None:
         if partition not in self._owned:
-            raise Lost("{}/{}".format(*partition))
+            raise PartitionRevoked("{}/{}".format(*partition))
         self._owned[partition].position = offset
 
     def lag(self) -> Mapping[Partition, int]:

@@ -151,7 +151,9 @@ class MongodbClient:
         except Unsent as error:
             raise self._down(error, began, seconds) from None
         except PyMongoError as error:
-            raise self._down(StoreUnavailable(f"{type(error).__name__}: {str(error)[:_TOLD]}"), began, seconds) from error
+            raise self._down(
+                StoreUnavailable(f"{type(error).__name__}: {str(error)[:_TOLD]}"), began, seconds
+            ) from error
         self._server.answered()
 
     def close(self) -> None:

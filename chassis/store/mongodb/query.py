@@ -1,32 +1,35 @@
-"""What the port's words are in MongoDB's query language: the same words, kept out of lists, where MongoDB would look.
+"""Translation of the port's filters and updates to MongoDB's query language.
 
-MongoDB finds `a.b` in each element of a list `a`, and changes `a.0` in one; the port's paths never cross a list.
+The operators are the same, but MongoDB looks for `a.b` in each element of a list `a`, and changes `a.0` in one. The
+port's paths never cross a list, so the translation excludes lists where MongoDB would enter them.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bson import ObjectId
 from pymongo import IndexModel
 
-from chassis.store import After, Change, Index, Where
-from chassis.store.operators import MARK, conditions
+from chassis import clock
+from chassis.store import Cursor, Filter, Index, Update
+from chassis.store.operators import WRITE_ID, conditions
 
-Filter = dict[str, Any]
+Query = dict[str, Any]
 Definition = tuple[list[tuple[str, int]], bool, dict[str, Any]]
-"""What makes one index differ from another: keys, unique, partial by."""
+"""What identifies an index: keys, unique, filter of a partial index."""
 
 _SORTABLE = {"$type": ["int", "long", "string"]}
 
 
-def search(where: Where, sort: str, after: After | None) -> Filter:
-    """The documents of a page. Its fields are indexed, so that no list is at or above them, but where `$all` looks."""
-    field, falling = sort.lstrip("-"), sort.startswith("-")
-    beyond = "$lt" if falling else "$gt"
-    terms: list[Filter] = [dict(where)] if where else []
+def search(where: Filter, sort: str, after: Cursor | None) -> Query:
+    """Return the query of a page. Its fields are indexed, so none is or is inside a list, except under `$all`."""
+    field, descending = sort.lstrip("-"), sort.startswith("-")
+    beyond = "$lt" if descending else "$gt"
+    terms: list[Query] = [dict(where)] if where else []
     if after and field == "_id":
         terms.append({"_id": {beyond: after[1]}})
     elif after:
-        # Where the index is entered, and which of those with this very value come behind.
+        # The first term bounds the index scan; the second one skips documents with the same value up to the cursor.
         terms.append({field: {f"{beyond}e": after[0]}})
         terms.append({"$or": [{field: {beyond: after[0]}}, {"_id": {beyond: after[1]}}]})
     elif field != "_id":
@@ -34,59 +37,66 @@ def search(where: Where, sort: str, after: After | None) -> Filter:
     return {"$and": terms} if terms else {}
 
 
-def order(sort: str) -> list[tuple[str, int]]:
-    """The keys of an order, the last being `_id`."""
-    field, way = sort.lstrip("-"), -1 if sort.startswith("-") else 1
-    return [(field, way)] if field == "_id" else [(field, way), ("_id", way)]
+def sort_keys(sort: str) -> list[tuple[str, int]]:
+    """Return the keys of an order, with `_id` as the last one."""
+    field, direction = sort.lstrip("-"), -1 if sort.startswith("-") else 1
+    return [(field, direction)] if field == "_id" else [(field, direction), ("_id", direction)]
 
 
-def counted(where: Where, of: str) -> list[Filter]:
-    """The stages that count what matches, or sum a field; answered from the index alone where that has all of it."""
-    return [{"$match": search(where, "_id", None)}, {"$group": {"_id": None, "count": {"$sum": f"${of}" if of else 1}}}]
+def count_stages(where: Filter, sum_field: str) -> list[Query]:
+    """Return the pipeline that counts the matches, or sums a field. MongoDB answers it from the index if it can."""
+    value = f"${sum_field}" if sum_field else 1
+    return [{"$match": search(where, "_id", None)}, {"$group": {"_id": None, "count": {"$sum": value}}}]
 
 
-def guarded(id: str, when: Where, *also: Filter) -> Filter:
-    """The document, if `when` holds for it."""
+def guarded(id: str, when: Filter, *also: Query) -> Query:
+    """Return the query for one document, if `when` holds for it."""
     terms = [
-        _strict(path, word, value) for path, condition in when.items() for word, value in conditions(condition)
-    ]  # fmt: skip
+        _outside_lists(path, operator, value)
+        for path, condition in when.items()
+        for operator, value in conditions(condition)
+    ]
     terms += also
     return {"_id": id, "$and": terms} if terms else {"_id": id}
 
 
-def fits(change: Change) -> list[Filter]:
-    """What a document must be for the words of a change to mean what the port says, where the server would not refuse.
+def preconditions(update: Update) -> list[Query]:
+    """Return what must hold for an update to mean what the port says, where the server would not reject it.
 
-    It would change the elements of a list; and a server like MongoDB may count with a bool.
+    A server would change elements of a list; and a server that is compatible with MongoDB may increment a bool.
     """
-    terms: list[Filter] = []
-    for word, fields in change.items():
+    terms: list[Query] = []
+    for operator, fields in update.items():
         for path in fields:
             if "." in path:
                 terms.append(_no_list_above(path))
-            if word == "$inc":
+            if operator == "$inc":
                 terms.append({path: {"$not": {"$type": "bool"}}})
     return terms
 
 
-def stamped(change: Change, mark: object) -> dict[str, dict[str, Any]]:
-    """The change with the mark of its write."""
-    words = {word: dict(fields) for word, fields in change.items() if fields}
-    words["$set"] = {**words.get("$set", {}), MARK: mark}
-    return words
+def new_write_id() -> ObjectId:
+    return ObjectId(clock.entropy(12))
+
+
+def with_write_id(update: Update, write_id: ObjectId) -> dict[str, dict[str, Any]]:
+    """Return the update, extended to store the id of its write."""
+    operators = {operator: dict(fields) for operator, fields in update.items() if fields}
+    operators["$set"] = {**operators.get("$set", {}), WRITE_ID: write_id}
+    return operators
 
 
 def definition(index: Index) -> Definition:
-    """How an index is made. Its last key is `_id`, the second key of every order."""
+    """Return how to create an index. Its last key is `_id`, the second key of every order."""
     keys = [(path, 1) for path in index.fields]
-    return keys if index.unique else [*keys, ("_id", 1)], index.unique, dict(index.when or {})
+    return keys if index.unique else [*keys, ("_id", 1)], index.unique, dict(index.partial or {})
 
 
-def described(made: Mapping[str, Any]) -> Definition:
-    """The definition of an index as `listIndexes` tells it."""
-    partial = made.get("partialFilterExpression", {})
-    keys = [(path, int(way)) for path, way in made["key"].items()]
-    return keys, bool(made.get("unique")), {path: _plain(condition) for path, condition in partial.items()}
+def existing_definition(listed: Mapping[str, Any]) -> Definition:
+    """Return the definition of an index that `listIndexes` reports."""
+    partial = listed.get("partialFilterExpression", {})
+    keys = [(path, int(direction)) for path, direction in listed["key"].items()]
+    return keys, bool(listed.get("unique")), {path: _plain(condition) for path, condition in partial.items()}
 
 
 def models(definitions: Mapping[str, Definition]) -> Iterator[IndexModel]:
@@ -95,17 +105,17 @@ def models(definitions: Mapping[str, Definition]) -> Iterator[IndexModel]:
         yield IndexModel(keys, name=name, unique=unique, **options)
 
 
-def _strict(path: str, word: str, value: Any) -> Filter:
+def _outside_lists(path: str, operator: str, value: Any) -> Query:
     if "." not in path:
-        return {path: {word: value}}
-    if word == "$ne":
-        return {"$nor": [_strict(path, "$eq", value)]}
-    if word == "$exists" and not value:
-        return {"$nor": [_strict(path, "$exists", True)]}
-    return {path: {word: value}, **_no_list_above(path)}
+        return {path: {operator: value}}
+    if operator == "$ne":
+        return {"$nor": [_outside_lists(path, "$eq", value)]}
+    if operator == "$exists" and not value:
+        return {"$nor": [_outside_lists(path, "$exists", True)]}
+    return {path: {operator: value}, **_no_list_above(path)}
 
 
-def _no_list_above(path: str) -> Filter:
+def _no_list_above(path: str) -> Query:
     names = path.split(".")
     return {".".join(names[:count]): {"$not": {"$type": "array"}} for count in range(1, len(names))}
 

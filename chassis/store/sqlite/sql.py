@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.store import Index, Where
+from chassis.store import Filter, Index
 from chassis.store.operators import conditions
 
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
@@ -51,12 +51,12 @@ def literals(indexes: tuple[Index, ...]) -> Literals:
     return frozenset(
         (path, word, type(value), value)
         for index in indexes
-        for path, condition in (index.when or {}).items()
+        for path, condition in (index.partial or {}).items()
         for word, value in conditions(condition)
     )
 
 
-def where_clause(where: Where, inline: Literals) -> Clause:
+def where_clause(where: Filter, inline: Literals) -> Clause:
     """All conditions but `$all`, which needs the index's table; those in `inline` are written out, without `?`."""
     clause = Clause()
     for path, condition in where.items():
@@ -92,7 +92,7 @@ def index_columns(index: Index) -> str:
     return ", ".join(columns if index.unique else [*columns, "id"])
 
 
-def words_of(where: Where) -> Iterator[tuple[str, list[str]]]:
+def words_of(where: Filter) -> Iterator[tuple[str, list[str]]]:
     """(path, words) of each `$all`."""
     for path, condition in where.items():
         for word, value in conditions(condition):

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from chassis.store import After, Change, Collection, Doc, Duplicate, Index, StoreDown, Update, Where
+from chassis.store import Collection, Cursor, Doc, Duplicate, Filter, Index, StoreUnavailable, Update, UpdateOne
 from chassis.store.documents import MISSING, changed, matches, value_at
 from chassis.store.sqlite import sql
 from chassis.store.sqlite.file import SqliteFile
@@ -29,10 +29,10 @@ class SqliteStore:
     """Implements `chassis.store.Store` for the processes of one machine that share a file."""
 
     def __init__(self, file: Path | SqliteFile) -> None:
-        self._file = file if isinstance(file, SqliteFile) else SqliteFile(file, StoreDown)
+        self._file = file if isinstance(file, SqliteFile) else SqliteFile(file, StoreUnavailable)
         self._tables: dict[str, _Table] = {}
 
-    def ensure(self, collection: Collection) -> None:
+    def ensure_indexes(self, collection: Collection) -> None:
         table = _Table(collection)
         there = table.there(self._file.read(_SCHEMA))
         if {key: text for key, (_, text) in there.items()} != table.schema:
@@ -58,15 +58,15 @@ class SqliteStore:
         rows = self._file.read(self._table(collection).select, (id,))
         return orjson.loads(rows[0][0]) if rows else None
 
-    def find(self, collection: Collection, where: Where, sort: str, limit: int, after: After | None) -> list[Doc]:
+    def find(self, collection: Collection, where: Filter, sort: str, limit: int, after: Cursor | None) -> list[Doc]:
         query, values = self._table(collection).find(where, sort, limit, after)
         return [orjson.loads(text) for (text,) in self._file.read(query, values)]
 
-    def count(self, collection: Collection, where: Where, of: str) -> int:
+    def count(self, collection: Collection, where: Filter, of: str) -> int:
         query, values = self._table(collection).count(where, of)
         return int(self._file.read(query, values)[0][0])
 
-    def update(self, collection: Collection, id: str, change: Change, when: Where) -> Doc | None:
+    def update(self, collection: Collection, id: str, change: Update, when: Filter) -> Doc | None:
         table = self._table(collection)
         try:
             text = self._file.write(lambda db: table.change(db, id, change, when))
@@ -74,7 +74,7 @@ class SqliteStore:
             raise Duplicate(table.field(error)) from None
         return None if text is None else orjson.loads(text)
 
-    def update_each(self, collection: Collection, updates: Sequence[Update]) -> None:
+    def bulk_update(self, collection: Collection, updates: Sequence[UpdateOne]) -> None:
         table = self._table(collection)
 
         def work(db: sqlite3.Connection) -> None:
@@ -88,7 +88,7 @@ class SqliteStore:
 
         self._file.write(work)
 
-    def delete(self, collection: Collection, id: str, when: Where) -> bool:
+    def delete(self, collection: Collection, id: str, when: Filter) -> bool:
         table = self._table(collection)
 
         def work(db: sqlite3.Connection) -> bool:
@@ -110,7 +110,7 @@ class SqliteStore:
     def _table(self, collection: Collection) -> "_Table":
         table = self._tables.get(collection.name)
         if table is None:
-            self.ensure(collection)
+            self.ensure_indexes(collection)
             table = self._tables[collection.name]
         return table
 
@@ -127,7 +127,7 @@ class _Table:
         self.delete = f"DELETE FROM {name} WHERE id = ?"
         self._literals = sql.literals(collection.indexes)
         self._indexes = {f"{collection.name}:{index.name}": index for index in collection.indexes}
-        self._lists = {index.fields[0]: sql.quoted(key) for key, index in self._indexes.items() if index.many}
+        self._lists = {index.fields[0]: sql.quoted(key) for key, index in self._indexes.items() if index.multikey}
         self.schema = {collection.name: f"CREATE TABLE {name} (id TEXT NOT NULL PRIMARY KEY, doc TEXT NOT NULL)"}
         self.schema |= {key: self._index(key, index) for key, index in self._indexes.items()}
 
@@ -147,11 +147,11 @@ class _Table:
                 continue
             db.execute(text)
             index = self._indexes.get(key)
-            if index and index.many:
+            if index and index.multikey:
                 for (doc,) in db.execute(f"SELECT doc FROM {self.name}").fetchall():
                     self.note_words(db, {}, orjson.loads(doc), index.fields[0])
 
-    def read(self, db: sqlite3.Connection, id: str, when: Where) -> tuple[str, Doc] | None:
+    def read(self, db: sqlite3.Connection, id: str, when: Filter) -> tuple[str, Doc] | None:
         """A document as its text and as it is, if it is there and `when` holds."""
         row = db.execute(self.select, (id,)).fetchone()
         if row is None:
@@ -159,7 +159,7 @@ class _Table:
         doc: Doc = orjson.loads(row[0])
         return (row[0], doc) if matches(doc, when) else None
 
-    def change(self, db: sqlite3.Connection, id: str, change: Change, when: Where) -> str | None:
+    def change(self, db: sqlite3.Connection, id: str, change: Update, when: Filter) -> str | None:
         """Change a document if it is there and `when` holds; its new text."""
         found = self.read(db, id, when)
         if found is None:
@@ -187,7 +187,7 @@ class _Table:
                     [(word, id) for word in after - before],
                 )
 
-    def find(self, where: Where, sort: str, limit: int, after: After | None) -> tuple[str, list[Any]]:
+    def find(self, where: Filter, sort: str, limit: int, after: Cursor | None) -> tuple[str, list[Any]]:
         """The query and its values."""
         clause = self._clause(where)
         field = sql.column(sort.lstrip("-"))
@@ -206,7 +206,7 @@ class _Table:
         query = f"SELECT doc FROM {self.name} WHERE {clause} ORDER BY {order} LIMIT ?"
         return query, [*clause.values, limit]
 
-    def count(self, where: Where, of: str) -> tuple[str, list[Any]]:
+    def count(self, where: Filter, of: str) -> tuple[str, list[Any]]:
         """The query and its values."""
         clause, counted = self._clause(where), "count(*)"
         if of:
@@ -214,7 +214,7 @@ class _Table:
             counted = f"coalesce(sum({sql.column(of)}), 0)"
         return f"SELECT {counted} FROM {self.name} WHERE {clause}", clause.values
 
-    def _clause(self, where: Where) -> sql.Clause:
+    def _clause(self, where: Filter) -> sql.Clause:
         clause = sql.where_clause(where, self._literals)
         for path, words in sql.words_of(where):
             for word in words:
@@ -229,11 +229,11 @@ class _Table:
         return self._indexes[named[1]].fields[0] if named else "_id"
 
     def _index(self, key: str, index: Index) -> str:
-        if index.many:
+        if index.multikey:
             columns = "value TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (value, id)"
             return f"CREATE TABLE {sql.quoted(key)} ({columns}) WITHOUT ROWID"
         unique = "UNIQUE " if index.unique else ""
-        partial = f" WHERE {sql.where_clause(index.when, self._literals)}" if index.when else ""
+        partial = f" WHERE {sql.where_clause(index.partial, self._literals)}" if index.partial else ""
         return f"CREATE {unique}INDEX {sql.quoted(key)} ON {self.name} ({sql.index_columns(index)}){partial}"
 
 

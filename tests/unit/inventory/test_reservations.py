@@ -4,7 +4,7 @@ import pytest
 
 from chassis.errors import DomainError, NotFound
 from chassis.events.envelope import Meta
-from services.inventory import domain, handlers
+from services.inventory import application, domain, handlers, jobs, repository
 from services.inventory.messages import AdjustStock, ConfirmStock, Line, Release, Reserve, StockProduct
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductDeleted
@@ -15,35 +15,35 @@ LINES = [Line(product_id="mug", quantity=2), Line(product_id="pot", quantity=1)]
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.stock.attach(store).ensure_indexes()
-    handlers.reservations.attach(store).ensure_indexes()
+    repository.stock.attach(store).ensure_indexes()
+    repository.reservations.attach(store).ensure_indexes()
     for product in ("mug", "pot"):
-        handlers.stock_product(StockProduct(product_id=product, quantity=1000))
+        application.stock_product(StockProduct(product_id=product, quantity=1000))
 
 
 def numbers(product):
-    doc = handlers.stock.get(product)
+    doc = repository.stock.get(product)
     assert doc["available"] + doc["reserved"] + doc["sold"] == doc["received"]
     assert min(doc["available"], doc["reserved"], doc["sold"]) >= 0
     return doc["available"], doc["reserved"], doc["sold"]
 
 
 def reserve(order, lines=LINES):
-    handlers.reserve(Reserve(order_id=order, lines=lines))
+    application.reserve(Reserve(order_id=order, lines=lines))
 
 
 def confirm(order):
-    handlers.confirm(ConfirmStock(order_id=order))
+    application.confirm(ConfirmStock(order_id=order))
 
 
 def release(order):
-    handlers.release(Release(order_id=order))
+    application.release(Release(order_id=order))
 
 
 def sweep(fake_clock):
-    fake_clock.pass_time(domain.MARK_KEPT + 1)
-    handlers.sweep_reservations()
-    handlers.sweep_marks()
+    fake_clock.pass_time(domain.MARKS_KEPT_S + 1)
+    jobs.finish_reservations()
+    jobs.drop_old_marks()
 
 
 def test_a_reservation_takes_every_line_and_a_confirmation_sells_them():
@@ -88,7 +88,7 @@ def test_a_release_that_comes_first_refuses_the_reservation():
 def test_an_expired_reservation_is_let_go_and_taken_again_when_it_is_confirmed(fake_clock):
     reserve("o1")
     fake_clock.pass_time(15 * 60 + 1)
-    handlers.sweep_reservations()
+    jobs.finish_reservations()
     assert numbers("mug") == (1000, 0, 0)
     confirm("o1")
     assert numbers("mug") == (998, 0, 2)
@@ -97,11 +97,11 @@ def test_an_expired_reservation_is_let_go_and_taken_again_when_it_is_confirmed(f
 def test_a_reservation_that_expires_while_it_is_confirmed_is_taken_again(fake_clock, monkeypatch):
     reserve("o1")
     fake_clock.pass_time(15 * 60 + 1)
-    move = handlers._move
+    move = repository.change_status
 
     def the_sweep_is_faster(doc, status, *rest, **fields):
         monkeypatch.undo()
-        handlers.sweep_reservations()
+        jobs.finish_reservations()
         return move(doc, status, *rest, **fields)
 
     monkeypatch.setattr(handlers, "_move", the_sweep_is_faster)
@@ -112,7 +112,7 @@ def test_a_reservation_that_expires_while_it_is_confirmed_is_taken_again(fake_cl
 def test_an_expired_reservation_whose_units_are_gone_cannot_be_confirmed(fake_clock):
     reserve("o1", [Line(product_id="mug", quantity=600)])
     fake_clock.pass_time(15 * 60 + 1)
-    handlers.sweep_reservations()
+    jobs.finish_reservations()
     reserve("o2", [Line(product_id="mug", quantity=600)])
     with pytest.raises(DomainError) as refused:
         confirm("o1")
@@ -123,7 +123,7 @@ def test_an_expired_reservation_whose_units_are_gone_cannot_be_confirmed(fake_cl
 def test_what_was_released_is_not_taken_again_by_a_late_confirmation(fake_clock):
     reserve("o1")
     fake_clock.pass_time(15 * 60 + 1)
-    handlers.sweep_reservations()
+    jobs.finish_reservations()
     release("o1")
     with pytest.raises(DomainError):
         confirm("o1")
@@ -133,7 +133,7 @@ def test_what_was_released_is_not_taken_again_by_a_late_confirmation(fake_clock)
 def test_the_stock_of_a_deleted_product_is_closed_to_new_reservations_only():
     reserve("o1")
     meta = Meta("mug:2", "products", "product.deleted", "", "mug", 2)
-    handlers.close_product(ProductDeleted(product_id="mug"), meta)
+    handlers.on_product_deleted(ProductDeleted(product_id="mug"), meta)
     with pytest.raises(DomainError):
         reserve("o2")
     confirm("o1")
@@ -145,26 +145,26 @@ def test_a_cancelled_order_brings_its_units_back_once(fake_clock):
     confirm("o1")
     meta = Meta("o1:3", "orders", "order.cancelled", "", "o1", 3)
     for _ in range(3):
-        handlers.note_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
-        handlers.sweep_cancelled()
+        handlers.on_order_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
+        jobs.return_cancelled_units()
     assert (numbers("mug"), numbers("pot")) == ((1000, 0, 0), (1000, 0, 0))
 
 
 def test_an_adjustment_counts_once_for_each_mark_and_never_below_zero():
     for _ in range(3):
-        answer = handlers.adjust(AdjustStock(product_id="mug", adjustment=-400, mark="m1"))
+        answer = application.adjust_stock(AdjustStock(product_id="mug", adjustment=-400, mark="m1"))
         assert answer.available == 600
     with pytest.raises(DomainError):
-        handlers.adjust(AdjustStock(product_id="mug", adjustment=-601, mark="m2"))
+        application.adjust_stock(AdjustStock(product_id="mug", adjustment=-601, mark="m2"))
     with pytest.raises(NotFound):
-        handlers.adjust(AdjustStock(product_id="none", adjustment=1, mark="m3"))
+        application.adjust_stock(AdjustStock(product_id="none", adjustment=1, mark="m3"))
     assert numbers("mug") == (600, 0, 0)
 
 
 def test_a_reservation_cut_off_anywhere_is_whole_when_it_is_repeated(store):
     for order in crashes(store, reserve):
         reserve(order)
-        held = handlers.stock.get("mug")["reserved"], handlers.stock.get("pot")["reserved"]
+        held = repository.stock.get("mug")["reserved"], repository.stock.get("pot")["reserved"]
         release(order)
         assert held == (2, 1), order
         assert numbers("mug")[:2] == (1000, 0)
@@ -173,8 +173,8 @@ def test_a_reservation_cut_off_anywhere_is_whole_when_it_is_repeated(store):
 def test_a_reservation_cut_off_anywhere_is_finished_by_the_sweep(store, fake_clock):
     for order in crashes(store, reserve):
         fake_clock.pass_time(10)
-        handlers.sweep_reservations()
-        doc = handlers.reservations.get(order)
+        jobs.finish_reservations()
+        doc = repository.reservations.get(order)
         assert doc is None or doc["status"] == "reserved", order
         assert numbers("mug")[1] == (2 if doc else 0), order
         release(order)
@@ -222,19 +222,19 @@ def test_a_return_cut_off_anywhere_brings_the_units_back_once(store):
 
 
 def test_a_reservation_that_wakes_up_after_its_release_takes_nothing():
-    doc = handlers._new("o1", LINES, "reserving")
-    handlers.reservations.insert(doc)
+    doc = repository.new_reservation("o1", LINES, "reserving")
+    repository.reservations.insert(doc)
     release("o1")
-    assert not any(handlers._apply(doc, line, domain.hold) for line in doc["lines"])
+    assert not any(repository.apply_stage(doc, line, domain.hold) for line in doc["lines"])
     assert numbers("mug") == (1000, 0, 0)
 
 
 def test_what_a_refused_reservation_takes_late_is_given_back_by_the_sweep(fake_clock):
     lines = [Line(product_id="pot", quantity=1001), LINES[0]]
-    asleep = handlers._new("o1", lines, "reserving")
+    asleep = repository.new_reservation("o1", lines, "reserving")
     with pytest.raises(DomainError):
         reserve("o1", lines)
-    assert handlers._apply(asleep, asleep["lines"][1], domain.hold)
+    assert repository.apply_stage(asleep, asleep["lines"][1], domain.hold)
     assert numbers("mug") == (998, 2, 0)
     sweep(fake_clock)
     assert numbers("mug") == (1000, 0, 0)
@@ -243,10 +243,10 @@ def test_what_a_refused_reservation_takes_late_is_given_back_by_the_sweep(fake_c
 def test_a_return_that_wakes_up_late_gives_nothing_back_again():
     reserve("o1")
     confirm("o1")
-    returning = handlers._move(handlers.reservations.get("o1"), "returning")
-    handlers.settle(returning)
+    returning = repository.change_status(repository.reservations.get("o1"), "returning")
+    application.apply_pending_stages(returning)
     for line in returning["lines"]:
-        assert not handlers._apply(returning, line, domain.give_back)
+        assert not repository.apply_stage(returning, line, domain.return_sold)
     assert numbers("mug") == (1000, 0, 0)
 
 
@@ -254,8 +254,8 @@ def test_marks_are_dropped_when_the_order_is_over_and_nobody_is_told_for_nothing
     reserve("o1")
     confirm("o1")
     reserve("o2")
-    before = handlers.stock.get("mug")
+    before = repository.stock.get("mug")
     sweep(fake_clock)
-    after = handlers.stock.get("mug")
+    after = repository.stock.get("mug")
     assert (list(after["holds"]), after["held"]) == (["o2"], 1)
     assert [after[name] for name in ("seq", "updatedAt")] == [before[name] for name in ("seq", "updatedAt")]

@@ -4,8 +4,8 @@ import pytest
 
 from chassis import clock
 from chassis.audit import Finding
-from chassis.store import StoreDown
-from services.inventory import audit, domain, handlers
+from chassis.store import StoreUnavailable
+from services.inventory import application, domain, invariants, jobs, repository
 from services.inventory.messages import (
     ConfirmStock,
     Line,
@@ -22,18 +22,18 @@ LINES = [Line(product_id="mug", quantity=2), Line(product_id="pot", quantity=1)]
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.stock.bind(store)
-    handlers.reservations.bind(store)
+    repository.stock.attach(store).ensure_indexes()
+    repository.reservations.attach(store).ensure_indexes()
     for product in ("mug", "pot"):
-        handlers.stock_product(StockProduct(product_id=product, quantity=1000))
+        application.stock_product(StockProduct(product_id=product, quantity=1000))
 
 
 def reserve(order):
-    handlers.reserve(Reserve(order_id=order, lines=LINES))
+    application.reserve(Reserve(order_id=order, lines=LINES))
 
 
 def confirm(order):
-    handlers.confirm(ConfirmStock(order_id=order))
+    application.confirm(ConfirmStock(order_id=order))
 
 
 def buy(order):
@@ -43,18 +43,18 @@ def buy(order):
 
 def give_up(order):
     reserve(order)
-    handlers.release(Release(order_id=order))
+    application.release(Release(order_id=order))
 
 
 def send_back(order):
     buy(order)
-    handlers.release(Release(order_id=order))
+    application.release(Release(order_id=order))
 
 
 def doubts():
-    found = [*audit.judge_products(list(audit.products()))]
-    ids = list(audit.reservations())
-    return found + (list(audit.judge_reservations(ids)) if ids else [])
+    found = [*invariants.check_products(list(invariants.product_ids()))]
+    ids = list(invariants.reservation_ids())
+    return found + (list(invariants.check_reservations(ids)) if ids else [])
 
 
 def found():
@@ -69,26 +69,26 @@ def told():
 def test_wherever_work_is_cut_off_nothing_is_found_and_after_the_sweeps_all_is_seen(store, fake_clock, work):
     for _ in crashes(store, work):
         assert found() == []
-        fake_clock.pass_time(handlers._ABANDONED + 1)
-        handlers.sweep_reservations()
+        fake_clock.pass_time(jobs.ABANDONED_AFTER_S + 1)
+        jobs.finish_reservations()
         assert doubts() == []
 
 
 def test_a_late_hold_of_a_reservation_that_is_over_is_found_once_it_should_be_swept(fake_clock):
     give_up("o1")
     hold = {"quantity": 2, "turn": 9, "at": clock.timestamp()}
-    handlers.stock.update("mug", {"$set": {"holds.o1": hold}, "$inc": {"available": -2, "reserved": 2}})
+    repository.stock.update("mug", {"$set": {"holds.o1": hold}, "$inc": {"available": -2, "reserved": 2}})
     assert told() == set()
-    fake_clock.pass_time(domain.MARK_KEPT + domain.OVERDUE + 1)
+    fake_clock.pass_time(domain.MARKS_KEPT_S + invariants.OVERDUE_AFTER_S + 1)
     assert told() == {"I4 mug holds 2 for the order o1, whose reservation is released"}
-    handlers.sweep_marks()
+    jobs.drop_old_marks()
     assert told() == set()
 
 
 def test_a_reservation_that_outlives_its_time_is_found_after_a_minute(fake_clock):
     reserve("o1")
-    doc = handlers.reservations.get("o1")
-    fake_clock.pass_time(clock.seconds_since(doc["expiresAt"]) * -1 + domain.OVERDUE - 1)
+    doc = repository.reservations.get("o1")
+    fake_clock.pass_time(clock.seconds_since(doc["expiresAt"]) * -1 + invariants.OVERDUE_AFTER_S - 1)
     assert told() == set()
     fake_clock.pass_time(2)
     assert told() == {f"I4 o1 expired at {doc['expiresAt']}, and is still held"}
@@ -96,10 +96,10 @@ def test_a_reservation_that_outlives_its_time_is_found_after_a_minute(fake_clock
 
 def test_a_reservation_that_was_left_half_done_is_found_after_a_minute(store, fake_clock):
     store.fail(2, after=True)
-    with pytest.raises(StoreDown):
+    with pytest.raises(StoreUnavailable):
         reserve("o1")
     since = clock.timestamp()
-    fake_clock.pass_time(domain.OVERDUE - 1)
+    fake_clock.pass_time(invariants.OVERDUE_AFTER_S - 1)
     assert told() == set()
     fake_clock.pass_time(2)
     assert told() == {f"I4 o1 was left reserving at {since}"}
@@ -107,22 +107,22 @@ def test_a_reservation_that_was_left_half_done_is_found_after_a_minute(store, fa
 
 def test_a_line_that_nothing_is_held_for_is_found():
     reserve("o1")
-    handlers.stock.update("pot", {"$unset": {"holds.o1": True}, "$inc": {"available": 1, "reserved": -1}})
+    repository.stock.update("pot", {"$unset": {"holds.o1": True}, "$inc": {"available": 1, "reserved": -1}})
     assert told() == {"I4 o1 is reserved, but the product pot is not held for it"}
 
 
 def test_units_that_no_reservation_has_are_found():
     buy("o1")
-    handlers.stock.update("mug", {"$inc": {"available": -3, "sold": 3}})
+    repository.stock.update("mug", {"$inc": {"available": -3, "sold": 3}})
     assert told() == {"I6 mug has 3 more sold than confirmed reservations say"}
 
 
 def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
     buy("o1")
-    real = audit._confirmed
+    real = invariants._confirmed_units
 
     def while_it_sells(product):
-        handlers.stock.update("mug", {"$inc": {"seq": 1}})
+        repository.stock.update("mug", {"$inc": {"seq": 1}})
         return real(product)
 
     monkeypatch.setattr(audit, "_confirmed", while_it_sells)
@@ -133,8 +133,8 @@ def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
 def test_orders_are_told_how_their_reservations_stand():
     for order in ("o1", "o2"):
         buy(order)
-    told = audit.tell_reservations(TellReservations(order_ids=["o2", "o3"]))
+    told = application.get_reservations(TellReservations(order_ids=["o2", "o3"]))
     assert [(each.order_id, each.status, each.lines) for each in told.items] == [("o2", "confirmed", LINES)]
-    assert audit.list_reservations(ListReservations(after="")).order_ids == ["o1", "o2"]
-    assert audit.list_reservations(ListReservations(after="o1")).order_ids == ["o2"]
-    assert audit.list_reservations(ListReservations(after="o2")).order_ids == []
+    assert application.list_reservations(ListReservations(after="")).order_ids == ["o1", "o2"]
+    assert application.list_reservations(ListReservations(after="o1")).order_ids == ["o2"]
+    assert application.list_reservations(ListReservations(after="o2")).order_ids == []

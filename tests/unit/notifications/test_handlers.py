@@ -3,24 +3,24 @@
 import pytest
 
 from chassis.events.envelope import Meta
-from services.notifications import handlers
+from services.notifications import handlers, repository
 from services.orders.messages import OrderShipped
 from tests.unit.conftest import crashes
 
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.recipients.bind(store)
-    handlers.notifications.bind(store)
+    repository.recipients.attach(store).ensure_indexes()
+    repository.notifications.attach(store).ensure_indexes()
 
 
 def tell(order):
     meta = Meta(f"{order}:3", "orders", "order.shipped", "", order, 3)
-    handlers.tell(OrderShipped(order_id=order, user_id="u1"), meta)
+    handlers.on_order_event(OrderShipped(order_id=order, user_id="u1"), meta)
 
 
 def told(order):
-    return [doc["kind"] for doc in handlers.notifications.every() if order in doc["body"]]
+    return [doc["kind"] for doc in repository.notifications.iterate() if order in doc["body"]]
 
 
 def test_an_event_that_comes_again_is_told_once():
@@ -36,13 +36,13 @@ def test_an_event_cut_off_anywhere_is_told_once_when_it_comes_again(store):
 
 
 def test_two_that_handle_an_event_at_once_tell_it_once(monkeypatch):
-    look = handlers.recipients.get
+    look = repository.recipients.get
 
     def another_is_faster(user):
         monkeypatch.undo()
         tell("o1")
         return look(user)
 
-    monkeypatch.setattr(handlers.recipients, "get", another_is_faster)
+    monkeypatch.setattr(repository.recipients, "get", another_is_faster)
     tell("o1")
     assert told("o1") == ["order_shipped"]

@@ -4,7 +4,7 @@ import pytest
 
 from chassis import clock, deadline
 from chassis.errors import DomainError, OutcomeUnknown
-from services.payments import audit, domain, handlers
+from services.payments import application, invariants, jobs, repository
 from services.payments.messages import CancelPayment, Charge, ListPayments, TellPayments
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
@@ -12,23 +12,23 @@ from tests.unit.conftest import crashes
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.payments.attach(store).ensure_indexes()
+    repository.payments.attach(store).ensure_indexes()
     ledger.attach(store).ensure_indexes()
 
 
 def charge(order, token="tok_ok"):
     command = Charge(order_id=order, user_id="u1", total=3000, currency="EUR", payment_token=token)
     with deadline.within(4):
-        return handlers.charge(command)
+        return application.charge(command)
 
 
 def cancel(order):
-    handlers.cancel(CancelPayment(order_id=order, user_id="u1", total=3000, currency="EUR"))
+    application.cancel(CancelPayment(order_id=order, user_id="u1", total=3000, currency="EUR"))
 
 
 def told():
-    ids = list(audit.ids())
-    return {f"{each.invariant} {each.id} {each.detail}" for each in (audit.judge(ids) if ids else [])}
+    ids = list(invariants.payment_ids())
+    return {f"{each.invariant} {each.id} {each.detail}" for each in (invariants.check_payments(ids) if ids else [])}
 
 
 def test_wherever_a_charge_is_cut_off_nothing_is_found(store):
@@ -48,11 +48,11 @@ def test_wherever_an_undoing_is_cut_off_nothing_is_found_once_it_was_repeated(st
 
 def test_a_refund_that_is_noted_and_not_yet_made_is_under_way():
     charge("o1")
-    handlers.payments.update("o1", {"$set": {"refund": True}})
+    repository.payments.update("o1", {"$set": {"refund": True}})
     ledger.update("o1", {"$set": {"refunded": 3000}})
     assert told() == set()
-    handlers.sweep_refunds()
-    assert (handlers.payments.get("o1")["status"], told()) == ("refunded", set())
+    jobs.refund_cancelled_orders()
+    assert (repository.payments.get("o1")["status"], told()) == ("refunded", set())
 
 
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds"])
@@ -67,7 +67,7 @@ def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_
     with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
     assert told() == set()
-    fake_clock.pass_time(domain.UNDECIDED + 1)
+    fake_clock.pass_time(invariants.UNDECIDED_AFTER_S + 1)
     assert told() == {f"I1 o1 is unknown since {since}"}
 
 
@@ -92,7 +92,7 @@ def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_
 )
 def test_books_that_are_not_the_providers_are_found(entry, payment, found):
     charge("o1")
-    for collection, fields in ((ledger, entry), (handlers.payments, payment)):
+    for collection, fields in ((ledger, entry), (repository.payments, payment)):
         if fields:
             collection.update("o1", {"$set": fields})
     assert told() == found
@@ -102,8 +102,8 @@ def test_orders_are_told_how_their_payments_stand():
     for order in ("o1", "o2"):
         charge(order)
     cancel("o2")
-    (state,) = audit.tell(TellPayments(order_ids=["o2", "o3"])).items
+    (state,) = application.get_payments(TellPayments(order_ids=["o2", "o3"])).items
     assert (state.order_id, state.status, state.amount, state.refunded) == ("o2", "refunded", 3000, 3000)
-    assert audit.list_orders(ListPayments(after="")).order_ids == ["o1", "o2"]
-    assert audit.list_orders(ListPayments(after="o1")).order_ids == ["o2"]
-    assert audit.list_orders(ListPayments(after="o2")).order_ids == []
+    assert application.list_payments(ListPayments(after="")).order_ids == ["o1", "o2"]
+    assert application.list_payments(ListPayments(after="o1")).order_ids == ["o2"]
+    assert application.list_payments(ListPayments(after="o2")).order_ids == []

@@ -6,7 +6,7 @@ from chassis import deadline
 from chassis.errors import DomainError, OutcomeUnknown
 from chassis.events.envelope import Meta
 from services.orders.messages import OrderCancelled
-from services.payments import handlers
+from services.payments import application, handlers, jobs, repository
 from services.payments.messages import CancelPayment, Charge
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
@@ -14,18 +14,18 @@ from tests.unit.conftest import crashes
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    handlers.payments.attach(store).ensure_indexes()
+    repository.payments.attach(store).ensure_indexes()
     ledger.attach(store).ensure_indexes()
 
 
 def charge(order, token="tok_ok"):
     command = Charge(order_id=order, user_id="u1", total=3000, currency="EUR", payment_token=token)
     with deadline.within(4):
-        return handlers.charge(command)
+        return application.charge(command)
 
 
 def cancel(order):
-    handlers.cancel(CancelPayment(order_id=order, user_id="u1", total=3000, currency="EUR"))
+    application.cancel(CancelPayment(order_id=order, user_id="u1", total=3000, currency="EUR"))
 
 
 def net(order):
@@ -34,7 +34,7 @@ def net(order):
 
 
 def told(order):
-    return [entry["type"] for entry in handlers.payments.get(order)["outbox"]]
+    return [entry["type"] for entry in repository.payments.get(order)["outbox"]]
 
 
 def test_a_charge_that_is_repeated_captures_once():
@@ -55,7 +55,7 @@ def test_a_declined_card_stays_declined(token):
 def test_a_payment_that_times_out_is_unknown_and_then_found():
     with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
-    assert handlers.payments.get("o1")["status"] == "unknown"
+    assert repository.payments.get("o1")["status"] == "unknown"
     charge("o1", "tok_timeout")
     assert (net("o1"), told("o1")) == (3000, ["payment.completed"])
 
@@ -82,23 +82,23 @@ def test_a_cancel_that_comes_first_bars_the_charge():
 
 
 def test_a_charge_under_way_while_it_is_cancelled_captures_nothing():
-    payment = handlers._recorded(
+    payment = application._get_or_create(
         Charge(order_id="o1", user_id="u1", total=3000, currency="EUR", payment_token="tok_ok"), "pending"
     )
     cancel("o1")
-    assert handlers._settled(payment, "tok_ok")["status"] == "failed"
+    assert application._charge(payment, "tok_ok")["status"] == "failed"
     assert net("o1") == 0
 
 
 def test_a_charge_that_another_of_unknown_outcome_overtakes_is_not_refused(monkeypatch):
-    capture = handlers.provider.charge
+    capture = application.provider.charge
 
     def another_fails_meanwhile(key, *rest):
         monkeypatch.undo()
         capture(key, *rest)
-        handlers._move(handlers.payments.get(key), "unknown")
+        repository.change_status(repository.payments.get(key), "unknown")
 
-    monkeypatch.setattr(handlers.provider, "charge", another_fails_meanwhile)
+    monkeypatch.setattr(application.provider, "charge", another_fails_meanwhile)
     with pytest.raises(OutcomeUnknown):
         charge("o1")
     charge("o1")
@@ -109,8 +109,8 @@ def test_a_cancelled_order_is_refunded_once():
     charge("o1")
     meta = Meta("o1:3", "orders", "order.cancelled", "", "o1", 3)
     for _ in range(3):
-        handlers.note_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
-        handlers.sweep_refunds()
+        handlers.on_order_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
+        jobs.refund_cancelled_orders()
     assert (net("o1"), told("o1")) == (0, ["payment.completed", "payment.refunded"])
 
 
@@ -136,4 +136,4 @@ def test_a_cancel_cut_off_anywhere_leaves_nothing_captured_when_it_is_repeated(s
 
 def test_no_card_token_is_kept():
     charge("o1", "tok_ok")
-    assert "tok_ok" not in str(handlers.payments.get("o1")) + str(ledger.get("o1"))
+    assert "tok_ok" not in str(repository.payments.get("o1")) + str(ledger.get("o1"))

@@ -4,7 +4,7 @@ import pytest
 
 from chassis import calls
 from chassis.errors import NotAttempted
-from services.products import handlers
+from services.products import application, repository
 from services.products.importing import import_rows
 from services.products.shopify import Refused, parse
 
@@ -24,7 +24,7 @@ class Inventory:
 
 @pytest.fixture(autouse=True)
 def inventory(store, fake_clock):
-    handlers.products.attach(store).ensure_indexes()
+    repository.products.attach(store).ensure_indexes()
     calls.use(inventory := Inventory())
     yield inventory
     calls.use(None)
@@ -40,13 +40,13 @@ MUG, JUG = ("mug", "Mug", "Steel", "Cooking", "9.90", 5), ("jug", "Jug", "Clay",
 
 
 def told(id):
-    return [entry["type"] for entry in handlers.products.get(id)["outbox"]]
+    return [entry["type"] for entry in repository.products.get(id)["outbox"]]
 
 
 def test_what_is_imported_again_is_left_alone():
     assert import_rows(rows(MUG, JUG)).outcomes == {"created": 2, "changed": 0, "unchanged": 0}
     assert import_rows(rows(MUG, JUG)).outcomes == {"created": 0, "changed": 0, "unchanged": 2}
-    assert told("mug") == ["product.created"] and handlers.get("mug")["version"] == 1
+    assert told("mug") == ["product.created"] and repository.get("mug")["version"] == 1
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_what_differs_is_changed_and_told_once(place, new, field, kept):
     changed = (*MUG[:place], new, *MUG[place + 1 :])
     for outcome in ("changed", "unchanged"):
         assert import_rows(rows(changed)).outcomes[outcome] == 1
-    assert handlers.get("mug")[field] == kept
+    assert repository.get("mug")[field] == kept
     assert told("mug") == ["product.created", "product.updated"]
 
 
 def test_the_stock_of_a_product_that_is_there_is_not_touched(inventory):
     import_rows(rows(MUG))
     assert import_rows(rows((*MUG[:5], 500))).outcomes["unchanged"] == 1
-    assert inventory.stocks == {"mug": 5} and handlers.get("mug")["stock"] == 5
+    assert inventory.stocks == {"mug": 5} and repository.get("mug")["stock"] == 5
 
 
 def test_a_file_without_a_column_leaves_that_field_as_it_is():
@@ -80,7 +80,7 @@ def test_a_file_without_a_column_leaves_that_field_as_it_is():
 
 def test_a_product_that_was_deleted_is_not_brought_back():
     import_rows(rows(MUG))
-    handlers.delete("mug", None)
+    application.delete("mug", None)
     report = import_rows(rows(MUG, JUG))
     assert report.outcomes["created"] == 1 and not report.whole
     assert [(row.line, row.handle) for row in report.refused] == [(2, "mug")]
