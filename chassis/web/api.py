@@ -17,7 +17,7 @@ from typing import Any
 
 from flask import Request
 
-from chassis.errors import NotFound, VersionConflict
+from chassis.errors import NotFound
 from chassis.schema import ID, QueryParams, RequestBody, Schema
 from chassis.web import idempotency, limits, problems
 from chassis.web.auth import Caller
@@ -169,12 +169,6 @@ def require_self(caller: Caller, user: str, what: str) -> None:
     """Go on for the owner and for administrators; for anyone else there is no such thing."""
     if caller.id != user and not caller.is_admin:
         raise NotFound(what)
-
-
-def require_version(if_match: int | None, version: int) -> None:
-    """Go on if the caller gave no version or this one. Raises VersionConflict."""
-    if if_match is not None and if_match != version:
-        raise VersionConflict()
 
 
 def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from chassis.schema import Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, Api
 from chassis.web.paging import Page, page
-from services.inventory import handlers
+from services.inventory import repository
 
 api = Api()
 
@@ -32,7 +32,7 @@ class Reservations(Schema):
 @api.get("/api/inventory/{id}", auth=ADMIN, responses={200: Stock})
 def get_stock(id: str) -> Stock:
     """The stock of a product."""
-    doc = handlers.get_stock(id)
+    doc = repository.get_stock(id)
     return Stock(
         product_id=id,
         available=doc["available"],
@@ -45,8 +45,8 @@ def get_stock(id: str) -> Stock:
 @api.get("/api/inventory/{id}/reservations", auth=ADMIN, responses={200: Reservations})
 def list_reservations(id: str, query: Page) -> Reservations:
     """The reservations of a product, oldest first."""
-    handlers.get_stock(id)
-    docs, cursor = page(handlers.reservations, {"products": {"$all": [id]}}, query)
+    repository.get_stock(id)
+    docs, cursor = page(repository.reservations, {"products": {"$all": [id]}}, query)
     return Reservations(items=[_view(doc, id) for doc in docs], next_cursor=cursor)
 
 

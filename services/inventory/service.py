@@ -2,7 +2,7 @@
 
 from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.service import Service
-from services.inventory import audit, handlers
+from services.inventory import application, domain, handlers, invariants, jobs, repository
 from services.inventory.api import api
 from services.inventory.messages import (
     AdjustStock,
@@ -23,27 +23,27 @@ from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted
 
 service = Service("inventory")
-service.stores(handlers.stock, handlers.reservations)
-service.publishes(LatestStateOutbox("inventory", handlers.stock, handlers.changed), StockChanged)
+service.stores(repository.stock, repository.reservations)
+service.publishes(LatestStateOutbox("inventory", repository.stock, domain.stock_changed), StockChanged)
 service.publishes(
-    EmbeddedOutbox("inventory", handlers.reservations), StockReserved, StockReleased, StockConfirmed, StockReturned
+    EmbeddedOutbox("inventory", repository.reservations), StockReserved, StockReleased, StockConfirmed, StockReturned
 )
 service.serves(api)
 service.calls("users")
-service.answers(StockProduct, handlers.stock_product)
-service.answers(AdjustStock, handlers.adjust)
-service.answers(Reserve, handlers.reserve)
-service.answers(RenewReservation, handlers.renew)
-service.answers(ConfirmStock, handlers.confirm)
-service.answers(Release, handlers.release)
-service.answers(TellReservations, audit.tell_reservations)
-service.answers(ListReservations, audit.list_reservations)
-service.on(ProductCreated, handlers.note_product)
-service.on(ProductDeleted, handlers.close_product)
-service.on(OrderCancelled, handlers.note_cancelled)
-service.sweeps(handlers.sweep_cancelled, every=0.5)
-service.sweeps(handlers.sweep_reservations, every=1)
-service.sweeps(handlers.sweep_marks, every=15)
-service.sweeps(handlers.tell_overdue, every=5)
-service.audits("product", audit.products, audit.judge_products)
-service.audits("reservation", audit.reservations, audit.judge_reservations)
+service.answers(StockProduct, application.stock_product)
+service.answers(AdjustStock, application.adjust_stock)
+service.answers(Reserve, application.reserve)
+service.answers(RenewReservation, application.renew)
+service.answers(ConfirmStock, application.confirm)
+service.answers(Release, application.release)
+service.answers(TellReservations, application.get_reservations)
+service.answers(ListReservations, application.list_reservations)
+service.on(ProductCreated, handlers.on_product_created)
+service.on(ProductDeleted, handlers.on_product_deleted)
+service.on(OrderCancelled, handlers.on_order_cancelled)
+service.sweeps(jobs.return_cancelled_units, every=0.5)
+service.sweeps(jobs.finish_reservations, every=1)
+service.sweeps(jobs.drop_old_marks, every=15)
+service.sweeps(jobs.export_overdue, every=5)
+service.audits("product", invariants.product_ids, invariants.check_products)
+service.audits("reservation", invariants.reservation_ids, invariants.check_reservations)

@@ -7,7 +7,7 @@ from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, page
-from services.notifications import handlers
+from services.notifications import repository
 
 api = Api()
 
@@ -30,7 +30,7 @@ class Notifications(Schema):
 @api.get("/api/notifications", auth=SIGNED_IN, responses={200: Notifications})
 def list_notifications(query: Page, caller: Caller) -> Notifications:
     """What was sent to the signed-in user, newest first."""
-    docs, cursor = page(handlers.notifications, {"userId": caller.id}, query, sort="-createdAt")
+    docs, cursor = page(repository.notifications, {"userId": caller.id}, query, sort="-createdAt")
     return Notifications(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 

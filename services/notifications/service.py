@@ -2,20 +2,20 @@
 
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
-from services.notifications import domain, handlers
+from services.notifications import domain, handlers, jobs, repository
 from services.notifications.api import api
 from services.notifications.messages import NotificationSent
 from services.users.messages import UserCreated, UserDeleted, UserUpdated
 
 service = Service("notifications")
-service.stores(handlers.recipients, handlers.notifications)
-service.publishes(EmbeddedOutbox("notifications", handlers.notifications), NotificationSent)
+service.stores(repository.recipients, repository.notifications)
+service.publishes(EmbeddedOutbox("notifications", repository.notifications), NotificationSent)
 service.serves(api)
 service.calls("users")
-service.on(UserCreated, handlers.welcome)
-service.on(UserUpdated, handlers.note_address)
-service.on(UserDeleted, handlers.forget)
+service.on(UserCreated, handlers.on_user_created)
+service.on(UserUpdated, handlers.on_user_updated)
+service.on(UserDeleted, handlers.on_user_deleted)
 for event in domain.ORDER_EVENTS:
-    service.on(event, handlers.tell)
-service.sweeps(handlers.sweep_erased, every=1)
-service.sweeps(handlers.sweep_mail, every=1)
+    service.on(event, handlers.on_order_event)
+service.sweeps(jobs.finish_erasures, every=1)
+service.sweeps(jobs.send_mail, every=1)

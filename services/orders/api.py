@@ -12,7 +12,7 @@ from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from services.orders import handlers, views
+from services.orders import application, checkout, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState
 
@@ -99,7 +99,7 @@ def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     user = body.user_id or caller.id
     if user != caller.id and not caller.is_admin:
         raise DomainError("forbidden", "Forbidden", "Orders are placed for oneself.")
-    order = handlers.place(attempt.created_id, user, _wanted(body), body.payment_token)
+    order = checkout.place_order(attempt.created_id, user, _wanted(body), body.payment_token)
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 
@@ -113,7 +113,7 @@ def list_orders(query: Mine, caller: Caller) -> Orders:
         where["userId"] = query.user_id or caller.id
     if query.status:
         where["status"] = query.status
-    docs, cursor = page(views.summaries, where, query, sort="-_id")
+    docs, cursor = page(projection.summaries, where, query, sort="-_id")
     return Orders(items=[_listed(doc) for doc in docs], next_cursor=cursor)
 
 
@@ -127,27 +127,27 @@ def get_order(id: str, caller: Caller) -> Response:
 def get_timeline(id: str, caller: Caller) -> Timeline:
     """All that happened to an order, in the order of time."""
     _mine(id, caller)
-    return Timeline(items=[Moment(**moment) for moment in views.timeline(id, sagas.get(id))])
+    return Timeline(items=[Moment(**moment) for moment in projection.timeline(id, sagas.get(id))])
 
 
 @api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order})
 def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
     """Cancel: 202 while a pending order is being undone; refund and restock follow."""
     _mine(id, caller)
-    order = handlers.cancel(id, attempt.dedup_key)
+    order = application.cancel(id, attempt.dedup_key)
     return _reply(order, 202 if order.status == "pending" else 200)
 
 
 @api.post("/api/orders/{id}/ship", auth=ADMIN, responses={200: Order})
 def ship_order(id: str, attempt: Attempt) -> Response:
     """The order has left the house."""
-    return _reply(handlers.ship(id, attempt.dedup_key))
+    return _reply(application.ship(id, attempt.dedup_key))
 
 
 @api.post("/api/orders/{id}/deliver", auth=ADMIN, responses={200: Order})
 def deliver_order(id: str, attempt: Attempt) -> Response:
     """The order has arrived."""
-    return _reply(handlers.deliver(id, attempt.dedup_key))
+    return _reply(application.deliver(id, attempt.dedup_key))
 
 
 def _wanted(body: NewOrder) -> dict[str, int]:
@@ -165,7 +165,7 @@ def _wanted(body: NewOrder) -> dict[str, int]:
 
 
 def _mine(id: str, caller: Caller) -> OrderState:
-    order = views.get(id)
+    order = repository.get(id)
     require_self(caller, order.user_id, "order")
     return order
 

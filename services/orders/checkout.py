@@ -2,15 +2,72 @@
 
 from typing import Any
 
+from chassis import calls, clock
+from chassis.errors import DomainError
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE, CONCURRENCY_SLOT, Driver
+from chassis.sagas.driver import CONCURRENCY_SLOT, DUE, Driver
 from chassis.settings import settings
-from chassis.store import Collection
+from chassis.store import Collection, Doc, Duplicate
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
-from services.orders import domain, views
+from services.orders import application, domain, repository
+from services.orders.domain import Order
 from services.orders.messages import OrderItem, OrderPlaced
 from services.payments.messages import CancelPayment, Charge
+from services.products.messages import PriceItems
 from services.users.messages import CheckBuyer
+
+
+def place_order(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
+    """Place an order and take it as far as time allows; still pending, the worker goes on with it.
+
+    Raises InvalidInput, DomainError `too_many_open`, and the DomainError of the saga with the `orderId` of the order that is
+    rejected. Opening the saga is the one write that accepts the order; the prices are those of the catalogue at that
+    moment. A repetition does not drive: the request that opened the saga may still be at it, under the same fence.
+    """
+    saga = sagas.get(id) or _open_and_drive(id, user, wanted, payment_token)
+    if saga["ended"] == "undone":
+        why = saga["reason"]
+        raise DomainError(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
+    return _placed(id, saga)
+
+
+def _open_and_drive(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
+    """Open the saga, and drive it as far as time allows."""
+    began = clock.monotonic()
+    prices = calls.send(PriceItems(product_ids=list(wanted)))
+    items, total = domain.priced(wanted, prices.items)
+    data = {
+        "order_id": id,
+        "user_id": user,
+        "items": [item.data() for item in items],
+        "lines": [{"productId": product, "quantity": quantity} for product, quantity in wanted.items()],
+        "total": total.minor,
+        "total_amount": str(total),
+        "currency": total.currency,
+        "payment_token": payment_token,
+    }
+    saga, opened = _open(id, user, data)
+    left = settings().checkout_deadline - (clock.monotonic() - began)
+    return driver.drive(saga, max(0.0, left)) if opened else saga
+
+
+def _open(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
+    """The saga, opened now or (False) before. A user has so many slots, so that nobody can reserve everything."""
+    slots = [f"{user} {number}" for number in range(settings().open_checkouts)]
+    for slot in slots if settings().rate_limits == "on" else [id]:
+        try:
+            return driver.open(id, data, slot), True
+        except Duplicate:
+            if found := sagas.get(id):
+                return found, False
+    raise DomainError("too_many_open", "Too many open checkouts", "Wait until one of your orders is decided.")
+
+
+def _placed(id: str, saga: Doc) -> Order:
+    """The order as it stands. Who is told of it must find it, so its first commit is made here at the latest."""
+    place(saga["data"])
+    return repository.get(id)
+
 
 sagas = Collection("sagas", DUE, CONCURRENCY_SLOT)
 
@@ -23,15 +80,15 @@ def place(data: dict[str, Any]) -> None:
         total_amount=data["total_amount"],
         currency=data["currency"],
     )
-    views.decide(data["order_id"], lambda order: domain.place(order, placed))
+    application.decide(data["order_id"], lambda order: domain.place(order, placed))
 
 
 def reject(data: dict[str, Any]) -> None:
-    views.decide(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
+    application.decide(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
 
 
 def confirm(data: dict[str, Any]) -> None:
-    views.decide(data["order_id"], lambda order: domain.confirm(order, data["payment_id"]))
+    application.decide(data["order_id"], lambda order: domain.confirm(order, data["payment_id"]))
 
 
 checkout = Saga(

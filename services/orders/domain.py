@@ -5,18 +5,12 @@ pending -> confirmed -> shipped -> delivered
    +-> cancelled <+
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from chassis import clock
-from chassis.audit import Finding
 from chassis.errors import DomainError, InvalidInput, NotFound
 from chassis.messages import Event
 from chassis.money import Money
 from chassis.schema import Id
-from chassis.store import Doc
-from services.inventory.messages import Line, ReservationState
 from services.orders.messages import (
     OrderCancelled,
     OrderConfirmed,
@@ -26,7 +20,6 @@ from services.orders.messages import (
     OrderRejected,
     OrderShipped,
 )
-from services.payments.messages import PaymentState
 from services.products.messages import PricedItem
 
 
@@ -45,22 +38,6 @@ class RestockNoted(Event, type="order.restock_noted", key="order_id", public=Fal
 EVENTS = (OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, OrderShipped, OrderDelivered)
 INTERNAL = (CancelRequested, RefundNoted, RestockNoted)
 PAID, ENDED = ("confirmed", "shipped", "delivered"), ("rejected", "cancelled")
-FOLLOWS: dict[type[Event], tuple[str, ...]] = {
-    OrderPlaced: ("",),
-    CancelRequested: ("pending",),
-    OrderConfirmed: ("pending",),
-    OrderRejected: ("pending",),
-    OrderCancelled: ("pending", "confirmed"),
-    OrderShipped: ("confirmed",),
-    OrderDelivered: ("shipped",),
-    RefundNoted: ("pending", *PAID, *ENDED),
-    RestockNoted: ("pending", *PAID, *ENDED),
-}
-"""Event -> the statuses in which it may come."""
-ARRIVED = 300.0
-"""Seconds in which what an event tells has had its effect everywhere."""
-DECIDED = 900.0
-"""Seconds in which a checkout has ended, whatever it had to wait for."""
 
 
 @dataclass(frozen=True)
@@ -192,103 +169,6 @@ def note_refund(order: Order) -> RefundNoted | None:
 
 def note_restock(order: Order) -> RestockNoted | None:
     return RestockNoted(order_id=order.id) if order.status and not order.restocked else None
-
-
-def wrong_history(id: str, events: list[Event], versions: list[int], sequences: list[int]) -> Iterator[Finding]:
-    """What cannot be in the stream of an order; of the numbers, an internal event has no sequence (0)."""
-    for invariant, name, numbers in (("I10", "versions", versions), ("I8", "public events", sequences)):
-        if missing := sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers)):
-            yield Finding(id, invariant, f"its {name} lack {', '.join(map(str, missing))}")
-    order = NEW
-    for event in events:
-        if order.status not in FOLLOWS[type(event)]:
-            yield Finding(id, "I10", f"{event.type} came while it was {order.status or 'not placed'}")
-        order = order.apply(event, "")
-    for name, times in Counter(event.type for event in events).items():
-        if times > 1:
-            yield Finding(id, "I7", f"{name} came {times} times")
-
-
-def wrong_end(id: str, order: Order, saga: Doc | None) -> Iterator[Finding]:
-    """Where order and saga do not agree on how the checkout ended; and one that does not end."""
-    if saga is None:
-        if order.status:
-            yield Finding(id, "I9", "no saga placed it")
-    elif saga["open"]:
-        if saga["openedAt"] < clock.timestamp_ago(DECIDED):
-            yield Finding(id, "I5", f"its saga is open since {saga['openedAt']}")
-    elif order.status in ("", "pending"):
-        yield Finding(id, "I5", f"is {order.status or 'not there'}, and its saga has ended")
-    elif (saga["ended"] == "done") != bool(order.payment_id):
-        yield Finding(id, "I6", f"is {'' if order.payment_id else 'not '}confirmed, and its saga ended {saga['ended']}")
-
-
-def wrong_list(id: str, order: Order, right: Doc, shown: Doc | None) -> Iterator[Finding]:
-    """Where the list shows something else than the events say; a list that is behind catches up by itself."""
-    if not order.status:
-        if shown:
-            yield Finding(id, "I16", "is in the list, and has no events")
-    elif (shown is None or shown["version"] < order.version) and _recent(order):
-        return
-    elif shown is None:
-        yield Finding(id, "I16", "is not in the list")
-    elif wrong := sorted(name for name in right.keys() | shown.keys() if right.get(name) != shown.get(name)):
-        yield Finding(id, "I16", f"the list shows another {', '.join(wrong)}")
-
-
-def wrong_money(order: Order, payment: PaymentState | None) -> Iterator[Finding]:
-    """A paid order has one captured payment of its total; one that ended otherwise has none, or it went back."""
-    status = payment.status if payment else "absent"
-    if payment and (paid := Money(payment.amount, payment.currency)) != _total(order):
-        yield Finding(order.id, "I2", f"costs {_total(order)} {order.currency}, its payment is {paid} {paid.currency}")
-    if order.status in PAID and status != "completed":
-        yield Finding(order.id, "I6", f"is to be paid for, and its payment is {status}")
-    if order.status not in ENDED or (_is_cancelled_lately(order) and not order.refunded):
-        return
-    if status not in ("absent", "failed", "refunded"):
-        yield Finding(order.id, "I6", f"is {order.status}, and its payment is {status}")
-    elif payment and status == "refunded" and payment.refunded != payment.amount:
-        yield Finding(order.id, "I6", f"is {order.status}, and {payment.refunded} of {payment.amount} went back")
-
-
-def wrong_stock(order: Order, reservation: ReservationState | None) -> Iterator[Finding]:
-    """A paid order has its units sold to it; one that ended otherwise has none, or they went back."""
-    status = reservation.status if reservation else "absent"
-    if order.status in PAID:
-        if reservation is None or status != "confirmed":
-            yield Finding(order.id, "I6", f"is to be sent, and its reservation is {status}")
-        elif _units(reservation.lines) != _units(order.items):
-            yield Finding(order.id, "I6", "its reservation is of other units")
-    if order.status not in ENDED or (_is_cancelled_lately(order) and not order.restocked):
-        return
-    if status not in ("absent", "released", "refused", "returned"):
-        yield Finding(order.id, "I6", f"is {order.status}, and its reservation is {status}")
-
-
-def unknown(id: str, payment: PaymentState | None, reservation: ReservationState | None) -> Iterator[Finding]:
-    """What others have for an order that there is not."""
-    for what, found in (("payment", payment), ("reservation", reservation)):
-        if found:
-            yield Finding(id, "I6", f"there is no such order, and its {what} is {found.status}")
-
-
-def _total(order: Order) -> Money:
-    return Money.parse(order.total_amount, order.currency)
-
-
-def _units(lines: Iterable[Line | OrderItem]) -> Counter[str]:
-    units: Counter[str] = Counter()
-    for line in lines:
-        units[line.product_id] += line.quantity
-    return units
-
-
-def _is_cancelled_lately(order: Order) -> bool:
-    return order.status == "cancelled" and _recent(order)
-
-
-def _recent(order: Order) -> bool:
-    return order.updated_at > clock.timestamp_ago(ARRIVED)
 
 
 def _exists(order: Order) -> None:

@@ -3,20 +3,20 @@
 from chassis.events.eventsourcing import StreamOutbox
 from chassis.service import Service
 from services.inventory.messages import StockReturned
-from services.orders import audit, domain, handlers, views
+from services.orders import domain, handlers, invariants, projection, repository
 from services.orders.api import api
 from services.orders.checkout import driver
 from services.payments.messages import PaymentRefunded
 
 service = Service("orders")
-service.stores(views.streams, views.summaries)
-service.publishes(StreamOutbox("orders", views.streams), *domain.EVENTS)
+service.stores(repository.streams, projection.summaries)
+service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
 service.serves(api)
 service.calls("users", "products", "inventory", "payments")
 service.runs(driver)
-service.replays(views.replay)
-service.on(PaymentRefunded, handlers.note_refund)
-service.on(StockReturned, handlers.note_restock)
+service.replays(projection.rebuild)
+service.on(PaymentRefunded, handlers.on_payment_refunded)
+service.on(StockReturned, handlers.on_stock_returned)
 for event in domain.EVENTS:
-    service.on(event, handlers.show)
-service.audits("order", audit.ids, audit.judge)
+    service.on(event, handlers.on_order_event)
+service.audits("order", invariants.order_ids, invariants.check_orders)

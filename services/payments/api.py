@@ -8,7 +8,7 @@ from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, page
-from services.payments import handlers
+from services.payments import repository
 
 api = Api()
 
@@ -39,14 +39,14 @@ def list_payments(query: OfOrder, caller: Caller) -> Payments:
     where: dict[str, Any] = {} if caller.is_admin else {"userId": caller.id}
     if query.order_id is not None:
         where["orderId"] = query.order_id
-    docs, cursor = page(handlers.payments, where, query)
+    docs, cursor = page(repository.payments, where, query)
     return Payments(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
 @api.get("/api/payments/{id}", auth=SIGNED_IN, responses={200: Payment})
 def get_payment(id: str, caller: Caller) -> Payment:
     """One payment."""
-    payment = handlers.get(id)
+    payment = repository.get(id)
     require_self(caller, payment["userId"], "payment")
     return _view(payment)
 

@@ -5,10 +5,6 @@ pending -> completed -> refunded
    +-> failed
 """
 
-from collections.abc import Iterator
-
-from chassis import clock
-from chassis.audit import Finding
 from chassis.errors import DomainError
 from chassis.money import Money
 from chassis.store import Doc
@@ -16,8 +12,6 @@ from services.payments.messages import PaymentCompleted, PaymentFailed, PaymentR
 
 OPEN = ("pending", "unknown")
 CANCELLED = "cancelled"
-UNDECIDED = 900.0
-"""Seconds after which a payment is decided: longer than a checkout goes on asking for it."""
 
 
 def completed(payment: Doc) -> PaymentCompleted:
@@ -54,19 +48,3 @@ def refusal(payment: Doc) -> DomainError:
         detail = f"The payment was declined: {payment['reason']}."
         return DomainError("payment_declined", "Payment declined", detail, reason=payment["reason"])
     return DomainError("payment_cancelled", "Payment cancelled", "The payment of this order was cancelled.")
-
-
-def wrong(payment: Doc, captured: int, refunded: int) -> Iterator[Finding]:
-    """What does not agree between our books and what the provider has under the payment's key, in minor units."""
-    id, amount, status = payment["_id"], payment["amount"], payment["status"]
-    if captured not in (0, amount):
-        yield Finding(id, "I2", f"captured {captured} of {amount}")
-    if refunded > captured:
-        yield Finding(id, "I2", f"refunded {refunded} of {captured}")
-    if status in OPEN:
-        if payment["createdAt"] < clock.timestamp_ago(UNDECIDED):
-            yield Finding(id, "I1", f"is {status} since {payment['createdAt']}")
-        return
-    ours = (amount if status in ("completed", "refunded") else 0) - payment["refundedAmount"]
-    if ours != captured - refunded and not payment["refund"]:
-        yield Finding(id, "I1", f"our books hold {ours}, the provider {captured - refunded}")

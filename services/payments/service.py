@@ -3,7 +3,7 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.orders.messages import OrderCancelled
-from services.payments import audit, handlers
+from services.payments import application, handlers, invariants, jobs, repository
 from services.payments.api import api
 from services.payments.messages import (
     CancelPayment,
@@ -17,14 +17,14 @@ from services.payments.messages import (
 from services.payments.providers.test import ledger
 
 service = Service("payments")
-service.stores(handlers.payments, ledger)
-service.publishes(EmbeddedOutbox("payments", handlers.payments), PaymentCompleted, PaymentFailed, PaymentRefunded)
+service.stores(repository.payments, ledger)
+service.publishes(EmbeddedOutbox("payments", repository.payments), PaymentCompleted, PaymentFailed, PaymentRefunded)
 service.serves(api)
 service.calls("users")
-service.answers(Charge, handlers.charge)
-service.answers(CancelPayment, handlers.cancel)
-service.answers(TellPayments, audit.tell)
-service.answers(ListPayments, audit.list_orders)
-service.on(OrderCancelled, handlers.note_cancelled)
-service.sweeps(handlers.sweep_refunds, every=0.5)
-service.audits("payment", audit.ids, audit.judge)
+service.answers(Charge, application.charge)
+service.answers(CancelPayment, application.cancel)
+service.answers(TellPayments, application.get_payments)
+service.answers(ListPayments, application.list_payments)
+service.on(OrderCancelled, handlers.on_order_cancelled)
+service.sweeps(jobs.refund_cancelled_orders, every=0.5)
+service.audits("payment", invariants.payment_ids, invariants.check_payments)

@@ -12,7 +12,7 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from services.products import domain, handlers
+from services.products import application, domain, repository
 
 api = Api()
 
@@ -70,7 +70,7 @@ class Products(Schema):
 def create_product(body: NewProduct, attempt: Attempt) -> Response:
     """Add a product; it can be ordered at once."""
     price = domain.price(body.price, body.currency or settings().currency)
-    product = handlers.create(attempt.created_id, body.name, price, body.stock, body.description, body.category)
+    product = application.create(attempt.created_id, body.name, price, body.stock, body.description, body.category)
     return _product(product, status=201)
 
 
@@ -84,34 +84,34 @@ def list_products(query: Search) -> Products:
         where["words"] = {"$all": _words(query.q)}
     if query.min_price or query.max_price:
         where["price"] = _between(query)
-    docs, cursor = page(handlers.products, where, query, sort=query.sort)
+    docs, cursor = page(repository.products, where, query, sort=query.sort)
     return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
 @api.get("/api/products/{id}", auth=ANYONE, responses={200: Product})
 def get_product(id: str) -> Response:
     """One product."""
-    return _product(handlers.get(id))
+    return _product(repository.get(id))
 
 
 @api.put("/api/products/{id}", auth=ADMIN, responses={200: Product})
 def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int | None) -> Response:
     """Change some of a product's fields; its stock has a route of its own."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
-    return _product(handlers.change(id, fields, if_match, attempt.dedup_key))
+    return _product(application.change(id, fields, if_match, attempt.dedup_key))
 
 
 @api.delete("/api/products/{id}", auth=ADMIN, responses={204: None})
 def delete_product(id: str, if_match: int | None) -> Response:
     """Take a product out of the catalogue; what is reserved of it runs out."""
-    handlers.delete(id, if_match)
+    application.delete(id, if_match)
     return Response(status=204)
 
 
 @api.patch("/api/products/{id}/stock", auth=ADMIN, responses={200: Product})
 def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Response:
     """Add to the stock, or take from it; nothing changes where there is too little."""
-    return _product(handlers.adjust_stock(id, body.adjustment, attempt.dedup_key))
+    return _product(application.adjust_stock(id, body.adjustment, attempt.dedup_key))
 
 
 def _words(q: str) -> list[str]:

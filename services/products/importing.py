@@ -6,7 +6,7 @@ from typing import Any
 
 from chassis import clock
 from chassis.errors import DomainError, TransientError
-from services.products import handlers
+from services.products import application, repository
 from services.products.shopify import Item, Refused
 
 
@@ -46,9 +46,9 @@ def import_rows(rows: Iterable[Item | Refused]) -> Report:
 
 def _bring_in(item: Item) -> str:
     """Make the product or change what differs, but never its stock. Raises DomainError, TransientError."""
-    kept = handlers.products.get(item.id)
+    kept = repository.products.get(item.id)
     if kept is None:
-        handlers.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
+        application.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
         return "created"
     if kept["deleted"]:
         raise DomainError("deleted", "Deleted", "was deleted from the catalogue, and its id is not used again")
@@ -62,5 +62,5 @@ def _bring_in(item: Item) -> str:
     differing = {name: value for name, value in said.items() if value is not None and value != kept[name]}
     if not differing:
         return "unchanged"
-    handlers.change(item.id, differing | {"price": str(item.price)}, None, clock.new_id())
+    application.change(item.id, differing | {"price": str(item.price)}, None, clock.new_id())
     return "changed"

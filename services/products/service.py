@@ -3,14 +3,14 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.inventory.messages import StockChanged
-from services.products import handlers
+from services.products import application, handlers, repository
 from services.products.api import api
 from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 
 service = Service("products")
-service.stores(handlers.products)
-service.publishes(EmbeddedOutbox("products", handlers.products), ProductCreated, ProductUpdated, ProductDeleted)
+service.stores(repository.products)
+service.publishes(EmbeddedOutbox("products", repository.products), ProductCreated, ProductUpdated, ProductDeleted)
 service.serves(api)
 service.calls("users", "inventory")
-service.answers(PriceItems, handlers.price_items)
-service.on(StockChanged, handlers.note_stock)
+service.answers(PriceItems, application.price_items)
+service.on(StockChanged, handlers.on_stock_changed)

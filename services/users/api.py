@@ -7,12 +7,12 @@ from pydantic import Field, StringConstraints
 from chassis.schema import CLEAN, Id, RequestBody, Schema, Timestamp
 from chassis.settings import settings
 from chassis.store import Doc
-from chassis.web import limits
+from chassis.web import idempotency, limits
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
-from services.users import domain, handlers, keys, sessions
+from services.users import application, domain, keys, repository, sessions
 
 api = Api()
 
@@ -84,7 +84,7 @@ class KeySet(Schema):
 @api.post("/api/users", auth=ANYONE, responses={201: User})
 def sign_up(body: NewUser, attempt: Attempt) -> Response:
     """Make an account."""
-    account = handlers.create(attempt.created_id, body.email, body.name, body.password, body.age)
+    account = application.create(attempt.created_id, body.email, body.name, body.password, body.age)
     return _user(account, status=201)
 
 
@@ -94,13 +94,13 @@ def sign_in(body: Credentials, caller: Caller) -> Tokens:
     account_and_address = f"{domain.email_key(body.email)} {caller.address}"
     limits.hit("sign-in", "5/minute", account_and_address, limits.shared)
     limits.hit("sign-in-address", "20/minute", caller.address, limits.shared)
-    return _tokens(*handlers.sign_in(body.email, body.password))
+    return _tokens(*application.sign_in(body.email, body.password))
 
 
 @api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors={"signed_out": 401}, idempotent=False)
 def refresh(body: RefreshToken) -> Tokens:
     """Use a refresh token up for a new pair; used again by another, it ends them all."""
-    return _tokens(*handlers.renew(body.refresh_token))
+    return _tokens(*application.renew(body.refresh_token))
 
 
 @api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors={"signed_out": 401}, idempotent=False)
@@ -119,20 +119,20 @@ def public_keys() -> KeySet:
 @api.get("/api/users/me", auth=SIGNED_IN, responses={200: User}, errors={"not_found": 404})
 def get_me(caller: Caller) -> Response:
     """The signed-in user."""
-    return _user(handlers.get(caller.id))
+    return _user(repository.get(caller.id))
 
 
 @api.get("/api/users/{id}", auth=SIGNED_IN, responses={200: User})
 def get_user(id: str, caller: Caller) -> Response:
     """One user: oneself, or any for an administrator."""
     require_self(caller, id, "user")
-    return _user(handlers.get(id))
+    return _user(repository.get(id))
 
 
 @api.get("/api/users", auth=ADMIN, responses={200: Users})
 def list_users(query: Page) -> Users:
     """All users, oldest first."""
-    docs, cursor = page(handlers.accounts, {"erased": False}, query)
+    docs, cursor = page(repository.accounts, {"erased": False}, query)
     return Users(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
@@ -141,14 +141,14 @@ def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_
     """Change some of a user's fields."""
     require_self(caller, id, "user")
     fields = {name: getattr(body, name) for name in body.model_fields_set}
-    return _user(handlers.change(id, fields, if_match, attempt.dedup_key))
+    return _user(application.change(id, fields, if_match, attempt.dedup_key))
 
 
 @api.delete("/api/users/{id}", auth=SIGNED_IN, responses={204: None})
 def delete_user(id: str, caller: Caller, if_match: int | None) -> Response:
     """Erase a user: their personal data go here and everywhere else."""
     require_self(caller, id, "user")
-    handlers.erase(id, if_match)
+    application.erase(id, if_match, idempotency.forget)
     return Response(status=204)
 
 
@@ -171,7 +171,7 @@ def _user(account: Doc, status: int = 200) -> Response:
 
 def _tokens(account: Doc, session: sessions.Session) -> Tokens:
     return Tokens(
-        access_token=handlers.access_token(account),
+        access_token=application.access_token(account),
         refresh_token=session.token,
         expires_in=int(settings().access_token),
     )

@@ -21,11 +21,11 @@ def user() -> None:
 @click.option("--if-absent", is_flag=True, help="An account with this address is fine.")
 def create(email: str, name: str, role: str, if_absent: bool) -> None:
     """Make an account; its password is read from standard input."""
-    from services.users import domain, handlers
+    from services.users import application, domain, repository
     from services.users.service import service
 
     bound(service)
-    if if_absent and handlers.by_email(domain.normal_email(email)):
+    if if_absent and repository.find_by_email(domain.normal_email(email)):
         return
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -34,7 +34,7 @@ def create(email: str, name: str, role: str, if_absent: bool) -> None:
     if not 8 <= len(password) <= 128:
         raise click.ClickException("a password has 8 to 128 characters")
     try:
-        account = handlers.create(clock.new_id(), email, name, password, role=role)
+        account = application.create(clock.new_id(), email, name, password, role=role)
     except DomainError as refusal:
         raise click.ClickException(str(refusal)) from None
     click.echo(account["_id"])

@@ -9,7 +9,7 @@ import chassis.service
 from chassis.money import Money
 from chassis.settings import settings
 from chassis.store.engines import open_store
-from services.products.handlers import products
+from services.products.repository import products
 from services.products.service import service
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from chassis.store.sqlite.store import SqliteStore
 from mercato.local.child import ready
-from services.products.handlers import products
+from services.products.repository import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
 

@@ -23,11 +23,11 @@ from chassis.service import Service
 from chassis.store import Collection
 from chassis.store.sqlite.store import SqliteStore
 from mercato.catalog import catalog
-from services.inventory import handlers as inventory
-from services.orders import handlers as orders
-from services.payments import handlers as payments
-from services.products import handlers as products
-from services.users import handlers as users
+from services.inventory import jobs as inventory
+from services.orders import checkout
+from services.payments import jobs as payments
+from services.products import application as products
+from services.users import application as users
 
 
 class InProcessPlatform:
@@ -61,7 +61,7 @@ class InProcessPlatform:
         """Place an order; its id, also where it is refused."""
         id = clock.new_id()
         try:
-            orders.place(id, self.user, {self.product: quantity}, token)
+            checkout.place_order(id, self.user, {self.product: quantity}, token)
         except DomainError as refusal:
             assert refusal.extra["orderId"] == id
         return id
@@ -70,8 +70,8 @@ class InProcessPlatform:
         """Publish and take in until nothing is left to do."""
         busy = True
         while busy:
-            payments.sweep_refunds()
-            inventory.sweep_cancelled()
+            payments.refund_cancelled_orders()
+            inventory.return_cancelled_units()
             busy = False
             for name in self.services:
                 self._at(name)

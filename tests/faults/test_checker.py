@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.orders import handlers as orders
+from services.orders import application as orders
 from tests import dump
 from tests.faults.checker import check, unfinished_work
 from tests.faults.in_process import InProcessPlatform

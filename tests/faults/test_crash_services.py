@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mercato.catalog import catalog
-from services.inventory.domain import WORKING
+from services.inventory.domain import UNFINISHED
 from tests import dump
 from tests.faults.scenario import Scenario
 from tests.system.platform import Client, eventually
@@ -69,7 +69,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
         mine = Client(person.url, person.token, person.account)
         while not over.is_set():
             token = "tok_declined" if turn % 5 == 4 else "tok_ok"
-            crash.place_order(mine, products[turn % 3], within=60, paymentToken=token)
+            crash.place_order(mine, products[turn % 3], timeout_s=60, paymentToken=token)
             turn += 1
 
     with ThreadPoolExecutor(3) as pool:
@@ -85,7 +85,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
     crash.assert_consistent()
     found = dump.read(crash.shop.place)
     statuses = Counter(doc["status"] for doc in found.docs("inventory", "reservations").values())
-    assert not statuses.keys() & WORKING
+    assert not statuses.keys() & UNFINISHED
     assert [crash.shop.stock(product)[0] >= 0 for product in products] == [True] * 3
 
 

@@ -18,7 +18,7 @@ from chassis import deadline
 from chassis.store import Collection, Duplicate, Index, StoreUnavailable
 from chassis.store.mongodb.client import REQUEST
 from chassis.store.mongodb.store import MongodbStore
-from services.users.handlers import accounts
+from services.users.repository import accounts
 from tests import engines
 from tests.engines import Engine
 from tests.system.running import ROOT, eventually, free_port

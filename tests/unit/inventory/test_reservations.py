@@ -104,7 +104,7 @@ def test_a_reservation_that_expires_while_it_is_confirmed_is_taken_again(fake_cl
         jobs.finish_reservations()
         return move(doc, status, *rest, **fields)
 
-    monkeypatch.setattr(handlers, "_move", the_sweep_is_faster)
+    monkeypatch.setattr(repository, "change_status", the_sweep_is_faster)
     confirm("o1")
     assert numbers("mug") == (998, 0, 2)
 

@@ -125,7 +125,7 @@ def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
         repository.stock.update("mug", {"$inc": {"seq": 1}})
         return real(product)
 
-    monkeypatch.setattr(audit, "_confirmed", while_it_sells)
+    monkeypatch.setattr(invariants, "_confirmed_units", while_it_sells)
     (unseen,) = doubts()
     assert (unseen.id, unseen.why) == ("mug", "it is sold faster than its reservations can be counted")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chassis import clock
 from chassis.errors import DomainError, NotFound
 from services.inventory.messages import Line, ReservationState
-from services.orders import domain, views
+from services.orders import domain, invariants, projection
 from services.orders.messages import OrderItem, OrderPlaced
 from services.payments.messages import PaymentState
 
@@ -60,21 +60,21 @@ histories = st.lists(st.sampled_from(sorted(DECISIONS)), max_size=12).map(histor
 
 @given(histories)
 def test_whatever_was_decided_of_an_order_can_be_in_its_stream(parts):
-    assert told(domain.wrong_history("o1", *parts)) == []
+    assert told(invariants.check_history("o1", *parts)) == []
 
 
 @given(histories, st.data())
 def test_an_event_that_is_gone_is_missed_unless_it_was_the_last(parts, data):
     at = data.draw(st.integers(0, len(parts[0]) - 1))
     lacks = f"I10 its versions lack {at + 1}"
-    assert (lacks in told(domain.wrong_history("o1", *without(parts, at)))) is (at < len(parts[0]) - 1)
+    assert (lacks in told(invariants.check_history("o1", *without(parts, at)))) is (at < len(parts[0]) - 1)
 
 
 @given(histories, st.data())
 def test_an_event_that_came_twice_is_found(parts, data):
     events, versions, sequences = parts
     twice = data.draw(st.sampled_from(events))
-    found = told(domain.wrong_history("o1", [*events, twice], [*versions, len(versions) + 1], [*sequences, 0]))
+    found = told(invariants.check_history("o1", [*events, twice], [*versions, len(versions) + 1], [*sequences, 0]))
     assert f"I7 {twice.type} came 2 times" in found
 
 
@@ -105,8 +105,8 @@ def reservation(status="confirmed", quantity=2):
 
 @pytest.mark.parametrize("status", domain.PAID)
 def test_a_paid_order_has_its_payment_and_its_units(status):
-    assert told(domain.wrong_money(order(status), payment())) == []
-    assert told(domain.wrong_stock(order(status), reservation())) == []
+    assert told(invariants.check_payment(order(status), payment())) == []
+    assert told(invariants.check_reservation(order(status), reservation())) == []
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_paid_order_has_its_payment_and_its_units(status):
     ],
 )
 def test_a_paid_order_without_its_payment_is_found(found, expected):
-    assert told(domain.wrong_money(order(), found)) == [expected]
+    assert told(invariants.check_payment(order(), found)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -134,44 +134,53 @@ def test_a_paid_order_without_its_payment_is_found(found, expected):
     ],
 )
 def test_a_paid_order_without_its_units_is_found(found, expected):
-    assert told(domain.wrong_stock(order(), found)) == [expected]
+    assert told(invariants.check_reservation(order(), found)) == [expected]
 
 
 @pytest.mark.parametrize("status", domain.ENDED)
 def test_an_order_that_came_to_nothing_has_nothing(status):
     for found in (None, payment("failed"), payment("refunded", refunded=2000)):
-        assert told(domain.wrong_money(order(status), found)) == []
+        assert told(invariants.check_payment(order(status), found)) == []
     for found in (None, reservation("released"), reservation("refused"), reservation("returned")):
-        assert told(domain.wrong_stock(order(status), found)) == []
+        assert told(invariants.check_reservation(order(status), found)) == []
     for wrong in ("completed", "unknown", "pending"):
-        assert told(domain.wrong_money(order(status), payment(wrong))) == [
+        assert told(invariants.check_payment(order(status), payment(wrong))) == [
             f"I6 is {status}, and its payment is {wrong}"
         ]
     for wrong in ("confirmed", "reserved", "returning"):
-        found = told(domain.wrong_stock(order(status), reservation(wrong)))
+        found = told(invariants.check_reservation(order(status), reservation(wrong)))
         assert found == [f"I6 is {status}, and its reservation is {wrong}"]
     half = payment("refunded", refunded=1000)
-    assert told(domain.wrong_money(order(status), half)) == [f"I6 is {status}, and 1000 of 2000 went back"]
+    assert told(invariants.check_payment(order(status), half)) == [f"I6 is {status}, and 1000 of 2000 went back"]
 
 
 def test_what_goes_back_for_a_cancelled_order_may_be_under_way_until_it_was_told():
-    fresh = order("cancelled", age=domain.ARRIVED - 1)
-    assert told(domain.wrong_money(fresh, payment())) == told(domain.wrong_stock(fresh, reservation())) == []
-    for late in (replace(fresh, refunded=True, restocked=True), order("cancelled", age=domain.ARRIVED + 1)):
-        assert told(domain.wrong_money(late, payment())) == ["I6 is cancelled, and its payment is completed"]
-        assert told(domain.wrong_stock(late, reservation())) == ["I6 is cancelled, and its reservation is confirmed"]
+    fresh = order("cancelled", age=invariants.EVENTUAL_AFTER_S - 1)
+    assert (
+        told(invariants.check_payment(fresh, payment()))
+        == told(invariants.check_reservation(fresh, reservation()))
+        == []
+    )
+    for late in (
+        replace(fresh, refunded=True, restocked=True),
+        order("cancelled", age=invariants.EVENTUAL_AFTER_S + 1),
+    ):
+        assert told(invariants.check_payment(late, payment())) == ["I6 is cancelled, and its payment is completed"]
+        assert told(invariants.check_reservation(late, reservation())) == [
+            "I6 is cancelled, and its reservation is confirmed"
+        ]
 
 
 def test_a_pending_order_may_have_anything():
     for found in (None, payment("unknown"), payment()):
-        assert told(domain.wrong_money(order("pending"), found)) == []
+        assert told(invariants.check_payment(order("pending"), found)) == []
     for found in (None, reservation("reserved"), reservation("released")):
-        assert told(domain.wrong_stock(order("pending"), found)) == []
+        assert told(invariants.check_reservation(order("pending"), found)) == []
 
 
 def test_what_others_have_for_no_order_is_found():
-    assert told(domain.unknown("o1", None, None)) == []
-    assert told(domain.unknown("o1", payment(), reservation("reserved"))) == [
+    assert told(invariants.check_unknown_order("o1", None, None)) == []
+    assert told(invariants.check_unknown_order("o1", payment(), reservation("reserved"))) == [
         "I6 there is no such order, and its payment is completed",
         "I6 there is no such order, and its reservation is reserved",
     ]
@@ -200,25 +209,27 @@ def saga(open=False, ended="done", age=60.0):
 )
 def test_order_and_saga_agree_on_how_the_checkout_ended(status, begun, expected):
     now = order(status) if status else domain.NEW
-    assert told(domain.wrong_end("o1", now, None if begun is None else saga(**begun))) == expected
+    assert told(invariants.check_saga_outcome("o1", now, None if begun is None else saga(**begun))) == expected
 
 
 def test_a_saga_that_does_not_end_is_found():
-    stuck = saga(open=True, age=domain.DECIDED + 1)
-    assert told(domain.wrong_end("o1", order("pending"), stuck)) == [f"I5 its saga is open since {stuck['openedAt']}"]
+    stuck = saga(open=True, age=invariants.DECIDED_AFTER_S + 1)
+    assert told(invariants.check_saga_outcome("o1", order("pending"), stuck)) == [
+        f"I5 its saga is open since {stuck['openedAt']}"
+    ]
 
 
 def test_the_list_shows_what_the_events_say():
-    old, fresh = order(), order(age=domain.ARRIVED - 1)
-    right = views.summary_of(old)
+    old, fresh = order(), order(age=invariants.EVENTUAL_AFTER_S - 1)
+    right = projection.summary_of(old)
     behind = {**right, "version": 1, "status": "pending"}
-    assert told(domain.wrong_list("o1", old, right, right)) == []
-    assert told(domain.wrong_list("o1", old, right, None)) == ["I16 is not in the list"]
-    assert told(domain.wrong_list("o1", old, right, behind)) == ["I16 the list shows another status, version"]
-    assert told(domain.wrong_list("o1", domain.NEW, right, right)) == ["I16 is in the list, and has no events"]
-    for shown in (None, {**views.summary_of(fresh), "version": 1}):
-        assert told(domain.wrong_list("o1", fresh, views.summary_of(fresh), shown)) == []
-    changed = {**views.summary_of(fresh), "totalAmount": "1.00"}
-    assert told(domain.wrong_list("o1", fresh, views.summary_of(fresh), changed)) == [
+    assert told(invariants.check_summary("o1", old, right, right)) == []
+    assert told(invariants.check_summary("o1", old, right, None)) == ["I16 is not in the list"]
+    assert told(invariants.check_summary("o1", old, right, behind)) == ["I16 the list shows another status, version"]
+    assert told(invariants.check_summary("o1", domain.NEW, right, right)) == ["I16 is in the list, and has no events"]
+    for shown in (None, {**projection.summary_of(fresh), "version": 1}):
+        assert told(invariants.check_summary("o1", fresh, projection.summary_of(fresh), shown)) == []
+    changed = {**projection.summary_of(fresh), "totalAmount": "1.00"}
+    assert told(invariants.check_summary("o1", fresh, projection.summary_of(fresh), changed)) == [
         "I16 the list shows another totalAmount"
     ]

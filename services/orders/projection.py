@@ -1,53 +1,32 @@
-"""The streams of orders, and what is read from them: one order, the list, the timeline.
+"""The read models of orders: the list and the timeline.
 
-The list is a read model: a summary of each order's fold, written behind each commit and again by the worker, which
-takes in the service's own events; an older fold never overwrites a newer one.
+The list holds a summary of each order. It is written after each commit, and again by the worker, which consumes the
+service's own events. An older state never overwrites a newer one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from chassis.errors import NotFound
-from chassis.events.eventsourcing import Streams, fold
+from chassis.events.eventsourcing import fold
 from chassis.messages import Event
-from chassis.observe import trace
 from chassis.store import Collection, Doc, Duplicate, Index
-from services.orders import domain, metrics
+from services.orders import domain, repository
 from services.orders.domain import Order
 
-streams = Streams("streams", *domain.EVENTS, *domain.INTERNAL)
 summaries = Collection("summaries", Index("userId"), Index("status"))
 
 
-def decide(id: str, decision: Callable[[Order], Event | None], mark: str = "") -> Order:
-    """Commit what is decided of an order, and show it in the list."""
-    trace.about(orderId=id)
-    order = streams.execute(id, domain.NEW, decision, mark, metrics.count)
-    if order.status:
-        _summarize(order)
-    return order
-
-
-def get(id: str) -> Order:
-    """Raises NotFound."""
-    trace.about(orderId=id)
-    order = fold(domain.NEW, streams.load(id))
-    if not order.status:
-        raise NotFound("order")
-    return order
-
-
-def project(id: str) -> None:
+def refresh(id: str) -> None:
     """Bring the summary of an order up to its stream."""
-    _summarize(get(id))
+    update_summary(repository.get(id))
 
 
 def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
     """Every event of an order and every step of its saga, in the order of time."""
     entries = [
         {"time": commit.time, "type": commit.event.type, "step": "", "outcome": "", "detail": _detail(commit.event)}
-        for commit in streams.load(id)
+        for commit in repository.streams.load(id)
     ]
     for line in saga["log"] if saga else []:
         step = {"step": line["step"], "outcome": line["outcome"], "detail": line["detail"]}
@@ -55,17 +34,17 @@ def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
     return sorted(entries, key=lambda entry: entry["time"])
 
 
-def replay() -> Iterator[tuple[str, Doc | None, Doc]]:
+def rebuild() -> Iterator[tuple[str, Doc | None, Doc]]:
     """Fold every stream anew; (order, summary as it was, summary as it must be) of each that differed, now mended."""
-    for id in streams.streams():
-        right = summary_of(fold(domain.NEW, streams.load(id)))
+    for id in repository.streams.streams():
+        right = summary_of(fold(domain.NEW, repository.streams.load(id)))
         kept = summaries.get(id)
         if kept != right:
             yield id, kept, right
             summaries.delete(id)
-            _summarize(get(id))
-    for kept in summaries.every():
-        if not streams.load(kept["_id"]):
+            update_summary(repository.get(id))
+    for kept in summaries.iterate():
+        if not repository.streams.load(kept["_id"]):
             yield kept["_id"], kept, {}
             summaries.delete(kept["_id"])
 
@@ -77,7 +56,7 @@ def summary_of(order: Order) -> Doc:
     return {"_id": order.id, **summary}
 
 
-def _summarize(order: Order) -> None:
+def update_summary(order: Order) -> None:
     summary = summary_of(order)
     fields = {name: value for name, value in summary.items() if name != "_id"}
     if summaries.update(order.id, {"$set": fields}, when={"version": {"$lt": order.version}}):

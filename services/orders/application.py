@@ -1,0 +1,30 @@
+"""Use cases of an order after it is placed."""
+
+from collections.abc import Callable
+
+from chassis.messages import Event
+from chassis.observe import trace
+from services.orders import domain, metrics, projection, repository
+from services.orders.domain import Order
+
+
+def cancel(id: str, mark: str) -> Order:
+    """Cancel, or ask the checkout that is under way to. Raises NotFound, DomainError `wrong_status`."""
+    return decide(id, domain.cancel, mark)
+
+
+def ship(id: str, mark: str) -> Order:
+    return decide(id, domain.ship, mark)
+
+
+def deliver(id: str, mark: str) -> Order:
+    return decide(id, domain.deliver, mark)
+
+
+def decide(id: str, decision: Callable[[Order], Event | None], mark: str = "") -> Order:
+    """Commit what is decided of an order, and show it in the list."""
+    trace.about(orderId=id)
+    order = repository.streams.execute(id, domain.NEW, decision, mark, metrics.count)
+    if order.status:
+        projection.update_summary(order)
+    return order

@@ -1,0 +1,18 @@
+"""The event streams of orders."""
+
+from chassis.errors import NotFound
+from chassis.events.eventsourcing import Streams, fold
+from chassis.observe import trace
+from services.orders import domain
+from services.orders.domain import Order
+
+streams = Streams("streams", *domain.EVENTS, *domain.INTERNAL)
+
+
+def get(id: str) -> Order:
+    """Raises NotFound."""
+    trace.about(orderId=id)
+    order = fold(domain.NEW, streams.load(id))
+    if not order.status:
+        raise NotFound("order")
+    return order

@@ -1,0 +1,106 @@
+"""Use cases of the catalog: create, change, delete and price products."""
+
+from typing import Any
+
+from chassis import calls, clock
+from chassis.errors import require_version
+from chassis.events import inbox, outbox
+from chassis.money import Money
+from chassis.store import Doc, Duplicate, Update, merge_updates
+from services.inventory.messages import AdjustStock, StockProduct
+from services.products import domain, repository
+from services.products.messages import PricedItem, PriceItems, ProductCreated, ProductDeleted, ProductUpdated
+
+
+def create(id: str, name: str, price: Money, stock: int, description: str = "", category: str = "") -> Doc:
+    """Make a product that can be ordered when this returns; made before under this id, it is returned.
+
+    Its stock comes first: a product that no one can order is never shown.
+    """
+    calls.send(StockProduct(product_id=id, quantity=stock), key=id)
+    now = clock.timestamp()
+    told = ProductCreated(
+        product_id=id, name=name, price=str(price), currency=price.currency, category=category, initial_stock=stock
+    )
+    product = {
+        "_id": id,
+        "name": name,
+        "description": description,
+        "price": price.minor,
+        "currency": price.currency,
+        "category": category,
+        "words": domain.words(name, description),
+        "stock": stock,
+        "deleted": False,
+        "version": 1,
+        "mark": "",
+        "createdAt": now,
+        "updatedAt": now,
+        **inbox.empty("inventory"),
+        **outbox.new_outbox(id, told),
+    }
+    try:
+        repository.products.insert(product)
+    except Duplicate:
+        return repository.get(id)
+    return product
+
+
+def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> Doc:
+    """Change some of name, description, price, currency, category. Raises NotFound, VersionConflict, InvalidInput."""
+    while True:
+        product = repository.get(id)
+        if product["mark"] == mark:
+            return product
+        require_version(if_match, product["version"])
+        new = {**product, **fields}
+        if "price" in fields or "currency" in fields:
+            old = Money(product["price"], product["currency"])
+            price = domain.price(fields.get("price", str(old)), new["currency"])
+            new |= {"price": price.minor, "currency": price.currency}
+        names = ("name", "description", "price", "currency", "category")
+        told = ProductUpdated(
+            product_id=id,
+            name=new["name"],
+            price=str(Money(new["price"], new["currency"])),
+            currency=new["currency"],
+            category=new["category"],
+        )
+        says, guard = outbox.append_event(product, told)
+        sets = {name: new[name] for name in names} | {
+            "words": domain.words(new["name"], new["description"]),
+            "mark": mark,
+            "updatedAt": clock.timestamp(),
+        }
+        update = merge_updates({"$set": sets, "$inc": {"version": 1}}, says)
+        if changed := repository.products.update(id, update, when={**guard, "version": product["version"]}):
+            return changed
+
+
+def delete(id: str, if_match: int | None) -> None:
+    """Take a product out of the catalogue. Raises NotFound, VersionConflict."""
+    while True:
+        product = repository.get(id)
+        require_version(if_match, product["version"])
+        says, guard = outbox.append_event(product, ProductDeleted(product_id=id))
+        gone: Update = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+        if repository.products.update(id, merge_updates(gone, says), when={**guard, "version": product["version"]}):
+            return
+
+
+def adjust_stock(id: str, adjustment: int, mark: str) -> Doc:
+    """The product with the stock that `inventory` answered. Raises NotFound, DomainError `insufficient_stock`."""
+    repository.get(id)
+    answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, mark=mark), key=mark)
+    repository.update_stock(id, answer.available, answer.sequence)
+    return {**repository.get(id), "stock": answer.available}
+
+
+def price_items(command: PriceItems) -> PriceItems.Reply:
+    found = [repository.products.get(id) for id in dict.fromkeys(command.product_ids)]
+    items = [
+        PricedItem(product_id=doc["_id"], name=doc["name"], price=doc["price"], currency=doc["currency"])
+        for doc in found
+        if doc is not None and not doc["deleted"]
+    ]
+    return PriceItems.Reply(items=items)

@@ -1,0 +1,28 @@
+"""How accounts are loaded and stored."""
+
+from chassis.errors import NotFound
+from chassis.events import outbox
+from chassis.store import Collection, Doc, Index
+from services.users import domain
+
+accounts = Collection(
+    "accounts",
+    Index("emailKey", unique=True),
+    Index("erased"),
+    Index("leftovers", partial={"leftovers": True}),
+    outbox.PENDING,
+)
+
+
+def get(id: str) -> Doc:
+    """An account that is not erased. Raises NotFound."""
+    account = accounts.get(id)
+    if account is None or account["erased"]:
+        raise NotFound("user")
+    return account
+
+
+def find_by_email(email: str) -> Doc | None:
+    """The account of an address, or None."""
+    found = accounts.find({"emailKey": domain.email_key(email)}, limit=1)
+    return found[0] if found else None
