@@ -14,7 +14,9 @@
 `application()` is its web process, `worker()` its worker.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,6 +41,7 @@ from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.store import Collection, Doc
 from chassis.store.engines import open_store
+from chassis.store.format import check_format
 from chassis.store.timed import Timed
 
 if TYPE_CHECKING:
@@ -150,7 +153,7 @@ class Service:
             health.started = True
             log.info("web is ready", port=settings().port, healthPort=settings().health_port)
 
-        threading.Thread(target=prepare, name="preparing", daemon=True).start()
+        threading.Thread(target=_or_exit, args=(prepare,), name="preparing", daemon=True).start()
         return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
 
     def drain(self) -> None:
@@ -179,9 +182,13 @@ class Service:
         bus.close()
 
     def _prepare(self, stop: threading.Event) -> None:
-        """Create the indexes and call what the service starts with; retry while the store is unavailable."""
+        """Create the indexes and call what the service starts with; retry while the store is unavailable.
+
+        Raises SystemExit where the stored data has another format.
+        """
 
         def prepare() -> None:
+            check_format(leases.store)
             for collection in self.collections:
                 collection.ensure_indexes()
             for start in self.starters:
@@ -208,9 +215,7 @@ class Service:
 
     def _guarded(self, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
         """Run a job, and restart it if it crashes: a worker with a dead job would look alive and do nothing."""
-        retry_until(
-            stop, lambda: job(stop), "worker job crashed", retry_on=Exception, job=threading.current_thread().name
-        )
+        retry_until(stop, lambda: job(stop), "worker job crashed", retry_on=Exception)
 
     def _once_topics_are(self, bus: Bus, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
         """Create the topics, then run the job; other jobs run while the message bus is unavailable."""
@@ -231,7 +236,19 @@ def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> N
         job()
         return every_s
 
-    run_until(stop, step, "job failed", job=job.__name__)
+    run_until(stop, step, "job failed")
+
+
+def _or_exit(prepare: Callable[[], None]) -> None:
+    """Run it in a thread of the web process; a SystemExit ends gunicorn, where a thread alone would end silently."""
+    from gunicorn.arbiter import Arbiter
+
+    try:
+        prepare()
+    except SystemExit as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(Arbiter.APP_LOAD_ERROR)  # at any other code the arbiter would start another worker
 
 
 def resolved(callee: str) -> Resolve:

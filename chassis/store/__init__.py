@@ -97,7 +97,18 @@ class UpdateOne:
 
 
 class Store(Protocol):
-    """What an engine does. `words` has checked every argument before it arrives here."""
+    """What an engine does. `Collection` checks every argument before it calls one of these methods."""
+
+    @property
+    def location(self) -> str:
+        """Which store this is, for a person; without credentials."""
+
+    @property
+    def remedy(self) -> str:
+        """What a person does to begin with an empty store."""
+
+    def has_documents(self, besides: str) -> bool:
+        """Return whether a collection other than `besides` has a document."""
 
     def ensure_indexes(self, collection: "Collection") -> None:
         """Make the indexes that are declared and drop all others; nothing happens where they are there."""

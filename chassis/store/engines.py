@@ -1,6 +1,6 @@
 """Which engine a service's documents are kept in: the one that the settings name."""
 
-from chassis.settings import Settings
+from chassis.settings import PLATFORM, Settings
 from chassis.store import Store
 from chassis.store.sqlite.store import SqliteStore
 
@@ -20,7 +20,7 @@ def open_store(settings: Settings, service: str) -> Store:
 
         if not is_address(uri):
             raise SystemExit(
-                "mercato: the setting MONGODB_URI: must be like mongodb://user:password@host:27017/?authSource=admin, "
+                f"{PLATFORM}: the setting MONGODB_URI: must be like mongodb://user:password@host:27017/?authSource=admin, "
                 "with : / ? # [ ] @ % in the user or the password written as %3A and so on"
             )
         return MongodbStore(uri, service, settings.threads + OTHERS)

@@ -16,6 +16,7 @@ class Timed:
     """Implements `chassis.store.Store` by another, and notes how long each operation takes and what it raises."""
 
     def __init__(self, store: Store) -> None:
+        self.location, self.remedy, self.has_documents = store.location, store.remedy, store.has_documents
         self.ensure_indexes, self.ping, self.close = store.ensure_indexes, store.ping, store.close
         self.insert, self.get = _timed("insert", store.insert), _timed("get", store.get)
         self.find, self.count = _timed("find", store.find), _timed("count", store.count)

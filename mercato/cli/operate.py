@@ -15,6 +15,7 @@ from chassis.service import Service
 from chassis.settings import settings
 from chassis.store import Doc, StoreUnavailable
 from chassis.store.engines import open_store
+from chassis.store.format import check_format
 from mercato.catalog import catalog
 from mercato.local.running_platform import joined, settings_here
 
@@ -41,6 +42,7 @@ def bound(service: Service) -> Service:
     """The service with its collections bound to its store, for reading."""
     store = open_store(settings_here(), service.name)
     try:
+        check_format(store)
         for collection in service.collections:
             collection.attach(store).ensure_indexes()
     except StoreUnavailable as error:

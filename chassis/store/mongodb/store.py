@@ -42,6 +42,16 @@ class MongodbStore:
         self._client = MongodbClient(uri, database, threads)
         self._ensured: dict[str, Documents[Doc]] = {}
         self._ensuring = threading.Lock()
+        self.location = f"the MongoDB database {database}"
+        self.remedy = "set MONGODB_URI to an empty deployment, or dump the old database and drop it"
+
+    def has_documents(self, besides: str) -> bool:
+        database = self._client.database()
+        names = self._client.read(database.list_collection_names, self._client.patience())
+        return any(self._has_document(database[name]) for name in names if name != besides)
+
+    def _has_document(self, docs: Documents[Doc]) -> bool:
+        return self._client.read(lambda: docs.find_one({}, {"_id": True}), self._client.patience()) is not None
 
     def ensure_indexes(self, collection: Collection) -> None:
         if not self._ensuring.acquire(timeout=self._client.patience()):

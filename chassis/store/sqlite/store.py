@@ -31,6 +31,12 @@ class SqliteStore:
     def __init__(self, file: Path | SqliteFile) -> None:
         self._file = file if isinstance(file, SqliteFile) else SqliteFile(file, StoreUnavailable)
         self._tables: dict[str, _Table] = {}
+        self.location = f"the store {self._file.path}"
+        self.remedy = "set DATA_DIR to a new folder, or move the old one away"
+
+    def has_documents(self, besides: str) -> bool:
+        names = [name for kind, name, _ in self._file.read(_SCHEMA) if kind == "table" and ":" not in name]
+        return any(self._file.read(f"SELECT 1 FROM {sql.quoted(name)} LIMIT 1") for name in names if name != besides)
 
     def ensure_indexes(self, collection: Collection) -> None:
         table = _Table(collection)

@@ -1,0 +1,32 @@
+"""The format of the stored data, recorded in each store, so that a release never works on data it cannot read.
+
+storage_format   {_id: "format", version: 2}
+"""
+
+from chassis.store import Collection, Duplicate, Store
+
+VERSION = 2
+"""The format that this release reads and writes. Raise it when stored fields or collections change their names."""
+
+_ID = "format"
+
+
+def check_format(store: Store) -> None:
+    """Check that this release can work on the store; record the format in an empty store.
+
+    Processes may call this at the same time: each of them records the format before it writes anything else.
+    Raises SystemExit with one line for an operator where the data has another format; StoreUnavailable.
+    """
+    formats = Collection("storage_format").attach(store)
+    if formats.get(_ID) is None and not store.has_documents(besides=formats.name):
+        try:
+            formats.insert({"_id": _ID, "version": VERSION})
+        except Duplicate:  # another process was faster
+            pass
+    found = formats.get(_ID)
+    version = found["version"] if found else 1
+    if version != VERSION:
+        raise SystemExit(
+            f"mercato: {store.location} was made by {'an earlier' if version < VERSION else 'a later'} version "
+            f"(storage format {version}, not {VERSION}): {store.remedy}"
+        )

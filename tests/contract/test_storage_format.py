@@ -1,0 +1,121 @@
+"""The format of the stored data: recorded in an empty store, checked at every start, refused where it differs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from chassis.store import Collection
+from chassis.store.format import VERSION, check_format
+from chassis.store.sqlite.store import SqliteStore
+from tests.system.running import free_port
+
+on_both_engines = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
+
+SERVICE = """
+import sys
+from chassis.service import Service
+from chassis.settings import settings
+from chassis.web.server import serve
+service = Service("toy")
+if sys.argv[1] == "web":
+    serve(service.application, 1)
+else:
+    service.worker()
+"""
+
+
+def formats(store):
+    return Collection("storage_format").attach(store)
+
+
+def accounts(store):
+    return Collection("accounts").attach(store)
+
+
+@on_both_engines
+def test_an_empty_store_records_the_current_format(store):
+    check_format(store)
+    assert list(formats(store).find()) == [{"_id": "format", "version": VERSION}]
+
+
+@on_both_engines
+def test_an_empty_collection_is_no_data_of_an_earlier_version(store):
+    accounts(store).ensure_indexes()
+    check_format(store)
+    assert formats(store).get("format")
+
+
+@on_both_engines
+def test_a_store_of_the_current_format_is_accepted_again(engine, store):
+    check_format(store)
+    accounts(store).insert({"_id": "ada"})
+    check_format(store)
+    other = engine.store()
+    check_format(other)
+    other.close()
+    assert accounts(store).get("ada")
+
+
+@on_both_engines
+def test_documents_without_a_format_are_refused_and_stay(store):
+    accounts(store).insert({"_id": "ada"})
+    for _ in range(2):
+        with pytest.raises(SystemExit) as refused:
+            check_format(store)
+        assert "an earlier version" in str(refused.value)
+        assert store.location in str(refused.value)
+        assert store.remedy in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert formats(store).get("format") is None
+    assert accounts(store).get("ada") == {"_id": "ada"}
+
+
+@on_both_engines
+@pytest.mark.parametrize(("version", "named"), [(VERSION - 1, "an earlier version"), (VERSION + 1, "a later version")])
+def test_another_format_is_refused_by_its_number(store, version, named):
+    formats(store).insert({"_id": "format", "version": version})
+    with pytest.raises(SystemExit, match=f"{named}.*format {version}, not {VERSION}"):
+        check_format(store)
+
+
+@on_both_engines
+def test_a_process_that_starts_while_another_writes_is_accepted(store):
+    """The other process records the format and writes between our two looks."""
+
+    class Raced:
+        location, remedy = store.location, store.remedy
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        def has_documents(self, besides):
+            check_format(store)
+            accounts(store).insert({"_id": "ada"})
+            return store.has_documents(besides)
+
+    check_format(Raced())
+
+
+@pytest.mark.parametrize("process", ["web", "worker"])
+def test_a_service_with_data_of_an_earlier_version_exits_with_one_line(tmp_path, process):
+    (tmp_path / "store").mkdir()
+    old = SqliteStore(tmp_path / "store" / "toy.db")
+    accounts(old).insert({"_id": "ada"})
+    old.close()
+    environment = {
+        "DATA_DIR": str(tmp_path),
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "HEALTH_PORT": str(free_port()),
+        "PLATFORM_SECRET": "s" * 32,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, "-c", SERVICE, process]
+    ended = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode > 0
+    assert "Traceback" not in ended.stdout + ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("mercato:")]
+    assert "toy.db was made by an earlier version" in line
+    assert "set DATA_DIR to a new folder" in line
