@@ -125,3 +125,9 @@ def rebuild(
     """Return the error of this kind as its class among `errors`, or as a plain DomainError."""
     found: type[DomainError] = next((error for error in errors if error.kind == kind), DomainError)
     return found.rebuild(detail, extra, kind=kind, title=title)
+
+
+def require_version(if_match: int | None, version: int) -> None:
+    """Check the version of an object against the caller's `If-Match`, if there is one. Raises VersionConflict."""
+    if if_match is not None and if_match != version:
+        raise VersionConflict()

@@ -6,7 +6,6 @@ The status of a reservation says what the stock must become; `apply_pending_stag
 from chassis import clock
 from chassis.audit import BATCH
 from chassis.errors import DomainError, NotFound, TransientError
-from chassis.settings import settings
 from chassis.store import LARGEST_PAGE, Doc, Duplicate
 from services.inventory import domain, repository
 from services.inventory.messages import (
@@ -23,15 +22,16 @@ from services.inventory.messages import (
     StockReleased,
     StockReserved,
     StockReturned,
-    TellReservations,
+    GetReservations,
 )
+from services.inventory.settings import settings
 
 _ADJUSTMENTS_KEPT_S = 24 * 3600.0
 
 
-def get_reservations(command: TellReservations) -> TellReservations.Reply:
+def get_reservations(command: GetReservations) -> GetReservations.Reply:
     found = repository.reservations.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
-    return TellReservations.Reply(items=[_state(doc) for doc in found])
+    return GetReservations.Reply(items=[_state(doc) for doc in found])
 
 
 _MAX_ATTEMPTS = 20
@@ -60,16 +60,16 @@ def adjust_stock(command: AdjustStock) -> AdjustStock.Reply:
         doc = repository.stock.get(command.product_id)
         if doc is None or doc["closed"]:
             raise NotFound("product")
-        for done in doc["adjusted"]:
-            if done["mark"] == command.mark:
+        for done in doc["adjustments"]:
+            if done["dedupKey"] == command.dedup_key:
                 return AdjustStock.Reply(available=done["available"], sequence=done["sequence"])
         available = doc["available"] + command.adjustment
         if available < 0:
             raise domain.why_not(doc, command.product_id, -command.adjustment)
-        done = {"mark": command.mark, "at": clock.timestamp(), "available": available, "sequence": doc["seq"] + 1}
+        done = {"dedupKey": command.dedup_key, "at": clock.timestamp(), "available": available, "sequence": doc["seq"] + 1}
         change = domain.with_stock_changed({"$inc": {"available": command.adjustment, "received": command.adjustment}})
-        old = [each for each in doc["adjusted"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT_S)]
-        change["$set"]["adjusted"] = [*old, done]
+        old = [each for each in doc["adjustments"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT_S)]
+        change["$set"]["adjustments"] = [*old, done]
         if repository.stock.update(command.product_id, change, when={"seq": doc["seq"]}):
             return AdjustStock.Reply(available=available, sequence=done["sequence"])
     raise TransientError("the stock of this product changes too often")
@@ -101,7 +101,7 @@ def confirm(command: ConfirmStock) -> None:
     if doc["status"] == "reserved":
         doc = apply_pending_stages(repository.change_status(doc, "confirming"))
     if doc["status"] == "released" and doc["expired"]:
-        doc = apply_pending_stages(repository.change_status(doc, "reserving", confirm=True))
+        doc = apply_pending_stages(repository.change_status(doc, "reserving", confirmNext=True))
     if doc["status"] != "confirmed":
         raise _refusal(doc)
 
@@ -123,7 +123,7 @@ def undo(doc: Doc) -> None:
             doc = apply_pending_stages(repository.change_status(doc, "returning"))
         elif doc["expired"]:
             doc = repository.reservations.update(
-                doc["_id"], {"$set": {"expired": False}}, when={"turn": doc["turn"]}
+                doc["_id"], {"$set": {"expired": False}}, when={"stageVersion": doc["stageVersion"]}
             ) or repository.get_reservation(doc["_id"])
         else:
             return
@@ -132,7 +132,7 @@ def undo(doc: Doc) -> None:
 
 def apply_pending_stages(doc: Doc) -> Doc:
     """Make true of the stock what the reservation's status says, until it says nothing more is to be done."""
-    while doc["working"]:
+    while doc["stagePending"]:
         doc = _STAGES[doc["status"]](doc)
     return doc
 
@@ -141,13 +141,13 @@ def _apply_reserving(doc: Doc) -> Doc:
     for line in doc["lines"]:
         if not repository.apply_stage(doc, line, domain.hold):
             now = repository.stock.get(line["productId"])
-            if now is None or now["holds"].get(doc["_id"], {}).get("turn", 0) < doc["turn"]:
+            if now is None or now["allocations"].get(doc["_id"], {}).get("stageVersion", 0) < doc["stageVersion"]:
                 why = domain.why_not(now, line["productId"], line["quantity"])
                 return repository.change_status(
-                    doc, "releasing", refused={"detail": why.detail, **why.extra}, confirm=False
+                    doc, "releasing", rejection={"detail": why.detail, **why.extra}, confirmNext=False
                 )
-    moved = repository.change_status(doc, "confirming" if doc["confirm"] else "reserved", StockReserved)
-    if not moved["working"] and moved["status"] != "reserved" and moved["turn"] > doc["turn"]:
+    moved = repository.change_status(doc, "confirming" if doc["confirmNext"] else "reserved", StockReserved)
+    if not moved["stagePending"] and moved["status"] != "reserved" and moved["stageVersion"] > doc["stageVersion"]:
         for line in doc["lines"]:
             repository.apply_stage(moved, line, domain.release)
     return moved
@@ -158,7 +158,7 @@ def _apply_releasing(doc: Doc) -> Doc:
         repository.apply_stage(doc, line, domain.release)
     return (
         repository.change_status(doc, "refused")
-        if doc["refused"]
+        if doc["rejection"]
         else repository.change_status(doc, "released", StockReleased)
     )
 
@@ -184,7 +184,7 @@ _STAGES = {
 
 
 def _refusal(doc: Doc) -> DomainError:
-    if doc["refused"]:
-        extra = {name: value for name, value in doc["refused"].items() if name != "detail"}
-        return DomainError("insufficient_stock", "Insufficient stock", doc["refused"]["detail"], **extra)
+    if doc["rejection"]:
+        extra = {name: value for name, value in doc["rejection"].items() if name != "detail"}
+        return DomainError("insufficient_stock", "Insufficient stock", doc["rejection"]["detail"], **extra)
     return DomainError("released", "Reservation released", "The units of this order were given back.")

@@ -23,5 +23,5 @@ def on_product_deleted(event: ProductDeleted, meta: Meta) -> None:
 
 def on_order_cancelled(event: OrderCancelled, meta: Meta) -> None:
     """Note that the units of a cancelled order must come back; the sweep brings them."""
-    change = merge_updates({"$set": {"cancelled": True}}, inbox.seen(meta))
+    change = merge_updates({"$set": {"returnPending": True}}, inbox.seen(meta))
     repository.reservations.update(event.order_id, change, when=inbox.unseen(meta))

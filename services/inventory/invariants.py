@@ -21,7 +21,7 @@ def check_stock(stock: Doc) -> Iterator[Finding]:
     counted = stock["available"] + stock["reserved"] + stock["sold"]
     if counted != stock["received"]:
         yield Finding(id, "I3", f"has {_difference(counted, stock['received'])} than was received")
-    held = sum(mark["quantity"] for mark in stock["holds"].values())
+    held = sum(mark["quantity"] for mark in stock["allocations"].values())
     if stock["reserved"] != held:
         yield Finding(id, "I4", f"has {_difference(stock['reserved'], held)} reserved than its orders hold")
 
@@ -32,18 +32,18 @@ def product_ids() -> Iterator[str]:
 
 def check_allocation(stock: Doc, order: str, reservation: Doc | None) -> Iterator[Finding]:
     """Units that an order holds without a reservation; a late hold of one that is over is swept away in time."""
-    mark = stock["holds"][order]
+    mark = stock["allocations"][order]
     says = f"holds {mark['quantity']} for the order {order}"
     if reservation is None:
         yield Finding(stock["_id"], "I4", f"{says}, which has no reservation")
-    elif not domain.is_live(reservation) and mark["at"] < clock.timestamp_ago(domain.MARKS_KEPT_S + OVERDUE_AFTER_S):
+    elif not domain.is_live(reservation) and mark["at"] < clock.timestamp_ago(domain.ALLOCATIONS_KEPT_S + OVERDUE_AFTER_S):
         yield Finding(stock["_id"], "I4", f"{says}, whose reservation is {reservation['status']}")
 
 
 def check_products(ids: list[str]) -> Iterator[Doubt]:
     for doc in repository.stock.find({"_id": {"$in": ids}}, limit=BATCH):
         yield from check_stock(doc)
-        holders = [order for order, mark in doc["holds"].items() if mark["quantity"]]
+        holders = [order for order, mark in doc["allocations"].items() if mark["quantity"]]
         for order in holders:
             yield from check_allocation(doc, order, repository.reservations.get(order))
         yield from _check_sold_units(doc)
@@ -63,15 +63,15 @@ def reservation_ids() -> Iterator[str]:
 def check_reservation(reservation: Doc, stocks: dict[str, Doc]) -> Iterator[Finding]:
     """What was left undone, and lines that nothing is held for."""
     id, late = reservation["_id"], clock.timestamp_ago(OVERDUE_AFTER_S)
-    if reservation["working"]:
+    if reservation["stagePending"]:
         if reservation["updatedAt"] < late:
             yield Finding(id, "I4", f"was left {reservation['status']} at {reservation['updatedAt']}")
     elif reservation["status"] == "reserved":
         if reservation["expiresAt"] < late:
             yield Finding(id, "I4", f"expired at {reservation['expiresAt']}, and is still held")
         for line in reservation["lines"]:
-            holds = stocks.get(line["productId"], {"holds": {}})["holds"]
-            if holds.get(id, {}).get("quantity") != line["quantity"]:
+            holds = stocks.get(line["productId"], {"allocations": {}})["allocations"]
+            if allocations.get(id, {}).get("quantity") != line["quantity"]:
                 yield Finding(id, "I4", f"is reserved, but the product {line['productId']} is not held for it")
 
 
@@ -104,7 +104,7 @@ def _confirmed_units(product: str) -> int | None:
     """Units of a product in confirmed reservations; None while one of them is changing."""
     units = 0
     for doc in repository.reservations.iterate({"products": {"$all": [product]}}):
-        if doc["working"]:
+        if doc["stagePending"]:
             return None
         if doc["status"] == "confirmed":
             units += sum(line["quantity"] for line in doc["lines"] if line["productId"] == product)

@@ -11,15 +11,15 @@ OVERDUE_AFTER_S = 5.0
 
 def return_cancelled_units() -> None:
     """Bring the units of cancelled orders back."""
-    for doc in repository.reservations.find({"cancelled": True}):
+    for doc in repository.reservations.find({"returnPending": True}):
         application.undo(doc)
-        repository.reservations.update(doc["_id"], {"$set": {"cancelled": False}})
+        repository.reservations.update(doc["_id"], {"$set": {"returnPending": False}})
 
 
 def finish_reservations() -> None:
     """Finish what was begun and left, and let go what has expired."""
     for doc in repository.reservations.find(
-        {"working": True, "updatedAt": {"$lt": clock.timestamp_ago(ABANDONED_AFTER_S)}}, sort="updatedAt"
+        {"stagePending": True, "updatedAt": {"$lt": clock.timestamp_ago(ABANDONED_AFTER_S)}}, sort="updatedAt"
     ):
         application.apply_pending_stages(doc)
     for doc in repository.reservations.find(
@@ -28,11 +28,11 @@ def finish_reservations() -> None:
         application.apply_pending_stages(repository.change_status(doc, "releasing", expired=True))
 
 
-def drop_old_marks() -> None:
+def drop_old_allocations() -> None:
     """Drop the marks of orders that are over, and return what a late hold took."""
-    for doc in repository.stock.find({"held": {"$gt": 0}}):
-        old = {order for order, mark in doc["holds"].items() if mark["at"] < clock.timestamp_ago(domain.MARKS_KEPT_S)}
-        tidied = domain.drop_marks(doc, {order for order in old if _is_over(order)})
+    for doc in repository.stock.find({"allocationCount": {"$gt": 0}}):
+        old = {order for order, mark in doc["allocations"].items() if mark["at"] < clock.timestamp_ago(domain.ALLOCATIONS_KEPT_S)}
+        tidied = domain.drop_allocations(doc, {order for order in old if _is_over(order)})
         if tidied:
             repository.stock.update(doc["_id"], tidied[0], when=tidied[1])
 

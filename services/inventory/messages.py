@@ -50,11 +50,11 @@ class StockProduct(Command):
 
 
 class AdjustStock(Command):
-    """Add to what is available, or take from it; once for each `mark`. Refused as `insufficient_stock`."""
+    """Add to what is available, or take from it; once for each `dedup_key`. Refused as `insufficient_stock`."""
 
     product_id: Id
     adjustment: int
-    mark: str
+    dedup_key: str
 
     class Reply(Schema):
         available: int
@@ -86,7 +86,7 @@ class ReservationState(Schema):
     lines: list[Line]
 
 
-class TellReservations(Command, read_only=True, timeout_s=3.5):
+class GetReservations(Command, read_only=True, timeout_s=3.5):
     """How the reservations of these orders stand; one that does not exist is left out."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]

@@ -6,18 +6,18 @@ from chassis import clock
 from chassis.errors import DomainError, NotFound
 from chassis.events import inbox, outbox
 from chassis.messages import Event
-from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from services.inventory import domain, metrics
 from services.inventory.messages import Line
+from services.inventory.settings import settings
 
-stock = Collection("stock", Index("held", partial={"held": {"$gt": 0}}), outbox.PENDING)
+stock = Collection("stock", Index("allocationCount", partial={"allocationCount": {"$gt": 0}}), outbox.PENDING)
 reservations = Collection(
     "reservations",
     Index("products", multikey=True),
-    Index("working", "updatedAt", partial={"working": True}),
+    Index("stagePending", "updatedAt", partial={"stagePending": True}),
     Index("status", "expiresAt", partial={"status": "reserved"}),
-    Index("cancelled", partial={"cancelled": True}),
+    Index("returnPending", partial={"returnPending": True}),
     outbox.PENDING,
 )
 
@@ -52,12 +52,12 @@ def new_reservation(order: str, lines: list[Line], status: str) -> Doc:
         "lines": [line.data() for line in lines],
         "products": [line.product_id for line in lines],
         "status": status,
-        "working": status in domain.UNFINISHED,
-        "turn": 1,
-        "confirm": False,
+        "stagePending": status in domain.PENDING_STAGES,
+        "stageVersion": 1,
+        "confirmNext": False,
         "expired": False,
-        "cancelled": False,
-        "refused": None,
+        "returnPending": False,
+        "rejection": None,
         "expiresAt": clock.timestamp_in(settings().reservation),
         "createdAt": now,
         "updatedAt": now,
@@ -67,7 +67,7 @@ def new_reservation(order: str, lines: list[Line], status: str) -> Doc:
 
 
 def apply_stage(doc: Doc, line: dict[str, Any], stage: Any) -> bool:
-    for change, when in stage(doc["_id"], doc["turn"], line["quantity"]):
+    for change, when in stage(doc["_id"], doc["stageVersion"], line["quantity"]):
         if stock.update(line["productId"], change, when=when):
             return True
     return False
@@ -76,10 +76,10 @@ def apply_stage(doc: Doc, line: dict[str, Any], stage: Any) -> bool:
 def change_status(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any) -> Doc:
     """The reservation in its next stage, or as another moved it meanwhile."""
     change: Any = {
-        "$set": {"status": status, "working": status in domain.UNFINISHED, "updatedAt": clock.timestamp(), **fields},
-        "$inc": {"turn": 1},
+        "$set": {"status": status, "stagePending": status in domain.PENDING_STAGES, "updatedAt": clock.timestamp(), **fields},
+        "$inc": {"stageVersion": 1},
     }
-    when: Any = {"turn": doc["turn"]}
+    when: Any = {"stageVersion": doc["stageVersion"]}
     if event:
         lines = [Line.read(line) for line in doc["lines"]]
         says, guard = outbox.append_event(doc, event(order_id=doc["_id"], lines=lines))

@@ -17,7 +17,7 @@ from services.inventory.messages import (
     StockReleased,
     StockReserved,
     StockReturned,
-    TellReservations,
+    GetReservations,
 )
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted
@@ -36,14 +36,14 @@ service.answers(Reserve, application.reserve)
 service.answers(RenewReservation, application.renew)
 service.answers(ConfirmStock, application.confirm)
 service.answers(Release, application.release)
-service.answers(TellReservations, application.get_reservations)
+service.answers(GetReservations, application.get_reservations)
 service.answers(ListReservations, application.list_reservations)
 service.on(ProductCreated, handlers.on_product_created)
 service.on(ProductDeleted, handlers.on_product_deleted)
 service.on(OrderCancelled, handlers.on_order_cancelled)
 service.sweeps(jobs.return_cancelled_units, every=0.5)
 service.sweeps(jobs.finish_reservations, every=1)
-service.sweeps(jobs.drop_old_marks, every=15)
+service.sweeps(jobs.drop_old_allocations, every=15)
 service.sweeps(jobs.export_overdue, every=5)
 service.audits("product", invariants.product_ids, invariants.check_products)
 service.audits("reservation", invariants.reservation_ids, invariants.check_reservations)

@@ -3,10 +3,10 @@
 from chassis import clock
 from chassis.events import outbox
 from chassis.events.envelope import Meta
-from chassis.settings import settings
 from chassis.store import Duplicate
 from services.notifications import repository
 from services.notifications.messages import NotificationSent
+from services.notifications.settings import settings
 
 
 def notify(user: str, text: tuple[str, str, str], meta: Meta) -> None:
@@ -27,7 +27,7 @@ def notify(user: str, text: tuple[str, str, str], meta: Meta) -> None:
                 "body": body,
                 "channel": "email" if mailed else "record",
                 "status": "pending" if mailed else "sent",
-                "toSend": mailed,
+                "mailPending": mailed,
                 "retryAt": clock.timestamp(),
                 "createdAt": clock.timestamp(),
                 **outbox.new_outbox(id, *told),
@@ -36,4 +36,4 @@ def notify(user: str, text: tuple[str, str, str], meta: Meta) -> None:
     except Duplicate:
         return
     # Erased between the look and the insert: let the sweep look once more.
-    repository.recipients.update(user, {"$set": {"leftovers": True}}, when={"erased": True})
+    repository.recipients.update(user, {"$set": {"erasurePending": True}}, when={"erased": True})

@@ -21,7 +21,7 @@ def on_user_updated(event: UserUpdated, meta: Meta) -> None:
 def on_user_deleted(event: UserDeleted, meta: Meta) -> None:
     """Erase a person: the address now, the notifications by the sweep."""
     repository.open_recipient(event.user_id)
-    gone = {"$set": {"erased": True, "leftovers": True}, "$unset": {"email": True}}
+    gone = {"$set": {"erased": True, "erasurePending": True}, "$unset": {"email": True}}
     repository.recipients.update(event.user_id, merge_updates(gone, inbox.seen(meta)), when=inbox.unseen(meta))
 
 

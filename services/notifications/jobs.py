@@ -10,17 +10,17 @@ RETRY_AFTER_S = 10.0
 
 def finish_erasures() -> None:
     """Delete the notifications of erased people, once what they have to say is published."""
-    for person in repository.recipients.find({"leftovers": True}):
+    for person in repository.recipients.find({"erasurePending": True}):
         left = False
         for doc in repository.notifications.iterate({"userId": person["_id"]}):
             left |= not repository.notifications.delete(doc["_id"], when={"pending": 0})
         if not left:
-            repository.recipients.update(person["_id"], {"$set": {"leftovers": False}})
+            repository.recipients.update(person["_id"], {"$set": {"erasurePending": False}})
 
 
 def send_mail() -> None:
     """Send what is to be sent, at least once, until the server takes it."""
-    for doc in repository.notifications.find({"toSend": True, "retryAt": {"$lt": clock.timestamp()}}, sort="retryAt"):
+    for doc in repository.notifications.find({"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}, sort="retryAt"):
         person = repository.recipients.get(doc["userId"])
         try:
             if person and not person["erased"] and "email" in person:

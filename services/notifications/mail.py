@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 from chassis.errors import OutcomeUnknown
-from chassis.settings import settings
+from services.notifications.settings import settings
 
 TIMEOUT = 5.0
 

@@ -4,15 +4,15 @@ from chassis.events import inbox, outbox
 from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from services.notifications.messages import NotificationSent
 
-recipients = Collection("recipients", Index("leftovers", partial={"leftovers": True}))
+recipients = Collection("recipients", Index("erasurePending", partial={"erasurePending": True}))
 notifications = Collection(
-    "notifications", Index("userId", "createdAt"), Index("toSend", "retryAt", partial={"toSend": True}), outbox.PENDING
+    "notifications", Index("userId", "createdAt"), Index("mailPending", "retryAt", partial={"mailPending": True}), outbox.PENDING
 )
 
 
 def open_recipient(user: str) -> None:
     try:
-        recipients.insert({"_id": user, "erased": False, "leftovers": False, **inbox.empty("users")})
+        recipients.insert({"_id": user, "erased": False, "erasurePending": False, **inbox.empty("users")})
     except Duplicate:
         pass  # known already
 
@@ -21,5 +21,5 @@ def mark_sent(doc: Doc) -> None:
     says, guard = outbox.append_event(
         doc, NotificationSent(notification_id=doc["_id"], user_id=doc["userId"], kind=doc["kind"])
     )
-    change = merge_updates({"$set": {"status": "sent", "toSend": False}}, says)
-    notifications.update(doc["_id"], change, when={"toSend": True, **guard})
+    change = merge_updates({"$set": {"status": "sent", "mailPending": False}}, says)
+    notifications.update(doc["_id"], change, when={"mailPending": True, **guard})

@@ -6,7 +6,6 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import DomainError, InvalidInput
 from chassis.schema import Decimals, Id, RequestBody, Schema, Timestamp
-from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
@@ -15,6 +14,7 @@ from chassis.web.paging import Page, page
 from services.orders import application, checkout, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState
+from services.orders.settings import settings
 
 api = Api()
 
@@ -38,7 +38,7 @@ class NewOrder(RequestBody):
     user_id: Id | None = None
 
 
-class Mine(Page):
+class OrderQuery(Page):
     status: Status | None = None
     user_id: Id | None = None
 
@@ -68,7 +68,7 @@ class Orders(Schema):
     next_cursor: str | None
 
 
-class Moment(Schema):
+class TimelineEntry(Schema):
     """An event of the order, or a step of its saga with its outcome."""
 
     time: Timestamp
@@ -79,7 +79,7 @@ class Moment(Schema):
 
 
 class Timeline(Schema):
-    items: list[Moment]
+    items: list[TimelineEntry]
 
 
 @api.post(
@@ -104,7 +104,7 @@ def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
 
 
 @api.get("/api/orders", auth=SIGNED_IN, responses={200: Orders}, errors={"forbidden": 403})
-def list_orders(query: Mine, caller: Caller) -> Orders:
+def list_orders(query: OrderQuery, caller: Caller) -> Orders:
     """One's own orders, newest first; anyone's for an administrator."""
     where: dict[str, Any] = {}
     if query.user_id and query.user_id != caller.id and not caller.is_admin:
@@ -127,7 +127,7 @@ def get_order(id: str, caller: Caller) -> Response:
 def get_timeline(id: str, caller: Caller) -> Timeline:
     """All that happened to an order, in the order of time."""
     _mine(id, caller)
-    return Timeline(items=[Moment(**moment) for moment in projection.timeline(id, sagas.get(id))])
+    return Timeline(items=[TimelineEntry(**moment) for moment in projection.timeline(id, sagas.get(id))])
 
 
 @api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order})

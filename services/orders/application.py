@@ -8,23 +8,23 @@ from services.orders import domain, metrics, projection, repository
 from services.orders.domain import Order
 
 
-def cancel(id: str, mark: str) -> Order:
+def cancel(id: str, dedup_key: str) -> Order:
     """Cancel, or ask the checkout that is under way to. Raises NotFound, DomainError `wrong_status`."""
-    return decide(id, domain.cancel, mark)
+    return decide(id, domain.cancel, dedup_key)
 
 
-def ship(id: str, mark: str) -> Order:
-    return decide(id, domain.ship, mark)
+def ship(id: str, dedup_key: str) -> Order:
+    return decide(id, domain.ship, dedup_key)
 
 
-def deliver(id: str, mark: str) -> Order:
-    return decide(id, domain.deliver, mark)
+def deliver(id: str, dedup_key: str) -> Order:
+    return decide(id, domain.deliver, dedup_key)
 
 
-def decide(id: str, decision: Callable[[Order], Event | None], mark: str = "") -> Order:
+def decide(id: str, decision: Callable[[Order], Event | None], dedup_key: str = "") -> Order:
     """Commit what is decided of an order, and show it in the list."""
     trace.about(orderId=id)
-    order = repository.streams.execute(id, domain.NEW, decision, mark, metrics.count)
+    order = repository.streams.execute(id, domain.NEW, decision, dedup_key, metrics.count)
     if order.status:
         projection.update_summary(order)
     return order

@@ -6,12 +6,12 @@ from chassis import calls, clock
 from chassis.errors import DomainError
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import CONCURRENCY_SLOT, DUE, Driver
-from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
 from services.orders import application, domain, repository
 from services.orders.domain import Order
 from services.orders.messages import OrderItem, OrderPlaced
+from services.orders.settings import settings
 from services.payments.messages import CancelPayment, Charge
 from services.products.messages import PriceItems
 from services.users.messages import CheckBuyer

@@ -17,7 +17,7 @@ from chassis.messages import Command, Event
 from chassis.money import Money
 from chassis.schema import ID
 from chassis.store import Collection, Doc
-from services.inventory.messages import Line, ListReservations, ReservationState, TellReservations
+from services.inventory.messages import Line, ListReservations, ReservationState, GetReservations
 from services.orders import domain, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order
@@ -30,7 +30,7 @@ from services.orders.messages import (
     OrderRejected,
     OrderShipped,
 )
-from services.payments.messages import ListPayments, PaymentState, TellPayments
+from services.payments.messages import ListPayments, PaymentState, GetPayments
 
 
 def order_ids() -> Iterator[str]:
@@ -83,8 +83,8 @@ def _check_with_others(orders: dict[str, Order], begun: dict[str, Doc]) -> Itera
     sound = [id for id in orders if ID.fullmatch(id)]
     if not sound:
         return
-    payments: dict[str, PaymentState] = _by_order(TellPayments(order_ids=sound))
-    reservations: dict[str, ReservationState] = _by_order(TellReservations(order_ids=sound))
+    payments: dict[str, PaymentState] = _by_order(GetPayments(order_ids=sound))
+    reservations: dict[str, ReservationState] = _by_order(GetReservations(order_ids=sound))
     for id, order in orders.items():
         if order.status:
             yield from check_payment(order, payments.get(id))
@@ -116,7 +116,7 @@ def check_history(id: str, events: list[Event], versions: list[int], sequences: 
             yield Finding(id, "I7", f"{name} came {times} times")
 
 
-def _by_order(command: TellPayments | TellReservations) -> dict[str, Any]:
+def _by_order(command: GetPayments | GetReservations) -> dict[str, Any]:
     return {item.order_id: item for item in _ask(command).items}
 
 

@@ -13,7 +13,7 @@ from services.payments import repository
 api = Api()
 
 
-class OfOrder(Page):
+class PaymentQuery(Page):
     order_id: Id | None = None
 
 
@@ -34,7 +34,7 @@ class Payments(Schema):
 
 
 @api.get("/api/payments", auth=SIGNED_IN, responses={200: Payments})
-def list_payments(query: OfOrder, caller: Caller) -> Payments:
+def list_payments(query: PaymentQuery, caller: Caller) -> Payments:
     """One's own payments; all of them for an administrator."""
     where: dict[str, Any] = {} if caller.is_admin else {"userId": caller.id}
     if query.order_id is not None:

@@ -9,14 +9,14 @@ from chassis.errors import OutcomeUnknown
 from chassis.events import inbox, outbox
 from chassis.store import LARGEST_PAGE, Doc, Duplicate
 from services.payments import domain, repository
-from services.payments.messages import CancelPayment, Charge, ListPayments, PaymentState, TellPayments
+from services.payments.messages import CancelPayment, Charge, ListPayments, PaymentState, GetPayments
 from services.payments.providers import Declined, Provider
 from services.payments.providers.test import TestProvider
 
 
-def get_payments(command: TellPayments) -> TellPayments.Reply:
+def get_payments(command: GetPayments) -> GetPayments.Reply:
     found = repository.payments.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
-    return TellPayments.Reply(items=[_state(payment) for payment in found])
+    return GetPayments.Reply(items=[_state(payment) for payment in found])
 
 
 provider: Provider = TestProvider()
@@ -69,7 +69,7 @@ def cancel(command: CancelPayment) -> None:
 def refund(payment: Doc) -> Doc:
     capture = provider.refund(payment["_id"])
     told = domain.refunded(payment)
-    return repository.change_status(payment, "refunded", told, refundedAmount=capture.refunded, refund=False)
+    return repository.change_status(payment, "refunded", told, refundedAmount=capture.refunded, refundPending=False)
 
 
 def _charge(payment: Doc, token: str) -> Doc:
@@ -99,7 +99,7 @@ def _get_or_create(command: Charge | CancelPayment, status: str) -> Doc:
         "status": status,
         "reason": "",
         "refundedAmount": 0,
-        "refund": False,
+        "refundPending": False,
         "provider": provider.name,
         "createdAt": now,
         "updatedAt": now,

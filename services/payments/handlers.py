@@ -9,5 +9,5 @@ from services.payments import repository
 
 def on_order_cancelled(event: OrderCancelled, meta: Meta) -> None:
     """Note that the payment of a cancelled order must go back; the sweep carries it out."""
-    change = merge_updates({"$set": {"refund": True}}, inbox.seen(meta))
+    change = merge_updates({"$set": {"refundPending": True}}, inbox.seen(meta))
     repository.payments.update(event.order_id, change, when=inbox.unseen(meta))

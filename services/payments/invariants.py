@@ -36,5 +36,5 @@ def check_payment(payment: Doc, captured: int, refunded: int) -> Iterator[Findin
             yield Finding(id, "I1", f"is {status} since {payment['createdAt']}")
         return
     ours = (amount if status in ("completed", "refunded") else 0) - payment["refundedAmount"]
-    if ours != captured - refunded and not payment["refund"]:
+    if ours != captured - refunded and not payment["refundPending"]:
         yield Finding(id, "I1", f"our books hold {ours}, the provider {captured - refunded}")

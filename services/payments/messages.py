@@ -62,7 +62,7 @@ class PaymentState(Schema):
     refunded: int
 
 
-class TellPayments(Command, read_only=True, timeout_s=3.5):
+class GetPayments(Command, read_only=True, timeout_s=3.5):
     """How the payments of these orders stand; one that does not exist is left out."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]

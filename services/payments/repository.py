@@ -11,7 +11,7 @@ from chassis.store import Collection, Doc, Index, merge_updates
 from services.payments import metrics
 
 payments = Collection(
-    "payments", Index("userId"), Index("orderId"), Index("refund", partial={"refund": True}), outbox.PENDING
+    "payments", Index("userId"), Index("orderId"), Index("refundPending", partial={"refundPending": True}), outbox.PENDING
 )
 
 

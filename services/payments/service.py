@@ -12,7 +12,7 @@ from services.payments.messages import (
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
-    TellPayments,
+    GetPayments,
 )
 from services.payments.providers.test import ledger
 
@@ -23,7 +23,7 @@ service.serves(api)
 service.calls("users")
 service.answers(Charge, application.charge)
 service.answers(CancelPayment, application.cancel)
-service.answers(TellPayments, application.get_payments)
+service.answers(GetPayments, application.get_payments)
 service.answers(ListPayments, application.list_payments)
 service.on(OrderCancelled, handlers.on_order_cancelled)
 service.sweeps(jobs.refund_cancelled_orders, every=0.5)

@@ -7,12 +7,12 @@ from pydantic import Field, StringConstraints
 from chassis.errors import InvalidInput
 from chassis.money import Money
 from chassis.schema import CLEAN, Amount, Decimals, Id, RequestBody, Schema, Timestamp
-from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
 from services.products import application, domain, repository
+from services.products.settings import settings
 
 api = Api()
 

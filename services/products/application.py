@@ -33,7 +33,7 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
         "stock": stock,
         "deleted": False,
         "version": 1,
-        "mark": "",
+        "dedupKey": "",
         "createdAt": now,
         "updatedAt": now,
         **inbox.empty("inventory"),
@@ -46,11 +46,11 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
     return product
 
 
-def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> Doc:
+def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str) -> Doc:
     """Change some of name, description, price, currency, category. Raises NotFound, VersionConflict, InvalidInput."""
     while True:
         product = repository.get(id)
-        if product["mark"] == mark:
+        if product["dedupKey"] == dedup_key:
             return product
         require_version(if_match, product["version"])
         new = {**product, **fields}
@@ -69,7 +69,7 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
         says, guard = outbox.append_event(product, told)
         sets = {name: new[name] for name in names} | {
             "words": domain.words(new["name"], new["description"]),
-            "mark": mark,
+            "dedupKey": dedup_key,
             "updatedAt": clock.timestamp(),
         }
         update = merge_updates({"$set": sets, "$inc": {"version": 1}}, says)
@@ -88,10 +88,10 @@ def delete(id: str, if_match: int | None) -> None:
             return
 
 
-def adjust_stock(id: str, adjustment: int, mark: str) -> Doc:
+def adjust_stock(id: str, adjustment: int, dedup_key: str) -> Doc:
     """The product with the stock that `inventory` answered. Raises NotFound, DomainError `insufficient_stock`."""
     repository.get(id)
-    answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, mark=mark), key=mark)
+    answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, dedup_key=dedup_key), key=dedup_key)
     repository.update_stock(id, answer.available, answer.sequence)
     return {**repository.get(id), "stock": answer.available}
 

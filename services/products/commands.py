@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from chassis.settings import settings
 from mercato.cli.operate import bound, join
+from services.products.settings import settings
 
 if TYPE_CHECKING:
     from services.products.importing import Report

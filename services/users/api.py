@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from chassis.schema import CLEAN, Id, RequestBody, Schema, Timestamp
-from chassis.settings import settings
 from chassis.store import Doc
 from chassis.web import idempotency, limits
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_self
@@ -13,6 +12,7 @@ from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
 from services.users import application, domain, keys, repository, sessions
+from services.users.settings import settings
 
 api = Api()
 

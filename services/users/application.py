@@ -27,9 +27,9 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
         "password": passwords.hashed(password),
         "role": role,
         "erased": False,
-        "leftovers": False,
+        "erasurePending": False,
         "version": 1,
-        "mark": "",
+        "dedupKey": "",
         "createdAt": now,
         "updatedAt": now,
         **outbox.new_outbox(id, UserCreated(user_id=id, email=address, name=name)),
@@ -44,7 +44,7 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
     return account
 
 
-def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> Doc:
+def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str) -> Doc:
     """Change some of name, email, age, password. Raises NotFound, VersionConflict, InvalidInput, DomainError `email_taken`."""
     fields = dict(fields)
     if "email" in fields:
@@ -54,12 +54,12 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, mark: str) -> 
         fields["password"] = passwords.hashed(fields["password"])
     while True:
         account = repository.get(id)
-        if account["mark"] == mark:
+        if account["dedupKey"] == dedup_key:
             return account
         require_version(if_match, account["version"])
         new = {**account, **fields}
         says, guard = outbox.append_event(account, UserUpdated(user_id=id, email=new["email"], name=new["name"]))
-        update = {"$set": {**fields, "mark": mark, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+        update = {"$set": {**fields, "dedupKey": dedup_key, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
         try:
             changed = repository.accounts.update(
                 id, merge_updates(update, says), when={**guard, "version": account["version"]}
@@ -88,7 +88,7 @@ def finish_erasure(id: str, forget_requests: ForgetRequests) -> None:
     """Delete what the service keeps of an erased account outside its document; may be repeated."""
     sessions.end_all(id)
     forget_requests(id)
-    repository.accounts.update(id, {"$set": {"leftovers": False}})
+    repository.accounts.update(id, {"$set": {"erasurePending": False}})
 
 
 def sign_in(email: str, password: str) -> tuple[Doc, sessions.Session]:

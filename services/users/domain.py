@@ -39,4 +39,4 @@ def email_key(email: str) -> str:
 
 def tombstone(id: str) -> dict[str, Any]:
     """The fields that an erased account has left in the place of its personal data."""
-    return {"emailKey": f"erased:{id}", "erased": True, "leftovers": True}
+    return {"emailKey": f"erased:{id}", "erased": True, "erasurePending": True}

@@ -9,9 +9,9 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from chassis import clock
-from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate
 from chassis.web.auth import ALGORITHM, AUDIENCE, ISSUER, KEEP_KEYS, TYPE
+from services.users.settings import settings
 
 signing = Collection("signing_keys")
 _ID = "signing"

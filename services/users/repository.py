@@ -9,7 +9,7 @@ accounts = Collection(
     "accounts",
     Index("emailKey", unique=True),
     Index("erased"),
-    Index("leftovers", partial={"leftovers": True}),
+    Index("erasurePending", partial={"erasurePending": True}),
     outbox.PENDING,
 )
 

@@ -8,7 +8,7 @@ from services.users.api import api
 from services.users.messages import CheckBuyer, UserCreated, UserDeleted, UserUpdated
 
 service = Service("users")
-service.stores(repository.accounts, sessions.families, keys.signing, limits.counters)
+service.stores(repository.accounts, sessions.refresh_token_families, keys.signing, limits.counters)
 service.publishes(EmbeddedOutbox("users", repository.accounts), UserCreated, UserUpdated, UserDeleted)
 service.serves(api)
 service.answers(CheckBuyer, application.check_buyer)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from chassis import clock
 from chassis.errors import DomainError
-from chassis.settings import settings
 from chassis.store import Collection, Index
+from services.users.settings import settings
 
 GRACE = 10.0
 
-families = Collection("families", Index("userId"), Index("expiresAt"))
+refresh_token_families = Collection("refresh_token_families", Index("userId"), Index("expiresAt"))
 
 
 class SignedOut(DomainError):
@@ -37,7 +37,7 @@ class Session:
 def begin(user: str) -> Session:
     """Open a family."""
     family, secret = clock.new_id(), clock.entropy(32)
-    families.insert(
+    refresh_token_families.insert(
         {
             "_id": family,
             "userId": user,
@@ -55,20 +55,20 @@ def rotate(token: str) -> Session:
     """Use a token up for its successor. Raises SignedOut; a token used before ends its family."""
     family, secret = _parts(token)
     used, successor = _hash(secret), _successor(secret)
-    rotated = families.update(
+    rotated = refresh_token_families.update(
         family,
         {"$set": {"current": _hash(successor), "previous": used, "rotatedAt": clock.timestamp()}},
         when={"current": used, "ended": False, "expiresAt": {"$gt": clock.timestamp()}},
     )
     if rotated is not None:
         return Session(rotated["userId"], _token(family, successor))
-    doc = families.get(family)
+    doc = refresh_token_families.get(family)
     if doc is None or doc["ended"] or doc["expiresAt"] <= clock.timestamp():
         raise SignedOut
     lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= GRACE
     if lost and doc["current"] == _hash(successor):
         return Session(doc["userId"], _token(family, successor))
-    families.update(family, {"$set": {"ended": True}})
+    refresh_token_families.update(family, {"$set": {"ended": True}})
     raise SignedOut
 
 
@@ -76,22 +76,22 @@ def end(token: str) -> None:
     """Sign out: end the family of a token, which may be done again. Raises SignedOut for a token of no family."""
     family, secret = _parts(token)
     used = _hash(secret)
-    if not any(families.update(family, {"$set": {"ended": True}}, when={at: used}) for at in ("current", "previous")):
+    if not any(refresh_token_families.update(family, {"$set": {"ended": True}}, when={at: used}) for at in ("current", "previous")):
         raise SignedOut
 
 
 def end_all(user: str) -> None:
     """End every family of a user."""
-    while found := families.find({"userId": user}):
+    while found := refresh_token_families.find({"userId": user}):
         for doc in found:
-            families.delete(doc["_id"])
+            refresh_token_families.delete(doc["_id"])
 
 
 def sweep_families() -> None:
     """Drop families whose time is over."""
-    while found := families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
+    while found := refresh_token_families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for doc in found:
-            families.delete(doc["_id"])
+            refresh_token_families.delete(doc["_id"])
 
 
 def _parts(token: str) -> tuple[str, bytes]:

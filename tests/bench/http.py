@@ -29,7 +29,7 @@ _DOC = {
     "stock": 12,
     "deleted": False,
     "version": 1,
-    "mark": "",
+    "dedupKey": "",
     "createdAt": "2026-01-31T12:00:00.000Z",
     "updatedAt": "2026-01-31T12:00:00.000Z",
     "pending": 0,

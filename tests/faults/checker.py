@@ -65,10 +65,10 @@ def unfinished_work(dump: Dump) -> list[str]:
                 found.append(f"{waiting} events wait in {service}.{name}")
     found += lagging_groups(dump.lag)
     for id, payment in dump.docs("payments", "payments").items():
-        if payment["refund"]:
+        if payment["refundPending"]:
             found.append(f"the refund of {id} waits")
     for id, reservation in dump.docs("inventory", "reservations").items():
-        if reservation["working"] or reservation["cancelled"]:
+        if reservation["stagePending"] or reservation["returnPending"]:
             found.append(f"the reservation of {id} is being worked on")
     return found
 
@@ -158,7 +158,7 @@ def check_stock(dump: Dump) -> Iterator[str]:
             yield f"I3 product {product}: {counts}"
         if sum(counts.values()) != doc["received"]:
             yield f"I3 product {product}: {counts} of {doc['received']} received"
-        if doc["reserved"] != sum(mark["quantity"] for mark in doc["holds"].values()):
+        if doc["reserved"] != sum(mark["quantity"] for mark in doc["allocations"].values()):
             yield f"I4 product {product}: reserved {doc['reserved']}, but its holds are another number"
 
 
@@ -177,7 +177,7 @@ def sold(dump: Dump) -> Iterator[str]:
 def reservations(dump: Dump, orders: Docs) -> Iterator[str]:
     found = dump.docs("inventory", "reservations")
     for id, doc in found.items():
-        if doc["working"]:
+        if doc["stagePending"]:
             yield f"I4 reservation {id}: left {doc['status']}"
         if doc["status"] == "reserved" and datetime.fromisoformat(doc["expiresAt"]) + LATE < datetime.now(UTC):
             yield f"I4 reservation {id}: expired at {doc['expiresAt']}, and still held"

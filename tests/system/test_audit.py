@@ -146,7 +146,7 @@ def test_while_orders_are_placed_and_cancelled_nothing_is_found(audited: Shop, s
 
 def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Story) -> None:
     long_ago, far = "2020-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
-    mark = {"quantity": 1, "turn": 1, "at": clock.timestamp()}
+    mark = {"quantity": 1, "stageVersion": 1, "at": clock.timestamp()}
     planted: list[Harm] = []
     expected: set[str] = set()
 
@@ -172,7 +172,7 @@ def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Sto
         "inventory product {id} I4 has 1 more reserved than its orders hold",
     )
     harm(
-        lambda id: [change(*stock, id, available=7, reserved=1, holds={"nobody": mark})],
+        lambda id: [change(*stock, id, available=7, reserved=1, allocations={"nobody": mark})],
         story.sold(),
         "inventory product {id} I4 holds 1 for the order nobody, which has no reservation",
     )

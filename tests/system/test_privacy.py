@@ -29,8 +29,8 @@ def consumed(shop: Shop, user: str) -> bool:
     known = [doc for doc in shop.documents("notifications", "recipients") if doc["_id"] == user]
     told = [doc for doc in shop.documents("notifications", "notifications") if doc["userId"] == user]
     account = next(doc for doc in shop.documents("users", "accounts") if doc["_id"] == user)
-    done = known and known[0]["erased"] and not known[0]["leftovers"] and not told
-    return bool(done and not account["pending"] and not account["leftovers"])
+    done = known and known[0]["erased"] and not known[0]["erasurePending"] and not told
+    return bool(done and not account["pending"] and not account["erasurePending"])
 
 
 @pytest.mark.embedded

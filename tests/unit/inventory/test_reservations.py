@@ -41,9 +41,9 @@ def release(order):
 
 
 def sweep(fake_clock):
-    fake_clock.pass_time(domain.MARKS_KEPT_S + 1)
+    fake_clock.pass_time(domain.ALLOCATIONS_KEPT_S + 1)
     jobs.finish_reservations()
-    jobs.drop_old_marks()
+    jobs.drop_old_allocations()
 
 
 def test_a_reservation_takes_every_line_and_a_confirmation_sells_them():
@@ -152,12 +152,12 @@ def test_a_cancelled_order_brings_its_units_back_once(fake_clock):
 
 def test_an_adjustment_counts_once_for_each_mark_and_never_below_zero():
     for _ in range(3):
-        answer = application.adjust_stock(AdjustStock(product_id="mug", adjustment=-400, mark="m1"))
+        answer = application.adjust_stock(AdjustStock(product_id="mug", adjustment=-400, dedup_key="m1"))
         assert answer.available == 600
     with pytest.raises(DomainError):
-        application.adjust_stock(AdjustStock(product_id="mug", adjustment=-601, mark="m2"))
+        application.adjust_stock(AdjustStock(product_id="mug", adjustment=-601, dedup_key="m2"))
     with pytest.raises(NotFound):
-        application.adjust_stock(AdjustStock(product_id="none", adjustment=1, mark="m3"))
+        application.adjust_stock(AdjustStock(product_id="none", adjustment=1, dedup_key="m3"))
     assert numbers("mug") == (600, 0, 0)
 
 
@@ -257,5 +257,5 @@ def test_marks_are_dropped_when_the_order_is_over_and_nobody_is_told_for_nothing
     before = repository.stock.get("mug")
     sweep(fake_clock)
     after = repository.stock.get("mug")
-    assert (list(after["holds"]), after["held"]) == (["o2"], 1)
+    assert (list(after["allocations"]), after["allocationCount"]) == (["o2"], 1)
     assert [after[name] for name in ("seq", "updatedAt")] == [before[name] for name in ("seq", "updatedAt")]

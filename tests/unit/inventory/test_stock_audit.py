@@ -13,7 +13,7 @@ from services.inventory.messages import (
     Release,
     Reserve,
     StockProduct,
-    TellReservations,
+    GetReservations,
 )
 from tests.unit.conftest import crashes
 
@@ -76,12 +76,12 @@ def test_wherever_work_is_cut_off_nothing_is_found_and_after_the_sweeps_all_is_s
 
 def test_a_late_hold_of_a_reservation_that_is_over_is_found_once_it_should_be_swept(fake_clock):
     give_up("o1")
-    hold = {"quantity": 2, "turn": 9, "at": clock.timestamp()}
-    repository.stock.update("mug", {"$set": {"holds.o1": hold}, "$inc": {"available": -2, "reserved": 2}})
+    hold = {"quantity": 2, "stageVersion": 9, "at": clock.timestamp()}
+    repository.stock.update("mug", {"$set": {"allocations.o1": hold}, "$inc": {"available": -2, "reserved": 2}})
     assert told() == set()
-    fake_clock.pass_time(domain.MARKS_KEPT_S + invariants.OVERDUE_AFTER_S + 1)
+    fake_clock.pass_time(domain.ALLOCATIONS_KEPT_S + invariants.OVERDUE_AFTER_S + 1)
     assert told() == {"I4 mug holds 2 for the order o1, whose reservation is released"}
-    jobs.drop_old_marks()
+    jobs.drop_old_allocations()
     assert told() == set()
 
 
@@ -107,7 +107,7 @@ def test_a_reservation_that_was_left_half_done_is_found_after_a_minute(store, fa
 
 def test_a_line_that_nothing_is_held_for_is_found():
     reserve("o1")
-    repository.stock.update("pot", {"$unset": {"holds.o1": True}, "$inc": {"available": 1, "reserved": -1}})
+    repository.stock.update("pot", {"$unset": {"allocations.o1": True}, "$inc": {"available": 1, "reserved": -1}})
     assert told() == {"I4 o1 is reserved, but the product pot is not held for it"}
 
 
@@ -133,7 +133,7 @@ def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
 def test_orders_are_told_how_their_reservations_stand():
     for order in ("o1", "o2"):
         buy(order)
-    told = application.get_reservations(TellReservations(order_ids=["o2", "o3"]))
+    told = application.get_reservations(GetReservations(order_ids=["o2", "o3"]))
     assert [(each.order_id, each.status, each.lines) for each in told.items] == [("o2", "confirmed", LINES)]
     assert application.list_reservations(ListReservations(after="")).order_ids == ["o1", "o2"]
     assert application.list_reservations(ListReservations(after="o1")).order_ids == ["o2"]

@@ -5,7 +5,7 @@ import pytest
 from chassis import clock, deadline
 from chassis.errors import DomainError, OutcomeUnknown
 from services.payments import application, invariants, jobs, repository
-from services.payments.messages import CancelPayment, Charge, ListPayments, TellPayments
+from services.payments.messages import CancelPayment, Charge, ListPayments, GetPayments
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
 
@@ -48,7 +48,7 @@ def test_wherever_an_undoing_is_cut_off_nothing_is_found_once_it_was_repeated(st
 
 def test_a_refund_that_is_noted_and_not_yet_made_is_under_way():
     charge("o1")
-    repository.payments.update("o1", {"$set": {"refund": True}})
+    repository.payments.update("o1", {"$set": {"refundPending": True}})
     ledger.update("o1", {"$set": {"refunded": 3000}})
     assert told() == set()
     jobs.refund_cancelled_orders()
@@ -102,7 +102,7 @@ def test_orders_are_told_how_their_payments_stand():
     for order in ("o1", "o2"):
         charge(order)
     cancel("o2")
-    (state,) = application.get_payments(TellPayments(order_ids=["o2", "o3"])).items
+    (state,) = application.get_payments(GetPayments(order_ids=["o2", "o3"])).items
     assert (state.order_id, state.status, state.amount, state.refunded) == ("o2", "refunded", 3000, 3000)
     assert application.list_payments(ListPayments(after="")).order_ids == ["o1", "o2"]
     assert application.list_payments(ListPayments(after="o1")).order_ids == ["o2"]
