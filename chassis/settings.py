@@ -1,108 +1,160 @@
-"""Every setting of a process, read from its environment once, by name: `LEASE=3` sets `lease`."""
+"""Settings of a process, read from its environment once, by name: `LEASE=3` sets `lease`.
+
+`Settings` holds what every service needs. A service that needs more derives a model of its own in its settings.py.
+"""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
 PLATFORM: Final = "mercato"
 """Name of the platform: in tokens, messages, metric names and the default data folder."""
 
-RATE = r"^([1-9]\d{0,8})/([1-9]\d{0,4})?(second|minute|hour|day)s?$"
-"""A rate limit, such as 100/15minutes."""
-Rate = Annotated[str, StringConstraints(pattern=RATE)]
+
+@dataclass(frozen=True)
+class Unit:
+    """Unit of a setting, for its documentation."""
+
+    name: str
+
+
+RATE: Final = r"^([1-9]\d{0,8})/([1-9]\d{0,4})?(second|minute|hour|day)s?$"
+Rate = Annotated[str, StringConstraints(pattern=RATE), Unit("requests per period")]
+"""A rate limit, such as `100/15minutes`."""
+Seconds = Annotated[float, Unit("s")]
 
 
 class Settings(BaseModel):
-    """Times in seconds. What is not named here is not a setting."""
+    """Settings of every service. The environment may hold other variables; they are ignored."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    replicas: int = Field(1, ge=1, le=9)
-    """How many processes of each kind `mercato up` starts for a service; in a cluster the chart says it."""
-    data_dir: Path = Path(".mercato")
+    data_dir: Path = Path(f".{PLATFORM}")
+    """Folder of the SQLite files, where no MongoDB or Kafka is set."""
     mongodb_uri: SecretStr = SecretStr("")
-    """Where the documents are; without it, in files under `data_dir`. A service's database has its name."""
+    """MongoDB connection string. Empty: SQLite files in `DATA_DIR`. The database of a service has its name."""
     kafka_bootstrap_servers: str = ""
-    """Where the events are; without it, in a file under `data_dir`."""
+    """Kafka brokers, `host:port,host:port`. Empty: a SQLite file in `DATA_DIR`."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Security protocol of the Kafka listener."""
     kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    """SASL mechanism; required by the `SASL_*` protocols."""
     kafka_sasl_username: str = ""
+    """SASL user name."""
     kafka_sasl_password: SecretStr = SecretStr("")
+    """SASL password."""
 
     host: str = "0.0.0.0"
+    """Address that the web process and the health endpoint bind to."""
     port: int = 8080
+    """Port of the web process."""
     health_port: int = 9090
+    """Port of the health and metrics endpoint."""
     threads: int = Field(16, ge=1, le=256)
+    """Worker threads of a web process."""
     addresses: dict[str, str] = {}
-    """Where the others are, `users=users-pods:8080||users:80,...`; one that is not named, under its name.
+    """Addresses of other services, `users=users-pods:8080||users:80,...`; a service not listed is found by its name.
 
-    `|` is between equals; what is behind `||` is asked only where none of those before it is fit.
+    `|` separates equal addresses; those behind `||` are used only while none before it is healthy.
     """
     balancing: Literal["round-robin", "random", "least-connections"] = "round-robin"
-    """Which of a service's addresses a call goes to."""
+    """Policy that chooses among the addresses of a service."""
     allowed_callers: frozenset[str] = frozenset()
+    """Services that may call this one, separated by commas."""
     trusted_proxies: frozenset[IPv4Network | IPv6Network] = frozenset()
-    """Whose X-Forwarded-For counts: addresses and networks, `127.0.0.1,10.0.0.0/8`."""
+    """Proxies whose `X-Forwarded-For` is believed: addresses and networks, `127.0.0.1,10.0.0.0/8`."""
     platform_secret: SecretStr = SecretStr("")
+    """Secret of 32 characters or more that all services share; it signs the calls between them."""
 
     rate_limits: Literal["on", "off"] = "on"
+    """Whether rate limits and per-user quotas are enforced."""
     rate_anonymous: Rate = "100/15minutes"
+    """Rate limit of writes of an address without a user."""
     rate_user: Rate = "1200/minute"
+    """Rate limit of writes of a user."""
     rate_read: Rate = "6000/minute"
+    """Rate limit of reads."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged."""
+    strict_errors: Literal["on", "off"] = "off"
+    """Whether a domain error that a route or command does not declare is answered with 500. Tests turn it on."""
 
-    shutdown: float = 25.0
-    """How long a process that was told to end may finish what it has begun."""
-    deadline: float = 5.0
-    checkout_deadline: float = 1.0
-    open_checkouts: int = Field(5, ge=1)
-    """How many orders of one user may be undecided at once; without rate limits, any number."""
-    order_units: int = Field(10_000, ge=1)
-    lease: float = Field(10.0, gt=0)
-    relay_pause: float = 0.1
-    retention: float = 7 * 24 * 3600.0
+    shutdown: Seconds = 25.0
+    """Time after SIGTERM that a process may take to finish its work."""
+    deadline: Seconds = 5.0
+    """Longest time that a request may take."""
+    lease: Annotated[float, Unit("s"), Field(gt=0)] = 10.0
+    """Time after which another process takes over the work of one that died."""
+    relay_pause: Seconds = 0.1
+    """Pause between two polls of the outbox."""
+    retention: Seconds = 7 * 24 * 3600.0
+    """Time that a topic keeps its records."""
     partitions: int = Field(4, ge=1)
+    """Partitions of a new topic."""
     replication: int = Field(1, ge=1)
-    """How many brokers keep each record."""
-    reservation: float = 15 * 60.0
-    access_token: float = 10 * 60.0
-    refresh_token: float = 14 * 24 * 3600.0
-    key_rotation: float = 30 * 24 * 3600.0
-    currency: str = "EUR"
-    smtp_url: str = ""
-    mail_from: str = "shop@mercato.example"
-    admin_email: str = "admin@mercato.example"
-    admin_password: SecretStr = SecretStr("")
+    """Brokers that keep each record of a new topic."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the settings. Raises SystemExit with one line that names the wrong setting."""
+        environment = os.environ if environment is None else environment
+        given = {name: environment[name.upper()] for name in cls.model_fields if name.upper() in environment}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SystemExit(f"{PLATFORM}: the setting {str(first['loc'][0]).upper()}: {first['msg']}") from None
 
     @field_validator("addresses", mode="before")
     @classmethod
-    def _pairs(cls, value: object) -> object:
+    def _split_pairs(cls, value: object) -> object:
         if isinstance(value, str):
             return dict(pair.split("=", 1) for pair in value.split(",") if pair)
         return value
 
     @field_validator("allowed_callers", "trusted_proxies", mode="before")
     @classmethod
-    def _names(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return [name for name in value.split(",") if name] if isinstance(value, str) else value
-
-
-def from_environment(environment: dict[str, str] | None = None) -> Settings:
-    """Read the settings. Raises SystemExit with one line a person can act on."""
-    environment = dict(os.environ) if environment is None else environment
-    named = {name: environment[name.upper()] for name in Settings.model_fields if name.upper() in environment}
-    try:
-        return Settings.model_validate(named)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SystemExit(f"mercato: the setting {str(first['loc'][0]).upper()}: {first['msg']}") from None
 
 
 @cache
 def settings() -> Settings:
-    """This process's settings."""
-    return from_environment()
+    """Return the settings of this process."""
+    return Settings.from_environment()
+
+
+@dataclass(frozen=True)
+class Description:
+    """Documentation of one setting."""
+
+    name: str
+    default: str
+    unit: str
+    meaning: str
+
+
+def describe(model: type[Settings]) -> list[Description]:
+    """Describe the settings that this model itself declares, in order; those that it inherits are left out."""
+    return [
+        Description(
+            name.upper(),
+            _shown(field.default),
+            next((each.name for each in field.metadata if isinstance(each, Unit)), ""),
+            (field.description or "").strip(),
+        )
+        for name, field in model.model_fields.items()
+        if name in model.__annotations__
+    ]
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, SecretStr | dict | frozenset):
+        return ""
+    return str(int(default)) if isinstance(default, float) and default.is_integer() else str(default)

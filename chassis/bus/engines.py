@@ -2,7 +2,7 @@
 
 from chassis.bus import Bus
 from chassis.bus.sqlite.bus import SqliteBus
-from chassis.settings import Settings
+from chassis.settings import PLATFORM, Settings
 
 
 def open_bus(settings: Settings) -> Bus:
@@ -25,7 +25,7 @@ def _security(settings: Settings) -> dict[str, str]:
     if not protocol.startswith("SASL"):
         return {"security_protocol": protocol}
     if not settings.kafka_sasl_mechanism:
-        raise SystemExit(f"mercato: the setting KAFKA_SASL_MECHANISM: {protocol} needs one")
+        raise SystemExit(f"{PLATFORM}: the setting KAFKA_SASL_MECHANISM: {protocol} needs one")
     return {
         "security_protocol": protocol,
         "sasl_mechanism": settings.kafka_sasl_mechanism,

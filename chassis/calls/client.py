@@ -18,6 +18,7 @@ from chassis.errors import DeadlineExceeded, DomainError, OutcomeUnknown, Transi
 from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.schema import Schema
+from chassis.settings import PLATFORM
 
 T = TypeVar("T")
 
@@ -86,7 +87,8 @@ class Client:
         if key:
             headers["Idempotency-Key"] = key
         body = orjson.dumps(command.data())
-        data = call.read(self._transport.exchange("POST", address, call.path, body, headers, command.timeout_s))
+        response = self._transport.exchange("POST", address, call.path, body, headers, command.timeout_s)
+        data = call.read(response, command.errors)
         try:
             return command.Reply.read(data)
         except ValidationError as error:
@@ -101,10 +103,10 @@ class Call:
         self._callee, self._method, self._name = callee, method, f"{callee.name}/{name}"
         self._status = ""
 
-    def read(self, response: requests.Response) -> Any:
+    def read(self, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
         """What the callee answered. Raises as `outcomes.read`."""
         self._status = str(response.status_code)
-        return outcomes.read(self._callee.name, response)
+        return outcomes.read(self._callee.name, response, errors)
 
     def call_with_retries(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
         """Ask until there is an answer, or another try is not allowed; what one try has left unknown stays so."""
@@ -143,7 +145,7 @@ class Call:
     def _tried(self, once: Callable[[str], T]) -> T:
         """One try."""
         self._status = ""
-        about = {"rpc.system.name": "mercato", "rpc.method": self._name, "server.address": self._callee.name}
+        about = {"rpc.system.name": PLATFORM, "rpc.method": self._name, "server.address": self._callee.name}
         with trace.span(self._name, "client", about):
             return self._callee.ask(once)
 

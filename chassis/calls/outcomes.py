@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import requests
 
-from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
+from chassis.errors import DomainError, NotAttempted, NotFound, OutcomeUnknown, rebuild
 
 _PROBLEM = {"type", "title", "status", "detail", "instance", "traceId"}
 _MODELLED = "/problems/"
@@ -32,8 +32,12 @@ class ResponseTimeout(OutcomeUnknown):
     """There was no answer within the timeout_s or the deadline."""
 
 
-def read(callee: str, response: requests.Response) -> Any:
-    """The JSON of a 200. Raises DomainError for what the callee's domain says no to, NotAttempted, NotRetryable or OutcomeUnknown."""
+def read(callee: str, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
+    """Return the JSON of a 200.
+
+    Raises: the DomainError that the callee responded with, as its class among `errors`; NotAttempted, NotRetryable or
+    OutcomeUnknown.
+    """
     status = response.status_code
     try:
         data = orjson.loads(response.content)
@@ -47,7 +51,7 @@ def read(callee: str, response: requests.Response) -> Any:
     what, wait = f"{callee} answered {status} {title}".rstrip(), _retry_after(response)
     if kind and status in (404, 409):
         extra = {name: value for name, value in problem.items() if name not in _PROBLEM}
-        raise DomainError(kind, title, str(problem.get("detail", "")), **extra)
+        raise rebuild((*errors, NotFound), kind, title, str(problem.get("detail", "")), extra)
     if kind == "not_done" or status in (408, 429):
         raise NotAttempted(what, wait)
     if 400 <= status < 500:

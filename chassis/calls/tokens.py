@@ -7,6 +7,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 from chassis import clock
+from chassis.settings import PLATFORM
 
 LIFE = 60
 LEEWAY = 30
@@ -17,7 +18,7 @@ class ServiceTokens:
 
     def __init__(self, service: str, secret: str, allowed: frozenset[str]) -> None:
         if len(secret) < 32:
-            raise SystemExit("mercato: PLATFORM_SECRET must have 32 characters or more; `mercato up` makes one")
+            raise SystemExit(f"{PLATFORM}: PLATFORM_SECRET must have 32 characters or more")
         self._service, self._allowed = service, allowed
         self._key = OctKey.import_key(secret)
         self._made: dict[str, tuple[float, str]] = {}

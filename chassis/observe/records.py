@@ -16,6 +16,7 @@ import requests
 
 from chassis.observe import metrics, otlp
 from chassis.observe.log import log
+from chassis.settings import PLATFORM
 
 _KEPT, _BATCH, _EVERY = 5000, 2000, 1.0  # lines, lines, seconds
 _TIMEOUT, _LONGEST_WAIT = 10.0, 30.0  # seconds for a try, and between two
@@ -81,7 +82,7 @@ class Exporter:
 
     def _sent(self, lines: list[orjson.Fragment]) -> str:
         """Try until these lines were taken (""), refused (why), or the end has come."""
-        scope = {"scope": {"name": "mercato"}, "logRecords": lines}
+        scope = {"scope": {"name": PLATFORM}, "logRecords": lines}
         body = orjson.dumps({"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]})
         wait = _EVERY
         while True:

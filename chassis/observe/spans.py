@@ -20,6 +20,7 @@ from chassis import clock
 from chassis.errors import DomainError
 from chassis.observe import otlp
 from chassis.observe.trace import METHODS, Attributes, Kind, Span
+from chassis.settings import PLATFORM
 
 _NOWHERE = Context()
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
@@ -33,7 +34,7 @@ class Recorder:
         resource = Resource.create({"service.name": service})
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("mercato")
+        self._tracer = self._provider.get_tracer(PLATFORM)
         self._parent_decides = isinstance(self._provider.sampler, ParentBased)
         self.flush, self.shutdown = self._provider.force_flush, self._provider.shutdown
 

@@ -20,7 +20,8 @@ def open_store(settings: Settings, service: str) -> Store:
 
         if not is_address(uri):
             raise SystemExit(
-                f"{PLATFORM}: the setting MONGODB_URI: must be like mongodb://user:password@host:27017/?authSource=admin, "
+                f"{PLATFORM}: the setting MONGODB_URI: "
+                "must be like mongodb://user:password@host:27017/?authSource=admin, "
                 "with : / ? # [ ] @ % in the user or the password written as %3A and so on"
             )
         return MongodbStore(uri, service, settings.threads + OTHERS)

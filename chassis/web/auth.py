@@ -15,8 +15,9 @@ from joserfc.jwk import KeySet
 
 from chassis import clock
 from chassis.errors import TransientError
+from chassis.settings import PLATFORM
 
-ISSUER = AUDIENCE = "mercato"
+ISSUER = AUDIENCE = PLATFORM
 ALGORITHM = "Ed25519"
 TYPE = "at+jwt"
 LEEWAY = 30

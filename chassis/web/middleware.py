@@ -12,7 +12,7 @@ from chassis.web import bodies, problems
 from chassis.web.problems import Problem
 from chassis.web.request_buffer import arrived
 
-ROUTE, CALLER, RESPONSE_HEADERS = "mercato.route", "mercato.caller", "mercato.response_headers"
+ROUTE, CALLER, RESPONSE_HEADERS = "chassis.route", "chassis.caller", "chassis.response_headers"
 """Where in the environment the app leaves the route's template, the caller's id, and headers for whatever answer."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -47,7 +47,7 @@ class Middleware:
                     _take_body(environ)
                 return self._app(environ, started)
             except Problem as problem:
-                return problems.to_response(problem, environ["PATH_INFO"], {})(environ, started)
+                return problems.to_response(problem, environ["PATH_INFO"])(environ, started)
             finally:
                 took = clock.monotonic() - began
                 route = environ.get(ROUTE, "")

@@ -13,7 +13,7 @@ import click
 import orjson
 
 from chassis import clock
-from chassis.settings import settings
+from mercato.settings import check_all, settings
 
 _PROBE = 3.0  # seconds for a busy process to say how it is
 _PATIENCE = 75.0  # seconds for `up --detach`: the launcher itself gives up waiting at 60
@@ -29,6 +29,7 @@ def up(detach: bool, background: bool) -> None:
     from mercato.local.launcher import Launcher, open_folder
     from mercato.local.screen import Screen
 
+    check_all()
     if detach:
         _detached()
     else:

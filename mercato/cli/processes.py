@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from chassis import lifeline
-from chassis.settings import settings
+from mercato.settings import model_of
 
 
 @click.command()
@@ -16,8 +16,9 @@ def web(name: str) -> None:
     from chassis.store.engines import open_store
     from chassis.web.server import serve
 
-    open_store(settings(), name)  # what is wrong with its setting is said here once, not by each process of gunicorn
-    serve(lambda: _service(name).application(), settings().threads, lambda: _service(name).drain())
+    settings = model_of(name).from_environment()  # reports a wrong setting once, before gunicorn forks
+    open_store(settings, name)
+    serve(lambda: _service(name).application(), settings.threads, lambda: _service(name).drain())
 
 
 @click.command()
@@ -25,6 +26,7 @@ def web(name: str) -> None:
 def worker(name: str) -> None:
     """Run a service's relay, consumers, sagas and sweeps."""
     lifeline.watch()
+    model_of(name).from_environment()  # reports a wrong setting before anything starts
     _service(name).worker()
 
 

@@ -1,4 +1,4 @@
-"""The platform that runs on this machine, as a command sees it that works beside its processes."""
+"""The platform that runs on this machine, as other commands see it."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from chassis.settings import Settings, from_environment, settings
-from mercato.local.child import born
-from mercato.local.folder import Folder
+from chassis import clock
+from chassis.settings import Settings, settings
+from mercato.local.folder import Folder, check_format
+from mercato.local.pids import kill_group, start_time
 from mercato.local.ports import HOST
 
 ENGINES = (
@@ -20,21 +21,33 @@ ENGINES = (
     "KAFKA_SASL_USERNAME",
     "KAFKA_SASL_PASSWORD",
 )
-"""The settings that say where documents and events are; `run.json` keeps those that were given."""
+"""The settings that say where documents and events are; `run.json` keeps those that the launcher had."""
+
+_ORPHANS_S = 2.0  # for processes whose launcher was killed to end by themselves
+_POLL_S = 0.05
 
 
 def find_run(data_dir: Path) -> dict[str, Any] | None:
-    """`run.json` of the platform that runs in this folder, None when none does."""
+    """Return `run.json` of the platform that runs in this folder, or None if none does.
+
+    Raises: SystemExit with one line if the folder holds data of another version.
+    """
+    check_format(data_dir)
     path = data_dir / "run.json"
     run: dict[str, Any] | None = orjson.loads(path.read_bytes()) if path.exists() else None
-    return run if run and born(run["pid"]) == run["started"] else None
+    return run if run and is_running(run) else None
 
 
-def joined(own: Settings) -> Settings:
-    """These settings, with the addresses and the secret of the platform that runs in DATA_DIR where they name none.
+def is_running(process: dict[str, Any]) -> bool:
+    """Return whether the process of this entry, or the launcher of this `run.json`, still runs."""
+    return bool(process["started"]) and start_time(process["pid"]) == process["started"]
 
-    In a cluster the environment has them: its secret is given, and DNS finds the services.
-    Raises SystemExit with one line where neither is to be had.
+
+def platform_settings(own: Settings) -> Settings:
+    """Return these settings, completed with the addresses and the secret of the platform that runs in DATA_DIR.
+
+    In a cluster the environment has both: its secret is given, and DNS finds the services.
+    Raises: SystemExit with one line if neither names a platform.
     """
     if own.addresses:
         return own
@@ -48,8 +61,22 @@ def joined(own: Settings) -> Settings:
     return own.model_copy(update={"addresses": webs, "platform_secret": SecretStr(secret)})
 
 
-def settings_here() -> Settings:
-    """This process's settings; where they name no engines, those of the platform that runs in DATA_DIR."""
+def store_settings() -> Settings:
+    """Return this process's settings, with the engines of the platform that runs in DATA_DIR if they name none."""
     own = settings()
     run = None if any(os.environ.get(name) for name in ENGINES) else find_run(own.data_dir)
-    return from_environment(os.environ | run["engines"]) if run else own
+    return Settings.from_environment(os.environ | run["engines"]) if run else own
+
+
+def end_orphans(folder: Folder) -> None:
+    """Wait for the processes that a killed launcher left behind, and kill those that do not end soon.
+
+    Their lifeline has already told them to end.
+    """
+    run: dict[str, Any] = folder.read("run.json") or {"processes": []}
+    deadline = clock.monotonic() + _ORPHANS_S
+    for process in run["processes"]:
+        while is_running(process):
+            if clock.monotonic() > deadline:
+                kill_group(process["pid"])
+            clock.sleep(_POLL_S)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from chassis.settings import Settings, from_environment
+from chassis.settings import Settings
 from mercato.catalog import callers, catalog
 from mercato.cli.audit import DISAGREE, UNSEEN
+from mercato.settings import models
 from tests.charts import golden
 from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
 
@@ -98,11 +99,11 @@ def test_the_headless_name_is_of_the_webs_pods_at_their_own_port() -> None:
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_process_takes_the_settings_it_is_given(sample: str) -> None:
     docs = rendered(sample)
-    known = {name.upper() for name in Settings.model_fields}
+    known = {name.upper() for model in models().values() for name in model.model_fields}
     for name, pod in pods(docs).items():
         told = _environment(docs, pod)
         assert told.keys() <= known | FOREIGN, name
-        settings = from_environment(told)
+        settings = Settings.from_environment(told)
         if name in catalog():
             assert settings.allowed_callers == set(callers(name))
             assert set(settings.addresses) == set(catalog()[name].calls)
@@ -176,7 +177,7 @@ def test_a_web_is_still_asked_while_everybody_learns_that_it_goes() -> None:
         pod = deployment["spec"]["template"]["spec"]
         pause = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         assert pause == (5 if name in catalog() else 0)
-        assert pod["terminationGracePeriodSeconds"] > pause + from_environment({}).shutdown + 10
+        assert pod["terminationGracePeriodSeconds"] > pause + Settings.from_environment({}).shutdown + 10
 
 
 def test_the_edge_leads_to_the_routes_of_the_services_and_nowhere_else() -> None:

@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 
-from chassis.settings import Settings, from_environment
+from mercato.settings import models
 from tests.charts.rendering import CHART, template
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-OURS = {"ADDRESSES", "ALLOWED_CALLERS", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS"}
+OURS = {"ADDRESSES", "ALLOWED_CALLERS", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS", "STRICT_ERRORS"}
 """Settings that the chart makes itself, or that mean nothing in a cluster."""
 ADMIN = {"ADMIN_EMAIL", "ADMIN_PASSWORD"}
+DEFAULTS = {
+    name.upper(): value
+    for model in models().values()
+    for name, value in model.from_environment({}).model_dump().items()
+}
 
 
 @pytest.mark.parametrize(
@@ -62,18 +67,17 @@ def test_nothing_in_the_schema_takes_keys_that_it_does_not_name() -> None:
 def test_the_schema_knows_every_setting_by_its_name() -> None:
     service = SCHEMA["definitions"]["service"]["properties"]
     plain, secret = set(service["settings"]["properties"]), set(service["secrets"]["properties"])
-    assert plain | secret == {name.upper() for name in Settings.model_fields} - OURS - ADMIN
+    assert plain | secret == DEFAULTS.keys() - OURS - ADMIN
     assert plain & secret == {"KAFKA_SASL_USERNAME"}
     assert secret - plain <= set(SCHEMA["properties"]["secret"]["properties"]["values"]["properties"])
 
 
 def test_a_default_of_the_code_is_a_value_that_the_schema_takes() -> None:
-    settings = from_environment({}).model_dump()
     arguments = [
         part
         for name in SCHEMA["definitions"]["service"]["properties"]["settings"]["properties"]
-        if isinstance(settings[name.lower()], str | int | float)
-        for part in ("--set-string", f"defaults.settings.{name}={settings[name.lower()]}")
+        if isinstance(DEFAULTS[name], str | int | float)
+        for part in ("--set-string", f"defaults.settings.{name}={DEFAULTS[name]}")
     ]
     done = template(*arguments)
     assert done.returncode == 0, done.stderr

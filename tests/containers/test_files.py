@@ -10,8 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from chassis.settings import Settings, from_environment
+from chassis.settings import Settings
 from mercato.catalog import CHART, catalog
+from mercato.settings import models
 from tests.system.running import ROOT
 
 K8S = ROOT / "k8s"
@@ -51,8 +52,8 @@ def test_compose_runs_a_web_and_a_worker_for_each_service_of_the_chart():
 @pytest.mark.parametrize("name", OURS)
 def test_what_compose_tells_a_process_is_what_the_settings_know(name):
     told = {variable: default(value) for variable, value in COMPOSE[name]["environment"].items()}
-    assert set(told) - OPENTELEMETRY <= {field.upper() for field in Settings.model_fields}
-    settings = from_environment(told)
+    assert set(told) - OPENTELEMETRY <= {field.upper() for model in models().values() for field in model.model_fields}
+    settings = Settings.from_environment(told)
     assert settings.addresses == {service: f"{service}:8080" for service in catalog()}
     assert settings.allowed_callers == set(catalog())
     assert len(settings.platform_secret.get_secret_value()) >= 32

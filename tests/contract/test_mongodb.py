@@ -14,7 +14,7 @@ from pymongo import MongoClient, monitoring
 from pymongo.errors import NotPrimaryError, OperationFailure
 
 from chassis import clock, deadline
-from chassis.settings import from_environment
+from chassis.settings import Settings
 from chassis.store import Collection, Duplicate, Index, StoreUnavailable, UpdateOne
 from chassis.store.engines import open_store
 from chassis.store.mongodb.client import AGAIN, REQUEST, UNHEARD, MongodbClient
@@ -429,7 +429,7 @@ def test_a_login_that_is_wrong_is_trouble_and_no_password_is_told():
 )
 def test_an_address_that_cannot_be_one_ends_the_process_with_a_line_that_does_not_repeat_it(uri):
     with pytest.raises(SystemExit) as caught:
-        open_store(from_environment({"MONGODB_URI": uri}), "orders")
+        open_store(Settings.from_environment({"MONGODB_URI": uri}), "orders")
     assert "MONGODB_URI" in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -439,9 +439,9 @@ def test_the_driver_is_imported_only_where_it_is_used(tmp_path):
     program = """
 import sys
 import chassis.service
-from chassis.settings import from_environment
+from chassis.settings import Settings
 from chassis.store.engines import open_store
-open_store(from_environment({"DATA_DIR": sys.argv[1]}), "orders")
+open_store(Settings.from_environment({"DATA_DIR": sys.argv[1]}), "orders")
 assert "pymongo" not in sys.modules
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

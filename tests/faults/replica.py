@@ -1,4 +1,4 @@
-"""A second process of a service beside the platform's own, as a second pod would be; and how to let one sleep."""
+"""A second process of a service, as a second pod would be; and pausing of processes."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from chassis.settings import from_environment
+from chassis.settings import Settings
 from mercato.catalog import callers
 from mercato.local.child import ready
 from mercato.local.ports import HOST
@@ -20,12 +20,12 @@ from tests.system.running import free_port
 
 
 class Replica:
-    """Started by its own command, as in a pod, with the platform's settings, on ports of its own; never armed."""
+    """A process with the platform's settings on ports of its own. No crash can be armed in it."""
 
     def __init__(self, shop: Shop, name: str, kind: str) -> None:
         port, health_port = free_port(), free_port()
         self.url = f"http://{HOST}:{port}"
-        found = joined(from_environment(shop.environment))
+        found = joined(Settings.from_environment(shop.environment))
         environment = shop.environment | {
             "PYTHONPATH": shop.environment["PYTHONPATH"].rpartition(os.pathsep)[2],
             "HOST": HOST,
@@ -36,7 +36,7 @@ class Replica:
             "TRUSTED_PROXIES": HOST,
             "PLATFORM_SECRET": found.platform_secret.get_secret_value(),
         }
-        with (shop.data / "logs" / f"{name}-{kind}-twin.log").open("ab") as log:
+        with (shop.data / "logs" / f"{name}-{kind}-replica.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mercato.cli", kind, name],
                 env=environment,
@@ -61,34 +61,34 @@ class Replica:
 
 @contextmanager
 def paused(shop: Shop, service: str, pid: int) -> Iterator[None]:
-    """A process of this service is stopped inside, at a moment when it holds no lock of an embedded engine's file."""
+    """Stop a process of this service (SIGSTOP) at a moment when it holds no lock on an embedded database file."""
     databases = () if shop.engines else (shop.data / "store" / f"{service}.db", shop.data / "bus.db")
 
-    def stopped() -> bool:
+    def is_stopped_without_lock() -> bool:
         os.kill(pid, signal.SIGSTOP)
-        eventually(lambda: state(pid) == "T")
-        if all(_writable(database) for database in databases):
+        eventually(lambda: process_state(pid) == "T")
+        if all(_is_writable(database) for database in databases):
             return True
         os.kill(pid, signal.SIGCONT)
         return False
 
     try:
-        eventually(stopped)
+        eventually(is_stopped_without_lock)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
-def state(pid: int) -> str:
-    """proc(5): R, S, D, T (stopped), Z ..."""
+def process_state(pid: int) -> str:
+    """Return the state letter of proc(5): R, S, D, T (stopped), Z ..."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def children(pid: int) -> list[int]:
+def child_pids(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _writable(database: Path) -> bool:
+def _is_writable(database: Path) -> bool:
     with closing(sqlite3.connect(database, timeout=0.2, isolation_level=None)) as db:
         try:
             db.execute("BEGIN IMMEDIATE")

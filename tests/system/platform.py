@@ -22,7 +22,7 @@ import requests
 from chassis import clock
 from chassis.bus import Bus
 from chassis.bus.engines import open_bus
-from chassis.settings import from_environment
+from chassis.settings import Settings
 from tests import dump, engines
 from tests.system.running import Platform, eventually
 
@@ -232,7 +232,7 @@ class Shop(Platform, Front):
 
     def bus(self) -> Bus:
         """The log of its events, past the services."""
-        return open_bus(from_environment(self.environment))
+        return open_bus(Settings.from_environment(self.environment))
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

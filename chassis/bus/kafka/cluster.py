@@ -9,6 +9,7 @@ from kafka.net.compat import KafkaNetClient
 
 from chassis.bus import BusUnavailable
 from chassis.observe import stdlib_logs
+from chassis.settings import PLATFORM
 
 ANSWER = 3.0
 """Seconds that a broker has for one answer; then it is asked again over another connection."""
@@ -20,7 +21,7 @@ class Cluster:
     def __init__(self, servers: str, security: Mapping[str, str]) -> None:
         self._how: dict[str, Any] = {
             "bootstrap_servers": servers,
-            "client_id": "mercato",
+            "client_id": PLATFORM,
             "request_timeout_ms": round(ANSWER * 1000),
             "reconnect_backoff_max_ms": 1000,
             **security,

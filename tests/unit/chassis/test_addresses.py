@@ -7,7 +7,7 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from chassis.calls.discovery import resolver
-from chassis.settings import Settings, from_environment
+from chassis.settings import Settings
 from chassis.web import app
 
 PODS = ["10.1.0.7", "10.1.0.8"]
@@ -51,7 +51,7 @@ def test_an_address_that_is_listed_is_itself():
     [("10.1.2.3", True), ("127.0.0.1", True), ("fd00::7", True), ("11.0.0.1", False), ("127.0.0.2", False)],
 )
 def test_a_client_is_who_a_trusted_proxy_says(monkeypatch, proxy, believed):
-    told: Settings = from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
+    told: Settings = Settings.from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
     monkeypatch.setattr(app, "settings", lambda: told)
     app._trusted.cache_clear()
     headers = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2"}
@@ -62,4 +62,4 @@ def test_a_client_is_who_a_trusted_proxy_says(monkeypatch, proxy, believed):
 
 def test_what_is_no_network_is_refused_by_its_name():
     with pytest.raises(SystemExit, match="TRUSTED_PROXIES"):
-        from_environment({"TRUSTED_PROXIES": "everybody"})
+        Settings.from_environment({"TRUSTED_PROXIES": "everybody"})

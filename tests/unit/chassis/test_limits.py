@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.settings import from_environment
+from chassis.settings import Settings
 from chassis.web import limits
 from chassis.web.problems import Problem
 
@@ -83,4 +83,4 @@ def test_rules_are_read_as_they_are_written(most, many, unit):
 @pytest.mark.parametrize("rule", ["", "5", "0/minute", "5 per minute", "-1/minute", "5/fortnight"])
 def test_a_rule_that_is_none_ends_the_process_at_its_start(rule):
     with pytest.raises(SystemExit, match="RATE_READ"):
-        from_environment({"RATE_READ": rule})
+        Settings.from_environment({"RATE_READ": rule})
