@@ -7,11 +7,11 @@
     service.calls("inventory", "payments")
     service.answers(PriceItems, handlers.price_items)
     service.runs(checkout)
-    service.on(PaymentRefunded, handlers.note_refund)
-    service.sweeps(handlers.expire, every=5)
-    service.audits("order", audit.ids, audit.judge)
+    service.on(PaymentRefunded, handlers.record_refund)
+    service.schedules(jobs.expire, every_s=5)
+    service.audits("order", invariants.ids, invariants.check)
 
-`application()` is its web process, `worker()` its worker.
+`application()` is its web process, `worker()` its worker process.
 """
 
 import os
@@ -39,9 +39,9 @@ from chassis.observe.log import log
 from chassis.sagas.driver import Driver
 from chassis.schema import Schema
 from chassis.settings import settings
-from chassis.store import Collection, Doc
+from chassis.store import Collection, Doc, Store
 from chassis.store.engines import open_store
-from chassis.store.format import check_format
+from chassis.store.format import UncheckedStore, check_format
 from chassis.store.timed import Timed
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ if TYPE_CHECKING:
 
 leases = Collection("leases")
 
+JWKS_PATH = "/api/auth/jwks.json"
+"""Where a service that issues access tokens serves its public keys."""
+
 
 class Service:
-    """One service of the platform, by the name that everything has: package, database, topic, address."""
+    """One service. Its name is also that of its package, database, topics and address."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -63,19 +66,20 @@ class Service:
         self.commands: dict[type[Command], Callable[[Any], Schema | None]] = {}
         self.drivers: list[Driver] = []
         self.handlers: dict[type[Event], consumer.Handler] = {}
-        self.sweepers: list[tuple[Callable[[], None], float]] = []
+        self.scheduled: list[tuple[Callable[[], None], float]] = []
         self.starters: list[Callable[[], None]] = []
         self.events: list[type[Event]] = []
         self.audited: list[Audit] = []
         self._health: Health | None = None
+        self._store: Store = UncheckedStore()
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
-        self._public_keys: Callable[[], Any] = lambda: calls.fetch("users", "/api/auth/jwks.json")
+        self._public_keys: Callable[[], Any] = _no_public_keys
 
     def stores(self, *collections: Collection) -> None:
         self.collections += collections
 
     def publishes(self, outbox: Outbox, *events: type[Event]) -> None:
-        """Publish what waits in this outbox; `events` are the types that may."""
+        """Publish the pending events of this outbox; `events` are all types it may hold."""
         self.outboxes.append(outbox)
         self.events += events
 
@@ -85,13 +89,14 @@ class Service:
         self.apis.append(api)
         if idempotency.records not in self.collections:
             self.stores(idempotency.records)
-            self.sweeps(idempotency.sweep_records, every=60)
+            self.schedules(idempotency.sweep_records, every_s=60)
 
     def calls(self, *services: str) -> None:
-        self.callees += services
+        """Declare the services that this one sends commands to or fetches from."""
+        self.callees += tuple(name for name in services if name not in self.callees)
 
     def answers(self, command: type[Command], handler: Callable[[Any], Schema | None]) -> None:
-        """Carry out a command that another service sends."""
+        """Execute a command that other services send; the handler returns its `Reply`."""
         self.commands[command] = handler
 
     def runs(self, driver: Driver) -> None:
@@ -99,49 +104,51 @@ class Service:
         self.drivers.append(driver)
 
     def on(self, event: type[Event], handler: consumer.Handler) -> None:
-        """Handle an event as handler(event, meta), exactly once in effect if it keeps to the inbox."""
+        """Handle an event with `handler(event, meta)`: delivered at least once, exactly once in effect with the inbox."""
         if not self.handlers:
             self.stores(dead_letters.collection, consumer.progress)
             self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
         self.handlers[event] = handler
 
-    def sweeps(self, sweep: Callable[[], None], every: float) -> None:
-        """Call this in the worker, every so many seconds."""
-        self.sweepers.append((sweep, every))
+    def schedules(self, job: Callable[[], None], every_s: float) -> None:
+        """Run a job in the worker process, `every_s` seconds after its last run."""
+        self.scheduled.append((job, every_s))
 
     def starts(self, prepare: Callable[[], None]) -> None:
-        """Call this once the stores are open, in each process."""
+        """Call this in each process, once its store is open."""
         self.starters.append(prepare)
 
     def replays(self, replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]]) -> None:
-        """Rebuild the read models with this, yielding (id, as it was, as it must be) of each that differed."""
+        """Let `replay` rebuild the read models; it yields (id, document before, document after) for each difference."""
         self.replay = replay
 
     def audits(self, noun: str, ids: Ids, judge: Judge) -> None:
         """Let `mercato audit` look over all of these: see `chassis.audit.Audit`."""
         self.audited.append(Audit(noun, ids, judge))
 
-    def verifies(self, public_keys: Callable[[], Any]) -> None:
-        """Take the public keys of users' tokens from here instead of from `users`."""
-        self._public_keys = public_keys
+    def verifies(self, public_keys: str | Callable[[], Any]) -> None:
+        """Verify access tokens against these public keys: a function that returns a JWKS, or the service that serves one."""
+        if isinstance(public_keys, str):
+            self.calls(public_keys)
+            self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH)
+        else:
+            self._public_keys = public_keys
 
     def open(self, process: str) -> Health:
-        """Use the store and the client of the other services in this process, after any fork; answer for its health."""
+        """Open the store, the client for other services and the health port of this process, after any fork."""
         log.setup(self.name, process, settings().log_level)
         records.begin(self.name, process)
         trace.begin(self.name)
-        store = Timed(open_store(settings(), self.name))
+        self._store = Timed(open_store(settings(), self.name))
         for collection in self.collections:
-            collection.attach(store)
+            collection.attach(UncheckedStore())
         calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))
-        self._health = Health(self.name, store.ping)
+        self._health = Health(self.name, self._store.ping)
         self._health.serve(settings().host, settings().health_port)
         return self._health
 
     def application(self) -> "Middleware":
-        """The WSGI app, called in the web process after the fork. It is ready as soon as the store is, and answers 503
-        until then.
-        """
+        """Return the WSGI app, in the web process after the fork. Until the store is ready, it answers 503."""
         from chassis.web.app import make_app
         from chassis.web.auth import Verifier
 
@@ -151,18 +158,18 @@ class Service:
             self._prepare(threading.Event())
             gc_tuning.relax_after_startup()
             health.started = True
-            log.info("web is ready", port=settings().port, healthPort=settings().health_port)
+            log.info("web process is ready", port=settings().port, healthPort=settings().health_port)
 
         threading.Thread(target=_or_exit, args=(prepare,), name="preparing", daemon=True).start()
         return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
 
     def drain(self) -> None:
-        """Be no longer ready: what is under way is finished, and nothing new should come."""
+        """Report not ready: requests under way finish, and no new ones should arrive."""
         if self._health:
             self._health.draining = True
 
     def worker(self) -> None:
-        """Relay, consume, drive sagas and sweep until SIGTERM; then finish what is begun, and leave."""
+        """Run relay, consumer, sagas and scheduled jobs until SIGTERM; then finish what is under way."""
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
@@ -174,7 +181,7 @@ class Service:
             thread.start()
         gc_tuning.relax_after_startup()
         health.started = True
-        log.info("worker is ready", jobs=[thread.name for thread in threads])
+        log.info("worker process is ready", jobs=[thread.name for thread in threads])
         stop.wait()
         self.drain()
         for thread in threads:
@@ -188,9 +195,9 @@ class Service:
         """
 
         def prepare() -> None:
-            check_format(leases.store)
+            check_format(self._store)
             for collection in self.collections:
-                collection.ensure_indexes()
+                collection.attach(self._store).ensure_indexes()
             for start in self.starters:
                 start()
 
@@ -205,8 +212,8 @@ class Service:
             jobs.append(("consumer", partial(self._once_topics_are, bus, self._consumer(bus).run)))
         for driver in self.drivers:
             jobs.append((f"saga {driver.saga.name}", driver.run))
-        for sweep, every in self.sweepers:
-            jobs.append((sweep.__name__, partial(_repeat, sweep, every)))
+        for job, every_s in self.scheduled:
+            jobs.append((job.__name__, partial(_repeat, job, every_s)))
         return jobs
 
     def _consumer(self, bus: Bus) -> consumer.Consumer:
@@ -251,6 +258,10 @@ def _or_exit(prepare: Callable[[], None]) -> None:
         os._exit(Arbiter.APP_LOAD_ERROR)  # at any other code the arbiter would start another worker
 
 
+def _no_public_keys() -> Any:
+    return {"keys": []}
+
+
 def resolved(callee: str) -> Resolve:
-    """How this process finds another service."""
+    """Return how this process finds another service: by ADDRESSES, else by DNS."""
     return resolver(callee, settings().addresses.get(callee, ""))

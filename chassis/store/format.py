@@ -3,12 +3,21 @@
 storage_format   {_id: "format", version: 2}
 """
 
-from chassis.store import Collection, Duplicate, Store
+from typing import NoReturn
+
+from chassis.store import Collection, Duplicate, Store, StoreUnavailable
 
 VERSION = 2
 """The format that this release reads and writes. Raise it when stored fields or collections change their names."""
 
 _ID = "format"
+
+
+class UncheckedStore:
+    """A store that rejects every operation: what collections use until the format is checked."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise StoreUnavailable("the format of the stored data is not checked yet")
 
 
 def check_format(store: Store) -> None:

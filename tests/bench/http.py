@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from chassis.store.format import check_format
 from chassis.store.sqlite.store import SqliteStore
-from mercato.local.child import ready
+from mercato.local.probes import is_ready
 from services.products.repository import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
@@ -77,6 +78,7 @@ def a_product() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "store").mkdir()
         store = SqliteStore(Path(folder) / "store" / "products.db")
+        check_format(store)
         products.attach(store).ensure_indexes()
         products.insert(dict(_DOC))
         store.close()

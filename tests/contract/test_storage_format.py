@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from chassis.store import Collection
-from chassis.store.format import VERSION, check_format
+from chassis.store import Collection, StoreUnavailable
+from chassis.store.format import VERSION, UncheckedStore, check_format
 from chassis.store.sqlite.store import SqliteStore
 from tests.system.running import free_port
 
@@ -119,3 +119,10 @@ def test_a_service_with_data_of_an_earlier_version_exits_with_one_line(tmp_path,
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("mercato:")]
     assert "toy.db was made by an earlier version" in line
     assert "set DATA_DIR to a new folder" in line
+
+
+def test_a_collection_rejects_operations_until_the_format_is_checked():
+    docs = Collection("docs").attach(UncheckedStore())
+    for operation in (docs.find, docs.ensure_indexes, lambda: docs.get("1"), lambda: docs.insert({"_id": "1"})):
+        with pytest.raises(StoreUnavailable, match="not checked yet"):
+            operation()
