@@ -1,26 +1,27 @@
-"""Messages: what a service says happened (`Event`), and what it is asked to do by another (`Command`).
+"""Messages: `Event`, a fact that a service publishes, and `Command`, what one service asks another to do.
 
     class OrderShipped(Event, type="order.shipped", key="order_id"):
         order_id: Id
 
-    class Reserve(Command, name="reserve"):
+    class Reserve(Command, errors=(InsufficientStock, Released)):
         order_id: Id
-        lines: tuple[Line, ...]
+        lines: list[Line]
 
         class Reply(Schema):
             expires_at: str
 
-The service a message belongs to is the package that declares it. On the wire everything is camelCase.
+A message belongs to the service whose package declares it. On the wire its fields are camelCase.
 """
 
 import re
 from typing import ClassVar
 
+from chassis.errors import DomainError
 from chassis.schema import Schema
 
 
 class Event(Schema):
-    """Something that happened. `type` names it for ever, `key` is the field with the aggregate's id."""
+    """Something that happened. `type` is its permanent name, `key` the field with the aggregate's id."""
 
     type: ClassVar[str] = ""
     key: ClassVar[str] = ""
@@ -34,31 +35,41 @@ class Event(Schema):
 
     @property
     def subject(self) -> str:
-        """The id of the aggregate that it happened to."""
+        """The id of the aggregate."""
         return str(getattr(self, self.key))
 
 
 class EmptyReply(Schema):
-    """The answer that holds nothing."""
+    """A reply without fields."""
 
 
 class Command(Schema):
-    """What one service asks of another, at `POST /internal/<name>`; repeated with the same key, it is done once."""
+    """What one service asks another, at `POST /internal/<name>`; repeated under the same key, it takes effect once."""
 
     name: ClassVar[str] = ""
     service: ClassVar[str] = ""
     timeout_s: ClassVar[float] = 1.0
-    """Seconds that a caller waits for one answer at most."""
+    """How long a caller waits for one reply."""
     read_only: ClassVar[bool] = False
     """It changes nothing, and needs no key to be repeated."""
+    errors: ClassVar[tuple[type[DomainError], ...]] = ()
+    """The domain errors that it may be answered with."""
     Reply: ClassVar[type[Schema]] = EmptyReply
 
-    def __init_subclass__(cls, *, name: str = "", timeout_s: float = 1.0, read_only: bool = False) -> None:
-        cls.timeout_s, cls.read_only = timeout_s, read_only
+    def __init_subclass__(
+        cls,
+        *,
+        name: str = "",
+        timeout_s: float = 1.0,
+        read_only: bool = False,
+        errors: tuple[type[DomainError], ...] = (),
+    ) -> None:
+        cls.timeout_s, cls.read_only, cls.errors = timeout_s, read_only, errors
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         cls.service = _owner(cls.__module__)
 
 
 def _owner(module: str) -> str:
-    parts = module.split(".")
-    return parts[1] if parts[0] == "services" and len(parts) > 1 else parts[0]
+    """Return the name of the package that holds the module, of the module where it is in none."""
+    package = module.rpartition(".")[0]
+    return package.rpartition(".")[2] or module
