@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import clock
-from tests.faults.replica import children
+from tests.faults.replica import child_pids
 from tests.system.platform import Shop
 
 MEMORY, CPU = 75.0, 10.0
@@ -44,7 +44,7 @@ def _load(shop: Shop, orders: int) -> None:
 
 def _weighed(record: dict[str, Any]) -> dict[str, Any]:
     """Shared pages count by their share (PSS); the largest child of gunicorn's master is its one worker."""
-    value = max(_pss(pid) for pid in children(record["pid"]))
+    value = max(_pss(pid) for pid in child_pids(record["pid"]))
     return {
         "name": f"{record['name']} {record['kind']}, memory",
         "value": value,
@@ -70,8 +70,8 @@ def _idle(shop: Shop, seconds: float) -> dict[str, Any]:
 
 
 def used(pids: list[int]) -> float:
-    """Seconds of CPU that these processes and their children have used."""
-    everyone = {pid for leader in pids for pid in (leader, *children(leader))}
+    """Seconds of CPU that these processes and their child_pids have used."""
+    everyone = {pid for leader in pids for pid in (leader, *child_pids(leader))}
     return sum(_ticks(pid) for pid in everyone) / os.sysconf("SC_CLK_TCK")
 
 

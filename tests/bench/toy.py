@@ -20,7 +20,7 @@ from chassis.service import Service
 from chassis.settings import settings
 from chassis.web.api import ANYONE, Api
 from chassis.web.server import serve
-from mercato.local.child import ready
+from mercato.local.probes import is_ready
 from tests.system.running import ROOT, eventually, free_port
 
 WAIT = 0.05

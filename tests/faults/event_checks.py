@@ -1,4 +1,4 @@
-"""The checker's part about events: on the log without gap, no more than was committed, and taken in exactly once."""
+"""The checker's part on events: published in order without gap, equal to what was committed, consumed exactly once."""
 
 from collections import defaultdict
 from collections.abc import Collection as Some
@@ -14,8 +14,8 @@ OUTBOXES = (
     ("payments", "payments"),
     ("notifications", "notifications"),
 )
-"""Service and collection of each aggregate whose document holds its own outbox."""
-TOLD = (
+"""Service and collection of each aggregate whose document embeds its outbox."""
+NOTIFIED_TYPES = (
     "user.created",
     "order.confirmed",
     "order.rejected",
@@ -23,125 +23,130 @@ TOLD = (
     "order.shipped",
     "order.delivered",
 )
-"""What a notification is recorded for."""
-LATEST = "stock.changed"
-"""The one type of which states in between need not be told."""
+"""Event types that cause a notification."""
+LATEST_STATE_TYPE = "stock.changed"
+"""The event type of the latest-state outbox: intermediate states may be left out."""
 
 
-def events(dump: Dump) -> Iterator[str]:
-    yield from _committed(dump)
-    yield from _waiting(dump)
-    yield from _content(dump)
-    yield from _in_order(dump)
-    yield from _consumed(dump)
-    yield from _notifications(dump)
-    yield from _inboxes(dump)
+def check_events(dump: Dump) -> Iterator[str]:
+    """Yield every violation of I7, I8 and I9."""
+    yield from _check_published_sequences(dump)
+    yield from _check_outboxes_are_empty(dump)
+    yield from _check_content(dump)
+    yield from _check_order(dump)
+    yield from _check_lag(dump)
+    yield from _check_notifications(dump)
+    yield from _check_inboxes(dump)
 
 
-def _keys(dump: Dump) -> dict[tuple[str, str], list[Published]]:
-    """(topic, key) -> its events in the order of the log."""
+def _published_by_key(dump: Dump) -> dict[tuple[str, str], list[Published]]:
+    """Return (topic, key) -> events in the order of the topic."""
     found: dict[tuple[str, str], list[Published]] = defaultdict(list)
     for event in dump.events:
         found[event.topic, event.key].append(event)
     return found
 
 
-def _committed(dump: Dump) -> Iterator[str]:
-    """Published is what was committed, no less and no more."""
-    last = {
+def _check_published_sequences(dump: Dump) -> Iterator[str]:
+    """The last published sequence number of each aggregate is the last committed one."""
+    committed = {
         (f"{service}.events", id): doc["seq"]
         for service, collection in OUTBOXES
         for id, doc in dump.docs(service, collection).items()
     }
     for commit in dump.docs("orders", "streams").values():
         key = ("orders.events", commit["stream"])
-        last[key] = max(last.get(key, 0), commit["sequence"])
-    published = {key: max(event.sequence for event in log) for key, log in _keys(dump).items()}
-    for key in sorted(last.keys() | published.keys()):
-        there, said = published.get(key, 0), last.get(key, 0)
-        if there < said:
-            yield f"I7 {key[0]} {key[1]}: {there} of {said} events were published"
-        elif there > said:
-            yield f"I9 {key[0]} {key[1]}: event {there} was never committed"
+        committed[key] = max(committed.get(key, 0), commit["sequence"])
+    published = {key: max(event.sequence for event in events) for key, events in _published_by_key(dump).items()}
+    for key in sorted(committed.keys() | published.keys()):
+        actual, expected = published.get(key, 0), committed.get(key, 0)
+        if actual < expected:
+            yield f"I7 {key[0]} {key[1]}: {actual} of {expected} events were published"
+        elif actual > expected:
+            yield f"I9 {key[0]} {key[1]}: event {actual} was never committed"
 
 
-def _waiting(dump: Dump) -> Iterator[str]:
+def _check_outboxes_are_empty(dump: Dump) -> Iterator[str]:
     for service, collection in (*OUTBOXES, ("orders", "streams")):
         for id, doc in dump.docs(service, collection).items():
             if doc["pending"]:
-                yield f"I7 {service}.{collection} {id}: {doc['pending']} events wait in its outbox"
+                yield f"I7 {service}.{collection} {id}: {doc['pending']} events are pending in its outbox"
 
 
-def _content(dump: Dump) -> Iterator[str]:
-    """What was published is what was committed, where the commit is still there to compare."""
-    published = _keys(dump)
+def _check_content(dump: Dump) -> Iterator[str]:
+    """A published event equals its commit, where the commit is still stored."""
+    published = _published_by_key(dump)
     for commit in dump.docs("orders", "streams").values():
         for event in published.get(("orders.events", commit["stream"]), []):
-            same = (event.type, event.data) == (commit["type"], commit["data"])
-            if event.sequence == commit["sequence"] and not same:
-                yield f"I9 order {commit['stream']}: event {event.sequence} is not what was committed"
+            is_same = (event.type, event.data) == (commit["type"], commit["data"])
+            if event.sequence == commit["sequence"] and not is_same:
+                yield f"I9 order {commit['stream']}: event {event.sequence} differs from its commit"
     for id, doc in dump.docs("inventory", "stock").items():
         for event in published.get(("inventory.events", id), []):
             if event.sequence == doc["seq"] and not doc["closed"] and event.data["available"] != doc["available"]:
                 yield f"I9 product {id}: the last stock.changed says {event.data['available']}, not {doc['available']}"
 
 
-def _in_order(dump: Dump) -> Iterator[str]:
-    """The first publication of each event of an aggregate, and that a second one says the same."""
-    for (topic, key), log in _keys(dump).items():
+def _check_order(dump: Dump) -> Iterator[str]:
+    """First publications are in sequence, and duplicates have the same content."""
+    for (topic, key), events in _published_by_key(dump).items():
         first: dict[int, Published] = {}
-        for event in log:
+        for event in events:
             known = first.setdefault(event.sequence, event)
             if (known.type, known.data) != (event.type, event.data):
                 yield f"I8 {topic} {key}: event {event.sequence} was published with two contents"
         numbers = list(first)
-        right = sorted(numbers) if log[0].type == LATEST else list(range(1, len(numbers) + 1))
-        if numbers != right:
+        expected = sorted(numbers) if events[0].type == LATEST_STATE_TYPE else list(range(1, len(numbers) + 1))
+        if numbers != expected:
             yield f"I8 {topic} {key}: first published in the order {numbers}"
 
 
-def _consumed(dump: Dump) -> Iterator[str]:
-    for (group, topic), behind in dump.lag.items():
-        if behind:
-            yield f"I7 {group}: {behind} events of {topic} not taken in"
+def _check_lag(dump: Dump) -> Iterator[str]:
+    for (group, topic), lag in dump.lag.items():
+        if lag:
+            yield f"I7 {group}: {lag} events of {topic} not consumed"
 
 
-def parked(dump: Dump, poison: Some[str]) -> Iterator[str]:
-    """Of what a group was given, it has parked the unreadable records, and nothing else is left parked."""
+def check_dead_letters(dump: Dump, poison: Some[str]) -> Iterator[str]:
+    """I9, I14: each group has parked every malformed record it was given, and no other record is left parked."""
     for id, key in dump.unreadable.items():
         if key not in poison:
-            yield f"I9 {id}: a record that nobody can read"
+            yield f"I9 {id}: malformed record"
         for group, topic in dump.lag:
             if id.startswith(f"{topic}:") and id not in dump.docs(group, "dead_letters"):
                 yield f"I14 {group}: {id} was neither applied nor parked"
     for service, collections in dump.stores.items():
-        for id, letter in collections.get("dead_letters", {}).items():
+        for id, dead_letter in collections.get("dead_letters", {}).items():
             if id not in dump.unreadable:
-                yield f"I14 {service}: {id} is parked: {letter['reason']}"
+                yield f"I14 {service}: {id} is parked: {dead_letter['reason']}"
 
 
-def _notifications(dump: Dump) -> Iterator[str]:
-    """One for each event that is told to someone, under the event's id."""
+def _check_notifications(dump: Dump) -> Iterator[str]:
+    """One notification exists for each event that causes one, under an id made from the event's id."""
     erased = {id for id, person in dump.docs("notifications", "recipients").items() if person["erased"]}
-    due = {f"{event.key}-{event.sequence}": event for event in dump.of(*TOLD) if event.data["userId"] not in erased}
-    made: Docs = dump.docs("notifications", "notifications")
+    due = {
+        f"{event.key}-{event.sequence}": event
+        for event in dump.of(*NOTIFIED_TYPES)
+        if event.data["userId"] not in erased
+    }
+    stored: Docs = dump.docs("notifications", "notifications")
     for id, event in due.items():
-        if id not in made:
-            yield f"I7 {event.type} {event.key}: nobody was told"
-        elif (made[id]["userId"], made[id]["kind"]) != (event.data["userId"], _kind(event.type)):
-            yield f"I7 notification {id}: {made[id]['kind']} to {made[id]['userId']}, of {event.type}"
-    for id in made.keys() - due.keys():
-        if made[id]["userId"] not in erased:
+        if id not in stored:
+            yield f"I7 {event.type} {event.key}: no notification"
+        elif (stored[id]["userId"], stored[id]["kind"]) != (event.data["userId"], _kind(event.type)):
+            yield f"I7 notification {id}: {stored[id]['kind']} to {stored[id]['userId']}, of {event.type}"
+    for id in stored.keys() - due.keys():
+        if stored[id]["userId"] not in erased:
             yield f"I9 notification {id}: of no event"
 
 
-def _inboxes(dump: Dump) -> Iterator[str]:
-    """Who reacts to a cancelled order remembers its event."""
+def _check_inboxes(dump: Dump) -> Iterator[str]:
+    """The aggregates that react to a canceled order have stored its sequence number."""
     for event in dump.of("order.cancelled"):
         for service, collection in (("inventory", "reservations"), ("payments", "payments")):
             doc = dump.docs(service, collection).get(event.key)
             if doc and doc["last_seq"]["orders"] != event.sequence:
-                yield f"I7 {service} {event.key}: took in event {doc['last_seq']['orders']}, not {event.sequence}"
+                yield f"I7 {service} {event.key}: consumed event {doc['last_seq']['orders']}, not {event.sequence}"
 
 
 def _kind(type: str) -> str:

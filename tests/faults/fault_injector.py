@@ -22,10 +22,10 @@ import requests
 from chassis import clock
 from chassis.bus import Record
 from mercato.catalog import catalog
-from mercato.local.child import ready
+from mercato.local.probes import is_ready
 from tests.engines import Engine
 from tests.faults.load import PATIENCE, Shopper
-from tests.faults.replica import children, paused
+from tests.faults.replica import child_pids, paused
 from tests.faults.scenario import Scenario
 from tests.faults.schedule import Fault
 from tests.system.platform import eventually
@@ -59,7 +59,7 @@ class FaultInjector:
         def back() -> bool:
             now = self.shop.process(fault.name, kind)
             if fault.kind == "web" and now["pid"] == record["pid"]:
-                return victim not in children(now["pid"]) and ready(record["port"], record["health_port"])
+                return victim not in child_pids(now["pid"]) and ready(record["port"], record["health_port"])
             return now["pid"] != victim and ready(record["port"], record["health_port"])
 
         eventually(back, BACK)
@@ -145,12 +145,12 @@ class FaultInjector:
         if name == "router":
             return int(self.shop.process("router", "router")["pid"])
         if kind == "web":
-            return int(eventually(lambda: children(self.shop.process(name, "web")["pid"]))[0])
+            return int(eventually(lambda: child_pids(self.shop.process(name, "web")["pid"]))[0])
         return int(self.shop.process(name, "web" if kind == "master" else kind)["pid"])
 
     def _processes(self, name: str) -> list[int]:
         web = self.shop.process(name, "web")["pid"]
-        return [web, *children(web), self.shop.process(name, "worker")["pid"]]
+        return [web, *child_pids(web), self.shop.process(name, "worker")["pid"]]
 
     def _write_to(self, name: str) -> requests.Response | None:
         """Ask a service to store something at the edge; None where it has no such route, or nobody knows."""

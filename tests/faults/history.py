@@ -1,7 +1,7 @@
-"""The checker's part about clients: what their history shows that they were told, and must not have been.
+"""Checks of the client history: which responses contradict each other (invariants I11 and I13).
 
-A line of the history: {op, key, about, invoked, ended, outcome: ok | failed | unknown, status, replayed, body}, in the
-order in which the answers came. The lines of one order are one client's, who does one thing after the other.
+An operation of the history: {op, key, order, invoked, ended, outcome: ok | failed | unknown, status, replayed, body}.
+The history is in the order of the responses. All operations on one order come from one client, one after the other.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any
 Operation = dict[str, Any]
 
 ACCEPTED = (201, 202)
-ABOUT_ORDERS = ("order", "look", "cancel", "ship", "deliver")
-LATER = {
+ORDER_OPS = ("order", "read", "cancel", "ship", "deliver")
+REACHABLE = {
     "": {"pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"},
     "pending": {"pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"},
     "confirmed": {"confirmed", "cancelled", "shipped", "delivered"},
@@ -21,60 +21,60 @@ LATER = {
     "rejected": {"rejected"},
     "cancelled": {"cancelled"},
 }
-"""Status of an order -> what may be seen of it later."""
+"""Status of an order -> statuses that a later response may show."""
 
 
 def accepted_orders(history: Iterable[Operation]) -> set[str]:
-    """The orders that an answer promised."""
-    return {order_of(line) for line in history if line["op"] == "order" and line.get("status") in ACCEPTED}
+    """Return the ids of the orders that a response has accepted."""
+    return {order_id(each) for each in history if each["op"] == "order" and each.get("status") in ACCEPTED}
 
 
 def check_history(history: Iterable[Operation]) -> Iterator[str]:
-    """Every violation in what clients were told."""
-    lines = list(history)
-    yield from _one_answer(lines)
-    yield from _one_way(lines)
+    """Yield every violation in the responses that clients got."""
+    operations = list(history)
+    yield from _check_one_response_per_key(operations)
+    yield from _check_status_transitions(operations)
 
 
-def order_of(line: Operation) -> str:
-    """The order that a line is about, "" where it is about none or the answer does not say."""
-    if line["about"] or line["op"] not in ABOUT_ORDERS or line.get("status") not in ACCEPTED:
-        return str(line["about"])
-    return str(json.loads(line["body"])["id"])
+def order_id(operation: Operation) -> str:
+    """Return the id of the operation's order, "" where there is none or the response does not name it."""
+    if operation["order"] or operation["op"] not in ORDER_OPS or operation.get("status") not in ACCEPTED:
+        return str(operation["order"])
+    return str(json.loads(operation["body"])["id"])
 
 
-def in_use(line: Operation) -> bool:
-    """Whether the answer is that an earlier request with the same key is still running."""
-    return line.get("status") == 409 and json.loads(line["body"])["type"] == "/problems/key-in-use"
+def is_key_in_use(operation: Operation) -> bool:
+    """Whether the response says that an earlier request with the same key is still running."""
+    return operation.get("status") == 409 and json.loads(operation["body"])["type"] == "/problems/key-in-use"
 
 
-def _one_answer(lines: list[Operation]) -> Iterator[str]:
-    """I13: one key and one body have one answer; with another body the key is refused."""
+def _check_one_response_per_key(operations: list[Operation]) -> Iterator[str]:
+    """I13: one key and one body get one response; another body under the same key is rejected."""
     first: dict[str, Operation] = {}
-    for line in lines:
-        if not line["key"] or line["outcome"] == "unknown" or in_use(line) or line["status"] == 429:
+    for each in operations:
+        if not each["key"] or each["outcome"] == "unknown" or is_key_in_use(each) or each["status"] == 429:
             continue
-        if line["op"] == "order otherwise":
-            if line["status"] != 422:
-                yield f"I13 key {line['key']}: another body was answered with {line['status']}"
+        if each["op"] == "order with other body":
+            if each["status"] != 422:
+                yield f"I13 key {each['key']}: another body got {each['status']}"
             continue
-        known = first.setdefault(line["key"], line)
-        if (known["status"], known["body"]) != (line["status"], line["body"]):
-            yield f"I13 key {line['key']}: answered with {known['status']} {known['body']}, then {line['status']}"
+        known = first.setdefault(each["key"], each)
+        if (known["status"], known["body"]) != (each["status"], each["body"]):
+            yield f"I13 key {each['key']}: got {known['status']} {known['body']}, then {each['status']}"
 
 
-def _one_way(lines: list[Operation]) -> Iterator[str]:
-    """I11: an order that its buyer was told of is there, and its status goes no way back."""
+def _check_status_transitions(operations: list[Operation]) -> Iterator[str]:
+    """I11: an order that its buyer has seen exists, and its status never moves backward."""
     seen: dict[str, str] = {}
-    for line in lines:
-        order = order_of(line)
-        if not order or line["outcome"] == "unknown" or line["replayed"]:
+    for each in operations:
+        order = order_id(each)
+        if not order or each["outcome"] == "unknown" or each["replayed"]:
             continue
-        if line["status"] == 404:
+        if each["status"] == 404:
             if order in seen:
-                yield f"I11 order {order}: its buyer was told of it at first, and then that it is not there"
-        elif line["outcome"] == "ok":
-            before, now = seen.get(order, ""), json.loads(line["body"])["status"]
-            if now not in LATER[before]:
+                yield f"I11 order {order}: not found after its buyer has seen it"
+        elif each["outcome"] == "ok":
+            before, now = seen.get(order, ""), json.loads(each["body"])["status"]
+            if now not in REACHABLE[before]:
                 yield f"I11 order {order}: {now} after {before}"
             seen[order] = now

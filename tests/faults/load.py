@@ -100,7 +100,7 @@ class Shopper:
         """Look at one of the latest orders."""
         if self._orders:
             order = self.random.choice(self._orders)
-            self.scenario.send_once("look", "", lambda: self.buyer.get(f"/api/orders/{order}"), about=order)
+            self.scenario.send_once("look", "", lambda: self.buyer.get(f"/api/orders/{order}"), order=order)
 
     def look_at_all(self) -> None:
         """Look at each of the latest orders until there is an answer."""

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from chassis.settings import Settings
 from mercato.catalog import callers
-from mercato.local.child import ready
+from mercato.local.probes import is_ready
 from mercato.local.ports import HOST
 from mercato.local.running_platform import joined
 from tests.system.platform import Shop, eventually

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.load import CLIENTS, Load
-from tests.faults.replica import children
+from tests.faults.replica import child_pids
 from tests.faults.scenario import Scenario
 
 LASTS = 1800.0
@@ -97,7 +97,7 @@ def processes(scenario: Scenario) -> dict[str, int]:
     for each in scenario.shop.run()["processes"]:
         name = f"{each['name']} {each['kind']}" if each["kind"] != "router" else "router"
         found[name] = each["pid"]
-        for child in children(each["pid"]) if each["kind"] == "web" else []:
+        for child in child_pids(each["pid"]) if each["kind"] == "web" else []:
             found[f"{each['name']} master"], found[name] = each["pid"], child
     return found
 

@@ -1,4 +1,4 @@
-"""A callee over real sockets that answers as a test says: well, with errors, drop by drop, never, or with a reset.
+"""An upstream over real sockets that behaves as a test says: responds, drips bytes, hangs, or resets the connection.
 
 with stub_server(hang) as (server, client):
     client.send(AskQuestion(), "key", 1)
@@ -17,37 +17,39 @@ from chassis.messages import Command
 from chassis.schema import Schema
 from tests.system.running import free_port
 
+DRIP_INTERVAL_S, HANG_S = 0.2, 10
 
-class Answered(Schema):
+
+class TextReply(Schema):
     text: str
 
 
 class AskQuestion(Command):
-    """A command that needs its key to be repeated."""
+    """A command that can be repeated under an idempotency key only."""
 
     question: str = "?"
-    Reply = Answered
+    Reply = TextReply
 
 
 class ReadQuestion(Command, read_only=True):
-    """A command that changes nothing."""
+    """A command that changes nothing and can always be repeated."""
 
-    Reply = Answered
+    Reply = TextReply
 
 
 AskQuestion.service = ReadQuestion.service = "stub"
 
-Says = Callable[[socket.socket, "StubServer"], Any]
+Behavior = Callable[[socket.socket, "StubServer"], Any]
 
 
 class StubServer(socketserver.ThreadingTCPServer):
-    """Answers each request with what `says(connection, oracle)` does, and counts them; False ends the connection."""
+    """A server that counts requests and calls `behavior(connection, server)` for each; False closes the connection."""
 
     allow_reuse_address = daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, says: Says) -> None:
-        self.says, self.request_count, self.over = says, 0, threading.Event()
+    def __init__(self, behavior: Behavior) -> None:
+        self.behavior, self.request_count, self.stopped = behavior, 0, threading.Event()
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -56,11 +58,11 @@ class StubServer(socketserver.ThreadingTCPServer):
         return f"127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The caller has gone: that is the callers' affair."""
+        """Ignore that the client has closed the connection."""
 
     def close(self) -> None:
-        """Nobody listens any more."""
-        self.over.set()
+        """Stop listening, and end every response that hangs."""
+        self.stopped.set()
         self.shutdown()
         self.server_close()
 
@@ -69,13 +71,13 @@ class _Handler(socketserver.StreamRequestHandler):
     server: StubServer
 
     def handle(self) -> None:
-        while self._read():
+        while self._read_request():
             self.server.request_count += 1
-            if self.server.says(self.connection, self.server) is False:
+            if self.server.behavior(self.connection, self.server) is False:
                 return
 
-    def _read(self) -> bool:
-        head = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []
+    def _read_request(self) -> bool:
+        head = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []  # type: ignore[attr-defined]
         for line in head:
             if line.lower().startswith(b"content-length:"):
                 self.rfile.read(int(line.split()[1]))
@@ -83,9 +85,9 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def stub_server(says: Says) -> Iterator[tuple[StubServer, Client]]:
-    """An oracle, and a client that knows it alone."""
-    server = StubServer(says)
+def stub_server(behavior: Behavior) -> Iterator[tuple[StubServer, Client]]:
+    """Run a stub server; yield it and a client that resolves every service to it."""
+    server = StubServer(behavior)
     try:
         yield server, client(server.address)
     finally:
@@ -93,17 +95,19 @@ def stub_server(says: Says) -> Iterator[tuple[StubServer, Client]]:
 
 
 def client(*addresses: str, threads: int = 16) -> Client:
+    """Return a client that resolves every service to these addresses."""
     return Client(ServiceTokens("tests", "s" * 32, frozenset()), lambda _: lambda: [list(addresses)], threads)
 
 
 def closed_address() -> str:
-    """An address at which nobody listens."""
+    """Return an address on which no process listens."""
     return f"127.0.0.1:{free_port()}"
 
 
 def http_response(status: int, body: str, **headers: str) -> bytes:
-    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status} X\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    """Return the bytes of an HTTP response; `Retry_After` in `headers` stands for Retry-After."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 OK_RESPONSE = http_response(200, '{"text": "yes"}')
@@ -116,26 +120,29 @@ SHED_RESPONSE = http_response(
 )
 
 
-def respond_with(*answers: bytes) -> Says:
-    """These answers in turn, the last one for ever."""
-    left = list(answers)
+def respond_with(*responses: bytes) -> Behavior:
+    """Send these responses in turn, the last one for every further request."""
+    left = list(responses)
     return lambda connection, _: connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 
 
-def drip(connection: socket.socket, oracle: StubServer) -> Any:
+def drip(connection: socket.socket, server: StubServer) -> Any:
+    """Send a good response byte by byte."""
     for byte in OK_RESPONSE:
         connection.sendall(bytes([byte]))
-        if oracle.over.wait(0.2):
+        if server.stopped.wait(DRIP_INTERVAL_S):
             return False
     return None
 
 
-def hang(connection: socket.socket, oracle: StubServer) -> Any:
-    oracle.over.wait(10)
+def hang(connection: socket.socket, server: StubServer) -> Any:
+    """Send nothing."""
+    server.stopped.wait(HANG_S)
     return False
 
 
-def reset(connection: socket.socket, oracle: StubServer) -> Any:
+def reset(connection: socket.socket, server: StubServer) -> Any:
+    """Close with a TCP reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
     return False

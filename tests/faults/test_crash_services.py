@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mercato.catalog import catalog
-from services.inventory.domain import UNFINISHED
+from services.inventory.domain import PENDING_STAGES
 from tests import dump
 from tests.faults.scenario import Scenario
 from tests.system.platform import Client, eventually
@@ -85,7 +85,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
     crash.assert_consistent()
     found = dump.read(crash.shop.place)
     statuses = Counter(doc["status"] for doc in found.docs("inventory", "reservations").values())
-    assert not statuses.keys() & UNFINISHED
+    assert not statuses.keys() & PENDING_STAGES
     assert [crash.shop.stock(product)[0] >= 0 for product in products] == [True] * 3
 
 

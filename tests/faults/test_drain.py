@@ -12,7 +12,7 @@ import requests
 
 from chassis import clock
 from mercato.catalog import catalog
-from mercato.local.child import ready
+from mercato.local.probes import is_ready
 from tests.system.platform import Client, Shop, eventually
 
 PAUSE = 0.1

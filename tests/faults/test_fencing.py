@@ -7,7 +7,7 @@ from typing import Any
 
 from chassis import clock
 from tests import dump
-from tests.faults.replica import Replica, children, paused
+from tests.faults.replica import Replica, child_pids, paused
 from tests.faults.scenario import Scenario
 from tests.system.platform import Client, eventually
 
@@ -38,7 +38,7 @@ def test_a_web_that_slept_past_its_lease_writes_nothing_more(crash: Scenario, pe
     worker, web = (crash.shop.process("orders", kind)["pid"] for kind in ("worker", "web"))
     with Replica(crash.shop, "orders", "web") as twin, ThreadPoolExecutor(1) as pool:
         other = Client(twin.url, person.token, person.account)
-        (sleeper,) = children(web)
+        (sleeper,) = child_pids(web)
         with ExitStack() as nap:
             with paused(crash.shop, "orders", worker):  # so that nobody goes on before the repetition
                 crash.arm_crash("orders-web", "do take payment", "before", signal="HOLD")

@@ -28,7 +28,7 @@ def send(line: Line, route: Route, token: str, each: Input) -> Answer:
 @pytest.fixture(scope="module")
 def all_the_same(cast: Cast) -> object:
     """What the owner has is in the end as it was in the beginning."""
-    eventually(lambda: not checker.unquiet(dump.read(cast.shop.place)))
+    eventually(lambda: not checker.unfinished_work(dump.read(cast.shop.place)))
     paths = [f"/api/{service}/{id}" for service, id in cast.things.items()]
     before = [cast.admin.get(path).json() for path in paths]
     yield

@@ -97,7 +97,7 @@ def test_a_store_that_is_killed_has_kept_all_that_was_acknowledged(scenario: Sce
     def buy(buyer: Client, away: threading.Event) -> None:
         away.set()
         while not over.is_set():
-            scenario.place_order(buyer, product, within=60)
+            scenario.place_order(buyer, product, timeout_s=60)
 
     with buying(shop, buy) as begun:
         begun()
