@@ -1,4 +1,4 @@
-"""The `mercato` command. Each part is in a module here; the table says where, so that only what runs is imported."""
+"""The `mercato` command. A table names the module of each subcommand, so that only what runs is imported."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ import click
 _COMMANDS = {
     "up": "platform",
     "down": "platform",
-    "status": "platform",
+    "status": "status",
     "demo": "platform",
     "web": "processes",
     "worker": "processes",
@@ -19,12 +19,13 @@ _COMMANDS = {
     "replay": "operate",
     "audit": "audit",
     "contracts": "contracts",
+    "settings": "settings",
     "new": "new",
 }
 
 
-def _of_services() -> dict[str, click.Command]:
-    """The commands that services bring: `commands` of each `services.<name>.commands`."""
+def _service_commands() -> dict[str, click.Command]:
+    """Return the commands that services add: `commands` of each `services.<name>.commands`."""
     from mercato.catalog import catalog
 
     found: dict[str, click.Command] = {}
@@ -35,14 +36,14 @@ def _of_services() -> dict[str, click.Command]:
 
 
 class _Commands(click.Group):
-    """A group that finds a command in its module only when it is asked for."""
+    """A group that imports the module of a command when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *_of_services()]
+        return [*_COMMANDS, *_service_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return _of_services().get(cmd_name)
+            return _service_commands().get(cmd_name)
         module = import_module(f"mercato.cli.{_COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
@@ -50,4 +51,9 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands)
 def main() -> None:
-    """Mercato: run the platform and look after it."""
+    """Mercato: run the platform and operate it."""
+
+
+def run_command(arguments: list[str]) -> None:
+    """Run `mercato <arguments>` in this process."""
+    main(arguments, prog_name="mercato")

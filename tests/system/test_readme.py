@@ -79,7 +79,7 @@ def test_make_test_is_what_must_pass_before_a_change_lands():
 
 
 def test_every_folder_of_the_map_is_there():
-    house = README.split("## The map of the house")[1].split("```")[1]
+    house = README.split("## Repository layout")[1].split("```")[1]
     parent = ""
     for line in house.strip().splitlines():
         name = line.split()[0]
