@@ -98,7 +98,7 @@ class Storm:
             "orders": load.placed,
             "accepted": len(promised),
             "final_after_s": took,
-            "audited": json.loads(audit.stdout.splitlines()[-1])["lookedAt"],
+            "audited": json.loads(audit.stdout.splitlines()[-1])["checked"],
             "statuses": dict(sorted(statuses.items())),
             "answers": dict(sorted(answers.items())),
         }

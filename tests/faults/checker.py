@@ -2,8 +2,8 @@
 
     violations = check(dump.read(data_dir))        [] or lines such as "I2 order o1: captured 2000 of 1000"
 
-The numbers I1 to I16 are those of docs/reliability-tests.md; each function checks a few of them. The checker shares no code
-with the services. `unfinished_work` lists what is in progress: until it is empty the invariants need not hold.
+The numbers I1 to I16 are those of docs/reliability-tests.md; each function checks a few of them. The checker shares no
+code with the services. `unfinished_work` lists what is in progress: until it is empty the invariants need not hold.
 """
 
 from collections import Counter, defaultdict

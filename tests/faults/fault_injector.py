@@ -59,8 +59,8 @@ class FaultInjector:
         def back() -> bool:
             now = self.shop.process(fault.name, kind)
             if fault.kind == "web" and now["pid"] == record["pid"]:
-                return victim not in child_pids(now["pid"]) and ready(record["port"], record["health_port"])
-            return now["pid"] != victim and ready(record["port"], record["health_port"])
+                return victim not in child_pids(now["pid"]) and is_ready(record["port"], record["health_port"])
+            return now["pid"] != victim and is_ready(record["port"], record["health_port"])
 
         eventually(back, BACK)
 
@@ -113,7 +113,7 @@ class FaultInjector:
         key = clock.new_id()
         self.scenario.poison.add(key)
         with closing(self.shop.bus()) as bus:
-            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
+            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout_s=10) == [None]
         buyer = self._shopper.buyer
         with defect(self.scenario, fault.name, buyer.id):
             self._shopper.turn()
@@ -139,7 +139,7 @@ class FaultInjector:
             engine.resume()
         for name in catalog():
             record = self.shop.process(name, "web")
-            eventually(lambda record=record: ready(record["port"], record["health_port"]), BACK)
+            eventually(lambda record=record: is_ready(record["port"], record["health_port"]), BACK)
 
     def _pid(self, name: str, kind: str) -> int:
         if name == "router":

@@ -1,8 +1,8 @@
-"""All services in one process, over the real engines in a folder: a small platform for tests of the checker.
+"""All services in one process, over the embedded engines in a folder: a small platform for tests of the checker.
 
-small = InProcessPlatform(tmp_path)
-order = small.order(token="tok_declined")
-small.settle()
+platform = InProcessPlatform(tmp_path)
+order = platform.place_order(token="tok_declined")
+platform.run_until_idle()
 check(dump.read(tmp_path))
 """
 
@@ -31,7 +31,7 @@ from services.users import application as users
 
 
 class InProcessPlatform:
-    """One account and one product, `stock` units of it."""
+    """A platform with one account and one product with `stock` units."""
 
     def __init__(self, folder: Path, stock: int = 10) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class InProcessPlatform:
         for name, service in self.services.items():
             for collection in service.collections:
                 collection.attach(self.stores[name]).ensure_indexes()
-        calls.use(_Direct(self.services))  # type: ignore[arg-type]
+        calls.use(_DirectClient(self.services))  # type: ignore[arg-type]
         self._bus = bus = SqliteBus(folder / "bus.db")
         bus.ensure_topics([Topic(f"{name}.{kind}", 1) for name in self.services for kind in ("events", "dead")])
         self._relays = {name: Relay(each.outboxes, bus, self._leases(name), 10, 0) for name, each in self._all()}
@@ -57,30 +57,30 @@ class InProcessPlatform:
         self.user = users.create(clock.new_id(), "ada@example.com", "Ada", "correct horse")["_id"]
         self.product = products.create(clock.new_id(), "Kettle", Money(1000, "EUR"), stock)["_id"]
 
-    def order(self, token: str = "tok_ok", quantity: int = 1) -> str:
-        """Place an order; its id, also where it is refused."""
+    def place_order(self, token: str = "tok_ok", quantity: int = 1) -> str:
+        """Place an order; return its id, even if the order is rejected."""
         id = clock.new_id()
         try:
             checkout.place_order(id, self.user, {self.product: quantity}, token)
-        except DomainError as refusal:
-            assert refusal.extra["orderId"] == id
+        except DomainError as error:
+            assert error.extra["orderId"] == id
         return id
 
-    def settle(self) -> None:
-        """Publish and take in until nothing is left to do."""
+    def run_until_idle(self) -> None:
+        """Run jobs, relays and consumers until none has work left."""
         busy = True
         while busy:
             payments.refund_cancelled_orders()
             inventory.return_cancelled_units()
             busy = False
             for name in self.services:
-                self._at(name)
+                self._attach_shared(name)
                 busy |= self._relays[name].step() > 0
                 if name in self._consumers:
                     busy |= self._consumers[name].step(wait=0) > 0
 
     def close(self) -> None:
-        """Let go of every file, so that the folder can be copied."""
+        """Close every file, so that the folder can be copied."""
         self._bus.close()
         for store in self.stores.values():
             store.close()
@@ -88,8 +88,8 @@ class InProcessPlatform:
     def _all(self) -> list[tuple[str, Service]]:
         return list(self.services.items())
 
-    def _at(self, name: str) -> None:
-        """Bind what every service has one of to this service's store."""
+    def _attach_shared(self, name: str) -> None:
+        """Attach the collections that every service has to this service's store."""
         for collection in (dead_letters.collection, consumer.progress):
             collection.attach(self.stores[name]).ensure_indexes()
 
@@ -99,8 +99,8 @@ class InProcessPlatform:
         return leases
 
 
-class _Direct:
-    """A client that hands a command to the service's own handler."""
+class _DirectClient:
+    """A client that calls the command handler of the target service directly."""
 
     def __init__(self, services: dict[str, Service]) -> None:
         self._services = services

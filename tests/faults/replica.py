@@ -12,9 +12,9 @@ from types import TracebackType
 
 from chassis.settings import Settings
 from mercato.catalog import callers
-from mercato.local.probes import is_ready
 from mercato.local.ports import HOST
-from mercato.local.running_platform import joined
+from mercato.local.probes import is_ready
+from mercato.local.running_platform import platform_settings
 from tests.system.platform import Shop, eventually
 from tests.system.running import free_port
 
@@ -25,7 +25,7 @@ class Replica:
     def __init__(self, shop: Shop, name: str, kind: str) -> None:
         port, health_port = free_port(), free_port()
         self.url = f"http://{HOST}:{port}"
-        found = joined(Settings.from_environment(shop.environment))
+        found = platform_settings(Settings.from_environment(shop.environment))
         environment = shop.environment | {
             "PYTHONPATH": shop.environment["PYTHONPATH"].rpartition(os.pathsep)[2],
             "HOST": HOST,
@@ -47,7 +47,7 @@ class Replica:
         self._port, self._health_port = port, health_port
 
     def __enter__(self) -> "Replica":
-        eventually(lambda: ready(self._port, self._health_port))
+        eventually(lambda: is_ready(self._port, self._health_port))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:

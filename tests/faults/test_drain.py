@@ -68,9 +68,9 @@ def test_a_process_that_ends_says_that_it_is_not_ready(doubled: Shop) -> None:
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(doubled.shopper)
         os.kill(process["pid"], signal.SIGTERM)
-        eventually(lambda: not ready(process["port"], process["health_port"]))
+        eventually(lambda: not is_ready(process["port"], process["health_port"]))
         slow.result()
-    eventually(lambda: ready(process["port"], process["health_port"]))
+    eventually(lambda: is_ready(process["port"], process["health_port"]))
 
 
 def _restart(shop: Shop, health_port: int) -> None:
@@ -82,4 +82,4 @@ def _restart(shop: Shop, health_port: int) -> None:
     pid = entry()["pid"]
     os.kill(pid, signal.SIGTERM)
     eventually(lambda: entry()["pid"] != pid, 30)
-    eventually(lambda: ready(0, health_port), 30)
+    eventually(lambda: is_ready(0, health_port), 30)
