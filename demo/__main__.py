@@ -20,7 +20,7 @@ from demo.shop import Person
 from demo.story import Differs, Story
 from mercato.local.running_platform import find_run
 
-CATALOGUE = Path(__file__).parents[1] / "data" / "catalogue.csv"
+CATALOG = Path(__file__).parents[1] / "data" / "catalog.csv"
 WIDTH = 140  # of the table where it goes into a file
 PASSWORD = "correct horse battery"  # noqa: S105  of an account made for one run
 
@@ -31,8 +31,8 @@ def tell(story: Story, url: str, administrator: dict[str, str]) -> None:
     email = f"ada-{clock.new_id().lower()}@example.com"
 
     # The shop is filled.
-    import_catalogue(story, "The catalogue is imported", new=None)
-    import_catalogue(story, "It is imported again: nothing is made twice", new=0)
+    import_catalog(story, "The catalog is imported", new=None)
+    import_catalog(story, "It is imported again: nothing is made twice", new=0)
     story.answers("The administrator signs in", admin.sign_in(**administrator), 200)
     kettle = {"name": "Trail kettle", "price": "24.50", "stock": 5, "category": "Cooking"}
     product = story.answers("She adds a product, five of it", admin.post("/api/products", kettle), 201)
@@ -99,10 +99,10 @@ def tell(story: Story, url: str, administrator: dict[str, str]) -> None:
     story.answers("The administrator takes the kettle out again", admin.delete(path), 204)
 
 
-def import_catalogue(story: Story, step: str, new: int | None) -> None:
+def import_catalog(story: Story, step: str, new: int | None) -> None:
     """`mercato import products`: no row is refused, and as many are new as given (None: however many)."""
     begun = clock.monotonic()
-    done = mercato("import", "products", str(CATALOGUE), "--json")
+    done = mercato("import", "products", str(CATALOG), "--json")
     if done.stdout:
         report = orjson.loads(done.stdout)
         made, wrong = report["created"], report["stopped"] or f"{len(report['refused'])} refused"

@@ -54,8 +54,8 @@ class Story:
     def tells(self, step: str, expected: str, got: str, seconds: float) -> None:
         """One step of the table. Raises Differs."""
         right = got == expected
-        mark, colour = ("✓", "green") if right else ("✗", "red")
-        self._table.add_row(f"[{colour}]{mark}[/]", step, expected, f"[{colour}]{got}[/]", f"{seconds:.2f} s")
+        mark, color = ("✓", "green") if right else ("✗", "red")
+        self._table.add_row(f"[{color}]{mark}[/]", step, expected, f"[{color}]{got}[/]", f"{seconds:.2f} s")
         self._live.refresh()
         if not right:
             raise Differs(f"{step}: expected {expected}, got {got}")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import DomainError, InvalidInput
+from chassis.errors import Forbidden, InvalidInput
 from chassis.schema import Decimals, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
@@ -14,6 +14,7 @@ from chassis.web.paging import Page, page
 from services.orders import application, checkout, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState
+from services.orders.domain import WrongStatus
 from services.orders.settings import settings
 
 api = Api()
@@ -86,29 +87,23 @@ class Timeline(Schema):
     "/api/orders",
     auth=SIGNED_IN,
     responses={201: Order, 202: Order},
-    errors={
-        "insufficient_stock": 409,
-        "payment_declined": 402,
-        "buyer_unknown": 403,
-        "forbidden": 403,
-        "too_many_open": 429,
-    },
+    errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, Forbidden),
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     """Buy: 201 when confirmed, 202 while it is still being decided."""
     user = body.user_id or caller.id
     if user != caller.id and not caller.is_admin:
-        raise DomainError("forbidden", "Forbidden", "Orders are placed for oneself.")
+        raise Forbidden("Orders are placed for oneself.")
     order = checkout.place_order(attempt.created_id, user, _wanted(body), body.payment_token)
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 
-@api.get("/api/orders", auth=SIGNED_IN, responses={200: Orders}, errors={"forbidden": 403})
+@api.get("/api/orders", auth=SIGNED_IN, responses={200: Orders}, errors=(Forbidden,))
 def list_orders(query: OrderQuery, caller: Caller) -> Orders:
     """One's own orders, newest first; anyone's for an administrator."""
     where: dict[str, Any] = {}
     if query.user_id and query.user_id != caller.id and not caller.is_admin:
-        raise DomainError("forbidden", "Forbidden", "These are another user's orders.")
+        raise Forbidden("These are another user's orders.")
     if query.user_id or not caller.is_admin:
         where["userId"] = query.user_id or caller.id
     if query.status:
@@ -130,7 +125,7 @@ def get_timeline(id: str, caller: Caller) -> Timeline:
     return Timeline(items=[TimelineEntry(**moment) for moment in projection.timeline(id, sagas.get(id))])
 
 
-@api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order})
+@api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order}, errors=(WrongStatus,))
 def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
     """Cancel: 202 while a pending order is being undone; refund and restock follow."""
     _mine(id, caller)
@@ -138,13 +133,13 @@ def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
     return _reply(order, 202 if order.status == "pending" else 200)
 
 
-@api.post("/api/orders/{id}/ship", auth=ADMIN, responses={200: Order})
+@api.post("/api/orders/{id}/ship", auth=ADMIN, responses={200: Order}, errors=(WrongStatus,))
 def ship_order(id: str, attempt: Attempt) -> Response:
     """The order has left the house."""
     return _reply(application.ship(id, attempt.dedup_key))
 
 
-@api.post("/api/orders/{id}/deliver", auth=ADMIN, responses={200: Order})
+@api.post("/api/orders/{id}/deliver", auth=ADMIN, responses={200: Order}, errors=(WrongStatus,))
 def deliver_order(id: str, attempt: Attempt) -> Response:
     """The order has arrived."""
     return _reply(application.deliver(id, attempt.dedup_key))

@@ -9,7 +9,7 @@ from services.orders.domain import Order
 
 
 def cancel(id: str, dedup_key: str) -> Order:
-    """Cancel, or ask the checkout that is under way to. Raises NotFound, DomainError `wrong_status`."""
+    """Cancel, or ask the checkout that is under way to. Raises NotFound, WrongStatus."""
     return decide(id, domain.cancel, dedup_key)
 
 

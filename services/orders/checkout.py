@@ -3,8 +3,8 @@
 from typing import Any
 
 from chassis import calls, clock
-from chassis.errors import DomainError
-from chassis.sagas import Saga, Step
+from chassis.errors import DomainError, ErrorCategory
+from chassis.sagas import Saga, Step, StepTimedOut
 from chassis.sagas.driver import CONCURRENCY_SLOT, DUE, Driver
 from chassis.store import Collection, Doc, Duplicate
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
@@ -17,17 +17,27 @@ from services.products.messages import PriceItems
 from services.users.messages import CheckBuyer
 
 
+class TooManyOpenCheckouts(DomainError, kind="too_many_open", category=ErrorCategory.RATE_LIMITED):
+    """The user has as many undecided orders as one may have."""
+
+    def __init__(self) -> None:
+        super().__init__("Wait until one of your orders is decided.")
+
+
+class CheckoutTimedOut(StepTimedOut, kind="timeout"):
+    """A step of the checkout took too long, and the order was rejected."""
+
+
 def place_order(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
     """Place an order and take it as far as time allows; still pending, the worker goes on with it.
 
-    Raises InvalidInput, DomainError `too_many_open`, and the DomainError of the saga with the `orderId` of the order that is
-    rejected. Opening the saga is the one write that accepts the order; the prices are those of the catalogue at that
+    Raises InvalidInput, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the rejected order.
+    Opening the saga is the one write that accepts the order; the prices are those of the catalog at that
     moment. A repetition does not drive: the request that opened the saga may still be at it, under the same fence.
     """
     saga = sagas.get(id) or _open_and_drive(id, user, wanted, payment_token)
     if saga["ended"] == "undone":
-        why = saga["reason"]
-        raise DomainError(why["kind"], why["title"], why["detail"], **{**why["extra"], "orderId": id})
+        raise checkout.rebuild(saga["reason"], orderId=id)
     return _placed(id, saga)
 
 
@@ -60,7 +70,7 @@ def _open(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
         except Duplicate:
             if found := sagas.get(id):
                 return found, False
-    raise DomainError("too_many_open", "Too many open checkouts", "Wait until one of your orders is decided.")
+    raise TooManyOpenCheckouts
 
 
 def _placed(id: str, saga: Doc) -> Order:
@@ -99,9 +109,10 @@ checkout = Saga(
         Step("reserve stock", do=Reserve, undo=Release, time_limit_s=30),
         Step("take payment", do=Charge, undo=CancelPayment, time_limit_s=600, heartbeat_command=RenewReservation),
         Step("confirm stock", do=ConfirmStock, undo=Release, time_limit_s=None),
-        Step("confirm order", do=confirm, time_limit_s=None),
+        Step("confirm order", do=confirm, time_limit_s=None, errors=(domain.CancelledByBuyer,)),
     ),
     secrets=("payment_token",),
     log_id_field="orderId",
+    timed_out=CheckoutTimedOut,
 )
 driver = Driver(checkout, sagas, lease=lambda: settings().lease)

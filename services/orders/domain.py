@@ -23,6 +23,20 @@ from services.orders.messages import (
 from services.products.messages import PricedItem
 
 
+class WrongStatus(DomainError):
+    """The order is in a status that does not allow the change."""
+
+    def __init__(self, status: str, wanted: str) -> None:
+        super().__init__(f"An order that is {status} cannot be {wanted}.", orderStatus=status)
+
+
+class CancelledByBuyer(DomainError, kind="cancelled", title="Cancelled"):
+    """The buyer canceled the order before it was confirmed."""
+
+    def __init__(self) -> None:
+        super().__init__("The order was cancelled before it was confirmed.")
+
+
 class CancelRequested(Event, type="order.cancel_requested", key="order_id", public=False):
     order_id: Id
 
@@ -96,7 +110,7 @@ NEW = Order()
 
 
 def priced(wanted: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
-    """The items of an order and their total, at the prices of the catalogue. Raises InvalidInput."""
+    """The items of an order and their total, at the prices of the catalog. Raises InvalidInput."""
     found = {item.product_id: item for item in prices}
     if missing := [product for product in wanted if product not in found]:
         raise InvalidInput(*(("items", f"there is no product {product}") for product in missing))
@@ -117,14 +131,14 @@ def place(order: Order, placed: OrderPlaced) -> OrderPlaced | None:
 
 
 def confirm(order: Order, payment: str) -> OrderConfirmed | None:
-    """Raises DomainError where the buyer has asked to cancel before.
+    """Raises CancelledByBuyer where the buyer asked to cancel before.
 
     Asked again for an order that this payment has confirmed, it changes nothing, whatever became of the order since.
     """
     if order.payment_id == payment:
         return None
     if order.cancel_requested or order.status != "pending":
-        raise DomainError("cancelled", "Cancelled", "The order was cancelled before it was confirmed.")
+        raise CancelledByBuyer
     return OrderConfirmed(order_id=order.id, user_id=order.user_id, payment_id=payment)
 
 
@@ -138,7 +152,7 @@ def reject(order: Order, reason: str) -> OrderRejected | OrderCancelled | None:
 
 
 def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
-    """Raises DomainError for an order that is on its way, or rejected."""
+    """Raises NotFound, WrongStatus."""
     _exists(order)
     if order.status == "pending":
         return None if order.cancel_requested else CancelRequested(order_id=order.id)
@@ -146,20 +160,20 @@ def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
         return OrderCancelled(order_id=order.id, user_id=order.user_id, reason="cancelled")
     if order.status == "cancelled":
         return None
-    raise _wrong(order, "cancelled")
+    raise WrongStatus(order.status, "cancelled")
 
 
 def ship(order: Order) -> OrderShipped:
     _exists(order)
     if order.status != "confirmed":
-        raise _wrong(order, "shipped")
+        raise WrongStatus(order.status, "shipped")
     return OrderShipped(order_id=order.id, user_id=order.user_id)
 
 
 def deliver(order: Order) -> OrderDelivered:
     _exists(order)
     if order.status != "shipped":
-        raise _wrong(order, "delivered")
+        raise WrongStatus(order.status, "delivered")
     return OrderDelivered(order_id=order.id, user_id=order.user_id)
 
 
@@ -174,8 +188,3 @@ def note_restock(order: Order) -> RestockNoted | None:
 def _exists(order: Order) -> None:
     if not order.status:
         raise NotFound("order")
-
-
-def _wrong(order: Order, wanted: str) -> DomainError:
-    detail = f"An order that is {order.status} cannot be {wanted}."
-    return DomainError("wrong_status", "Wrong status", detail, orderStatus=order.status)

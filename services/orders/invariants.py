@@ -37,7 +37,7 @@ def order_ids() -> Iterator[str]:
     """Every order that anybody knows of: each of the five is read page by page, in the order of ids."""
     kept = ((doc["_id"] for doc in each.iterate()) for each in (sagas, projection.summaries))
     told = (_pages(command) for command in (ListPayments, ListReservations))
-    return (id for id, _ in groupby(merge(repository.streams.streams(), *kept, *told)))
+    return (id for id, _ in groupby(merge(repository.streams.stream_ids(), *kept, *told)))
 
 
 FOLLOWS: dict[type[Event], tuple[str, ...]] = {

@@ -36,7 +36,7 @@ def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
 
 def rebuild() -> Iterator[tuple[str, Doc | None, Doc]]:
     """Fold every stream anew; (order, summary as it was, summary as it must be) of each that differed, now mended."""
-    for id in repository.streams.streams():
+    for id in repository.streams.stream_ids():
         right = summary_of(fold(domain.NEW, repository.streams.load(id)))
         kept = summaries.get(id)
         if kept != right:

@@ -1,1 +1,1 @@
-"""The catalogue: products, prices, categories, and a view of their stock."""
+"""The catalog: products, prices, categories, and a view of their stock."""

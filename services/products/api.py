@@ -11,6 +11,7 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, page
+from services.inventory.messages import InsufficientStock
 from services.products import application, domain, repository
 from services.products.settings import settings
 
@@ -76,7 +77,7 @@ def create_product(body: NewProduct, attempt: Attempt) -> Response:
 
 @api.get("/api/products", auth=ANYONE, responses={200: Products})
 def list_products(query: Search) -> Products:
-    """The catalogue, by category, words and price."""
+    """The catalog, by category, words and price."""
     where: dict[str, Any] = {"deleted": False}
     if query.category is not None:
         where["category"] = query.category
@@ -103,12 +104,12 @@ def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int
 
 @api.delete("/api/products/{id}", auth=ADMIN, responses={204: None})
 def delete_product(id: str, if_match: int | None) -> Response:
-    """Take a product out of the catalogue; what is reserved of it runs out."""
+    """Take a product out of the catalog; what is reserved of it runs out."""
     application.delete(id, if_match)
     return Response(status=204)
 
 
-@api.patch("/api/products/{id}/stock", auth=ADMIN, responses={200: Product})
+@api.patch("/api/products/{id}/stock", auth=ADMIN, responses={200: Product}, errors=(InsufficientStock,))
 def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Response:
     """Add to the stock, or take from it; nothing changes where there is too little."""
     return _product(application.adjust_stock(id, body.adjustment, attempt.dedup_key))
@@ -122,7 +123,7 @@ def _words(q: str) -> list[str]:
 
 
 def _between(query: Search) -> dict[str, int]:
-    """Bounds are in the shop's currency, which is what the catalogue is sorted in."""
+    """Bounds are in the shop's currency, which is what the catalog is sorted in."""
     bounds = {}
     for word, name, amount in (("$gte", "minPrice", query.min_price), ("$lte", "maxPrice", query.max_price)):
         if amount:

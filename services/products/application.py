@@ -36,7 +36,7 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
         "dedupKey": "",
         "createdAt": now,
         "updatedAt": now,
-        **inbox.empty("inventory"),
+        **inbox.new_inbox("inventory"),
         **outbox.new_outbox(id, told),
     }
     try:
@@ -78,7 +78,7 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str
 
 
 def delete(id: str, if_match: int | None) -> None:
-    """Take a product out of the catalogue. Raises NotFound, VersionConflict."""
+    """Take a product out of the catalog. Raises NotFound, VersionConflict."""
     while True:
         product = repository.get(id)
         require_version(if_match, product["version"])
@@ -89,7 +89,7 @@ def delete(id: str, if_match: int | None) -> None:
 
 
 def adjust_stock(id: str, adjustment: int, dedup_key: str) -> Doc:
-    """The product with the stock that `inventory` answered. Raises NotFound, DomainError `insufficient_stock`."""
+    """The product with the stock that `inventory` answered. Raises NotFound, InsufficientStock."""
     repository.get(id)
     answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, dedup_key=dedup_key), key=dedup_key)
     repository.update_stock(id, answer.available, answer.sequence)

@@ -1,4 +1,4 @@
-"""`mercato import`: a catalogue that was kept elsewhere."""
+"""`mercato import`: a catalog that was kept elsewhere."""
 
 import sys
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from mercato.cli.operate import bound, join
+from mercato.cli.services import attach_store, call_as
 from services.products.settings import settings
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def import_products(file: Path, as_json: bool) -> None:
     from services.products.service import service
 
     rows = _read(file)
-    join(service)
-    bound(service)
+    call_as(service)
+    attach_store(service)
     report = import_rows(_watched(rows))
     if as_json:
         click.echo(orjson.dumps(report.data()))

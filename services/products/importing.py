@@ -1,4 +1,4 @@
-"""Bringing a file's products into the catalogue: what is not there is made, what differs is changed, row by row."""
+"""Bringing a file's products into the catalog: what is not there is made, what differs is changed, row by row."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,6 +8,13 @@ from chassis import clock
 from chassis.errors import DomainError, TransientError
 from services.products import application, repository
 from services.products.shopify import Item, Refused
+
+
+class Deleted(DomainError):
+    """The product was deleted before."""
+
+    def __init__(self) -> None:
+        super().__init__("was deleted from the catalog, and its id is not used again")
 
 
 @dataclass
@@ -51,7 +58,7 @@ def _bring_in(item: Item) -> str:
         application.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
         return "created"
     if kept["deleted"]:
-        raise DomainError("deleted", "Deleted", "was deleted from the catalogue, and its id is not used again")
+        raise Deleted
     said: dict[str, Any] = {
         "name": item.name,
         "price": item.price.minor,

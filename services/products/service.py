@@ -1,4 +1,4 @@
-"""Products: the catalogue, and a view of the stock that follows inventory."""
+"""Products: the catalog, and a view of the stock that follows inventory."""
 
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service

@@ -1,4 +1,4 @@
-"""A hanging service holds up nobody else: the catalogue's answers while `payments` stands still under new orders."""
+"""A hanging service holds up nobody else: the catalog's answers while `payments` stands still under new orders."""
 
 import statistics
 import tempfile
@@ -39,8 +39,8 @@ def run(short: bool) -> list[dict[str, Any]]:
             shop.down()
     ratio = statistics.median(found[True] / found[False] for found in rounds)
     return [
-        {"name": "catalogue, payments answers", "value": statistics.median(f[False] for f in rounds), "unit": "ms"},
-        {"name": "catalogue, payments hangs", "value": statistics.median(f[True] for f in rounds), "unit": "ms"},
+        {"name": "catalog, payments answers", "value": statistics.median(f[False] for f in rounds), "unit": "ms"},
+        {"name": "catalog, payments hangs", "value": statistics.median(f[True] for f in rounds), "unit": "ms"},
         {"name": "hangs / answers", "value": ratio, "unit": "", "bar": f"<= {BAR}", "ok": ratio <= BAR},
     ]
 

@@ -22,7 +22,7 @@ _PATH = "/api/products/p1"
 _DOC = {
     "_id": "p1",
     "name": "Kettle",
-    "description": "Boils a litre of water in two minutes.",
+    "description": "Boils a liter of water in two minutes.",
     "price": 2999,
     "currency": "EUR",
     "category": "kitchen",
@@ -103,7 +103,7 @@ def serving(app: str, folder: Path, **settings: str) -> Iterator[int]:
     with (folder / f"{app}.log").open("ab") as log:
         server = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
     try:
-        eventually(lambda: ready(port, 0))
+        eventually(lambda: is_ready(port, 0))
         yield port
     finally:
         server.terminate()

@@ -36,7 +36,7 @@ class Outcome:
 
 
 class Load:
-    """So many requests a second: reads of the catalogue, of a product, of an order, and an order now and then."""
+    """So many requests a second: reads of the catalog, of a product, of an order, and an order now and then."""
 
     def __init__(self, shop: Front, rate: float, seed: int = 1) -> None:
         self.outcomes: list[Outcome] = []

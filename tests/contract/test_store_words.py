@@ -443,7 +443,7 @@ def test_an_unknown_or_contradictory_change_is_refused(things, change):
         {"a": {"$all": ["x"]}},
         {"tags": "x"},
         {"tags": {"$all": [1]}},
-        {"colour": "red"},
+        {"color": "red"},
     ],
 )
 def test_a_search_that_no_index_or_engine_answers_is_refused(things, where):
@@ -456,7 +456,7 @@ def test_a_search_that_no_index_or_engine_answers_is_refused(things, where):
     [
         {"limit": 0},
         {"limit": 1001},
-        {"sort": "colour"},
+        {"sort": "color"},
         {"sort": "tags"},
         {"after": ({}, "t")},
         {"after": (1, 5)},

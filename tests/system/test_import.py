@@ -29,7 +29,7 @@ def test_what_is_imported_can_be_ordered_and_imported_again_it_is_left_alone(
 ) -> None:
     file = write(
         tmp_path,
-        f'{handle},Sock,"<p>Warm &amp; dry</p>\r\n<p>Grey</p>",F&F,Clothing,Size,Small,12.50,4,https://x.example/1.jpg',
+        f'{handle},Sock,"<p>Warm &amp; dry</p>\r\n<p>Gray</p>",F&F,Clothing,Size,Small,12.50,4,https://x.example/1.jpg',
         f"{handle},,,,,,Large,13.50,9,",
         f"{handle},,,,,,,,,https://x.example/2.jpg",
     )
@@ -38,7 +38,7 @@ def test_what_is_imported_can_be_ordered_and_imported_again_it_is_left_alone(
 
     small = expect(buyer.get(f"/api/products/{handle}"), 200)
     assert (small["name"], small["price"], small["stock"]) == ("Sock - Small", "12.50", 4)
-    assert (small["description"], small["category"]) == ("Warm & dry\nGrey", "Clothing")
+    assert (small["description"], small["category"]) == ("Warm & dry\nGray", "Clothing")
     large = expect(buyer.get(f"/api/products/{handle}_large"), 200)
     assert (large["name"], large["price"]) == ("Sock - Large", "13.50")
     assert buyer.buy(large, 2)["totalAmount"] == "27.00"

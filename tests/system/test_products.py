@@ -1,4 +1,4 @@
-"""`/api/products`: the catalogue, its prices, and the stock view that follows inventory."""
+"""`/api/products`: the catalog, its prices, and the stock view that follows inventory."""
 
 from typing import Any
 

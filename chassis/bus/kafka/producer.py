@@ -36,7 +36,7 @@ SETTINGS = {
     "metrics_enabled": False,
 }
 _SENDING = 2 / 3
-"""The part of its time in which `publish` sends; the rest is for acknowledgements."""
+"""The part of its time in which `publish` sends; the rest is for acknowledgments."""
 _END = 2.0
 
 Outcome = BaseException | None

@@ -2,12 +2,16 @@
 
 import pytest
 
-from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
+from chassis.errors import NotAttempted, OutcomeUnknown
 from chassis.sagas import Done
+from services.inventory.messages import InsufficientStock
 from services.orders.checkout import checkout
+from services.orders.domain import CancelledByBuyer
+from services.payments.messages import PaymentDeclined
+from services.users.messages import BuyerUnknown
 
-DECLINED = DomainError("payment_declined", "Payment declined")
-GONE = DomainError("insufficient_stock", "Insufficient stock")
+DECLINED = PaymentDeclined("card declined")
+GONE = InsufficientStock("mug", available=0, wanted=1)
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def test_an_order_that_nothing_refuses_is_confirmed(run):
 
 
 def test_an_unknown_buyer_has_the_order_rejected_and_nothing_else_undone(run):
-    done_until(run, "check buyer").replies(DomainError("buyer_unknown", "Buyer unknown"))
+    done_until(run, "check buyer").replies(BuyerUnknown())
     run.expects_undo("place", because="buyer_unknown").replies(Done())
     run.ends("undone")
 
@@ -49,7 +53,7 @@ def test_units_that_are_gone_after_payment_are_paid_back(run):
 
 
 def test_a_cancel_before_the_confirmation_undoes_everything(run):
-    done_until(run, "confirm order").replies(DomainError("cancelled", "Cancelled"))
+    done_until(run, "confirm order").replies(CancelledByBuyer())
     for step in ("confirm stock", "take payment", "reserve stock", "place"):
         run.expects_undo(step, because="cancelled").replies(Done())
     run.ends("undone")

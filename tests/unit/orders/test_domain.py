@@ -106,13 +106,13 @@ def item(id, price, currency="EUR"):
     return PricedItem(product_id=id, name=id.upper(), price=price, currency=currency)
 
 
-def test_the_total_is_that_of_the_catalogue():
+def test_the_total_is_that_of_the_catalog():
     items, total = domain.priced({"a": 2, "b": 1}, [item("a", 1250), item("b", 99)])
     assert total == Money(2599, "EUR")
     assert [(each.product_id, each.quantity, each.price) for each in items] == [("a", 2, "12.50"), ("b", 1, "0.99")]
 
 
-def test_a_product_that_is_not_in_the_catalogue_is_refused_by_name():
+def test_a_product_that_is_not_in_the_catalog_is_refused_by_name():
     with pytest.raises(InvalidInput) as refused:
         domain.priced({"a": 1, "zz": 1}, [item("a", 1)])
     assert "zz" in refused.value.extra["errors"][0]["reason"]

@@ -12,7 +12,7 @@ from chassis.money import Money
 from chassis.schema import ID
 from services.products.shopify import Item, Refused, parse, product_id
 
-CATALOGUE = Path(__file__).parents[3] / "data" / "catalogue.csv"
+CATALOG = Path(__file__).parents[3] / "data" / "catalog.csv"
 HEADER = ("Handle", "Title", "Body (HTML)", "Type", "Option1 Value", "Option2 Value", "Variant Price")
 HEADER = (*HEADER, "Variant Inventory Qty")
 
@@ -146,8 +146,8 @@ def test_a_column_that_is_missing_says_nothing_about_its_field():
     assert (item.description, item.category, item.stock) == (None, None, 0)
 
 
-def test_the_shops_own_catalogue_has_no_mistake():
-    items = list(parse(CATALOGUE.read_text(encoding="utf-8"), "EUR"))
+def test_the_shops_own_catalog_has_no_mistake():
+    items = list(parse(CATALOG.read_text(encoding="utf-8"), "EUR"))
     assert all(isinstance(item, Item) for item in items)
     assert len({item.id.partition("_")[0] for item in items}) == 60
 
