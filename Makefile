@@ -95,7 +95,7 @@ undeploy: ## take the platform out of that cluster; its Secret and its data stay
 	@helm uninstall mercato --kube-context kind-mercato --namespace mercato --wait
 
 lint: $(STAMP) ## style, spelling, import rules and types only
-	@$(BIN)/python tests/run.py style spelling imports types
+	@$(BIN)/python tests/run.py lint
 
 lock: ## compile requirements.lock again: hashes of every platform, no addresses (needs uv)
 	@command -v uv >/dev/null || { echo "mercato: uv is needed to compile the lock" >&2; exit 1; }

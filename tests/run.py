@@ -85,6 +85,7 @@ def stages(kit: Path | None) -> dict[str, Stage]:
     deselected = tuple(f"--ignore={file}" for file in (*NO_ENGINE, *BUSY))
     return {
         "style": Stage("ruff", ("check", ".")),
+        "spelling": Stage("codespell"),
         "format": Stage("ruff", ("format", "--check", ".")),
         "imports": Stage("lint-imports"),
         "types": Stage("mypy"),
@@ -107,7 +108,7 @@ def stages(kit: Path | None) -> dict[str, Stage]:
     }
 
 
-CHECKS = [[["style", "format", "imports", "types"]]]
+CHECKS = [[["style", "format", "spelling", "imports", "types"]]]
 PLANS = {
     "lint": CHECKS,
     "test": [*CHECKS, [["tests"]]],
