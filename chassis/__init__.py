@@ -1,1 +1,122 @@
-"""What every Mercato service is built on. Knows no service."""
+"""Reliable Flask services on MongoDB and Kafka, or on SQLite files alone. README.md shows a complete service.
+
+What `__all__` names is the public API. A name is imported from its module when it is first used, so that a command that
+needs one of them does not load Flask, Kafka and all the rest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chassis.calls import fetch, send
+    from chassis.errors import (
+        DeadlineExceeded,
+        DomainError,
+        ErrorCategory,
+        Forbidden,
+        InvalidInput,
+        NotAttempted,
+        NotFound,
+        OutcomeUnknown,
+        ServiceError,
+        TransientError,
+        VersionConflict,
+    )
+    from chassis.events.envelope import Meta
+    from chassis.events.eventsourcing import StreamOutbox, Streams
+    from chassis.events.outbox import PENDING, EmbeddedOutbox, LatestStateOutbox, append_event, new_outbox
+    from chassis.messages import Command, Event
+    from chassis.money import Money
+    from chassis.sagas import Done, Saga, Step
+    from chassis.sagas.driver import Driver
+    from chassis.schema import Id, QueryParams, RequestBody, Schema, Timestamp
+    from chassis.service import Service
+    from chassis.settings import Settings
+    from chassis.store import Collection, Doc, Duplicate, Filter, Index, Update, UpdateOne, merge_updates
+    from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response
+    from chassis.web.auth import Caller
+    from chassis.web.idempotency import Attempt
+
+_MODULES = {
+    "calls": "fetch send",
+    "errors": "DeadlineExceeded DomainError ErrorCategory Forbidden InvalidInput NotAttempted NotFound OutcomeUnknown "
+    "ServiceError TransientError VersionConflict",
+    "events.envelope": "Meta",
+    "events.eventsourcing": "StreamOutbox Streams",
+    "events.outbox": "PENDING EmbeddedOutbox LatestStateOutbox append_event new_outbox",
+    "messages": "Command Event",
+    "money": "Money",
+    "sagas": "Done Saga Step",
+    "sagas.driver": "Driver",
+    "schema": "Id QueryParams RequestBody Schema Timestamp",
+    "service": "Service",
+    "settings": "Settings",
+    "store": "Collection Doc Duplicate Filter Index Update UpdateOne merge_updates",
+    "web.api": "ADMIN ANYONE SIGNED_IN Api Response",
+    "web.auth": "Caller",
+    "web.idempotency": "Attempt",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = [
+    "ADMIN",
+    "ANYONE",
+    "PENDING",
+    "SIGNED_IN",
+    "Api",
+    "Attempt",
+    "Caller",
+    "Collection",
+    "Command",
+    "DeadlineExceeded",
+    "Doc",
+    "DomainError",
+    "Done",
+    "Driver",
+    "Duplicate",
+    "EmbeddedOutbox",
+    "ErrorCategory",
+    "Event",
+    "Filter",
+    "Forbidden",
+    "Id",
+    "Index",
+    "InvalidInput",
+    "LatestStateOutbox",
+    "Meta",
+    "Money",
+    "NotAttempted",
+    "NotFound",
+    "OutcomeUnknown",
+    "QueryParams",
+    "RequestBody",
+    "Response",
+    "Saga",
+    "Schema",
+    "Service",
+    "ServiceError",
+    "Settings",
+    "Step",
+    "StreamOutbox",
+    "Streams",
+    "Timestamp",
+    "TransientError",
+    "Update",
+    "UpdateOne",
+    "VersionConflict",
+    "append_event",
+    "fetch",
+    "merge_updates",
+    "new_outbox",
+    "send",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'chassis' has no attribute {name!r}")
+    return getattr(import_module(f"chassis.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
