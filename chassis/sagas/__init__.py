@@ -8,8 +8,8 @@ This file is the value and its rules, without I/O. `driver` carries it out and k
     ))
     run = checkout.given(order_id="o1", total=3000)
     run.expects("place").replies(Done())
-    run.expects("take payment").replies(DomainError("declined", "Payment declined"))
-    run.expects_undo("place", because="declined").replies(Done())
+    run.expects("take payment").replies(PaymentDeclined("no money"))
+    run.expects_undo("place", because="payment_declined").replies(Done())
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chassis import clock
-from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
+from chassis.errors import DomainError, NotAttempted, OutcomeUnknown, rebuild
 from chassis.messages import Command
 from chassis.schema import Schema
 
@@ -39,6 +39,14 @@ class Done:
 Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
 
 
+class StepTimedOut(DomainError, kind="timeout"):
+    """The outcome of a step was still not known at its time limit."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__("It took too long.")
+        self.title = f"Could not {step}"
+
+
 @dataclass(frozen=True)
 class Step:
     """One thing to do, and how to undo it.
@@ -53,6 +61,8 @@ class Step:
     undo: Action | None = None
     time_limit_s: float | None = 600.0
     heartbeat_command: type[Command] | None = None
+    errors: tuple[type[DomainError], ...] = ()
+    """The domain errors of `do` where it is a function; a command declares its own."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +95,25 @@ class Saga:
     """
 
     def __init__(
-        self, name: str, steps: tuple[Step, ...], secrets: tuple[str, ...] = (), log_id_field: str = "sagaId"
+        self,
+        name: str,
+        steps: tuple[Step, ...],
+        secrets: tuple[str, ...] = (),
+        log_id_field: str = "sagaId",
+        timed_out: type[StepTimedOut] = StepTimedOut,
     ) -> None:
         self.name, self.steps, self.secrets, self.log_id_field = name, steps, secrets, log_id_field
+        self.timed_out = timed_out
+
+    @property
+    def errors(self) -> tuple[type[DomainError], ...]:
+        """Every domain error that may end the saga: those of its steps, and `timed_out`."""
+        of_steps = (error for step in self.steps for error in (*getattr(step.do, "errors", ()), *step.errors))
+        return tuple(dict.fromkeys((*of_steps, self.timed_out)))
+
+    def rebuild(self, reason: Payload, **extra: Any) -> DomainError:
+        """Return the error that a stored `reason` came from, with further members."""
+        return rebuild(self.errors, reason["kind"], reason["title"], reason["detail"], {**reason["extra"], **extra})
 
     def begin(self, data: Payload) -> State:
         return State(data=data, since=clock.timestamp())
@@ -123,13 +149,12 @@ class Saga:
                 return self._ended(state, "done")
             return self._go_to(state, state.step + 1)
         if isinstance(outcome, DomainError):
-            reason = {"kind": outcome.kind, "title": outcome.title, "detail": outcome.detail, "extra": outcome.extra}
             state = self._append_log(state, "refused", outcome.kind)
-            return self._unwind(state, reason, state.step - 1)
+            return self._unwind(state, _reason(outcome), state.step - 1)
         outcome_unknown = state.outcome_unknown or isinstance(outcome, OutcomeUnknown)
         state = self._append_log(state, "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent", str(outcome))
         if step.time_limit_s is not None and clock.seconds_since(state.since) >= step.time_limit_s:
-            reason = {"kind": "timeout", "title": f"Could not {step.name}", "detail": "It took too long.", "extra": {}}
+            reason = _reason(self.timed_out(step.name))
             return self._unwind(state, reason, state.step if outcome_unknown else state.step - 1)
         return replace(state, tries=state.tries + 1, outcome_unknown=outcome_unknown)
 
@@ -165,6 +190,10 @@ class Saga:
     def given(self, **data: Any) -> "Run":
         """A run for a test: the steps are played by hand."""
         return Run(self, self.begin(data))
+
+
+def _reason(error: DomainError) -> Payload:
+    return {"kind": error.kind, "title": error.title, "detail": error.detail, "extra": error.extra}
 
 
 class Run:

@@ -1,12 +1,15 @@
-"""Routes: declared beside the function that answers, checked in one order, and described in the contract as they are.
+"""Routes: declared beside their handler, checked in one order, and described in the contract as declared.
 
     api = Api()
 
-    @api.post("/api/orders", auth=SIGNED_IN, responses={201: OrderView, 202: OrderView}, errors={"payment_declined": 402})
+    @api.post("/api/orders", auth=SIGNED_IN, responses={201: OrderView, 202: OrderView}, errors=(PaymentDeclined,))
     def place(caller: Caller, body: PlaceOrder, attempt: Attempt) -> Response: ...
 
-The order of checks: size, authentication, rate, schema, authorisation, logic. An argument is filled by its name:
-`body`, `query`, `caller`, `attempt`, `if_match` (the version in If-Match, or None), or a part of the path.
+The checks run in this order: size, authentication, rate, schema, authorization, logic. The name of an argument selects
+what it gets: `body`, `query`, `caller`, `attempt`, `if_match` (the version in If-Match or None), or a part of the path.
+
+A route declares its domain errors, but for those that follow from its form: NotFound of a path with ids, InvalidInput,
+VersionConflict of `if_match`, KeyReused and KeyInUse of an idempotent write.
 """
 
 import inspect
@@ -15,11 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Request
+from flask import Request, current_app
 
-from chassis.errors import NotFound
+from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, QueryParams, RequestBody, Schema
-from chassis.web import idempotency, limits, problems
+from chassis.web import idempotency, limits
 from chassis.web.auth import Caller
 from chassis.web.bodies import read_json
 from chassis.web.middleware import RESPONSE_HEADERS
@@ -32,14 +35,14 @@ Handler = Callable[..., "Response | Schema"]
 
 @dataclass(frozen=True)
 class Response:
-    """An answer that is more than a body: `version` becomes the ETag."""
+    """A response that is more than a body: `version` becomes the ETag."""
 
     body: Schema | None = None
     status: int = 200
     version: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def response(self) -> WsgiResponse:
+    def to_wsgi(self) -> WsgiResponse:
         headers = dict(self.headers)
         if self.version is not None:
             headers["ETag"] = f'"{self.version}"'
@@ -51,14 +54,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Operation:
-    """One route as it was declared; the contract is made from these."""
+    """One declared route; the contract is generated from these."""
 
     method: str
     path: str
     auth: str
     function: Handler
     responses: Mapping[int, type[Schema] | None]
-    errors: Mapping[str, int]
+    errors: tuple[type[DomainError], ...]
     idempotent: bool
     body: type[RequestBody] | None
     query: type[QueryParams] | None
@@ -74,8 +77,23 @@ class Operation:
         """The names of the parts of the path."""
         return re.findall(r"{(\w+)}", self.path)
 
+    @property
+    def implied_errors(self) -> tuple[type[DomainError], ...]:
+        """The domain errors that follow from the form of the route."""
+        return (
+            InvalidInput,
+            *((NotFound,) if self.names else ()),
+            *((VersionConflict,) if "if_match" in self.arguments else ()),
+            *((idempotency.KeyReused, idempotency.KeyInUse) if self.idempotent else ()),
+        )
+
+    @property
+    def all_errors(self) -> tuple[type[DomainError], ...]:
+        """Every domain error that the route may respond with, each once."""
+        return tuple(dict.fromkeys((*self.errors, *self.implied_errors)))
+
     def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> WsgiResponse:
-        """Answer a request of this caller."""
+        """Handle a request of this caller."""
         add_response_headers(request, limits.of_request(self.method, caller))
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
@@ -95,21 +113,21 @@ class Operation:
         if key is None:
             return self._answer(given, idempotency.without_key() if "attempt" in self.arguments else None)
 
-        def answered(attempt: idempotency.Attempt) -> WsgiResponse:
+        def work(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
                 return self._answer(given, attempt)
-            except Exception as error:
-                return problems.to_response(error, request.path, dict(self.errors))
+            except Exception as error:  # an error is kept and replayed, too
+                return current_app.make_response(current_app.handle_user_exception(error))  # type: ignore[return-value]
 
-        about = next(iter(parts.values()), "")
+        subject_id = next(iter(parts.values()), "")
         precondition = request.headers.get("If-Match", "").encode()
         body = precondition + b"\n" + request.get_data()
-        return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", about, body, answered)
+        return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", subject_id, body, work)
 
     def _answer(self, given: dict[str, Any], attempt: idempotency.Attempt | None) -> WsgiResponse:
         given["attempt"] = attempt
-        reply = self.function(**{name: value for name, value in given.items() if name in self.arguments})
-        return reply.response() if isinstance(reply, Response) else Response(reply).response()
+        result = self.function(**{name: value for name, value in given.items() if name in self.arguments})
+        return result.to_wsgi() if isinstance(result, Response) else Response(result).to_wsgi()
 
 
 class Api:
@@ -140,10 +158,10 @@ class Api:
         *,
         auth: str,
         responses: Mapping[int, type[Schema] | None],
-        errors: Mapping[str, int] | None = None,
+        errors: tuple[type[DomainError], ...] = (),
         idempotent: bool = True,
     ) -> Callable[[Handler], Handler]:
-        """`errors` is the status of each kind of refusal; `idempotent`: a write that takes Idempotency-Key."""
+        """Declare a route. `errors`: its domain errors, but for the implied; `idempotent`: it takes Idempotency-Key."""
 
         def declare(function: Handler) -> Handler:
             hints = inspect.get_annotations(function, eval_str=True)
@@ -153,7 +171,7 @@ class Api:
                 auth,
                 function,
                 responses,
-                errors or {},
+                errors,
                 idempotent and method != "GET",
                 hints.get("body"),
                 hints.get("query"),
@@ -166,13 +184,13 @@ class Api:
 
 
 def require_self(caller: Caller, user: str, what: str) -> None:
-    """Go on for the owner and for administrators; for anyone else there is no such thing."""
+    """Raises NotFound unless the caller is this user or an administrator."""
     if caller.id != user and not caller.is_admin:
         raise NotFound(what)
 
 
 def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:
-    """Add headers to the answer, be it an error; an answer that has them already keeps its own."""
+    """Add headers to the response, even if it is an error; a header that the response sets itself wins."""
     request.environ.setdefault(RESPONSE_HEADERS, {}).update(headers)
 
 

@@ -6,13 +6,24 @@ from ipaddress import ip_address
 from typing import Any
 
 import orjson
-from flask import Flask, Request, request
+from flask import (
+    Flask,
+    Request,
+    appcontext_tearing_down,
+    request,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
+from flask import Response as FlaskResponse
+from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
 from pydantic.alias_generators import to_camel
 from werkzeug.routing import MapAdapter
 
 from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
+from chassis.errors import DomainError, InvalidInput
 from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.schema import Schema
@@ -30,7 +41,7 @@ Answering = Callable[[Any], Schema | None]
 
 
 class _NoSessions(SessionInterface):
-    """A caller is known by a token alone."""
+    """Null sessions: a token alone identifies a caller, and writing to a session raises."""
 
     _none = NullSession()
 
@@ -38,11 +49,11 @@ class _NoSessions(SessionInterface):
         return self._none
 
     def save_session(self, *_: Any) -> None:
-        """There is nothing to save."""
+        """Null sessions have nothing to save."""
 
 
 class _App(Flask):
-    """Flask, less what is paid for and not used: sessions, routes that depend on the host, hooks, coroutines."""
+    """Flask without sessions and host matching; without hooks, a request does not pay for them."""
 
     session_interface = _NoSessions()
 
@@ -51,30 +62,39 @@ class _App(Flask):
             return super().create_url_adapter(None)
         return self.url_map.bind("", path_info=request.path, default_method=request.method)
 
-    def full_dispatch_request(self) -> WsgiResponse:
-        """Every view gives an WsgiResponse, and there are no hooks to call."""
+    def full_dispatch_request(self) -> FlaskResponse:
+        if (
+            self.before_request_funcs
+            or self.after_request_funcs
+            or self.url_value_preprocessors
+            or request_started.receivers
+            or request_finished.receivers
+        ):
+            return super().full_dispatch_request()
+        self._got_first_request = True
         try:
-            return self.dispatch_request()  # type: ignore[return-value]
+            result = self.dispatch_request()
         except Exception as error:
-            return self.handle_user_exception(error)  # type: ignore[return-value]
+            result = self.handle_user_exception(error)
+        response = result if isinstance(result, WsgiResponse) else self.make_response(result)
+        return self.process_response(response) if request_ctx._after_request_functions else response
 
-    def do_teardown_request(self, *_: Any) -> None:
-        """Nobody asked to be told."""
+    def do_teardown_request(self, *error: Any) -> None:
+        if self.teardown_request_funcs or request_tearing_down.receivers:
+            super().do_teardown_request(*error)
 
-    def do_teardown_appcontext(self, *_: Any) -> None:
-        """Nobody asked to be told."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func
+    def do_teardown_appcontext(self, *error: Any) -> None:
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(*error)
 
 
 def make_app(
     name: str, apis: list[Api], commands: Mapping[type[Command], Answering], verifier: Verifier, tokens: ServiceTokens
 ) -> Middleware:
-    """The WSGI app of the service `name`."""
+    """Return the WSGI app of the service `name`; its `flask` takes hooks before the first request."""
     app = _App(name, static_folder=None)
     app.url_map.merge_slashes = False
-    statuses: dict[str, dict[str, int]] = {}
+    declared: dict[str, tuple[type[DomainError], ...]] = {}
 
     def authenticate(request: Request, required: bool) -> Caller:
         address = client_address(request)
@@ -89,7 +109,7 @@ def make_app(
 
     for operation in (operation for api in apis for operation in api.operations):
         endpoint = f"{operation.method} {operation.path}"
-        statuses[endpoint] = dict(operation.errors)
+        declared[endpoint] = operation.all_errors
         app.add_url_rule(
             operation.rule,
             endpoint,
@@ -100,15 +120,17 @@ def make_app(
     for command, handler in commands.items():
         path = f"/internal/{command.name}"
         view = _internal(command, handler, tokens)
+        declared[path] = (InvalidInput, *command.errors)
         app.add_url_rule(path, path, view, methods=["POST"], provide_automatic_options=False)
     for path in ("/health", f"/api/{name}/health"):
         app.add_url_rule(path, path, _healthy(name), methods=["GET"], provide_automatic_options=False)
 
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> WsgiResponse:
-        return problems.to_response(error, request.path, statuses.get(request.endpoint or "", {}))
+    def respond_to_error(error: Exception) -> WsgiResponse:
+        endpoint = request.endpoint or ""
+        return problems.to_response(error, request.path, declared.get(endpoint, ()), endpoint.startswith("/internal/"))
 
-    return Middleware(app.wsgi_app)
+    return Middleware(app)
 
 
 def client_address(request: Request) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chassis import clock
-from chassis.errors import DomainError
+from chassis.errors import DomainError, ErrorCategory
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, Update
 from chassis.web.problems import Problem
@@ -27,9 +27,23 @@ REPLAYED = "Idempotent-Replayed"
 records = Collection("idempotency", Index("expiresAt"), Index("caller"), Index("subjectId"), Index("createdId"))
 
 
+class KeyReused(DomainError, title="Key used before", category=ErrorCategory.INVALID):
+    """The key came with another body before."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key came with another body; take a new one.")
+
+
+class KeyInUse(DomainError, title="Still running"):
+    """A request with this key is still running."""
+
+    def __init__(self, which: str = "The first") -> None:
+        super().__init__(f"{which} request with this Idempotency-Key has not ended.")
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """One request with its key. A retry gets the same `created_id` (for a new object) and `dedup_key` (for a change)."""
+    """One request. Its retries get the same `created_id` (for a new object) and `dedup_key` (for a change)."""
 
     created_id: str
     dedup_key: str
@@ -46,7 +60,7 @@ def run_once(
     """The answer of `work`, done once for this key of this caller; replayed where it is known.
 
     `subject_id` is the object that the operation changes, "" where it makes one.
-    Raises Problem 400 (key too long), DomainError -> 422 (another body), 409 (still running).
+    Raises: Problem 400 (key too long), KeyReused, KeyInUse.
     """
     if not key or len(key) > LONGEST_KEY or not key.isprintable():
         raise Problem(400, f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters.")
@@ -114,17 +128,15 @@ def _claim(id: str, caller: str, subject_id: str, body_hash: str) -> Doc:
         records.delete(id, when={"expiresAt": {"$lt": clock.timestamp()}})
         return _claim(id, caller, subject_id, body_hash)
     if not hmac.compare_digest(found["bodyHash"], body_hash):
-        raise DomainError(
-            "key_reused", "Key used before", "This Idempotency-Key came with another body; take a new one."
-        )
+        raise KeyReused
     if found["status"]:
         return found
     if found["until"] > clock.timestamp():
-        raise DomainError("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")
+        raise KeyInUse
     claim: Update = {"$set": {"until": clock.timestamp_in(settings().lease)}, "$inc": {"fence": 1}}
     claimed = records.update(id, claim, when={"fence": found["fence"]})
     if claimed is None:
-        raise DomainError("key_in_use", "Still running", "The first request with this Idempotency-Key has not ended.")
+        raise KeyInUse
     return claimed
 
 
@@ -138,7 +150,7 @@ def _overtaken(id: str, response: WsgiResponse) -> WsgiResponse:
     if record is None:
         return response
     if not record["status"]:
-        raise DomainError("key_in_use", "Still running", "Another request with this Idempotency-Key has not ended.")
+        raise KeyInUse("Another")
     return _replayed(record)
 
 

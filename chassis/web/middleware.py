@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
+from flask import Flask
+
 from chassis import clock, deadline
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
@@ -15,14 +17,12 @@ from chassis.web.request_buffer import arrived
 ROUTE, CALLER, RESPONSE_HEADERS = "chassis.route", "chassis.caller", "chassis.response_headers"
 """Where in the environment the app leaves the route's template, the caller's id, and headers for whatever answer."""
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 
 class Middleware:
-    """One WSGI layer around the app."""
+    """One WSGI layer around a Flask app."""
 
-    def __init__(self, app: Wsgi) -> None:
-        self._app = app
+    def __init__(self, flask: Flask) -> None:
+        self.flask, self._app = flask, flask.wsgi_app
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         began = arrived.get() or clock.monotonic()

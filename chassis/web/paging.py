@@ -32,7 +32,7 @@ class Page(QueryParams):
 
 
 def page(collection: Collection, where: Filter, query: Page, sort: str = "_id") -> tuple[list[Doc], str | None]:
-    """One page of what matches, and the cursor of the next. Raises InvalidInput for a cursor that this list did not give."""
+    """Return one page and the cursor of the next. Raises InvalidInput for a cursor that this list did not give out."""
     scope = orjson.dumps([collection.name, where, sort], option=orjson.OPT_SORT_KEYS)
     after = _read(query.cursor, scope) if query.cursor else None
     docs = collection.find(where, sort=sort, limit=query.limit + 1, after=after)

@@ -1,18 +1,34 @@
-"""Errors as RFC 9457 problems. The only place that knows which failure is which HTTP status."""
+"""Errors as HTTP responses with problem documents (RFC 9457). The only place that maps errors to HTTP statuses."""
 
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from chassis.errors import DeadlineExceeded, DomainError, TransientError
+from chassis.errors import DeadlineExceeded, DomainError, ErrorCategory, TransientError
 from chassis.observe import trace
 from chassis.observe.log import log
+from chassis.settings import settings
+from chassis.web import problem_document
 from chassis.web.response import WsgiResponse
 
-STATUS = {"not_found": 404, "invalid": 422, "stale": 412, "forbidden": 403, "key_reused": 422}
-"""Kinds of refusal that mean the same in every service; any other is 409, unless the route says otherwise."""
+STATUS = {
+    ErrorCategory.CONFLICT: 409,
+    ErrorCategory.NOT_FOUND: 404,
+    ErrorCategory.INVALID: 422,
+    ErrorCategory.VERSION_CONFLICT: 412,
+    ErrorCategory.FORBIDDEN: 403,
+    ErrorCategory.UNAUTHENTICATED: 401,
+    ErrorCategory.PAYMENT_REQUIRED: 402,
+    ErrorCategory.RATE_LIMITED: 429,
+}
+COMMAND_STATUS = STATUS | {
+    ErrorCategory.FORBIDDEN: 409,
+    ErrorCategory.UNAUTHENTICATED: 409,
+    ErrorCategory.PAYMENT_REQUIRED: 409,
+    ErrorCategory.RATE_LIMITED: 409,
+}
+"""The statuses of commands: 401, 403 and 429 are about the calling service, and never a decision of the domain."""
 
 _TITLES = {
     400: "Bad request",
@@ -30,8 +46,11 @@ _TITLES = {
 }
 
 
+_INTERNAL_ERROR = "Internal error. Quote traceId when you report it."
+
+
 class Problem(Exception):
-    """An answer that ends the request: for what is about HTTP and not about the domain."""
+    """An error response: for what is about HTTP and not about the domain."""
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None, **extra: Any) -> None:
         super().__init__(detail)
@@ -39,7 +58,7 @@ class Problem(Exception):
 
 
 def unauthenticated() -> Problem:
-    """One and the same answer, whatever is wrong with a token."""
+    """Return the same error, whatever is wrong with a token."""
     return Problem(401, "Sign in and send a valid access token.", headers={"WWW-Authenticate": "Bearer"})
 
 
@@ -52,29 +71,32 @@ def respond(
     headers: dict[str, str] | None = None,
     **extra: Any,
 ) -> WsgiResponse:
-    """A problem as a response."""
-    body = {
-        "type": f"/problems/{kind.replace('_', '-')}" if kind else "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "instance": instance,
-        "traceId": trace.trace_id(),
-        **extra,
-    }
-    return WsgiResponse(orjson.dumps(body), status, headers or {}, content_type="application/problem+json")
+    """Return a problem document as a response."""
+    body = problem_document.encode(status, title, detail, instance, trace.trace_id(), kind, extra)
+    return WsgiResponse(body, status, headers or {}, content_type=problem_document.MEDIA_TYPE)
 
 
-def to_response(error: BaseException, instance: str, statuses: dict[str, int]) -> WsgiResponse:
-    """The problem that an exception is answered with; what nobody expected is logged and told to nobody."""
+def to_response(
+    error: BaseException, instance: str, declared: tuple[type[DomainError], ...] = (), is_command: bool = False
+) -> WsgiResponse:
+    """Return the response for an exception; what nobody expected is logged, and its text stays inside.
+
+    `declared` are the domain errors of the route or command. With STRICT_ERRORS, any other one is a defect.
+    """
     if isinstance(error, Problem):
         return respond(
             error.status, _TITLES[error.status], error.detail, instance, headers=error.headers, **error.extra
         )
     if isinstance(error, DomainError):
-        status = statuses.get(error.kind) or STATUS.get(error.kind, 409)
-        wait = {"Retry-After": "1"} if status == 429 else None
-        return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
+        if isinstance(error, declared):
+            return _domain_error(error, instance, is_command)
+        if settings().strict_errors == "off":
+            log.warning("undeclared domain error; passed on", kind=error.kind)
+            return _domain_error(error, instance, is_command)
+        log.error(
+            "undeclared domain error; declare it in `errors` of the route or command", error=error, kind=error.kind
+        )
+        return respond(500, _TITLES[500], _INTERNAL_ERROR, instance)
     if isinstance(error, ValidationError):
         return respond(
             422, "Invalid input", "See errors for the fields to correct.", instance, "invalid", errors=fields(error)
@@ -82,19 +104,25 @@ def to_response(error: BaseException, instance: str, statuses: dict[str, int]) -
     if isinstance(error, DeadlineExceeded):
         return respond(504, _TITLES[504], "The deadline passed before the work began.", instance, "not_done")
     if isinstance(error, TransientError):
-        log.warning("a request could not be served", error=error)
+        log.warning("request failed for now; answered 503", error=error)
         wait = {"Retry-After": str(max(1, round(error.retry_after)))}
         return respond(503, _TITLES[503], "A part of the platform does not answer; try again.", instance, headers=wait)
     if isinstance(error, HTTPException):
         status = error.code or 500
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
         return respond(status, _TITLES.get(status, error.name), _plain(status), instance, headers=headers)
-    log.error("a request failed", error=error)
-    return respond(500, _TITLES[500], "This is a defect; its trace id finds it in the log.", instance)
+    log.error("request failed; answered 500", error=error)
+    return respond(500, _TITLES[500], _INTERNAL_ERROR, instance)
+
+
+def _domain_error(error: DomainError, instance: str, is_command: bool) -> WsgiResponse:
+    status = (COMMAND_STATUS if is_command else STATUS)[error.category]
+    wait = {"Retry-After": "1"} if status == 429 else None
+    return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
 
 
 def fields(error: ValidationError) -> list[dict[str, str]]:
-    """Each bad field of a model with its reason; the value itself is not repeated."""
+    """Return each invalid field with its reason; the value itself is not repeated."""
     listed = []
     for each in error.errors(include_url=False, include_input=False, include_context=False):
         place = ""

@@ -19,13 +19,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from chassis import clock
 from chassis.observe import metrics
+from chassis.web import problem_document
 from chassis.web.admission_queue import AdmissionQueue
 from chassis.web.request_buffer import MORE, WHOLE, RequestBuffer, allowance, arrived, priority
 
@@ -260,10 +260,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 def write_problem(sock: socket.socket, status: int, reason: str, detail: str) -> None:
     """Answer a request that no app will see, as RFC 9457 says, and announce the end of the connection."""
     shed = status == HTTPStatus.SERVICE_UNAVAILABLE
-    kind, retry = ("/problems/not-done", "Retry-After: 1\r\n") if shed else ("about:blank", "")
-    problem = {"type": kind, "title": reason, "status": status, "detail": detail}
-    body = orjson.dumps(problem | {"instance": "", "traceId": clock.entropy(16).hex()})
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n{retry}"
+    kind, retry = ("not_done", "Retry-After: 1\r\n") if shed else ("", "")
+    body = problem_document.encode(status, reason, detail, "", clock.entropy(16).hex(), kind)
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problem_document.MEDIA_TYPE}\r\n{retry}"
     try:
         util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     except OSError:

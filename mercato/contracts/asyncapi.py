@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from chassis.messages import Event
 from chassis.service import Service
 from mercato.contracts import info
-from mercato.contracts.schemas import Schema, schemas
+from mercato.contracts.schemas import JsonSchema, schemas
 
 _BINDING = "0.5.0"
 
@@ -17,10 +17,10 @@ _BINDING = "0.5.0"
 def document(service: Service) -> dict[str, Any]:
     """The document as data, always in the same order."""
     refs, definitions = schemas((event, "validation") for event in service.events)
-    channels: dict[str, Schema] = {}
-    operations: dict[str, Schema] = {}
-    messages: dict[str, Schema] = {}
-    extra: dict[str, Schema] = {}
+    channels: dict[str, JsonSchema] = {}
+    operations: dict[str, JsonSchema] = {}
+    messages: dict[str, JsonSchema] = {}
+    extra: dict[str, JsonSchema] = {}
     if service.events:
         channel = f"{service.name}.events"
         channels[channel] = _channel(channel, "What happened here.", {e.type: _own(e) for e in service.events})
@@ -56,26 +56,26 @@ def _consumed(service: Service) -> dict[str, list[type[Event]]]:
     return found
 
 
-def _channel(address: str, said: str, messages: dict[str, Schema]) -> Schema:
+def _channel(address: str, said: str, messages: dict[str, JsonSchema]) -> JsonSchema:
     return {"address": address, "description": said, "messages": messages}
 
 
-def _does(action: str, channel: str, types: Iterable[str]) -> Schema:
+def _does(action: str, channel: str, types: Iterable[str]) -> JsonSchema:
     at = f"#/channels/{channel}"
     messages = [{"$ref": f"{at}/messages/{type}"} for type in types]
     return {"action": action, "channel": {"$ref": at}, "messages": messages}
 
 
-def _own(event: type[Event]) -> Schema:
+def _own(event: type[Event]) -> JsonSchema:
     return {"$ref": f"#/components/messages/{event.type}"}
 
 
-def _foreign(event: type[Event]) -> Schema:
+def _foreign(event: type[Event]) -> JsonSchema:
     """Another's event is described by its owner alone."""
     return {"$ref": f"../../{event.service}/contract/asyncapi.yaml#/components/messages/{event.type}"}
 
 
-def _message(event: type[Event], payload: Schema) -> Schema:
+def _message(event: type[Event], payload: JsonSchema) -> JsonSchema:
     key = {"type": "string", "description": f"`{to_camel(event.key)}` of the data"}
     said = {"summary": inspect.cleandoc(event.__doc__)} if event.__doc__ else {}
     return {
@@ -88,9 +88,9 @@ def _message(event: type[Event], payload: Schema) -> Schema:
     }
 
 
-def _headers(source: str) -> Schema:
+def _headers(source: str) -> JsonSchema:
     """CloudEvents 1.0 in binary mode, as `chassis.events.envelope` writes it."""
-    properties: dict[str, Schema] = {
+    properties: dict[str, JsonSchema] = {
         "ce_specversion": {"type": "string", "const": "1.0"},
         "ce_id": {"type": "string", "description": "`<aggregate id>:<sequence>`; the same in each delivery."},
         "ce_source": {"type": "string", "const": source},
@@ -104,7 +104,7 @@ def _headers(source: str) -> Schema:
     return {"type": "object", "description": "CloudEvents 1.0.", "properties": properties, "required": required}
 
 
-def _dead_letter() -> Schema:
+def _dead_letter() -> JsonSchema:
     properties = {
         "x-topic": {"type": "string", "description": "Where it was read."},
         "x-reason": {"type": "string", "description": "Why it was parked."},

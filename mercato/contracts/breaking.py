@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Document = dict[str, Any]
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _LOWEST = ("minimum", "exclusiveMinimum", "minLength", "minItems")
@@ -49,7 +49,7 @@ def _asyncapi(old: Document, new: Document) -> Iterator[str]:
             yield f"{type}: has another key"
 
 
-def _messages(document: Document) -> dict[str, tuple[str, Schema]]:
+def _messages(document: Document) -> dict[str, tuple[str, JsonSchema]]:
     """Message -> its channel's address and itself, for those that the service sends."""
     return {
         message["$ref"].rpartition("/")[2]: (_at(document, operation["channel"])["address"], _at(document, message))
@@ -59,7 +59,7 @@ def _messages(document: Document) -> dict[str, tuple[str, Schema]]:
     }
 
 
-def _sent(old: Schema, new: Schema, name: str, within: "_Within") -> Iterator[str]:
+def _sent(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Iterator[str]:
     if added := _rights(new) - _rights(old):
         yield f"{name}: needs {', '.join(sorted(added))}"
     yield from within.flaws(_parameters(old, within.small), _parameters(new, within.large), f"{name}: an old request's")
@@ -73,7 +73,7 @@ def _sent(old: Schema, new: Schema, name: str, within: "_Within") -> Iterator[st
             yield f"{name}: takes no {kind} any more"
 
 
-def _answered(old: Schema, new: Schema, name: str, within: "_Within") -> Iterator[str]:
+def _answered(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Iterator[str]:
     """Successes alone: any refusal may end, and a client must be ready for any."""
     before, now = ({s: r for s, r in each["responses"].items() if s < "400"} for each in (old, new))
     for status in sorted(before.keys() ^ now.keys()):
@@ -89,13 +89,13 @@ def _answered(old: Schema, new: Schema, name: str, within: "_Within") -> Iterato
                 yield f"{name} {status}: is no {kind} any more"
 
 
-def _rights(operation: Schema) -> set[str]:
+def _rights(operation: JsonSchema) -> set[str]:
     """The schemes and roles that a caller needs."""
     needed = operation["security"][0] if operation.get("security") else {}
     return {*needed} | {f"{scheme} {role}" for scheme, roles in needed.items() for role in roles}
 
 
-def _parameters(operation: Schema, document: Document) -> Schema:
+def _parameters(operation: JsonSchema, document: Document) -> JsonSchema:
     """The parameters as the fields of one object that takes no others."""
     listed = [_at(document, parameter) for parameter in operation.get("parameters", ())]
     named = {f"{parameter['in']} {parameter['name']}": parameter for parameter in listed}
@@ -107,7 +107,7 @@ def _parameters(operation: Schema, document: Document) -> Schema:
     }
 
 
-def _at(document: Document, schema: Schema) -> Schema:
+def _at(document: Document, schema: JsonSchema) -> JsonSchema:
     """The schema itself, or what its `$ref` leads to."""
     while "$ref" in schema:
         found: Any = document
@@ -124,7 +124,7 @@ class _Within:
     small: Document
     large: Document
 
-    def flaws(self, small: Schema, large: Schema, at: str) -> list[str]:
+    def flaws(self, small: JsonSchema, large: JsonSchema, at: str) -> list[str]:
         """Why some value of `small` may be none of `large`; empty if there is none."""
         found: list[str] = []
         for one in _branches(self.small, small):
@@ -133,7 +133,7 @@ class _Within:
             found += nearest
         return list(dict.fromkeys(found))
 
-    def _flaws(self, small: Schema, large: Schema, at: str) -> Iterator[str]:
+    def _flaws(self, small: JsonSchema, large: JsonSchema, at: str) -> Iterator[str]:
         kinds = small.get("type"), large.get("type")
         if kinds[1] and kinds[0] != kinds[1] and kinds != ("integer", "number"):
             yield f"{at} may be {kinds[0] or 'anything'}, not only {kinds[1]}"
@@ -149,7 +149,7 @@ class _Within:
         if kinds[0] == "object":
             yield from self._fields(small, large, at)
 
-    def _fields(self, small: Schema, large: Schema, at: str) -> Iterator[str]:
+    def _fields(self, small: JsonSchema, large: JsonSchema, at: str) -> Iterator[str]:
         fields, known = small.get("properties", {}), large.get("properties", {})
         rest, allowed = small.get("additionalProperties", True), large.get("additionalProperties", True)
         required, given = large.get("required", ()), small.get("required", ())
@@ -169,7 +169,7 @@ class _Within:
                 yield f"{at} may have fields that are not known"
 
 
-def _branches(document: Document, schema: Schema) -> list[Schema]:
+def _branches(document: Document, schema: JsonSchema) -> list[JsonSchema]:
     """The alternatives that a schema is made of, each with one type."""
     schema = _at(document, schema)
     if "anyOf" in schema:
@@ -180,7 +180,7 @@ def _branches(document: Document, schema: Schema) -> list[Schema]:
     return [schema]
 
 
-def _bounds(small: Schema, large: Schema, at: str) -> Iterator[str]:
+def _bounds(small: JsonSchema, large: JsonSchema, at: str) -> Iterator[str]:
     for word in ("pattern", "format"):
         if word in large and small.get(word) != large[word]:
             yield f"{at}: another {word}"
@@ -190,5 +190,5 @@ def _bounds(small: Schema, large: Schema, at: str) -> Iterator[str]:
                 yield f"{at}: {word} is {small.get(word, 'nothing')}, not {large[word]}"
 
 
-def _values(schema: Schema) -> list[Any] | None:
+def _values(schema: JsonSchema) -> list[Any] | None:
     return [schema["const"]] if "const" in schema else schema.get("enum")

@@ -3,10 +3,13 @@
 import inspect
 from typing import Any
 
+from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, Schema
 from chassis.service import Service
 from chassis.web.api import ADMIN, ANYONE, Operation, Response
-from chassis.web.idempotency import LONGEST_KEY
+from chassis.web.idempotency import LONGEST_KEY, KeyInUse, KeyReused
+from chassis.web.problem_document import MEDIA_TYPE, problem_type
+from chassis.web.problems import STATUS
 from mercato.contracts import info
 from mercato.contracts.schemas import JsonSchema, Use, parameters, schemas
 
@@ -30,21 +33,34 @@ class Problem(Schema):
 
 _PROBLEM: Use = (Problem, "validation")
 
-_REFUSALS = {
-    400: ("BadRequest", "The body is not JSON, or a header cannot be read."),
-    401: ("Unauthorized", "No access token, or none that is good."),
-    402: ("PaymentRequired", "The payment was not made."),
-    403: ("Forbidden", "The caller has not the right."),
-    404: ("NotFound", "There is no such thing, or not for this caller."),
-    409: ("Conflict", "Its state does not allow it, or the first request with this Idempotency-Key still runs."),
-    412: ("PreconditionFailed", "It has changed since the version in If-Match."),
-    413: ("BodyTooLarge", "The body is larger than the platform takes."),
+_ERRORS = {
+    400: ("BadRequest", "The body is not JSON, or a header is not valid."),
+    401: ("Unauthorized", "The access token is missing or not valid."),
+    402: ("PaymentRequired", "The payment was declined."),
+    403: ("Forbidden", "The caller may not do this."),
+    404: ("NotFound", "The object does not exist, or the caller may not see it."),
+    409: ("Conflict", "The state of the object does not allow it, or a request with this Idempotency-Key still runs."),
+    412: ("PreconditionFailed", "The object changed after the version in If-Match."),
+    413: ("BodyTooLarge", "The body is too large."),
     415: ("UnsupportedMediaType", "The body is not application/json, or it is compressed."),
     422: ("InvalidInput", "A field of body or query is not valid, or the Idempotency-Key came with another body."),
     429: ("TooManyRequests", "More requests than the rate limit allows."),
-    503: ("Unavailable", "A part of the platform does not answer; try again."),
+    500: ("InternalError", "A defect. Quote traceId when you report it."),
+    503: ("Unavailable", "A part of the platform does not respond; try again."),
     504: ("DeadlineExceeded", "The deadline passed before the work began."),
 }
+"""Status -> the name of the shared response, and what it means."""
+
+_GENERIC = "about:blank"
+_PLATFORM_TYPES = {
+    404: (problem_type(NotFound.kind),),
+    409: (problem_type(KeyInUse.kind),),
+    412: (problem_type(VersionConflict.kind),),
+    422: (problem_type(InvalidInput.kind), problem_type(KeyReused.kind), _GENERIC),
+    503: (_GENERIC, problem_type("not_done")),
+    504: (problem_type("not_done"),),
+}
+"""Status -> the problem types that the chassis itself responds with; elsewhere the generic one alone."""
 
 _HEADERS: dict[str, JsonSchema] = {
     "ETag": {"description": "The version, for If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
@@ -60,7 +76,7 @@ _HEADERS: dict[str, JsonSchema] = {
 }
 
 _LIMITED = ("RateLimit", "RateLimit-Policy")
-_REFUSAL_HEADERS = {
+_ERROR_HEADERS = {
     401: ("WWW-Authenticate",),  # like 413 it comes before a request is counted
     413: (),
     429: (*_LIMITED, "Retry-After"),
@@ -94,7 +110,7 @@ def document(service: Service) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs)
     paths[f"/api/{service.name}/health"] = {"get": _health(service.name)}
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token of users."}
-    used = {status for operation in operations for status in _refusals(operation)}
+    used = {status for operation in operations for status in _errors_by_status(operation)}
     return {
         "openapi": "3.1.0",
         "info": info(service),
@@ -103,8 +119,8 @@ def document(service: Service) -> dict[str, Any]:
         "components": {
             "schemas": definitions,
             "responses": {
-                name: _problem(said, refs, *_REFUSAL_HEADERS.get(status, _LIMITED))
-                for status, (name, said) in _REFUSALS.items()
+                name: _problem(status, _PLATFORM_TYPES.get(status, (_GENERIC,)), refs)
+                for status, (name, _) in _ERRORS.items()
                 if status in used
             },
             "parameters": _PARAMETERS,
@@ -134,9 +150,13 @@ def _operation(operation: Operation, refs: dict[Use, JsonSchema]) -> JsonSchema:
     if operation.body:
         schema = refs[operation.body, "validation"]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    answers = {str(status): _answer(operation, status, model, refs) for status, model in operation.responses.items()}
-    refusals = {str(status): _refusal(status, kinds, refs) for status, kinds in sorted(_refusals(operation).items())}
-    described["responses"] = {**answers, **refusals}
+    responses = {
+        str(status): _response(operation, status, model, refs) for status, model in operation.responses.items()
+    }
+    errors = {
+        str(status): _error(status, found, refs) for status, found in sorted(_errors_by_status(operation).items())
+    }
+    described["responses"] = {**responses, **errors}
     return described
 
 
@@ -152,7 +172,7 @@ def _parameters(operation: Operation) -> list[JsonSchema]:
     return found
 
 
-def _answer(operation: Operation, status: int, model: type[Schema] | None, refs: dict[Use, JsonSchema]) -> JsonSchema:
+def _response(operation: Operation, status: int, model: type[Schema] | None, refs: dict[Use, JsonSchema]) -> JsonSchema:
     headers = [*_LIMITED]
     if status in (201, 202) and not operation.names:
         headers.insert(0, "Location")
@@ -167,35 +187,34 @@ def _answer(operation: Operation, status: int, model: type[Schema] | None, refs:
     return described
 
 
-def _refusals(operation: Operation) -> dict[int, list[str]]:
-    """Status -> the kinds of refusal that the route declares for it; the rest is what the chassis may answer."""
-    statuses = [422, 429, 503, 504]
+def _errors_by_status(operation: Operation) -> dict[int, list[type[DomainError]]]:
+    """Return status -> the domain errors that the route declares; without one, the shared response says it all."""
+    statuses = [422, 429, 500, 503, 504]
     statuses += [400] if operation.idempotent else []
     statuses += [400, 413, 415] if operation.body else []
     statuses += [401] if operation.auth != ANYONE else []
     statuses += [403] if operation.auth == ADMIN else []
-    statuses += [404] if operation.names else []
-    statuses += [409] if operation.idempotent else []
-    statuses += [412] if "if_match" in operation.arguments else []
-    found: dict[int, list[str]] = {status: [] for status in statuses}
-    for kind, status in operation.errors.items():
-        found.setdefault(status, []).append(kind)
+    statuses += [STATUS[error.category] for error in operation.implied_errors]
+    found: dict[int, list[type[DomainError]]] = {status: [] for status in statuses}
+    for error in operation.errors:
+        found.setdefault(STATUS[error.category], []).append(error)
     return found
 
 
-def _refusal(status: int, kinds: list[str], refs: dict[Use, JsonSchema]) -> JsonSchema:
-    name, said = _REFUSALS[status]
-    if not kinds:
-        return {"$ref": f"#/components/responses/{name}"}
-    types = ", ".join(f"`/problems/{kind.replace('_', '-')}`" for kind in kinds)
-    return _problem(f"{said} Of type {types}.", refs, *_LIMITED)
+def _error(status: int, declared: list[type[DomainError]], refs: dict[Use, JsonSchema]) -> JsonSchema:
+    if not declared:
+        return {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
+    types = tuple(problem_type(error.kind) for error in declared)
+    return _problem(status, tuple(dict.fromkeys((*types, *_PLATFORM_TYPES.get(status, (_GENERIC,))))), refs)
 
 
-def _problem(said: str, refs: dict[Use, JsonSchema], *headers: str) -> JsonSchema:
-    described: JsonSchema = {"description": said}
-    if headers:
+def _problem(status: int, types: tuple[str, ...], refs: dict[Use, JsonSchema]) -> JsonSchema:
+    """Return a response with a problem document of one of these types."""
+    schema = {"allOf": [refs[_PROBLEM], {"properties": {"type": {"enum": [*types]}}}]}
+    described: JsonSchema = {"description": _ERRORS[status][1]}
+    if headers := _ERROR_HEADERS.get(status, _LIMITED):
         described["headers"] = _refs(*headers)
-    return {**described, "content": {"application/problem+json": {"schema": refs[_PROBLEM]}}}
+    return {**described, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 def _refs(*headers: str) -> JsonSchema:

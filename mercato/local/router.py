@@ -13,6 +13,7 @@ import orjson
 
 from chassis import clock
 from chassis.settings import settings
+from chassis.web import problem_document
 from mercato.catalog import catalog, owner
 from mercato.local.upstream import Lost, NoAnswer, Unreachable, Upstream
 
@@ -92,9 +93,8 @@ def _problem(
         sys.stderr.buffer.write(orjson.dumps(line | {"status": status, "error": str(error)}) + b"\n")
         sys.stderr.buffer.flush()
     title = HTTPStatus(status).phrase
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    body = orjson.dumps(problem | {"instance": environ["RAW_URI"].partition("?")[0], "traceId": trace})
-    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+    body = problem_document.encode(status, title, detail, environ["RAW_URI"].partition("?")[0], trace)
+    headers = [("Content-Type", problem_document.MEDIA_TYPE), ("Content-Length", str(len(body)))]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", "1"))
     start(f"{status} {title}", headers)

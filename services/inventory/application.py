@@ -1,20 +1,24 @@
-"""Use cases of stock and reservations: the reservation is written first, then the stock of each product.
+"""Use cases of stock and reservations.
 
-The status of a reservation says what the stock must become; `apply_pending_stages` makes it so and may be repeated.
+A reservation is written first, then the stock of each of its products. The status of the reservation says what the
+stock must become; `apply_pending_stages` makes it so, and may be repeated after a crash.
 """
 
 from chassis import clock
 from chassis.audit import BATCH
-from chassis.errors import DomainError, NotFound, TransientError
+from chassis.errors import NotFound, TransientError
 from chassis.store import LARGEST_PAGE, Doc, Duplicate
 from services.inventory import domain, repository
 from services.inventory.messages import (
     AdjustStock,
     ConfirmStock,
+    GetReservations,
+    InsufficientStock,
     Line,
     ListReservations,
     Release,
     RenewReservation,
+    ReservationReleased,
     ReservationState,
     Reserve,
     StockConfirmed,
@@ -22,72 +26,65 @@ from services.inventory.messages import (
     StockReleased,
     StockReserved,
     StockReturned,
-    GetReservations,
 )
 from services.inventory.settings import settings
 
 _ADJUSTMENTS_KEPT_S = 24 * 3600.0
-
-
-def get_reservations(command: GetReservations) -> GetReservations.Reply:
-    found = repository.reservations.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
-    return GetReservations.Reply(items=[_state(doc) for doc in found])
-
-
+"""How long a repeated adjustment is recognized."""
 _MAX_ATTEMPTS = 20
 
 
-def list_reservations(command: ListReservations) -> ListReservations.Reply:
-    page = repository.reservations.find(after=(command.after, command.after), limit=LARGEST_PAGE)
-    return ListReservations.Reply(order_ids=[doc["_id"] for doc in page])
-
-
 def stock_product(command: StockProduct) -> None:
+    """Open the stock of a product, unless it exists."""
     repository.open_stock(command.product_id, command.quantity, closed=False)
 
 
-def _state(doc: Doc) -> ReservationState:
-    return ReservationState(
-        order_id=doc["_id"],
-        status=doc["status"],
-        lines=[Line.read(line) for line in doc["lines"]],
-    )
-
-
 def adjust_stock(command: AdjustStock) -> AdjustStock.Reply:
-    """Raises DomainError `insufficient_stock`, NotFound."""
+    """Change the available units of a product, once for each `dedup_key`.
+
+    Raises InsufficientStock, NotFound.
+    """
     for _ in range(_MAX_ATTEMPTS):
-        doc = repository.stock.get(command.product_id)
-        if doc is None or doc["closed"]:
+        stock = repository.stock.get(command.product_id)
+        if stock is None or stock["closed"]:
             raise NotFound("product")
-        for done in doc["adjustments"]:
-            if done["dedupKey"] == command.dedup_key:
-                return AdjustStock.Reply(available=done["available"], sequence=done["sequence"])
-        available = doc["available"] + command.adjustment
+        for earlier in stock["adjustments"]:
+            if earlier["dedupKey"] == command.dedup_key:
+                return AdjustStock.Reply(available=earlier["available"], sequence=earlier["sequence"])
+        available, sequence = stock["available"] + command.adjustment, stock["seq"] + 1
         if available < 0:
-            raise domain.why_not(doc, command.product_id, -command.adjustment)
-        done = {"dedupKey": command.dedup_key, "at": clock.timestamp(), "available": available, "sequence": doc["seq"] + 1}
-        change = domain.with_stock_changed({"$inc": {"available": command.adjustment, "received": command.adjustment}})
-        old = [each for each in doc["adjustments"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT_S)]
-        change["$set"]["adjustments"] = [*old, done]
-        if repository.stock.update(command.product_id, change, when={"seq": doc["seq"]}):
-            return AdjustStock.Reply(available=available, sequence=done["sequence"])
+            raise domain.insufficient_stock(stock, command.product_id, -command.adjustment)
+        adjustment = {
+            "dedupKey": command.dedup_key,
+            "at": clock.timestamp(),
+            "available": available,
+            "sequence": sequence,
+        }
+        update = domain.with_stock_changed({"$inc": {"available": command.adjustment, "received": command.adjustment}})
+        kept = [each for each in stock["adjustments"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT_S)]
+        update["$set"]["adjustments"] = [*kept, adjustment]
+        if repository.stock.update(command.product_id, update, when={"seq": stock["seq"]}):
+            return AdjustStock.Reply(available=available, sequence=sequence)
     raise TransientError("the stock of this product changes too often")
 
 
 def reserve(command: Reserve) -> None:
-    """Raises DomainError: `insufficient_stock`, or `released` where it was undone before."""
+    """Reserve all lines of an order, or none.
+
+    Raises InsufficientStock, or ReservationReleased if the reservation was released before.
+    """
     try:
-        doc = repository.new_reservation(command.order_id, command.lines, "reserving")
-        repository.reservations.insert(doc)
+        reservation = repository.new_reservation(command.order_id, command.lines, "reserving")
+        repository.reservations.insert(reservation)
     except Duplicate:
-        doc = repository.get_reservation(command.order_id)
-    doc = apply_pending_stages(doc)
-    if doc["status"] not in ("reserved", "confirmed"):
-        raise _refusal(doc)
+        reservation = repository.get_reservation(command.order_id)
+    reservation = apply_pending_stages(reservation)
+    if reservation["status"] not in ("reserved", "confirmed"):
+        raise _rejection(reservation)
 
 
 def renew(command: RenewReservation) -> None:
+    """Restart the time that a reservation has before it expires."""
     repository.reservations.update(
         command.order_id,
         {"$set": {"expiresAt": clock.timestamp_in(settings().reservation)}},
@@ -96,83 +93,102 @@ def renew(command: RenewReservation) -> None:
 
 
 def confirm(command: ConfirmStock) -> None:
-    """Raises DomainError: `insufficient_stock`, or `released` where it was undone before."""
-    doc = apply_pending_stages(repository.get_reservation(command.order_id))
-    if doc["status"] == "reserved":
-        doc = apply_pending_stages(repository.change_status(doc, "confirming"))
-    if doc["status"] == "released" and doc["expired"]:
-        doc = apply_pending_stages(repository.change_status(doc, "reserving", confirmNext=True))
-    if doc["status"] != "confirmed":
-        raise _refusal(doc)
+    """Sell the reserved units; an expired reservation reserves them again first.
+
+    Raises InsufficientStock, or ReservationReleased if the reservation was released before.
+    """
+    reservation = apply_pending_stages(repository.get_reservation(command.order_id))
+    if reservation["status"] == "reserved":
+        reservation = apply_pending_stages(repository.change_status(reservation, "confirming"))
+    if reservation["status"] == "released" and reservation["expired"]:
+        reservation = apply_pending_stages(repository.change_status(reservation, "reserving", confirmNext=True))
+    if reservation["status"] != "confirmed":
+        raise _rejection(reservation)
 
 
 def release(command: Release) -> None:
-    """Whatever stands comes back; where nothing does, a tombstone refuses what comes late."""
+    """Undo a reservation; without one, insert a tombstone that rejects a late `Reserve`."""
     try:
         repository.reservations.insert(repository.new_reservation(command.order_id, [], "released"))
     except Duplicate:
         undo(repository.get_reservation(command.order_id))
 
 
-def undo(doc: Doc) -> None:
-    doc = apply_pending_stages(doc)
+def undo(reservation: Doc) -> None:
+    """Release the reserved units, or return the sold ones. Raises TransientError if others keep changing them."""
+    reservation = apply_pending_stages(reservation)
     for _ in range(_MAX_ATTEMPTS):
-        if doc["status"] == "reserved":
-            doc = apply_pending_stages(repository.change_status(doc, "releasing"))
-        elif doc["status"] == "confirmed":
-            doc = apply_pending_stages(repository.change_status(doc, "returning"))
-        elif doc["expired"]:
-            doc = repository.reservations.update(
-                doc["_id"], {"$set": {"expired": False}}, when={"stageVersion": doc["stageVersion"]}
-            ) or repository.get_reservation(doc["_id"])
+        if reservation["status"] == "reserved":
+            reservation = apply_pending_stages(repository.change_status(reservation, "releasing"))
+        elif reservation["status"] == "confirmed":
+            reservation = apply_pending_stages(repository.change_status(reservation, "returning"))
+        elif reservation["expired"]:
+            # `confirm` reserves expired units again; from now on it is rejected
+            reservation = repository.reservations.update(
+                reservation["_id"], {"$set": {"expired": False}}, when={"stageVersion": reservation["stageVersion"]}
+            ) or repository.get_reservation(reservation["_id"])
         else:
             return
     raise TransientError("the reservation changes too often")
 
 
-def apply_pending_stages(doc: Doc) -> Doc:
-    """Make true of the stock what the reservation's status says, until it says nothing more is to be done."""
-    while doc["stagePending"]:
-        doc = _STAGES[doc["status"]](doc)
-    return doc
+def get_reservations(command: GetReservations) -> GetReservations.Reply:
+    """Return the state of the reservations of some orders."""
+    found = repository.reservations.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
+    return GetReservations.Reply(items=[_state(reservation) for reservation in found])
 
 
-def _apply_reserving(doc: Doc) -> Doc:
-    for line in doc["lines"]:
-        if not repository.apply_stage(doc, line, domain.hold):
-            now = repository.stock.get(line["productId"])
-            if now is None or now["allocations"].get(doc["_id"], {}).get("stageVersion", 0) < doc["stageVersion"]:
-                why = domain.why_not(now, line["productId"], line["quantity"])
+def list_reservations(command: ListReservations) -> ListReservations.Reply:
+    """Return the next page of the orders that have a reservation."""
+    page = repository.reservations.find(after=(command.after, command.after), limit=LARGEST_PAGE)
+    return ListReservations.Reply(order_ids=[reservation["_id"] for reservation in page])
+
+
+def apply_pending_stages(reservation: Doc) -> Doc:
+    """Apply the stages of a reservation to the stock until none is pending; return the reservation as it is then."""
+    while reservation["stagePending"]:
+        reservation = _STAGES[reservation["status"]](reservation)
+    return reservation
+
+
+def _apply_reserving(reservation: Doc) -> Doc:
+    order, version = reservation["_id"], reservation["stageVersion"]
+    for line in reservation["lines"]:
+        if not repository.apply_stage(reservation, line, domain.hold):
+            stock = repository.stock.get(line["productId"])
+            if stock is None or stock["allocations"].get(order, {}).get("stageVersion", 0) < version:
+                why = domain.insufficient_stock(stock, line["productId"], line["quantity"])
                 return repository.change_status(
-                    doc, "releasing", rejection={"detail": why.detail, **why.extra}, confirmNext=False
+                    reservation, "releasing", rejection={"detail": why.detail, **why.extra}, confirmNext=False
                 )
-    moved = repository.change_status(doc, "confirming" if doc["confirmNext"] else "reserved", StockReserved)
-    if not moved["stagePending"] and moved["status"] != "reserved" and moved["stageVersion"] > doc["stageVersion"]:
-        for line in doc["lines"]:
+    moved = repository.change_status(
+        reservation, "confirming" if reservation["confirmNext"] else "reserved", StockReserved
+    )
+    if not moved["stagePending"] and moved["status"] != "reserved" and moved["stageVersion"] > version:
+        # another process finished the reservation meanwhile: this one may have taken units again after that
+        for line in reservation["lines"]:
             repository.apply_stage(moved, line, domain.release)
     return moved
 
 
-def _apply_releasing(doc: Doc) -> Doc:
-    for line in doc["lines"]:
-        repository.apply_stage(doc, line, domain.release)
-    return (
-        repository.change_status(doc, "refused")
-        if doc["rejection"]
-        else repository.change_status(doc, "released", StockReleased)
-    )
+def _apply_releasing(reservation: Doc) -> Doc:
+    for line in reservation["lines"]:
+        repository.apply_stage(reservation, line, domain.release)
+    if reservation["rejection"]:
+        return repository.change_status(reservation, "refused")
+    return repository.change_status(reservation, "released", StockReleased)
 
 
-def _apply_confirming(doc: Doc) -> Doc:
-    for line in doc["lines"]:
-        repository.apply_stage(doc, line, domain.sell)
-    return repository.change_status(doc, "confirmed", StockConfirmed)
+def _apply_confirming(reservation: Doc) -> Doc:
+    for line in reservation["lines"]:
+        repository.apply_stage(reservation, line, domain.sell)
+    return repository.change_status(reservation, "confirmed", StockConfirmed)
 
 
-def _apply_returning(doc: Doc) -> Doc:
-    for line in doc["lines"]:
-        repository.apply_stage(doc, line, domain.return_sold)
-    return repository.change_status(doc, "returned", StockReturned)
+def _apply_returning(reservation: Doc) -> Doc:
+    for line in reservation["lines"]:
+        repository.apply_stage(reservation, line, domain.return_sold)
+    return repository.change_status(reservation, "returned", StockReturned)
 
 
 _STAGES = {
@@ -183,8 +199,16 @@ _STAGES = {
 }
 
 
-def _refusal(doc: Doc) -> DomainError:
-    if doc["rejection"]:
-        extra = {name: value for name, value in doc["rejection"].items() if name != "detail"}
-        return DomainError("insufficient_stock", "Insufficient stock", doc["rejection"]["detail"], **extra)
-    return DomainError("released", "Reservation released", "The units of this order were given back.")
+def _rejection(reservation: Doc) -> InsufficientStock | ReservationReleased:
+    if reservation["rejection"]:
+        extra = {name: value for name, value in reservation["rejection"].items() if name != "detail"}
+        return InsufficientStock.rebuild(reservation["rejection"]["detail"], extra)
+    return ReservationReleased()
+
+
+def _state(reservation: Doc) -> ReservationState:
+    return ReservationState(
+        order_id=reservation["_id"],
+        status=reservation["status"],
+        lines=[Line.read(line) for line in reservation["lines"]],
+    )

@@ -1,36 +1,35 @@
-"""Stock arithmetic: what each stage of a reservation does to the stock of one product, and under which guard.
+"""Stock arithmetic: how each stage of a reservation updates the stock of one product, and under which guard.
 
     reserving -> reserved -> confirming -> confirmed -> returning -> returned
         |            |
         +-> releasing <-+ -> released | refused
 
-`allocations.<order> = {quantity, stageVersion, at}` in the stock document is the mark of the last stage that came there: a stage
-applies only where the mark is of an earlier stage_version. So a stage may be repeated, and one that wakes up late does nothing.
+The stock document records the last stage that each order applied: `allocations.<order> = {quantity, stageVersion, at}`.
+A stage applies only over a lower `stageVersion`: a repeated stage has no second effect, and a late one has none.
 """
 
 from typing import Any
 
 from chassis import clock
-from chassis.errors import DomainError
 from chassis.observe import trace
-from chassis.store import Doc
-from services.inventory.messages import StockChanged
-
-
-def stock_changed(doc: Doc) -> StockChanged:
-    """The event that tells the present state of a stock."""
-    return StockChanged(product_id=doc["_id"], available=0 if doc["closed"] else doc["available"])
-
+from chassis.store import Doc, Filter
+from services.inventory.messages import InsufficientStock, StockChanged
 
 PENDING_STAGES = frozenset({"reserving", "releasing", "confirming", "returning"})
+"""Statuses of a reservation that the stock does not show yet."""
 ALLOCATIONS_KEPT_S = 120.0
-"""Seconds for which a mark that holds nothing stays, to refuse what wakes up late."""
-Guarded = tuple[dict[str, Any], dict[str, Any]]
-"""A change of the stock document, and when it applies."""
+"""How long an allocation of no units stays, to reject a stage that arrives late."""
+GuardedUpdate = tuple[dict[str, Any], Filter]
+"""An update of the stock document, and the guard under which it applies."""
+
+
+def stock_changed(stock: Doc) -> StockChanged:
+    """Return the event with the present state of a stock."""
+    return StockChanged(product_id=stock["_id"], available=0 if stock["closed"] else stock["available"])
 
 
 def new_stock(product: str, quantity: int, closed: bool = False) -> Doc:
-    """The stock document of a new product; the sum of available, reserved and sold is always `received`."""
+    """Return the stock document of a product; the sum of available, reserved and sold always equals `received`."""
     return {
         "_id": product,
         "available": quantity,
@@ -46,80 +45,86 @@ def new_stock(product: str, quantity: int, closed: bool = False) -> Doc:
     }
 
 
-def hold(order: str, stage_version: int, quantity: int) -> list[Guarded]:
-    """Take units for an order: they must be there, and none be held yet."""
+def hold(order: str, stage_version: int, quantity: int) -> list[GuardedUpdate]:
+    """Reserve available units for an order that holds none."""
     enough = {"available": {"$gte": quantity}, "closed": False}
     moved = {"available": -quantity, "reserved": quantity}
     return [
-        _marked(order, stage_version, quantity, {**moved, "allocationCount": 1}, {**enough, **_absent(order)}),
-        _marked(order, stage_version, quantity, moved, {**enough, **_before(order, stage_version, 0)}),
+        _allocate(order, stage_version, quantity, {**moved, "allocationCount": 1}, {**enough, **_absent(order)}),
+        _allocate(order, stage_version, quantity, moved, {**enough, **_before(order, stage_version, 0)}),
     ]
 
 
-def release(order: str, stage_version: int, quantity: int) -> list[Guarded]:
-    """Give units that are held back."""
+def release(order: str, stage_version: int, quantity: int) -> list[GuardedUpdate]:
+    """Make reserved units available again."""
     moved = {"available": quantity, "reserved": -quantity}
-    return [_marked(order, stage_version, 0, moved, _before(order, stage_version, quantity))]
+    return [_allocate(order, stage_version, 0, moved, _before(order, stage_version, quantity))]
 
 
-def sell(order: str, stage_version: int, quantity: int) -> list[Guarded]:
-    """Turn units that are held into sold ones."""
+def sell(order: str, stage_version: int, quantity: int) -> list[GuardedUpdate]:
+    """Sell reserved units."""
     moved = {"sold": quantity, "reserved": -quantity}
-    return [_marked(order, stage_version, 0, moved, _before(order, stage_version, quantity))]
+    return [_allocate(order, stage_version, 0, moved, _before(order, stage_version, quantity))]
 
 
-def return_sold(order: str, stage_version: int, quantity: int) -> list[Guarded]:
-    """Turn sold units into available ones."""
+def return_sold(order: str, stage_version: int, quantity: int) -> list[GuardedUpdate]:
+    """Make sold units available again."""
     moved = {"sold": -quantity, "available": quantity}
     return [
-        _marked(order, stage_version, 0, {**moved, "allocationCount": 1}, _absent(order)),
-        _marked(order, stage_version, 0, moved, _before(order, stage_version, 0)),
+        _allocate(order, stage_version, 0, {**moved, "allocationCount": 1}, _absent(order)),
+        _allocate(order, stage_version, 0, moved, _before(order, stage_version, 0)),
     ]
 
 
-def drop_allocations(stock: Doc, over: set[str]) -> Guarded | None:
-    """Drop the marks of these orders, which are over, with what a late `hold` may have left; None if there are none."""
-    found = {order: stock["allocations"][order] for order in over & stock["allocations"].keys()}
+def drop_allocations(stock: Doc, orders: set[str]) -> GuardedUpdate | None:
+    """Drop the allocations of finished orders, and make units available that a late `hold` took.
+
+    Returns None if the stock has no allocation of these orders.
+    """
+    found = {order: stock["allocations"][order] for order in orders & stock["allocations"].keys()}
     if not found:
         return None
-    stray = sum(mark["quantity"] for mark in found.values())
-    change: dict[str, Any] = {"$unset": {f"allocations.{order}": True for order in found}, "$inc": {"allocationCount": -len(found)}}
+    stray = sum(allocation["quantity"] for allocation in found.values())
+    update: dict[str, Any] = {
+        "$unset": {f"allocations.{order}": True for order in found},
+        "$inc": {"allocationCount": -len(found)},
+    }
     if stray:
-        change["$inc"] |= {"available": stray, "reserved": -stray}
-        change = with_stock_changed(change)
-    return change, {f"allocations.{order}.stageVersion": mark["stageVersion"] for order, mark in found.items()}
+        update["$inc"] |= {"available": stray, "reserved": -stray}
+        update = with_stock_changed(update)
+    guard = {f"allocations.{order}.stageVersion": allocation["stageVersion"] for order, allocation in found.items()}
+    return update, guard
 
 
-def with_stock_changed(change: dict[str, Any]) -> dict[str, Any]:
-    """The change with what makes the relay tell the new state."""
-    news = {"pending": 1, "updatedAt": clock.timestamp(), "traceparent": trace.traceparent()}
+def with_stock_changed(update: dict[str, Any]) -> dict[str, Any]:
+    """Return the update extended so that the relay publishes the new state of the stock."""
+    publish = {"pending": 1, "updatedAt": clock.timestamp(), "traceparent": trace.traceparent()}
     return {
-        **change,
-        "$inc": {**change.get("$inc", {}), "seq": 1},
-        "$set": {**change.get("$set", {}), **news},
+        **update,
+        "$inc": {**update.get("$inc", {}), "seq": 1},
+        "$set": {**update.get("$set", {}), **publish},
     }
 
 
-def why_not(stock: Doc | None, product: str, quantity: int) -> DomainError:
-    """Why units could not be held."""
+def insufficient_stock(stock: Doc | None, product: str, quantity: int) -> InsufficientStock:
+    """Return the error for units that are not available."""
     available = stock["available"] if stock and not stock["closed"] else 0
-    detail = f"Of product {product} there are {available} left, not {quantity}."
-    return DomainError("insufficient_stock", "Insufficient stock", detail, productId=product, available=available)
+    return InsufficientStock(product, available, quantity)
 
 
 def is_live(reservation: Doc) -> bool:
-    """Whether it may hold units."""
+    """Return whether a reservation may hold units."""
     return bool(reservation["stagePending"]) or reservation["status"] == "reserved"
 
 
-def _marked(order: str, stage_version: int, quantity: int, moved: dict[str, int], when: dict[str, Any]) -> Guarded:
-    mark = {"quantity": quantity, "stageVersion": stage_version, "at": clock.timestamp()}
-    return with_stock_changed({"$inc": moved, "$set": {f"allocations.{order}": mark}}), when
+def _allocate(order: str, stage_version: int, quantity: int, moved: dict[str, int], guard: Filter) -> GuardedUpdate:
+    allocation = {"quantity": quantity, "stageVersion": stage_version, "at": clock.timestamp()}
+    return with_stock_changed({"$inc": moved, "$set": {f"allocations.{order}": allocation}}), guard
 
 
-def _absent(order: str) -> dict[str, Any]:
+def _absent(order: str) -> Filter:
     return {f"allocations.{order}": {"$exists": False}}
 
 
-def _before(order: str, stage_version: int, quantity: int) -> dict[str, Any]:
+def _before(order: str, stage_version: int, quantity: int) -> Filter:
     return {f"allocations.{order}.stageVersion": {"$lt": stage_version}, f"allocations.{order}.quantity": quantity}

@@ -9,19 +9,18 @@ from services.products.messages import ProductCreated, ProductDeleted
 
 
 def on_product_created(event: ProductCreated, meta: Meta) -> None:
-    """Make the stock if the product's own service could not ask for it."""
+    """Open the stock, in case `products` crashed before it sent `StockProduct`."""
     repository.open_stock(event.product_id, event.initial_stock, closed=False)
 
 
 def on_product_deleted(event: ProductDeleted, meta: Meta) -> None:
-    """No new reservation from now on; those that are open run out."""
+    """Close the stock: it takes no new reservations, and those that exist run out."""
     repository.open_stock(event.product_id, 0, closed=True)
-    repository.stock.update(
-        event.product_id, domain.with_stock_changed({"$set": {"closed": True}}), when={"closed": False}
-    )
+    close = domain.with_stock_changed({"$set": {"closed": True}})
+    repository.stock.update(event.product_id, close, when={"closed": False})
 
 
 def on_order_cancelled(event: OrderCancelled, meta: Meta) -> None:
-    """Note that the units of a cancelled order must come back; the sweep brings them."""
-    change = merge_updates({"$set": {"returnPending": True}}, inbox.seen(meta))
-    repository.reservations.update(event.order_id, change, when=inbox.unseen(meta))
+    """Record the intent to return the units of a canceled order; a job carries it out."""
+    update = merge_updates({"$set": {"returnPending": True}}, inbox.seen(meta))
+    repository.reservations.update(event.order_id, update, when=inbox.unseen(meta))

@@ -1,48 +1,48 @@
-"""Background jobs: finish what a crash left, and let reservations expire."""
+"""Background jobs: finish what a crash left, and release expired reservations."""
 
 from chassis import clock
 from services.inventory import application, domain, metrics, repository
 
 ABANDONED_AFTER_S = 5.0
-"""Seconds after which a sweep finishes what a handler began."""
+"""Age of a pending stage from which on its process is taken for dead."""
 OVERDUE_AFTER_S = 5.0
-"""Seconds past its time from which on a reservation should have been let go."""
+"""Time past its expiry from which on a reservation should have been released."""
 
 
 def return_cancelled_units() -> None:
-    """Bring the units of cancelled orders back."""
-    for doc in repository.reservations.find({"returnPending": True}):
-        application.undo(doc)
-        repository.reservations.update(doc["_id"], {"$set": {"returnPending": False}})
+    """Make the units of canceled orders available again."""
+    for reservation in repository.reservations.find({"returnPending": True}):
+        application.undo(reservation)
+        repository.reservations.update(reservation["_id"], {"$set": {"returnPending": False}})
 
 
 def finish_reservations() -> None:
-    """Finish what was begun and left, and let go what has expired."""
-    for doc in repository.reservations.find(
-        {"stagePending": True, "updatedAt": {"$lt": clock.timestamp_ago(ABANDONED_AFTER_S)}}, sort="updatedAt"
-    ):
-        application.apply_pending_stages(doc)
-    for doc in repository.reservations.find(
-        {"status": "reserved", "expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"
-    ):
-        application.apply_pending_stages(repository.change_status(doc, "releasing", expired=True))
+    """Apply the pending stages that a crash left, and release expired reservations."""
+    abandoned = {"stagePending": True, "updatedAt": {"$lt": clock.timestamp_ago(ABANDONED_AFTER_S)}}
+    for reservation in repository.reservations.find(abandoned, sort="updatedAt"):
+        application.apply_pending_stages(reservation)
+    expired = {"status": "reserved", "expiresAt": {"$lt": clock.timestamp()}}
+    for reservation in repository.reservations.find(expired, sort="expiresAt"):
+        application.apply_pending_stages(repository.change_status(reservation, "releasing", expired=True))
 
 
 def drop_old_allocations() -> None:
-    """Drop the marks of orders that are over, and return what a late hold took."""
-    for doc in repository.stock.find({"allocationCount": {"$gt": 0}}):
-        old = {order for order, mark in doc["allocations"].items() if mark["at"] < clock.timestamp_ago(domain.ALLOCATIONS_KEPT_S)}
-        tidied = domain.drop_allocations(doc, {order for order in old if _is_over(order)})
-        if tidied:
-            repository.stock.update(doc["_id"], tidied[0], when=tidied[1])
+    """Drop the allocations of finished orders, and make units available that a late stage took."""
+    for stock in repository.stock.find({"allocationCount": {"$gt": 0}}):
+        before = clock.timestamp_ago(domain.ALLOCATIONS_KEPT_S)
+        old = {order for order, allocation in stock["allocations"].items() if allocation["at"] < before}
+        dropped = domain.drop_allocations(stock, {order for order in old if _is_finished(order)})
+        if dropped:
+            update, guard = dropped
+            repository.stock.update(stock["_id"], update, when=guard)
 
 
 def export_overdue() -> None:
-    """How many reservations the sweep has not let go, for operators."""
-    late = clock.timestamp_ago(OVERDUE_AFTER_S)
-    metrics.overdue.set(repository.reservations.count({"status": "reserved", "expiresAt": {"$lt": late}}))
+    """Export the number of reservations that outlived their expiry."""
+    before = clock.timestamp_ago(OVERDUE_AFTER_S)
+    metrics.overdue.set(repository.reservations.count({"status": "reserved", "expiresAt": {"$lt": before}}))
 
 
-def _is_over(order: str) -> bool:
-    doc = repository.reservations.get(order)
-    return doc is None or not domain.is_live(doc)
+def _is_finished(order: str) -> bool:
+    reservation = repository.reservations.get(order)
+    return reservation is None or not domain.is_live(reservation)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from chassis.errors import DomainError, NotFound
 from chassis.messages import Command, Event
 from chassis.schema import Id, Schema
 
@@ -42,6 +43,28 @@ class StockReturned(Event, type="stock.returned", key="order_id"):
     lines: list[Line]
 
 
+class InsufficientStock(DomainError):
+    """Fewer units are available than the caller wants."""
+
+    def __init__(self, product_id: str, available: int, wanted: int) -> None:
+        detail = f"Of product {product_id} there are {available} left, not {wanted}."
+        super().__init__(detail, productId=product_id, available=available)
+
+
+class NotReserved(DomainError):
+    """The order has no reservation."""
+
+    def __init__(self) -> None:
+        super().__init__("This order has no reservation.")
+
+
+class ReservationReleased(DomainError, kind="released"):
+    """The reservation of the order was released before."""
+
+    def __init__(self) -> None:
+        super().__init__("The units of this order were given back.")
+
+
 class StockProduct(Command):
     """Make the stock of a product unless it is there."""
 
@@ -49,8 +72,8 @@ class StockProduct(Command):
     quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
-class AdjustStock(Command):
-    """Add to what is available, or take from it; once for each `dedup_key`. Refused as `insufficient_stock`."""
+class AdjustStock(Command, errors=(InsufficientStock, NotFound)):
+    """Add to what is available, or take from it; once for each `dedup_key`."""
 
     product_id: Id
     adjustment: int
@@ -61,8 +84,8 @@ class AdjustStock(Command):
         sequence: int
 
 
-class Reserve(Command):
-    """Hold the lines of an order, all or none. Refused as `insufficient_stock`, naming the product."""
+class Reserve(Command, errors=(InsufficientStock, ReservationReleased)):
+    """Hold the lines of an order, all or none."""
 
     order_id: Id
     lines: list[Line]
@@ -74,8 +97,8 @@ class RenewReservation(Command):
     order_id: Id
 
 
-class ConfirmStock(Command):
-    """Sell what is reserved; taken again if it has expired. Refused as `insufficient_stock` if it is gone."""
+class ConfirmStock(Command, errors=(InsufficientStock, NotReserved, ReservationReleased)):
+    """Sell what is reserved; an expired reservation is made again first."""
 
     order_id: Id
 

@@ -1,14 +1,15 @@
 """How stock and reservations are loaded and stored."""
 
+from collections.abc import Callable
 from typing import Any
 
 from chassis import clock
-from chassis.errors import DomainError, NotFound
+from chassis.errors import NotFound
 from chassis.events import inbox, outbox
 from chassis.messages import Event
 from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
 from services.inventory import domain, metrics
-from services.inventory.messages import Line
+from services.inventory.messages import Line, NotReserved
 from services.inventory.settings import settings
 
 stock = Collection("stock", Index("allocationCount", partial={"allocationCount": {"$gt": 0}}), outbox.PENDING)
@@ -21,8 +22,12 @@ reservations = Collection(
     outbox.PENDING,
 )
 
+Stage = Callable[[str, int, int], list[domain.GuardedUpdate]]
+"""A stage of a reservation, such as `domain.hold`: (order, stage version, quantity) -> updates to try in turn."""
+
 
 def get_stock(product: str) -> Doc:
+    """Return the stock of a product. Raises NotFound."""
     doc = stock.get(product)
     if doc is None:
         raise NotFound("product")
@@ -30,22 +35,25 @@ def get_stock(product: str) -> Doc:
 
 
 def get_reservation(order: str) -> Doc:
+    """Return the reservation of an order. Raises NotReserved."""
     doc = reservations.get(order)
     if doc is None:
-        raise DomainError("not_reserved", "Not reserved", "This order has no reservation.")
+        raise NotReserved
     return doc
 
 
 def open_stock(product: str, quantity: int, closed: bool) -> None:
+    """Insert the stock of a product, unless it exists."""
     fields = {**outbox.new_outbox(product), "seq": 1, "pending": 1}
     del fields["outbox"]
     try:
         stock.insert({**domain.new_stock(product, quantity, closed), **fields})
     except Duplicate:
-        pass  # it is there, and keeps its own number
+        pass  # it keeps its own quantity
 
 
 def new_reservation(order: str, lines: list[Line], status: str) -> Doc:
+    """Return the document of a new reservation."""
     now = clock.timestamp()
     return {
         "_id": order,
@@ -61,31 +69,40 @@ def new_reservation(order: str, lines: list[Line], status: str) -> Doc:
         "expiresAt": clock.timestamp_in(settings().reservation),
         "createdAt": now,
         "updatedAt": now,
-        **inbox.empty("orders"),
+        **inbox.new_inbox("orders"),
         **outbox.new_outbox(order),
     }
 
 
-def apply_stage(doc: Doc, line: dict[str, Any], stage: Any) -> bool:
-    for change, when in stage(doc["_id"], doc["stageVersion"], line["quantity"]):
-        if stock.update(line["productId"], change, when=when):
+def apply_stage(reservation: Doc, line: dict[str, Any], stage: Stage) -> bool:
+    """Apply a stage of a reservation to the stock of one line; return whether it applied now."""
+    for update, guard in stage(reservation["_id"], reservation["stageVersion"], line["quantity"]):
+        if stock.update(line["productId"], update, when=guard):
             return True
     return False
 
 
-def change_status(doc: Doc, status: str, event: type[Event] | None = None, **fields: Any) -> Doc:
-    """The reservation in its next stage, or as another moved it meanwhile."""
-    change: Any = {
-        "$set": {"status": status, "stagePending": status in domain.PENDING_STAGES, "updatedAt": clock.timestamp(), **fields},
+def change_status(reservation: Doc, status: str, event: type[Event] | None = None, **fields: Any) -> Doc:
+    """Move a reservation to its next status, and publish `event`.
+
+    Returns the reservation as stored: if another process moved it first, as that process left it.
+    """
+    update: Any = {
+        "$set": {
+            "status": status,
+            "stagePending": status in domain.PENDING_STAGES,
+            "updatedAt": clock.timestamp(),
+            **fields,
+        },
         "$inc": {"stageVersion": 1},
     }
-    when: Any = {"stageVersion": doc["stageVersion"]}
+    guard: Any = {"stageVersion": reservation["stageVersion"]}
     if event:
-        lines = [Line.read(line) for line in doc["lines"]]
-        says, guard = outbox.append_event(doc, event(order_id=doc["_id"], lines=lines))
-        change, when = merge_updates(change, says), {**when, **guard}
-    moved = reservations.update(doc["_id"], change, when=when)
+        lines = [Line.read(line) for line in reservation["lines"]]
+        publish, unchanged = outbox.append_event(reservation, event(order_id=reservation["_id"], lines=lines))
+        update, guard = merge_updates(update, publish), {**guard, **unchanged}
+    moved = reservations.update(reservation["_id"], update, when=guard)
     if moved is None:
-        return get_reservation(doc["_id"])
+        return get_reservation(reservation["_id"])
     metrics.count(moved)
     return moved

@@ -7,6 +7,7 @@ from services.inventory.api import api
 from services.inventory.messages import (
     AdjustStock,
     ConfirmStock,
+    GetReservations,
     ListReservations,
     Release,
     RenewReservation,
@@ -17,7 +18,6 @@ from services.inventory.messages import (
     StockReleased,
     StockReserved,
     StockReturned,
-    GetReservations,
 )
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted

@@ -9,8 +9,8 @@ from chassis.errors import OutcomeUnknown
 from chassis.events import inbox, outbox
 from chassis.store import LARGEST_PAGE, Doc, Duplicate
 from services.payments import domain, repository
-from services.payments.messages import CancelPayment, Charge, ListPayments, PaymentState, GetPayments
-from services.payments.providers import Declined, Provider
+from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments, PaymentDeclined, PaymentState
+from services.payments.providers import Provider
 from services.payments.providers.test import TestProvider
 
 
@@ -28,14 +28,14 @@ def list_payments(command: ListPayments) -> ListPayments.Reply:
 
 
 def charge(command: Charge) -> Charge.Reply:
-    """Raises Declined, DomainError `payment_cancelled`, OutcomeUnknown."""
+    """Raises PaymentDeclined, PaymentCancelled, OutcomeUnknown."""
     payment = _get_or_create(command, "pending")
     if payment["status"] in domain.OPEN:
         payment = _charge(payment, command.payment_token)
     if payment["status"] in domain.OPEN:
         raise OutcomeUnknown("another try of this payment came between")
     if payment["status"] != "completed":
-        raise domain.refusal(payment)
+        raise domain.charge_error(payment)
     return Charge.Reply(payment_id=payment["_id"])
 
 
@@ -78,7 +78,7 @@ def _charge(payment: Doc, token: str) -> Doc:
         found = provider.find(payment["_id"])
         if found is None:
             provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
-    except Declined as no:
+    except PaymentDeclined as no:
         reason = no.extra["reason"]
         return repository.change_status(payment, "failed", domain.failed(payment, reason), reason=reason)
     except OutcomeUnknown:
@@ -103,7 +103,7 @@ def _get_or_create(command: Charge | CancelPayment, status: str) -> Doc:
         "provider": provider.name,
         "createdAt": now,
         "updatedAt": now,
-        **inbox.empty("orders"),
+        **inbox.new_inbox("orders"),
         **outbox.new_outbox(command.order_id),
     }
     try:

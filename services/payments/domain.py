@@ -5,10 +5,15 @@ pending -> completed -> refunded
    +-> failed
 """
 
-from chassis.errors import DomainError
 from chassis.money import Money
 from chassis.store import Doc
-from services.payments.messages import PaymentCompleted, PaymentFailed, PaymentRefunded
+from services.payments.messages import (
+    PaymentCancelled,
+    PaymentCompleted,
+    PaymentDeclined,
+    PaymentFailed,
+    PaymentRefunded,
+)
 
 OPEN = ("pending", "unknown")
 CANCELLED = "cancelled"
@@ -42,9 +47,8 @@ def refunded(payment: Doc) -> PaymentRefunded:
     )
 
 
-def refusal(payment: Doc) -> DomainError:
+def charge_error(payment: Doc) -> PaymentDeclined | PaymentCancelled:
     """Why a payment that failed or was refunded cannot be charged."""
     if payment["status"] == "failed" and payment["reason"] != CANCELLED:
-        detail = f"The payment was declined: {payment['reason']}."
-        return DomainError("payment_declined", "Payment declined", detail, reason=payment["reason"])
-    return DomainError("payment_cancelled", "Payment cancelled", "The payment of this order was cancelled.")
+        return PaymentDeclined(payment["reason"])
+    return PaymentCancelled()

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
 from chassis.schema import Id, Schema
 
@@ -32,8 +33,22 @@ class PaymentRefunded(Event, type="payment.refunded", key="order_id"):
     currency: str
 
 
-class Charge(Command, timeout_s=3.5):
-    """Take the payment of an order, once however often asked. Refused as `payment_declined`, `payment_cancelled`."""
+class PaymentDeclined(DomainError, category=ErrorCategory.PAYMENT_REQUIRED):
+    """The payment provider declined the charge."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The payment was declined: {reason}.", reason=reason)
+
+
+class PaymentCancelled(DomainError):
+    """The payment of the order was canceled before."""
+
+    def __init__(self) -> None:
+        super().__init__("The payment of this order was cancelled.")
+
+
+class Charge(Command, timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled)):
+    """Take the payment of an order, once however often asked."""
 
     order_id: Id
     user_id: Id

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from chassis.errors import NotFound
 from chassis.schema import CLEAN, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web import idempotency, limits
@@ -81,14 +82,14 @@ class KeySet(Schema):
     keys: list[Key]
 
 
-@api.post("/api/users", auth=ANYONE, responses={201: User})
+@api.post("/api/users", auth=ANYONE, responses={201: User}, errors=(domain.EmailTaken,))
 def sign_up(body: NewUser, attempt: Attempt) -> Response:
     """Make an account."""
     account = application.create(attempt.created_id, body.email, body.name, body.password, body.age)
     return _user(account, status=201)
 
 
-@api.post("/api/auth/login", auth=ANYONE, responses={200: Tokens}, errors={"wrong_credentials": 401}, idempotent=False)
+@api.post("/api/auth/login", auth=ANYONE, responses={200: Tokens}, errors=(domain.WrongCredentials,), idempotent=False)
 def sign_in(body: Credentials, caller: Caller) -> Tokens:
     """Sign in with e-mail address and password."""
     account_and_address = f"{domain.email_key(body.email)} {caller.address}"
@@ -97,13 +98,13 @@ def sign_in(body: Credentials, caller: Caller) -> Tokens:
     return _tokens(*application.sign_in(body.email, body.password))
 
 
-@api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors={"signed_out": 401}, idempotent=False)
+@api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors=(sessions.SignedOut,), idempotent=False)
 def refresh(body: RefreshToken) -> Tokens:
     """Use a refresh token up for a new pair; used again by another, it ends them all."""
     return _tokens(*application.renew(body.refresh_token))
 
 
-@api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors={"signed_out": 401}, idempotent=False)
+@api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors=(sessions.SignedOut,), idempotent=False)
 def sign_out(body: RefreshToken) -> Response:
     """Sign out: the refresh token and all that came from it are used up."""
     sessions.end(body.refresh_token)
@@ -116,7 +117,7 @@ def public_keys() -> KeySet:
     return KeySet.read(keys.public_keys())
 
 
-@api.get("/api/users/me", auth=SIGNED_IN, responses={200: User}, errors={"not_found": 404})
+@api.get("/api/users/me", auth=SIGNED_IN, responses={200: User}, errors=(NotFound,))
 def get_me(caller: Caller) -> Response:
     """The signed-in user."""
     return _user(repository.get(caller.id))
@@ -136,7 +137,7 @@ def list_users(query: Page) -> Users:
     return Users(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.put("/api/users/{id}", auth=SIGNED_IN, responses={200: User})
+@api.put("/api/users/{id}", auth=SIGNED_IN, responses={200: User}, errors=(domain.EmailTaken,))
 def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: int | None) -> Response:
     """Change some of a user's fields."""
     require_self(caller, id, "user")

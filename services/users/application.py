@@ -4,18 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis import clock
-from chassis.errors import DomainError, require_version
+from chassis.errors import require_version
 from chassis.events import outbox
 from chassis.store import Doc, Duplicate, merge_updates
 from services.users import domain, keys, passwords, repository, sessions
-from services.users.messages import CheckBuyer, UserCreated, UserDeleted, UserUpdated
+from services.users.messages import BuyerUnknown, CheckBuyer, UserCreated, UserDeleted, UserUpdated
 
 ForgetRequests = Callable[[str], None]
 """Deletes the records of the requests that a user made, or that were made about the user."""
 
 
 def create(id: str, email: str, name: str, password: str, age: int | None = None, role: str = "customer") -> Doc:
-    """Make an account. Raises InvalidInput, and DomainError `email_taken`; made before under this id, it is returned."""
+    """Make an account. Raises InvalidInput, EmailTaken; made before under this id, it is returned."""
     address = domain.normal_email(email)
     now = clock.timestamp()
     account = {
@@ -45,7 +45,7 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
 
 
 def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str) -> Doc:
-    """Change some of name, email, age, password. Raises NotFound, VersionConflict, InvalidInput, DomainError `email_taken`."""
+    """Change some of name, email, age, password. Raises NotFound, VersionConflict, InvalidInput, EmailTaken."""
     fields = dict(fields)
     if "email" in fields:
         fields["email"] = domain.normal_email(fields["email"])
@@ -100,7 +100,7 @@ def sign_in(email: str, password: str) -> tuple[Doc, sessions.Session]:
 
 
 def renew(token: str) -> tuple[Doc, sessions.Session]:
-    """The account and the successor of a refresh token. Raises DomainError `signed_out`."""
+    """The account and the successor of a refresh token. Raises SignedOut."""
     session = sessions.rotate(token)
     account = repository.accounts.get(session.user)
     if account is None or account["erased"]:
@@ -115,4 +115,4 @@ def access_token(account: Doc) -> str:
 def check_buyer(command: CheckBuyer) -> None:
     account = repository.accounts.get(command.user_id)
     if account is None or account["erased"]:
-        raise DomainError("buyer_unknown", "Buyer unknown", "This account does not exist any more.")
+        raise BuyerUnknown

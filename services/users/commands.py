@@ -6,7 +6,7 @@ import click
 
 from chassis import clock
 from chassis.errors import DomainError
-from mercato.cli.operate import bound
+from mercato.cli.services import attach_store
 
 
 @click.group()
@@ -24,7 +24,7 @@ def create(email: str, name: str, role: str, if_absent: bool) -> None:
     from services.users import application, domain, repository
     from services.users.service import service
 
-    bound(service)
+    attach_store(service)
     if if_absent and repository.find_by_email(domain.normal_email(email)):
         return
     if sys.stdin.isatty():

@@ -5,23 +5,23 @@ from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
-from chassis.errors import DomainError, InvalidInput
+from chassis.errors import DomainError, ErrorCategory, InvalidInput
 
 PERSONAL = ("email", "name", "age", "password")
 
 
-class EmailTaken(DomainError):
+class EmailTaken(DomainError, title="Email already exists"):
     """Another account has this address, in one spelling or another."""
 
     def __init__(self) -> None:
-        super().__init__("email_taken", "Email already exists", "Sign in, or take another address.")
+        super().__init__("Sign in, or take another address.")
 
 
-class WrongCredentials(DomainError):
+class WrongCredentials(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTHENTICATED):
     """The same for an address that nobody has as for a wrong password."""
 
     def __init__(self) -> None:
-        super().__init__("wrong_credentials", "Unauthorized", "The e-mail address or the password is wrong.")
+        super().__init__("The e-mail address or the password is wrong.")
 
 
 def normal_email(email: str) -> str:

@@ -1,5 +1,6 @@
 """What `users` says and can be asked. Personal data travel in `user.created` and `user.updated` alone."""
 
+from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
 from chassis.schema import Id
 
@@ -20,7 +21,14 @@ class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
     user_id: Id
 
 
-class CheckBuyer(Command, read_only=True):
-    """Is there such a user, and may they buy? Refused as `buyer_unknown`."""
+class BuyerUnknown(DomainError, category=ErrorCategory.FORBIDDEN):
+    """The buyer has no account."""
+
+    def __init__(self) -> None:
+        super().__init__("This account does not exist any more.")
+
+
+class CheckBuyer(Command, read_only=True, errors=(BuyerUnknown,)):
+    """Is there such a user, and may they buy?"""
 
     user_id: Id

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 
 from chassis import clock
-from chassis.errors import DomainError
+from chassis.errors import DomainError, ErrorCategory
 from chassis.store import Collection, Index
 from services.users.settings import settings
 
@@ -19,11 +19,11 @@ GRACE = 10.0
 refresh_token_families = Collection("refresh_token_families", Index("userId"), Index("expiresAt"))
 
 
-class SignedOut(DomainError):
+class SignedOut(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTHENTICATED):
     """The refresh token is of no family that lives."""
 
     def __init__(self) -> None:
-        super().__init__("signed_out", "Unauthorized", "Sign in again.")
+        super().__init__("Sign in again.")
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,8 @@ and bars a charge that comes late.
 from dataclasses import dataclass
 from typing import Protocol
 
-from chassis.errors import DomainError
-
 TIMEOUT = 3.0
 """Seconds that a provider may take."""
-
-
-class Declined(DomainError):
-    """The provider says no."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("payment_declined", "Payment declined", f"The payment was declined: {reason}.", reason=reason)
 
 
 @dataclass(frozen=True)
@@ -34,7 +25,7 @@ class Provider(Protocol):
     name: str
 
     def charge(self, key: str, amount: int, currency: str, token: str) -> None:
-        """Capture the amount. Raises Declined."""
+        """Capture the amount. Raises PaymentDeclined."""
 
     def find(self, key: str) -> Capture | None:
         """What is captured under the key, or None where nothing is known of it."""

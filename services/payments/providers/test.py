@@ -7,7 +7,8 @@ tok_error (500 once, then charges)
 from chassis import clock, deadline
 from chassis.errors import OutcomeUnknown
 from chassis.store import Collection, Doc, Duplicate
-from services.payments.providers import TIMEOUT, Capture, Declined
+from services.payments.messages import PaymentDeclined
+from services.payments.providers import TIMEOUT, Capture
 
 ledger = Collection("test_provider_ledger")
 """{_id: key, captured, refunded, barred, failed}: as if it were the provider's own."""
@@ -23,7 +24,7 @@ class TestProvider:
 
     def charge(self, key: str, amount: int, currency: str, token: str) -> None:
         if token not in _CHARGED:
-            raise Declined(_DECLINED.get(token, "unknown payment token"))
+            raise PaymentDeclined(_DECLINED.get(token, "unknown payment token"))
         if token == "tok_slow":  # noqa: S105 - a name, not a secret
             self._take(2.0)
         if token == "tok_error" and self._fails_first(key):  # noqa: S105
@@ -55,7 +56,7 @@ class TestProvider:
             return
         entry = ledger.get(key)
         if entry and entry["barred"]:
-            raise Declined("the payment was cancelled")
+            raise PaymentDeclined("the payment was cancelled")
 
     def _fails_first(self, key: str) -> bool:
         self._open(key)

@@ -11,7 +11,7 @@ from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.calls.discovery import Endpoints
 from chassis.calls.upstream import Upstream
-from chassis.errors import DomainError, OutcomeUnknown
+from chassis.errors import DomainError, NotFound, OutcomeUnknown
 from chassis.events import dead_letters, outbox
 from chassis.events.consumer import Consumer, progress
 from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
@@ -176,7 +176,7 @@ def test_of_an_error_only_the_type_is_told(recording):
 
 def test_a_refusal_is_an_answer_and_no_error(recording):
     with pytest.raises(DomainError), trace.continued(None, "refused"):
-        raise DomainError("declined", "Payment declined")
+        raise NotFound("payment")
     assert recording.one("refused").status.is_unset
 
 
@@ -240,8 +240,8 @@ def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recordi
     consumer = Consumer(
         bus.consumer("ears", ["bells.events"]), {Rung: lambda event, meta: seen.append(trace.trace_id())}
     )
-    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease=10, pause=0.1).step()
-    consumer.step(wait=0)
+    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease_s=10, poll_s=0.1).step()
+    consumer.step(wait_s=0)
     sent, handled = recording.one("send bells.events"), recording.one("process bells.events")
     assert seen == [TRACE]
     assert parent_of(sent) == id_of(recording.one("POST"))
@@ -259,7 +259,7 @@ def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recordi
 def test_what_is_told_once_for_many_changes_is_in_the_trace_of_the_latest(bus, recording):
     now = {"updatedAt": "2030-01-01T00:00:00.000Z", "traceparent": SAMPLED}
     bells.insert({"_id": "b1", **outbox.new_outbox("b1"), "seq": 1, "pending": 1, **now})
-    Relay([LatestStateOutbox("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease=10, pause=0.1).step()
+    Relay([LatestStateOutbox("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease_s=10, poll_s=0.1).step()
     assert parent_of(recording.one("send bells.events")) == PARENT
 
 
@@ -268,18 +268,18 @@ def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers
     if recorded:
         begin()
     bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
-    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease_s=10, poll_s=0.1).step()
     seen = set()
     for group in ("ears", "eyes"):
         member = bus.consumer(group, ["bells.events"])
-        Consumer(member, {Rung: lambda event, meta: seen.add(trace.trace_id())}).step(wait=0)
+        Consumer(member, {Rung: lambda event, meta: seen.add(trace.trace_id())}).step(wait_s=0)
     assert len(seen) == 1 and seen != {""}
 
 
 def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, recording, fake_clock):
     with trace.continued(SAMPLED, "POST"):
         bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
-    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease=10, pause=0.1).step()
+    Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease_s=10, poll_s=0.1).step()
     deaf = [True]
 
     def hear(event, meta):
@@ -287,12 +287,12 @@ def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, 
             raise ValueError("ada@example.com is deaf")
 
     consumer = Consumer(bus.consumer("ears", ["bells.events"]), {Rung: hear})
-    consumer.step(wait=0)
+    consumer.step(wait_s=0)
     deaf.clear()
     (letter,) = dead_letters.collection.iterate()
-    dead_letters.ask_redrive(letter)
+    dead_letters.request_redrive(letter)
     fake_clock.pass_time(2)
-    consumer.step(wait=0)
+    consumer.step(wait_s=0)
     first, again = (span for span in recording.all() if span.name == "process bells.events")
     assert {span.context.trace_id for span in (first, again)} == {int(TRACE, 16)}
     assert parent_of(first) == parent_of(again) == id_of(recording.one("send bells.events"))

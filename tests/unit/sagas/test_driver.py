@@ -17,6 +17,10 @@ from chassis.testing import FakeClock
 LEASE = 10.0
 
 
+class Declined(DomainError, title="Payment declined"):
+    """The step is rejected."""
+
+
 class Reserve(Command):
     order_id: str
 
@@ -153,7 +157,7 @@ def test_a_step_whose_driver_died_counts_as_perhaps_done_and_is_undone(
 
 
 def test_a_refused_step_undoes_those_before_it(driver: Driver, callee: Callee, sagas: Collection) -> None:
-    callee.answers["charge"] = [DomainError("declined", "Payment declined", "No money.")]
+    callee.answers["charge"] = [Declined("No money.")]
     saga = driver.drive(begin(driver))
     assert (saga["ended"], saga["reason"]["kind"], "token" in saga["data"]) == ("undone", "declined", False)
     assert callee.sent[-1] == ("release", "o1:reserve:undo")
@@ -170,7 +174,7 @@ def test_a_request_leaves_a_saga_that_must_wait_to_the_worker(
 
 
 def test_an_undo_is_tried_until_it_is_done(driver: Driver, callee: Callee, fake_clock: FakeClock) -> None:
-    callee.answers["charge"] = [DomainError("declined", "Payment declined")]
+    callee.answers["charge"] = [Declined()]
     callee.answers["release"] = [OutcomeUnknown("late")] * 30
     driver.drive(begin(driver))
     for _ in range(30):
@@ -187,7 +191,7 @@ def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_
         return REGISTRY.get_sample_value(name, {"saga": "checkout", **labels}) or 0.0
 
     before = told("mercato_saga_finished_total", outcome="undone")
-    callee.answers["charge"] = [DomainError("declined", "Declined")]
+    callee.answers["charge"] = [Declined()]
     callee.answers["release"] = [OutcomeUnknown("lost")] * 11
     driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), seconds=60)
     fake_clock.pass_time(40)

@@ -13,11 +13,15 @@ from chassis.testing import FakeClock
 WITHIN = 20.0
 
 
+class Rejected(DomainError):
+    """The step is rejected."""
+
+
 def nothing(data: dict[str, Any]) -> None: ...
 
 
 OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
-    [Done({"seen": "x"}), DomainError("no", "No"), NotAttempted("away"), OutcomeUnknown("late")]
+    [Done({"seen": "x"}), Rejected(), NotAttempted("away"), OutcomeUnknown("late")]
 )
 UNDONE: st.SearchStrategy[Outcome] = st.sampled_from([Done(), OutcomeUnknown("late"), NotAttempted("away")])
 """What an undo may come to: the driver turns a refusal into not knowing."""
