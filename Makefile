@@ -1,4 +1,4 @@
-# What a person does with Mercato. Everything runs from .venv, which is made on first use.
+# The commands of Mercato. Everything runs from .venv, which is installed on first use.
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -27,77 +27,77 @@ help: ## explain every target (what `make` alone does)
 	@echo
 	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
 
-up: $(STAMP) ## start the platform at http://127.0.0.1:8080 and look after it until Ctrl-C
+up: $(STAMP) ## run the platform at http://127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/mercato up
 
-down: $(STAMP) ## end the platform that runs here; its data stay in .mercato
+down: $(STAMP) ## stop the platform that runs here; its data stay in .mercato
 	@exec $(BIN)/mercato down
 
 status: $(STAMP) ## show every process, its port and whether it is ready
 	@exec $(BIN)/mercato status
 
-demo: $(STAMP) ## place orders and watch what becomes of them
+demo: $(STAMP) ## place orders and follow them to their end
 	@exec $(BIN)/mercato demo
 
-new: $(STAMP) ## make a service of your own: make new name=reviews
+new: $(STAMP) ## create a service of your own: make new name=reviews
 	@exec $(BIN)/mercato new "$(name)"
 
-test: $(STAMP) ## lint, then every test that needs no engine or cluster
-	@$(BIN)/python tests/run.py
+test: $(STAMP) ## lint, then every test that needs no engine, cluster or other tool
+	@$(BIN)/python tests/run.py test
 
-test-chart: $(STAMP) ## render the chart in every form and validate it; needs helm, kubeconform and kube-score
+test-chart: $(STAMP) ## render and validate the chart; needs helm, kubeconform and kube-score
 	@exec $(BIN)/pytest tests/charts
 
-test-observability: $(STAMP) ## dashboards and alerts against a running platform; needs prometheus, promtool, dashcheck
+test-observability: $(STAMP) ## test dashboards and alerts; needs prometheus, promtool and dashcheck
 	@exec $(BIN)/pytest tests/observability
 
-test-engines: $(STAMP) ## contract, system and crash tests and a storm on MongoDB and Kafka: see docs/engines.md
+test-engines: $(STAMP) ## run contract, system and crash tests on MongoDB and Kafka: see docs/engines.md
 	@$(NEEDS_ENGINES)
 	@$(BIN)/python tests/run.py engines
 
-outages: $(STAMP) ## let MongoDB and Kafka themselves die, hang and come back: see docs/engines.md
+outages: $(STAMP) ## stop, kill and pause MongoDB and Kafka under load: see docs/engines.md
 	@$(NEEDS_ENGINES)
 	@exec $(BIN)/pytest tests/outages
 
-hostile: $(STAMP) ## send each route what no client should, by the table and by the thousand
+hostile: $(STAMP) ## send malformed and generated requests to every route
 	@exec $(BIN)/pytest tests/hostile
 
-chaos: $(STAMP) ## kill, pause, fill and slow down parts of a platform that sells, and check its books
+chaos: $(STAMP) ## inject faults under load, then check every invariant; run the mutants
 	@$(BIN)/python -m tests.faults.mutants
 	@$(BIN)/python -m tests.faults.upstreams --seconds 6
 	@$(BIN)/python -m tests.faults.chaos
 
-soak: $(STAMP) ## the same for an hour: five rounds, and half an hour of load that must leave nothing behind
+soak: $(STAMP) ## the same for an hour: five rounds of faults, then half an hour of steady load
 	@$(BIN)/python -m tests.faults.chaos --soak
 	@$(BIN)/python -m tests.faults.upstreams --seconds 30
 
-bench: $(STAMP) ## measure what the platform costs, as ratios within one run
+bench: $(STAMP) ## measure performance, as ratios within one run
 	@exec $(BIN)/python -m tests.bench
 
-images: ## build mercato/base and an image for each service; TAG=dev
+images: ## build mercato/base and an image of each service; TAG=dev
 	@$(BUILD) --file Dockerfile.base --tag mercato/base:$(TAG) .
 	@for name in $(SERVICES); do $(BUILD) --file services/Dockerfile --build-arg SERVICE=$$name \
 		--build-arg BASE=mercato/base:$(TAG) --tag mercato/$$name:$(TAG) . || exit 1; done
 
-cluster: ## start a Kubernetes with kind, with MongoDB, Kafka and an Ingress in it
+cluster: ## start a kind cluster with MongoDB, Kafka and an Ingress
 	@exec k8s/cluster
 
-deploy: images ## build, load and install the platform in that cluster, and print where it is
+deploy: images ## build, load and install the platform in that cluster, and print its address
 	@exec k8s/deploy
 
-observability: ## metrics, traces, logs, dashboards and alerts into that cluster: see docs/operations
+observability: ## install metrics, traces, logs, dashboards and alerts in that cluster: see docs/operations
 	@exec k8s/observe
 
 e2e: $(STAMP) ## place an order in that cluster, then run the system tests against its Ingress
 	@exec k8s/e2e
 
-undeploy: ## take the platform out of that cluster; its Secret and its data stay
+undeploy: ## uninstall the platform from that cluster; its Secret and its data stay
 	@helm uninstall mercato --kube-context kind-mercato --namespace mercato --wait
 
 lint: $(STAMP) ## style, spelling, import rules and types only
 	@$(BIN)/python tests/run.py lint
 
-lock: ## compile requirements.lock again: hashes of every platform, no addresses (needs uv)
+lock: ## recompile requirements.lock, with hashes for every platform (needs uv)
 	@command -v uv >/dev/null || { echo "mercato: uv is needed to compile the lock" >&2; exit 1; }
 	@echo setuptools | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --extra dev --output-file requirements.lock pyproject.toml -
