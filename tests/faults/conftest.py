@@ -1,4 +1,4 @@
-"""Platforms to break, and the evidence of what broke them."""
+"""Platforms for fault tests, and evidence of failures."""
 
 import os
 import re
@@ -17,7 +17,7 @@ INJECT = Path(__file__).parent / "inject"
 
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """For all crashes of a file: its processes can be armed, its leases are short, its people stay signed in."""
+    """A platform for all crashes of a file: crashes can be armed, leases are short, access tokens last long."""
     settings = {"LEASE": "2", "ACCESS_TOKEN": "7200", "PYTHONPATH": os.pathsep.join((str(INJECT), str(ROOT)))}
     shop = Shop(tmp_path_factory.mktemp("fragile"), RATE_LIMITS="off", **settings)
     try:
@@ -28,7 +28,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def person(fragile: Shop) -> Client:
-    """One buyer for all of them; signing up takes the platform longer than most of them."""
+    """One buyer for all tests of a file: signing up takes longer than most of them."""
     return fragile.shopper()
 
 
@@ -42,7 +42,7 @@ def crash(fragile: Shop, request: pytest.FixtureRequest) -> Iterator[Scenario]:
 
 @pytest.fixture
 def steady(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
-    """A scenario on a platform of its own, with the settings that everyone has, but for the rate limits."""
+    """A scenario on a platform of its own with the default settings, except that rate limits are off."""
     shop = Shop(tmp_path, RATE_LIMITS="off")
     try:
         yield Scenario(shop.up(), _name(request.node))
@@ -54,12 +54,12 @@ def steady(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where a scenario fails, keep the evidence before its platform is gone, and say how to run it again."""
+    """Save the evidence of a failed scenario before its platform ends, and say how to repeat it."""
     report = yield
     scenario = next((value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Scenario)), None)
     if report.when == "call" and report.failed and scenario is not None:
-        report.sections.append(("the evidence is in", str(scenario.save_evidence())))
-        report.sections.append(("to run this scenario again", f"{sys.executable} -m pytest '{item.nodeid}'"))
+        report.sections.append(("evidence", str(scenario.save_evidence())))
+        report.sections.append(("to repeat this test", f"{sys.executable} -m pytest '{item.nodeid}'"))
     return report
 
 

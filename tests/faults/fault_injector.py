@@ -1,11 +1,11 @@
-"""What a fault does to a platform: each method breaks one thing, heals it, and sees that it is whole again.
+"""Fault injection: each method breaks one thing, heals it, and checks that the platform has recovered.
 
-kill     SIGKILL; back when another process is in its place and ready; an engine is started again after a while
-pause    SIGSTOP for longer than every lease, at a moment without a lock of the store; then SIGCONT
-fill     no file of the service's processes takes a byte (RLIMIT_FSIZE), as on a disk that is full
-pulse    a service that stops and goes on, again and again: a callee that is slow
-drip     clients that send a byte now and then
-poison   records that nobody can read, and a handler that fails until it is mended
+kill     SIGKILL; recovered when a new process is ready; an engine is restarted after a while
+pause    SIGSTOP for longer than every lease, at a moment without a lock on the store; then SIGCONT
+fill     the processes of a service cannot write to any file (RLIMIT_FSIZE), as on a full disk
+pulse    the processes of a service stop and go on, again and again: a slow upstream
+drip     clients send their request byte by byte
+poison   malformed records, and a handler that fails until it is repaired
 """
 
 import os
@@ -24,29 +24,34 @@ from chassis.bus import Record
 from mercato.catalog import catalog
 from mercato.local.probes import is_ready
 from tests.engines import Engine
-from tests.faults.load import PATIENCE, Shopper
+from tests.faults.load import RESPONSE_TIMEOUT_S, Shopper
 from tests.faults.replica import child_pids, paused
 from tests.faults.scenario import Scenario
 from tests.faults.schedule import Fault
 from tests.system.platform import eventually
 
-BACK = 30.0
-"""Seconds in which a process is back; one that has died again and again is restarted ever later."""
-SLOW_CLIENTS = 20
-CUT = 15.0
-"""Seconds after which a slow client has been cut."""
+RECOVERY_TIMEOUT_S = 60.0
+"""A process that has died again and again is restarted after an ever longer pause."""
+PROBE_TIMEOUT_S = 20.0
+DRIPPING_CLIENTS = 20
+CUT_TIMEOUT_S = 60.0
+"""The edge closes the connections of dripping clients within this time."""
 
 
 class FaultInjector:
-    """`shopper` is one that no load uses."""
+    """Faults on the platform of a scenario. `shopper` is not used by any load."""
 
     def __init__(self, scenario: Scenario, shopper: Shopper) -> None:
         self.scenario, self.shop, self._shopper = scenario, scenario.shop, shopper
 
-    def do(self, fault: Fault) -> None:
-        """Break it and heal it. AssertionError where it did not break or heal as it must."""
+    def inject(self, fault: Fault) -> None:
+        """Break something and heal it.
+
+        Raises:
+            AssertionError: the fault had another effect than it must, or the platform did not recover.
+        """
         if fault.kind == "engine":
-            self._engine(fault)
+            self._break_engine(fault)
         else:
             getattr(self, fault.what)(fault)
 
@@ -56,90 +61,91 @@ class FaultInjector:
         victim = self._pid(fault.name, fault.kind)
         os.kill(victim, signal.SIGKILL)
 
-        def back() -> bool:
+        def has_recovered() -> bool:
             now = self.shop.process(fault.name, kind)
             if fault.kind == "web" and now["pid"] == record["pid"]:
                 return victim not in child_pids(now["pid"]) and is_ready(record["port"], record["health_port"])
             return now["pid"] != victim and is_ready(record["port"], record["health_port"])
 
-        eventually(back, BACK)
+        eventually(has_recovered, RECOVERY_TIMEOUT_S)
 
     def pause(self, fault: Fault) -> None:
         with paused(self.shop, fault.name, self._pid(fault.name, fault.kind)):
-            time.sleep(fault.lasts)  # the fault itself
+            time.sleep(fault.duration_s)  # the fault itself
 
     def fill(self, fault: Fault) -> None:
         processes = self._processes(fault.name)
-        with full(list(processes)):
-            until = time.monotonic() + fault.lasts
+        with full_disk(list(processes)):
+            until = time.monotonic() + fault.duration_s
             while time.monotonic() < until:
-                answer = self._write_to(fault.name)
-                if answer is not None:
-                    assert answer.status_code == 503, f"{fault}: {answer.status_code} {answer.text}"
-                    assert int(answer.headers["Retry-After"]) >= 1
+                response = self._write_to(fault.name)
+                if response is not None:
+                    assert response.status_code == 503, f"{fault}: {response.status_code} {response.text}"
+                    assert int(response.headers["Retry-After"]) >= 1
                 for kind in ("web", "worker"):
-                    alive = requests.get(f"{self.shop.health(fault.name, kind)}/livez", timeout=5)
-                    assert alive.status_code == 200, f"{fault}: the {kind} is not alive"
-                time.sleep(0.2)  # how often it is looked at
+                    live = requests.get(f"{self.shop.health(fault.name, kind)}/livez", timeout=PROBE_TIMEOUT_S)
+                    assert live.status_code == 200, f"{fault}: the {kind} process is not live"
+                time.sleep(0.2)  # between two probes
         assert self._processes(fault.name) == processes, f"{fault}: a process has ended"
-        eventually(lambda: (answer := self._write_to(fault.name)) is None or answer.ok, BACK)
+        eventually(lambda: (response := self._write_to(fault.name)) is None or response.ok, RECOVERY_TIMEOUT_S)
 
     def pulse(self, fault: Fault) -> None:
-        until = time.monotonic() + fault.lasts
+        until = time.monotonic() + fault.duration_s
         while time.monotonic() < until:
             with self.shop.frozen(fault.name):
-                time.sleep(0.3)  # the fault itself: most of the time it stands still
-            time.sleep(0.1)  # and runs in between
+                time.sleep(0.3)  # the fault itself: the processes stand still most of the time
+            time.sleep(0.1)  # and run in between
 
     def drip(self, fault: Fault) -> None:
-        where = urlsplit(self.shop.url)
-        slow = [socket.create_connection((where.hostname, where.port), 5) for _ in range(SLOW_CLIENTS)]
+        edge = urlsplit(self.shop.url)
+        clients = [socket.create_connection((edge.hostname, edge.port), 5) for _ in range(DRIPPING_CLIENTS)]
         try:
-            for one in slow[::2]:
-                one.sendall(b"POST /api/orders HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\n")
-            left, began, asked = slow, time.monotonic(), 0
-            while left and time.monotonic() - began < CUT:
-                left = [one for one in left if _dripped(one)]
-                assert requests.get(f"{self.shop.url}/api/products", timeout=PATIENCE).status_code in (200, 503)
-                asked += 1
-                time.sleep(0.5)  # how slowly they send
-            assert not left, f"{fault}: {len(left)} slow clients were not cut"
-            assert asked > CUT / 5, f"{fault}: others had to wait"
+            for client in clients[::2]:
+                client.sendall(b"POST /api/orders HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\n")
+            connected, began, served_meanwhile = clients, time.monotonic(), 0
+            while connected and time.monotonic() - began < CUT_TIMEOUT_S:
+                response = requests.get(f"{self.shop.url}/api/products", timeout=RESPONSE_TIMEOUT_S)
+                assert response.status_code in (200, 503)
+                connected = [client for client in connected if _send_byte(client)]
+                served_meanwhile += bool(connected)
+                time.sleep(0.5)  # between two bytes
+            assert not connected, f"{fault}: {len(connected)} dripping clients were not cut"
+            assert served_meanwhile, f"{fault}: no other client was served meanwhile"
         finally:
-            for one in slow:
-                one.close()
+            for client in clients:
+                client.close()
 
     def poison(self, fault: Fault) -> None:
         key = clock.new_id()
         self.scenario.poison.add(key)
         with closing(self.shop.bus()) as bus:
-            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout_s=10) == [None]
+            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
         buyer = self._shopper.buyer
-        with defect(self.scenario, fault.name, buyer.id):
-            self._shopper.turn()
-            order = self.scenario.place_order(buyer, self._shopper.plenty, within=PATIENCE)
+        with failing_handler(self.scenario, fault.name, buyer.id):
+            self._shopper.shop_once()
+            order = self.scenario.place_order(buyer, self._shopper.abundant_product, timeout_s=RESPONSE_TIMEOUT_S)
             self.scenario.final_status(order)
-            eventually(lambda: self._parked(fault.name, order), BACK)
+            eventually(lambda: self._is_parked(fault.name, order), RECOVERY_TIMEOUT_S)
             self.kill(Fault("kill", fault.name, "worker"))
-        while self._waits(fault.name):
-            said = self.shop.mercato("dlq", "redrive", "--service", fault.name)
-            assert said.returncode == 0, said.stderr
-            eventually(lambda: not self._asked(fault.name), BACK)
+        while self._has_blocked_keys(fault.name):
+            redrive = self.shop.mercato("dlq", "redrive", "--service", fault.name)
+            assert redrive.returncode == 0, redrive.stderr
+            eventually(lambda: not self._is_redriving(fault.name), RECOVERY_TIMEOUT_S)
 
-    def _engine(self, fault: Fault) -> None:
+    def _break_engine(self, fault: Fault) -> None:
         assert self.shop.engines
         engine: Engine = getattr(self.shop.engines, fault.name)
         if fault.what == "kill":
             engine.kill()
-            time.sleep(fault.lasts)  # the fault itself
+            time.sleep(fault.duration_s)  # the fault itself
             engine.start()
         else:
             engine.pause()
-            time.sleep(fault.lasts)  # the fault itself
+            time.sleep(fault.duration_s)  # the fault itself
             engine.resume()
         for name in catalog():
             record = self.shop.process(name, "web")
-            eventually(lambda record=record: is_ready(record["port"], record["health_port"]), BACK)
+            eventually(lambda record=record: is_ready(record["port"], record["health_port"]), RECOVERY_TIMEOUT_S)
 
     def _pid(self, name: str, kind: str) -> int:
         if name == "router":
@@ -153,49 +159,49 @@ class FaultInjector:
         return [web, *child_pids(web), self.shop.process(name, "worker")["pid"]]
 
     def _write_to(self, name: str) -> requests.Response | None:
-        """Ask a service to store something at the edge; None where it has no such route, or nobody knows."""
+        """Send a write to a service through the edge; return None if it has no such route or does not respond."""
         key = clock.new_id()
         buyer, admin = self._shopper.buyer, self._shopper.admin
-        order = {"productId": self._shopper.plenty["id"], "quantity": 1}
+        order = {"productId": self._shopper.abundant_product["id"], "quantity": 1}
         product = {"name": "Pan", "price": "1.00", "stock": 1}
         person = {"email": f"{key.lower()}@example.com", "name": "Eve", "password": key}
-        asks = {
+        writes = {
             "orders": lambda: buyer.post("/api/orders", order, key=key),
             "products": lambda: admin.post("/api/products", product, key=key),
             "users": lambda: buyer.post("/api/users", person, key=key),
         }
-        return self.scenario.send_once(name.removesuffix("s"), key, asks[name]) if name in asks else None
+        return self.scenario.send_once(name.removesuffix("s"), key, writes[name]) if name in writes else None
 
-    def _letters(self, name: str) -> list[dict[str, object]]:
+    def _dead_letters(self, name: str) -> list[dict[str, object]]:
         return self.shop.documents(name, "dead_letters")
 
-    def _parked(self, name: str, key: str) -> bool:
-        return any(letter["key"] == key for letter in self._letters(name))
+    def _is_parked(self, name: str, key: str) -> bool:
+        return any(each["key"] == key for each in self._dead_letters(name))
 
-    def _waits(self, name: str) -> bool:
-        return any(letter["blocks"] for letter in self._letters(name))
+    def _has_blocked_keys(self, name: str) -> bool:
+        return any(each["blocks"] for each in self._dead_letters(name))
 
-    def _asked(self, name: str) -> bool:
-        return any(letter["redrive"] for letter in self._letters(name))
+    def _is_redriving(self, name: str) -> bool:
+        return any(each["redrive"] for each in self._dead_letters(name))
 
 
 @contextmanager
-def full(pids: list[int]) -> Iterator[None]:
-    """Inside, these processes can write to no file."""
+def full_disk(pids: list[int]) -> Iterator[None]:
+    """Keep these processes from writing to any file."""
     before = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
     try:
-        for pid, (_, most) in before.items():
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
+        for pid, (_, hard_limit) in before.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard_limit))
         yield
     finally:
         for pid, limits in before.items():
-            with suppress(ProcessLookupError):  # one that has died is seen by who asked
+            with suppress(ProcessLookupError):  # the caller notices that it has died
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 @contextmanager
-def defect(scenario: Scenario, service: str, word: str) -> Iterator[None]:
-    """Inside, no document of the service with this word in it can be made: see `inject/sitecustomize.py`."""
+def failing_handler(scenario: Scenario, service: str, word: str) -> Iterator[None]:
+    """Let every insert of a document that contains `word` fail: see `inject/sitecustomize.py`."""
     path = scenario.shop.data / f"defect.{service}"
     path.write_text(word)
     try:
@@ -204,13 +210,13 @@ def defect(scenario: Scenario, service: str, word: str) -> Iterator[None]:
         path.unlink()
 
 
-def _dripped(client: socket.socket) -> bool:
-    """Send one more byte; whether the other side still waits for more."""
+def _send_byte(client: socket.socket) -> bool:
+    """Send one more byte; return whether the connection is still open and without a response."""
     try:
-        client.settimeout(5)
+        client.settimeout(PROBE_TIMEOUT_S)
         client.sendall(b"x")
         client.setblocking(False)
-        client.recv(1000)  # an answer, or the end
+        client.recv(1000)  # a response, or the end
     except BlockingIOError:
         return True
     except OSError:

@@ -77,7 +77,7 @@ class InProcessPlatform:
                 self._attach_shared(name)
                 busy |= self._relays[name].step() > 0
                 if name in self._consumers:
-                    busy |= self._consumers[name].step(wait=0) > 0
+                    busy |= self._consumers[name].step(wait_s=0) > 0
 
     def close(self) -> None:
         """Close every file, so that the folder can be copied."""

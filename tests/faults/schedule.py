@@ -1,57 +1,71 @@
-"""What a storm breaks, and in which order: made of a seed alone, so that the seed says it again."""
+"""The faults of a chaos run and their order, made from a seed."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
+from typing import TypeVar
 
 from mercato.catalog import catalog
 
 ENGINES = ("mongodb", "kafka")
-LEASE = 2.0
-ASLEEP = 1.75 * LEASE
-FULL = 3.0
-DRIP = 12.0
-PULSES = 4.0
+LEASE_S = 2.0
+PAUSE_S = 1.75 * LEASE_S
+OUTAGE_S = 3.0
+DRIP_S = 12.0
+PULSES_S = 4.0
+MAX_PAUSE_BEFORE_S = 0.5
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that happens to one process or service, for so many seconds where it lasts, after so many of peace.
+    """One fault of one process or service.
 
-    `kind` is worker, web (the process that answers), master (the one that started it), or engine.
+    `kind` is worker, web (the process that responds), master (its parent), or engine. The fault lasts `duration_s`, if
+    it has a duration, and follows the previous one after `pause_before_s`.
     """
 
     what: str
     name: str
     kind: str = ""
-    lasts: float = 0.0
-    peace: float = 0.0
+    duration_s: float = 0.0
+    pause_before_s: float = 0.0
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.name, self.kind) if part)
 
 
-def schedule(seed: int, rounds: int, real: bool) -> list[Fault]:
-    """Each round breaks everything once, in an order of its own; with `real`, the engines too."""
+def schedule(seed: int, rounds: int, real: bool, share: float = 1.0) -> list[Fault]:
+    """Return the faults of so many rounds.
+
+    Args:
+        real: break the engines, too, instead of filling the disk.
+        share: of the targets of each kind of fault that a round hits, at least one.
+    """
     random = Random(seed)
     faults = []
     for _ in range(rounds):
-        turn = _round(random, real)
+        turn = _round(random, real, share)
         random.shuffle(turn)
-        faults += [Fault(each.what, each.name, each.kind, each.lasts, random.uniform(0.0, 0.5)) for each in turn]
+        faults += [replace(each, pause_before_s=random.uniform(0.0, MAX_PAUSE_BEFORE_S)) for each in turn]
     return faults
 
 
-def _round(random: Random, real: bool) -> list[Fault]:
+def _round(random: Random, real: bool, share: float) -> list[Fault]:
+    def some(targets: Sequence[_T]) -> Sequence[_T]:
+        return targets if share >= 1.0 else random.sample(targets, max(1, round(len(targets) * share)))
+
     names = list(catalog())
-    workers = [(entry.name, "worker") for entry in catalog().values() if entry.worker]
-    webs = [(name, "web") for name in names]
+    workers = [entry.name for entry in catalog().values() if entry.worker]
+    kills = [("web", names), ("master", names), ("worker", workers)]
+    pauses = [("web", names), ("worker", workers)]
     return [
-        *(Fault("kill", name, kind) for name, kind in [*webs, *((name, "master") for name in names), *workers]),
+        *(Fault("kill", name, kind) for kind, targets in kills for name in some(targets)),
         Fault("kill", "router"),
-        *(Fault("pause", name, kind, ASLEEP) for name, kind in [*webs, *workers]),
-        *([] if real else [Fault("fill", name, lasts=FULL) for name in names]),
-        *(Fault(what, engine, "engine", FULL) for what in ("kill", "pause") for engine in ENGINES if real),
-        *(Fault("pulse", name, lasts=PULSES) for name in random.sample(names, 2)),
-        Fault("drip", "router", lasts=DRIP),
+        *(Fault("pause", name, kind, PAUSE_S) for kind, targets in pauses for name in some(targets)),
+        *([] if real else [Fault("fill", name, duration_s=OUTAGE_S) for name in some(names)]),
+        *(Fault(what, engine, "engine", OUTAGE_S) for what in ("kill", "pause") for engine in ENGINES if real),
+        *(Fault("pulse", name, duration_s=PULSES_S) for name in random.sample(names, 2)),
+        Fault("drip", "router", duration_s=DRIP_S),
         Fault("poison", "notifications"),
     ]

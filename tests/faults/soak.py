@@ -1,6 +1,6 @@
-"""Nothing grows: memory, descriptors and threads of every process under a steady load, early against late (I17).
+"""Soak test: memory, descriptors and threads of every process stay constant under a steady load (I17).
 
-Memory is the proportional set size of /proc/<pid>/smaps_rollup, so what processes share is counted once.
+Memory is the proportional set size (PSS) of /proc/<pid>/smaps_rollup, which counts shared pages once.
 """
 
 import re
@@ -16,18 +16,18 @@ from tests.faults.load import CLIENTS, Load
 from tests.faults.replica import child_pids
 from tests.faults.scenario import Scenario
 
-LASTS = 1800.0
-EVERY = 10.0
-ORDERS_A_SECOND = 2.0
+DURATION_S = 1800.0
+SAMPLE_INTERVAL_S = 10.0
+ORDERS_PER_S = 2.0
 WINDOW = 1 / 6
-"""Of the time: first it warms up, then comes the early window; the late one is at the end."""
-MOST_GROWTH, MOST_BYTES = 0.10, 5 * 2**20
-MOST_DESCRIPTORS, MOST_THREADS = 5, 2
+"""Share of the duration: the first window is the warm-up, the second is the early one, the last is the late one."""
+MAX_GROWTH, MAX_GROWTH_BYTES = 0.10, 5 * 2**20
+MAX_MORE_DESCRIPTORS, MAX_MORE_THREADS = 5, 2
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one process holds at one moment: bytes, open descriptors, threads."""
+    """What one process uses at one moment: memory in bytes, open descriptors, threads."""
 
     memory: int
     descriptors: int
@@ -35,64 +35,70 @@ class Sample:
 
 
 @dataclass
-class Watch:
-    """Samples of each process, with the seconds from the beginning at which they were taken."""
+class Monitor:
+    """Samples of each process, each with the seconds from the start at which it was taken."""
 
     processes: dict[str, int]
     samples: dict[str, list[tuple[float, Sample]]] = field(default_factory=dict)
 
-    def look(self, at: float) -> None:
+    def sample_all(self, at: float) -> None:
         for name, pid in self.processes.items():
             self.samples.setdefault(name, []).append((at, sample(pid)))
 
-    def grown(self, lasts: float) -> list[str]:
-        """What has grown by more than it may."""
+    def growth(self, duration_s: float) -> list[str]:
+        """Return a line for everything that has grown by more than its limit."""
         found = []
-        for name in self.processes:
-            early, late = self._median(name, lasts * WINDOW, lasts), self._median(name, lasts * (1 - WINDOW), lasts)
+        for name, medians in self.medians(duration_s).items():
+            early, late = medians["early"], medians["late"]
             more = late.memory - early.memory
-            if more > MOST_BYTES or more > early.memory * MOST_GROWTH:
+            if more > MAX_GROWTH_BYTES or more > early.memory * MAX_GROWTH:
                 found.append(f"I17 {name}: memory from {early.memory >> 10} to {late.memory >> 10} KiB")
-            if late.descriptors > early.descriptors + MOST_DESCRIPTORS:
+            if late.descriptors > early.descriptors + MAX_MORE_DESCRIPTORS:
                 found.append(f"I17 {name}: descriptors from {early.descriptors} to {late.descriptors}")
-            if late.threads > early.threads + MOST_THREADS:
+            if late.threads > early.threads + MAX_MORE_THREADS:
                 found.append(f"I17 {name}: threads from {early.threads} to {late.threads}")
         return found
 
-    def table(self, lasts: float) -> dict[str, Any]:
-        """Process -> early and late medians."""
+    def medians(self, duration_s: float) -> dict[str, dict[str, Sample]]:
+        """Return process -> median of the early and of the late window."""
+        starts = {"early": duration_s * WINDOW, "late": duration_s * (1 - WINDOW)}
         return {
-            name: {
-                "early": vars(self._median(name, lasts * WINDOW, lasts)),
-                "late": vars(self._median(name, lasts * (1 - WINDOW), lasts)),
-            }
+            name: {window: self._median(name, start, duration_s) for window, start in starts.items()}
             for name in self.processes
         }
 
-    def _median(self, name: str, begins: float, lasts: float) -> Sample:
-        window = [each for at, each in self.samples[name] if begins <= at <= begins + lasts * WINDOW]
+    def _median(self, name: str, start: float, duration_s: float) -> Sample:
+        window = [each for at, each in self.samples[name] if start <= at <= start + duration_s * WINDOW]
         values = zip(*((each.memory, each.descriptors, each.threads) for each in window), strict=True)
         return Sample(*(int(statistics.median(value)) for value in values))
 
 
-def run(scenario: Scenario, seed: int, lasts: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Shop steadily for so many seconds. AssertionError where a process has grown."""
-    load = Load(scenario, seed + 1, CLIENTS, CLIENTS / ORDERS_A_SECOND)
-    watch = Watch(processes(scenario))
+def run(scenario: Scenario, seed: int, duration_s: float, print_line: Callable[[str], None]) -> dict[str, Any]:
+    """Run a steady load.
+
+    Raises:
+        AssertionError: a process has grown.
+    """
+    load = Load(scenario, seed + 1, CLIENTS, CLIENTS / ORDERS_PER_S)
+    monitor = Monitor(processes(scenario))
     began, pause = time.monotonic(), threading.Event()
     with load.running():
-        while (at := time.monotonic() - began) < lasts:
-            watch.look(at)
-            pause.wait(EVERY)
-    grown = watch.grown(lasts)
-    assert not grown, "\n".join(grown)
+        while (at := time.monotonic() - began) < duration_s:
+            monitor.sample_all(at)
+            pause.wait(SAMPLE_INTERVAL_S)
+    growth = monitor.growth(duration_s)
+    assert not growth, "\n".join(growth)
     scenario.assert_consistent()
-    say(f"{load.placed} orders in {lasts:g} s, and no process has grown")
-    return {"orders": load.placed, "processes": watch.table(lasts)}
+    print_line(f"{load.placed} orders in {duration_s:g} s, and no process has grown")
+    medians = {
+        name: {window: vars(median) for window, median in windows.items()}
+        for name, windows in monitor.medians(duration_s).items()
+    }
+    return {"orders": load.placed, "processes": medians}
 
 
 def processes(scenario: Scenario) -> dict[str, int]:
-    """Every process of the platform by name."""
+    """Return name -> pid of every process of the platform."""
     found = {}
     for each in scenario.shop.run()["processes"]:
         name = f"{each['name']} {each['kind']}" if each["kind"] != "router" else "router"
@@ -103,7 +109,7 @@ def processes(scenario: Scenario) -> dict[str, int]:
 
 
 def sample(pid: int) -> Sample:
-    """What a process holds now."""
+    """Return what a process uses now."""
     folder = Path(f"/proc/{pid}")
     memory = re.search(r"^Pss:\s+(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)
     threads = re.search(r"^Threads:\s+(\d+)", (folder / "status").read_text(), re.MULTILINE)

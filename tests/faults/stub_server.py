@@ -77,7 +77,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 return
 
     def _read_request(self) -> bool:
-        head = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []  # type: ignore[attr-defined]
+        head = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []
         for line in head:
             if line.lower().startswith(b"content-length:"):
                 self.rfile.read(int(line.split()[1]))

@@ -1,29 +1,29 @@
-"""What has grown is seen, and what only moves is not."""
+"""Tests of the soak test: it finds growth beyond the limits, and only that."""
 
 import os
 
 import pytest
 
-from tests.faults.soak import Sample, Watch, sample
+from tests.faults.soak import Monitor, Sample, sample
 
-LASTS, MIB = 1800.0, 2**20
-CALM = Sample(80 * MIB, 40, 20)
-
-
-def watched(late: Sample) -> list[str]:
-    """What is said of a process that is calm for most of the time, and then is so."""
-    watch = Watch({"orders web": 1})
-    times = range(0, int(LASTS), 10)
-    watch.samples["orders web"] = [(float(at), late if at >= LASTS * 5 / 6 else CALM) for at in times]
-    return watch.grown(LASTS)
+DURATION_S, MIB = 1800.0, 2**20
+EARLY = Sample(80 * MIB, 40, 20)
 
 
-def test_a_process_that_stays_as_it_is_has_not_grown() -> None:
-    assert watched(CALM) == []
+def growth_to(late: Sample) -> list[str]:
+    """Return the growth of a process that is at EARLY, and at `late` in the last window."""
+    monitor = Monitor({"orders web": 1})
+    times = range(0, int(DURATION_S), 10)
+    monitor.samples["orders web"] = [(float(at), late if at >= DURATION_S * 5 / 6 else EARLY) for at in times]
+    return monitor.growth(DURATION_S)
 
 
-def test_a_process_that_moves_a_little_has_not_grown() -> None:
-    assert watched(Sample(84 * MIB, 45, 22)) == []
+def test_constant_process_has_not_grown() -> None:
+    assert growth_to(EARLY) == []
+
+
+def test_small_changes_are_no_growth() -> None:
+    assert growth_to(Sample(84 * MIB, 45, 22)) == []
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_a_process_that_moves_a_little_has_not_grown() -> None:
         (Sample(80 * MIB, 40, 23), "threads"),
     ],
 )
-def test_a_process_that_grows_is_named(late: Sample, what: str) -> None:
-    (said,) = watched(late)
-    assert said.startswith(f"I17 orders web: {what} from ")
+def test_growing_process_is_named(late: Sample, what: str) -> None:
+    (line,) = growth_to(late)
+    assert line.startswith(f"I17 orders web: {what} from ")
 
 
-def test_a_sample_is_of_this_moment() -> None:
+def test_sample_shows_what_the_process_uses_now() -> None:
     before = sample(os.getpid())
-    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
     ballast = bytearray(os.urandom(20 * MIB))
     after = sample(os.getpid())
-    for descriptor in held:
+    for descriptor in opened:
         os.close(descriptor)
     assert after.descriptors >= before.descriptors + 10
     assert after.memory >= before.memory + len(ballast) // 2

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chassis import clock, deadline
-from chassis.calls.client import ATTEMPTS, Client
+from chassis.calls.client import MAX_ATTEMPTS, Client
 from chassis.errors import OutcomeUnknown, TransientError
 from chassis.messages import Command
 from chassis.testing import capture_logs
@@ -97,7 +97,7 @@ class Callers:
         begun, attempted = clock.monotonic(), True
         try:
             with deadline.within(DEADLINE_S):
-                self._client.send(self._command, "key", ATTEMPTS)
+                self._client.send(self._command, "key", MAX_ATTEMPTS)
         except TransientError as error:
             attempted = isinstance(error, OutcomeUnknown)
         late = max(0.0, clock.monotonic() - begun - DEADLINE_S)

@@ -1,17 +1,17 @@
 """Kills a process of the platform under test at an exact point.
 
-On the platform's PYTHONPATH, this is imported by the server that its processes are forks of.
+With this folder on the platform's PYTHONPATH, Python imports this file in the fork server of the platform's processes.
 
-The file `$DATA_DIR/crash.<service>-<kind>` arms one crash, and is gone once it has fired:
+The file `$DATA_DIR/crash.<service>-<kind>` arms one crash; when the crash fires, the file is renamed to `.fired`:
 
     {"point": "do take payment", "when": "after", "target": "self", "signal": "KILL"}
 
 Points are the steps of a saga (`do <step>`, `undo <step>`), every write of a document (`<collection>.insert`,
-`.update`, `.delete`), `publish` to the log and `commit` of offsets. `target` is `self`, or `parent` for gunicorn's
-master. With `HOLD` for a signal the thread is held there for as long as the file `crash.<service>-<kind>.fired` exists:
-whoever wants the process to sleep at that point can stop it then, at a moment without a lock of the store.
+`.update`, `.delete`), `publish` to the bus and `commit` of offsets. `target` is `self`, or `parent` for gunicorn's
+master. The signal `HOLD` blocks the thread while the file `crash.<service>-<kind>.fired` exists, so that a test can
+stop the process at that point at a moment without a lock on the store.
 
-As long as the file `$DATA_DIR/defect.<service>` is there, the service can make no notification with the word in it.
+While the file `$DATA_DIR/defect.<service>` exists, the service cannot insert a notification that contains its text.
 """
 
 import json
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _strike(crash: dict[str, str], fired: Path) -> None:
+def _fire(crash: dict[str, str], fired: Path) -> None:
     if crash["signal"] == "HOLD":
         while fired.exists():
             time.sleep(0.01)
@@ -46,7 +46,7 @@ def _bus_classes() -> tuple[type, type]:
     return SqliteBus, SqliteConsumer
 
 
-def _spoil(data_dir: Path, collection: str, doc: Any) -> None:
+def _fail_if_defective(data_dir: Path, collection: str, doc: Any) -> None:
     defect = data_dir / f"defect.{current_process().name.partition('-')[0]}"
     if collection == "notifications" and defect.exists() and defect.read_text() in json.dumps(doc):
         raise ValueError("a defect")
@@ -67,8 +67,8 @@ def _install(data_dir: Path) -> None:
         try:
             path.rename(f"{path}.fired")
         except FileNotFoundError:
-            return  # another thread was first
-        _strike(crash, Path(f"{path}.fired"))
+            return  # another thread has fired it
+        _fire(crash, Path(f"{path}.fired"))
 
     def wrap(owner: Any, method: str, point: Callable[..., str]) -> None:
         original = getattr(owner, method)
@@ -83,7 +83,7 @@ def _install(data_dir: Path) -> None:
         setattr(owner, method, wrapped)
 
     def insert(collection: Any, doc: Any, *_: Any) -> str:
-        _spoil(data_dir, collection.name, doc)
+        _fail_if_defective(data_dir, collection.name, doc)
         return f"{collection.name}.insert"
 
     def step(driver: Any, id: str, state: Any, ends: Any) -> str:
