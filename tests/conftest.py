@@ -8,6 +8,8 @@ from chassis import clock
 from chassis.testing import FakeClock
 from tests import engines
 
+os.environ.setdefault("STRICT_ERRORS", "on")  # in this process and in every platform that a test starts
+
 
 @pytest.fixture
 def fake_clock():

@@ -1,0 +1,44 @@
+"""Domain errors: named after their class, and the same on both sides of a call."""
+
+from chassis.errors import DomainError, ErrorCategory, NotFound, rebuild
+
+
+class OutOfPaper(DomainError):
+    """There is not enough paper."""
+
+    def __init__(self, sheets: int) -> None:
+        super().__init__(f"Only {sheets} sheets left.", sheets=sheets)
+
+
+class Jammed(DomainError, kind="paper_jam", title="Paper jam", category=ErrorCategory.FORBIDDEN):
+    """The printer is jammed."""
+
+
+def parts(error):
+    return error.kind, error.title, error.detail, error.extra, error.category, str(error)
+
+
+def test_kind_and_title_follow_from_the_class_name():
+    assert (OutOfPaper.kind, OutOfPaper.title, OutOfPaper.category) == (
+        "out_of_paper",
+        "Out of paper",
+        ErrorCategory.CONFLICT,
+    )
+
+
+def test_declared_kind_title_and_category_win():
+    assert parts(Jammed()) == ("paper_jam", "Paper jam", "", {}, ErrorCategory.FORBIDDEN, "Paper jam")
+
+
+def test_rebuild_returns_the_class_of_the_kind():
+    sent = OutOfPaper(3)
+    received = rebuild((Jammed, OutOfPaper, NotFound), sent.kind, sent.title, sent.detail, sent.extra)
+    assert type(received) is OutOfPaper
+    assert parts(received) == parts(sent)
+
+
+def test_rebuild_of_an_undeclared_kind_is_a_plain_domain_error():
+    received = rebuild((Jammed,), "no_ink", "No ink", "Buy some.", {"color": "cyan"})
+    assert type(received) is DomainError
+    assert parts(received)[:4] == ("no_ink", "No ink", "Buy some.", {"color": "cyan"})
+    assert DomainError.kind == "domain_error"
