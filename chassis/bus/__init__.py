@@ -1,7 +1,7 @@
-"""The log port: topics of ordered partitions, over Kafka or an embedded log.
+"""The message bus: topics of ordered partitions, on Kafka or in an SQLite file.
 
-A record's key decides its partition, so the records of one key keep their order. Consumers of a group share the
-partitions; an offset is committed after the effect, never before.
+A record's key selects its partition, so the records of one key stay in order. The consumers of a group share the
+partitions. A consumer commits an offset after the effect, never before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,31 +11,31 @@ from typing import NamedTuple, Protocol
 
 from chassis.errors import TransientError
 
-__all__ = ["Bus", "BusUnavailable", "Consumer", "PartitionRevoked", "Partition", "Record", "Topic"]
+__all__ = ["Bus", "BusUnavailable", "Consumer", "Partition", "PartitionRevoked", "Record", "Topic"]
 
 Partition = tuple[str, int]
 """(topic, number)."""
 
 
 class BusUnavailable(TransientError):
-    """The log cannot be reached or does not answer in time."""
+    """The bus cannot be reached or does not answer in time."""
 
 
 class PartitionRevoked(Exception):
-    """This consumer no longer owns the partition: what it did not commit comes to another."""
+    """This consumer no longer owns the partition; another one gets the records that are not committed."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """`retention` in seconds, after which records may go."""
+    """A topic to create. The bus may delete records that are older than `retention_s`."""
 
     name: str
     partitions: int = 4
-    retention: float = 7 * 24 * 3600
+    retention_s: float = 7 * 24 * 3600
 
 
 class Record(NamedTuple):
-    """`partition`, `offset` and `time` (RFC 3339) are set by the log; a producer leaves them out."""
+    """A record. The bus sets `partition`, `offset` and `time` (RFC 3339); a producer omits them."""
 
     topic: str
     key: str
@@ -47,50 +47,52 @@ class Record(NamedTuple):
 
 
 class Consumer(Protocol):
-    """One member of a group. Not for use by two threads."""
+    """A member of a consumer group, for one thread."""
 
-    def poll(self, limit: int, wait: float) -> list[Record]:
-        """Up to `limit` records of the owned partitions, in order in each, behind the last polled.
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Return the next records of the owned partitions, in order within each partition.
 
-        Waits up to `wait` seconds for the first.
+        Waits up to `timeout_s` for the first record.
         """
 
     def heartbeat(self) -> None:
-        """Take part in the group without taking records, where what was polled takes long to handle."""
+        """Take part in rebalances without polling. Call it while a batch takes long."""
 
     def owned(self) -> Mapping[Partition, int]:
-        """The partitions that are this member's now, each with a number that is another whenever it was given anew.
+        """Return the owned partitions, each with a number that changes whenever the partition is assigned again.
 
-        It changes only inside `poll` and `heartbeat`. What is given anew is polled from its committed offset on.
+        Changes only inside `poll` and `heartbeat`. A partition that is assigned again resumes at its committed offset.
         """
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Record that everything before each offset is done. Raises PartitionRevoked for a partition that is owned no longer."""
+        """Record that everything before each offset is done. Raises PartitionRevoked."""
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Poll from this offset again."""
+        """Poll from this offset on. Raises PartitionRevoked."""
 
     def lag(self) -> Mapping[Partition, int]:
-        """For each owned partition, how many records wait behind the committed offset."""
+        """Return the number of records behind the committed offset, for each owned partition."""
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once."""
+        """Leave the group, so that other members take over at once."""
 
 
 class Bus(Protocol):
+    """What an engine does."""
+
     def ensure_topics(self, topics: Sequence[Topic]) -> None:
-        """Make the topics; where they are there, their partitions stay, and only their retention is brought in line."""
+        """Create the missing topics. An existing topic keeps its partitions; its retention is updated."""
 
-    def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
-        """Append the records; for each None once it is stored safely, or why not. An error leaves its fate unknown.
+    def publish(self, records: Sequence[Record], timeout_s: float) -> list[BaseException | None]:
+        """Append the records. Return for each None once it is stored durably, or an error if it may not be stored.
 
-        Records of one key go in their order: behind one that is not stored, none of its key is.
+        The records of one key keep their order: after one that is not stored, no other of its key is.
         """
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """Join a group, from the earliest record on where it has committed nothing."""
+        """Join a group. Without a committed offset it starts at the earliest record."""
 
     def ping(self) -> None:
-        """Return if the log answers, else raise BusUnavailable."""
+        """Return if the bus answers. Raises BusUnavailable."""
 
     def close(self) -> None: ...

@@ -1,9 +1,12 @@
-"""The relay: takes what waits in the outboxes to the log, each aggregate in order, and clears what is acknowledged.
+"""The relay: publishes the pending events of the outboxes, and clears what the message bus has acknowledged.
 
-    lease slots -> read what waits -> publish, many aggregates at once, one event of each after the other -> clear
+    lease slots -> read pending events -> publish -> clear
 
-While much waits, several hands do that at once, each for some of the slots. What is published twice, because a relay
-died before it cleared or woke up late, is the consumers' inbox to tell.
+Aggregates are published in parallel, the events of one aggregate one after the other, in order. With many pending
+events several workers publish, each for a share of the leased slots.
+
+A relay that dies before it clears, or wakes up after its lease, causes events to be published twice. Consumers
+recognize those by their inbox.
 """
 
 import threading
@@ -11,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 
 from chassis import clock
+from chassis.background import run_until
 from chassis.bus import Bus, Record
 from chassis.errors import TransientError
 from chassis.events import envelope
@@ -21,93 +25,97 @@ from chassis.observe.log import log
 from chassis.store import Collection
 from chassis.store.leases import Slots
 
-FEW = 50
-"""Events that are taken along in passing; for more, all hands are needed."""
-HANDS = 4
-BATCH = 500
-"""Aggregates that one hand has under way."""
-EACH = 20
-"""Events of one aggregate in a batch: a long line must not hold up the others."""
-SPELL = 2.0
-"""Seconds; then other outboxes have their turn."""
-AWAKE, RESTING = 2.0, 4
-"""Seconds after the last event from which on it looks only a fourth as often."""
-DELIVERY = 0.6
-"""The part of its lease that a delivery may take: the lease was renewed at most a third of it ago."""
+SMALL_BATCH = 50
+"""Pending events from which on all workers publish; fewer are published by the relay's own thread."""
+WORKERS = 4
+MAX_AGGREGATES = 500
+"""Aggregates in one batch of a worker."""
+MAX_PER_AGGREGATE = 20
+"""Events of one aggregate in one batch, so that an aggregate with many does not delay the others."""
+TURN_S = 2.0
+"""Seconds that the workers spend on one outbox before the next outbox has its turn."""
+ACTIVE_S = 2.0
+"""Seconds after the last event for which the relay polls at its full rate; then at a fourth of it."""
+IDLE_FACTOR = 4
+DELIVERY_SHARE = 0.6
+"""Share of the lease that a delivery may take; the lease was renewed at most a third of it ago."""
 
 
 class Relay:
-    """`lease` and `pause` in seconds; a pause is made when nothing waits."""
+    """Publishes the events of these outboxes. It polls each `poll_s` seconds while nothing is pending."""
 
-    def __init__(self, outboxes: list[Outbox], bus: Bus, leases: Collection, lease: float, pause: float) -> None:
-        self._outboxes, self._bus, self._pause, self._lease = outboxes, bus, pause, lease
-        self._slots = Slots(leases, "relay", SLOTS, lease)
-        self._gate = threading.Lock()  # for the slots
-        self._tell_backlog = backlog(outboxes, self._held)
-        self._due: dict[str, float] = {}  # by collection: when it is looked at again
-        self._reading = threading.Lock()  # by turns, so that the first hand publishes while the others read
+    def __init__(self, outboxes: list[Outbox], bus: Bus, leases: Collection, lease_s: float, poll_s: float) -> None:
+        self._outboxes, self._bus, self._lease_s, self._poll_s = outboxes, bus, lease_s, poll_s
+        self._slots = Slots(leases, "relay", SLOTS, lease_s)
+        self._slots_lock = threading.Lock()
+        self._read_lock = threading.Lock()  # workers read one at a time, so that the first publishes while others read
+        self._export_backlog = backlog(outboxes, self._held_slots)
+        self._next_poll: dict[str, float] = {}  # by collection
+        self._last_event = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Relay until told to stop."""
-        pause, last = self._pause, clock.monotonic()
-        while not stop.is_set():
-            try:
-                if self.step():
-                    pause, last = 0.0, clock.monotonic()
-                else:
-                    pause = self._pause * (1 if clock.monotonic() < last + AWAKE else RESTING)
-            except TransientError as error:
-                pause = min(max(pause * 2, 0.2), 5.0)
-                log.warning("the relay waits", error=error)
-            self._tell_backlog()
-            if pause:
-                stop.wait(pause)
+        """Publish until `stop` is set, then release the slots."""
+        self._last_event = clock.monotonic()
+        run_until(stop, self._step_and_pause, "relay failed")
         try:
             self._slots.release()
         except TransientError as error:
-            log.warning("the relay leaves its slots to expire", error=error)
+            log.warning("slots not released; other relays wait for the lease to expire", error=error)
 
     def step(self) -> int:
-        """Publish what waits now; how many events were acknowledged."""
+        """Publish what is pending now; return how many events were acknowledged."""
         now = clock.monotonic()
-        return sum(self._drain(each) for each in self._outboxes if now >= self._due.get(each.collection.name, now))
+        due = [each for each in self._outboxes if now >= self._next_poll.get(each.collection.name, now)]
+        return sum(self._publish_outbox(each) for each in due)
 
-    def _drain(self, outbox: Outbox) -> int:
-        slots = sorted(self._held())
-        waiting = outbox.pending(slots, FEW) if slots else []
-        if slots and not waiting:
-            self._due[outbox.collection.name] = clock.monotonic() + outbox.idle_poll_s
-        if sum(len(each.events) for each in waiting) < FEW:
-            return self._carry(outbox, slots, waiting)
-        until = clock.monotonic() + SPELL
-        with ThreadPoolExecutor(HANDS, "relay") as hands:
-            shares = [slots[hand::HANDS] for hand in range(HANDS)]
-            return sum(hands.map(lambda share: self._spell(outbox, share, until), shares))
+    def _step_and_pause(self) -> float:
+        """Take one step; return the seconds until the next."""
+        try:
+            if self.step():
+                self._last_event = clock.monotonic()
+                return 0.0
+        finally:
+            self._export_backlog()
+        is_active = clock.monotonic() < self._last_event + ACTIVE_S
+        return self._poll_s if is_active else self._poll_s * IDLE_FACTOR
 
-    def _spell(self, outbox: Outbox, slots: list[int], until: float) -> int:
-        """What one hand does: batches of its slots, one after the other, until nothing of them waits."""
-        total, more = 0, bool(slots)
-        while more and clock.monotonic() < until:
-            with self._reading:
-                waiting = outbox.pending(slots, BATCH)
-            count = self._carry(outbox, slots, waiting)
-            more = count > 0 and (len(waiting) == BATCH or any(len(each.events) > EACH for each in waiting))
+    def _publish_outbox(self, outbox: Outbox) -> int:
+        slots = sorted(self._held_slots())
+        pending = outbox.pending(slots, SMALL_BATCH) if slots else []
+        if slots and not pending:
+            self._next_poll[outbox.collection.name] = clock.monotonic() + outbox.idle_poll_s
+        if sum(len(each.events) for each in pending) < SMALL_BATCH:
+            return self._publish_and_clear(outbox, slots, pending)
+        ends = clock.monotonic() + TURN_S
+        shares = [slots[worker::WORKERS] for worker in range(WORKERS)]
+        with ThreadPoolExecutor(WORKERS, "relay") as workers:
+            return sum(workers.map(lambda share: self._publish_share(outbox, share, ends), shares))
+
+    def _publish_share(self, outbox: Outbox, slots: list[int], ends: float) -> int:
+        """Publish batch after batch of these slots, until none is pending or the turn ends."""
+        total, has_more = 0, bool(slots)
+        while has_more and clock.monotonic() < ends:
+            with self._read_lock:
+                pending = outbox.pending(slots, MAX_AGGREGATES)
+            count = self._publish_and_clear(outbox, slots, pending)
+            is_cut = len(pending) == MAX_AGGREGATES or any(len(each.events) > MAX_PER_AGGREGATE for each in pending)
+            has_more = count > 0 and is_cut
             total += count
         return total
 
-    def _carry(self, outbox: Outbox, slots: list[int], waiting: list[PendingEvents]) -> int:
-        """Publish what waits and clear it, if these slots are still held; how many events were acknowledged."""
-        if not waiting or not self._held() >= set(slots):
+    def _publish_and_clear(self, outbox: Outbox, slots: list[int], pending: list[PendingEvents]) -> int:
+        """Publish pending events and clear them, if the slots are still held; return how many were acknowledged."""
+        if not pending or not self._held_slots() >= set(slots):
             return 0
-        outcomes = self._publish([record for each in waiting for _, record in each.events[:EACH]])
+        outcomes = self._publish([record for each in pending for _, record in each.events[:MAX_PER_AGGREGATE]])
         acknowledged: list[tuple[PendingEvents, int]] = []
-        count = at = 0
-        for each in waiting:
-            behind = at + len(each.events[:EACH])
-            done = len(list(takewhile(lambda outcome: outcome is None, outcomes[at:behind])))
+        count = start = 0
+        for each in pending:
+            end = start + len(each.events[:MAX_PER_AGGREGATE])
+            done = len(list(takewhile(lambda outcome: outcome is None, outcomes[start:end])))
             if done:
                 acknowledged.append((each, each.events[done - 1][0]))
-            count, at = count + done, behind
+            count, start = count + done, end
         outbox.clear(acknowledged)
         metrics.relay_published[outbox.collection.name].inc(count)
         metrics.relay_failed[outbox.collection.name].inc(len(outcomes) - outcomes.count(None))
@@ -115,24 +123,24 @@ class Relay:
         if failure is not None:
             if not count:
                 raise TransientError(f"no event was acknowledged: {failure}") from failure
-            log.warning("events were not acknowledged; they stay in the outbox", error=failure)
+            log.warning("events not acknowledged; they stay in the outbox", error=failure)
         return count
 
-    def _held(self) -> set[int]:
-        """The slots that are this relay's for most of a lease from now on."""
-        with self._gate:
+    def _held_slots(self) -> set[int]:
+        """Return the slots whose lease this relay holds, for at least two thirds of a lease from now on."""
+        with self._slots_lock:
             return set(self._slots.held())
 
     def _publish(self, records: list[Record]) -> list[BaseException | None]:
-        """Publish; the work that each record came from goes on in those who consume it, or begins here."""
-        handed_on, spans = list(records), {}
-        about = {topic: envelope.described("send", topic) for topic in {record.topic for record in records}}
+        """Publish records, each with a span that continues the trace in which its event was stored."""
+        to_publish, spans = list(records), {}
+        attributes = {topic: envelope.span_attributes("send", topic) for topic in {record.topic for record in records}}
         for at, record in enumerate(records):
             parent = record.headers.get("traceparent")
             if trace.recording() or not parent:
-                spans[at] = trace.continued(parent, f"send {record.topic}", "producer", about[record.topic])
-                handed_on[at] = record._replace(headers={**record.headers, "traceparent": spans[at].traceparent})
-        outcomes = self._bus.publish(handed_on, timeout=self._lease * DELIVERY)
+                spans[at] = trace.continued(parent, f"send {record.topic}", "producer", attributes[record.topic])
+                to_publish[at] = record._replace(headers={**record.headers, "traceparent": spans[at].traceparent})
+        outcomes = self._bus.publish(to_publish, timeout_s=self._lease_s * DELIVERY_SHARE)
         for at, span in spans.items():
             span.end(outcomes[at])
         return outcomes

@@ -31,7 +31,7 @@ class Slots:
             self._renewed = started
         return self._held
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Renew at the next `held` if somebody came or went: for whom reading the leases costs little."""
         doc = self._read()
         members = {member: until for member, until in doc["members"].items() if until > clock.timestamp()}

@@ -52,7 +52,7 @@ class KafkaEngine:
     def bus(self) -> Bus:
         from chassis.bus.kafka.bus import KafkaBus
 
-        return KafkaBus(self.servers, session=self.patience)
+        return KafkaBus(self.servers, session_s=self.patience)
 
 
 Engine = SqliteEngine | MongodbEngine | KafkaEngine

@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from chassis.web.api import ADMIN, ANYONE
 from mercato.catalog import catalog
-from mercato.cli.operate import load
+from mercato.cli.services import load_service
 from mercato.contracts import breaking
 from mercato.contracts.files import SERVICES, contract, drifted
 
@@ -37,13 +37,13 @@ def read(path):
 
 @each_service
 def test_a_contract_is_what_the_code_says(name):
-    stale = [str(path.relative_to(ROOT)) for path in drifted(load(name))]
+    stale = [str(path.relative_to(ROOT)) for path in drifted(load_service(name))]
     assert not stale, "run `mercato contracts` and look at what it changed"
 
 
 @each_service
 def test_a_contract_folder_holds_nothing_else(name):
-    assert set((SERVICES / name / "contract").iterdir()) == set(contract(load(name)))
+    assert set((SERVICES / name / "contract").iterdir()) == set(contract(load_service(name)))
 
 
 @each_file
@@ -85,7 +85,7 @@ def test_the_openapi_document_is_valid(path):
 def test_every_route_is_in_the_document_with_whom_it_is_for(name):
     paths = read(SERVICES / name / "contract" / "openapi.yaml")["paths"]
     needs = {ANYONE: [], ADMIN: [{"bearer": ["admin"]}]}
-    for api in load(name).apis:
+    for api in load_service(name).apis:
         for operation in api.operations:
             described = paths[operation.path][operation.method.lower()]
             assert described["security"] == needs.get(operation.auth, [{"bearer": []}])

@@ -23,7 +23,7 @@ from chassis.bus import BusUnavailable, PartitionRevoked, Record, Topic
 from chassis.bus.engines import open_bus
 from chassis.bus.kafka import consumer as kafka_consumer
 from chassis.bus.kafka.bus import KafkaBus
-from chassis.bus.kafka.producer import LARGEST, placed
+from chassis.bus.kafka.producer import MAX_RECORD_BYTES, partition_of
 from chassis.settings import Settings
 from chassis.testing import capture_logs
 from tests import engines
@@ -38,7 +38,7 @@ def new_name(what="events"):
 
 @pytest.fixture
 def bus(kafka):
-    bus = KafkaBus(kafka, session=6)
+    bus = KafkaBus(kafka, session_s=6)
     yield bus
     bus.close()
 
@@ -101,7 +101,7 @@ def config(admin, topic):
 )
 def test_a_key_is_placed_where_javas_client_places_it(key, murmur2):
     """The hashes are those of Kafka's own test of its client (UtilsTest.testMurmur2)."""
-    assert [placed(key, count) for count in (1, 4, 7, 1000)] == [
+    assert [partition_of(key, count) for count in (1, 4, 7, 1000)] == [
         (murmur2 & 0x7FFFFFFF) % count for count in (1, 4, 7, 1000)
     ]
 
@@ -109,7 +109,7 @@ def test_a_key_is_placed_where_javas_client_places_it(key, murmur2):
 def test_records_are_in_the_partition_of_their_key(bus, topic):
     keys = [clock.new_id() for _ in range(20)]
     assert bus.publish([Record(topic, key, b"") for key in keys], 5) == [None] * 20
-    assert {record.key: record.partition for record in read(bus, topic, 20)} == {key: placed(key, 4) for key in keys}
+    assert {record.key: record.partition for record in read(bus, topic, 20)} == {key: partition_of(key, 4) for key in keys}
 
 
 def test_every_replica_acknowledges_and_a_record_sent_again_is_told_by_its_number(bus, topic, monkeypatch):
@@ -146,7 +146,7 @@ def test_one_record_of_a_key_is_under_way_at_a_time(bus, topic, monkeypatch):
 
 def test_a_topic_is_made_as_it_is_asked_for(bus, admin):
     name = new_name()
-    bus.ensure_topics([Topic(name, 3, retention=3600)])
+    bus.ensure_topics([Topic(name, 3, retention_s=3600)])
     (made,) = admin.describe_topics([name])
     assert len(made["partitions"]) == 3
     found = config(admin, name)
@@ -157,7 +157,7 @@ def test_ensuring_brings_the_retention_in_line_and_touches_nothing_else(bus, adm
     name = new_name()
     bus.ensure_topics([Topic(name, 3)])
     admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": "5000"})])
-    bus.ensure_topics([Topic(name, 5, retention=60), Topic(new_name(), 1)])
+    bus.ensure_topics([Topic(name, 5, retention_s=60), Topic(new_name(), 1)])
     (made,) = admin.describe_topics([name])
     found = config(admin, name)
     assert (len(made["partitions"]), found["retention.ms"], found["max.message.bytes"]) == (3, "60000", "5000")
@@ -178,13 +178,13 @@ def test_nobody_makes_a_topic_by_naming_it(bus, admin):
 
 
 def test_a_record_that_is_too_large_fails_alone_and_the_producer_lives_on(bus, topic):
-    large = Record(topic, "b", b"x" * (LARGEST + 1))
+    large = Record(topic, "b", b"x" * (MAX_RECORD_BYTES + 1))
     client = bus._producer._client
     outcomes = bus.publish([Record(topic, "a", b"1"), large, Record(topic, "a", b"2"), Record(topic, "b", b"3")], 5)
     assert [outcome is None for outcome in outcomes] == [True, False, True, False]
     assert not isinstance(outcomes[1], BusUnavailable), "it would be tried again"
     first = bus._producer._client
-    assert bus.publish([Record(topic, "b", b"x" * (LARGEST - 1000))], 5) == [None]
+    assert bus.publish([Record(topic, "b", b"x" * (MAX_RECORD_BYTES - 1000))], 5) == [None]
     assert client is None and first is bus._producer._client
     assert len(read(bus, topic, 3)) == 3
 
@@ -241,7 +241,7 @@ def test_what_a_foreign_producer_sends_can_be_read(bus, topic, kafka):
 def test_a_group_whose_offset_is_gone_goes_on_with_the_oldest_record(bus, topic, admin):
     for n in range(10):
         assert bus.publish([Record(topic, "k", str(n).encode())], 5) == [None]
-    group, number = new_name("g"), placed("k", 4)
+    group, number = new_name("g"), partition_of("k", 4)
     member = bus.consumer(group, [topic])
     while not member.poll(2, 1):
         pass
@@ -303,12 +303,12 @@ def test_what_a_rebalance_took_that_fails_is_no_longer_owned(bus, topic, monkeyp
         member.poll(1, 1)
 
     def fails(_):
-        member._given.on_partitions_lost(list(member.owned()))
+        member._assigned.on_partitions_lost(list(member.owned()))
         member._client._subscription.unsubscribe()
         raise KafkaConnectionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(member, "_settled", fails)
+        patched.setattr(member, "_finish_rebalance", fails)
         with pytest.raises(BusUnavailable):
             member.heartbeat()
     assert (dict(member.owned()), dict(member.lag())) == ({}, {})

@@ -313,8 +313,8 @@ def test_twelve_idle_consumers_use_less_than_a_tenth_of_a_core(tmp_path):
 
 
 def test_records_go_when_their_topics_retention_is_over_and_offsets_go_on(tmp_path, fake_clock):
-    bus = SqliteBus(tmp_path / "bus.db", ttl=10)
-    topics = [Topic("short", 1, retention=3600), Topic("long", 1, retention=7 * 86400)]
+    bus = SqliteBus(tmp_path / "bus.db", session_s=10)
+    topics = [Topic("short", 1, retention_s=3600), Topic("long", 1, retention_s=7 * 86400)]
     bus.ensure_topics(topics)
     for topic in topics:
         bus.publish([Record(topic.name, "k", b"old")] * 1203, 1)

@@ -19,14 +19,14 @@ from tests.system.platform import Shop, eventually
 def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
     """So many events of this type, each of a key of its own, that hold nothing which any handler can read."""
     waiting = {"seq": 1, "type": type, "time": clock.timestamp(), "data": {"orderId": 7}, "traceparent": ""}
-    records = [envelope.record(source, clock.new_id(), waiting) for _ in range(count)]
+    records = [envelope.to_record(source, clock.new_id(), waiting) for _ in range(count)]
     with closing(shop.bus()) as bus:
-        assert bus.publish(records, timeout=5) == [None] * count
+        assert bus.publish(records, timeout_s=5) == [None] * count
 
 
 def late(shop: Shop) -> None:
     """A call that came with so little time that it was over before the work began."""
-    token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).for_callee("payments")
+    token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).issue("payments")
     address = f"{shop.at('payments')}/internal/{CancelPayment.name}"
 
     def answered(milliseconds: int) -> int:

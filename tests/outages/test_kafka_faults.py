@@ -80,7 +80,7 @@ class Place:
         return self.folder / "mended"
 
     def bus(self) -> KafkaBus:
-        return KafkaBus(self.servers, session=SESSION)
+        return KafkaBus(self.servers, session_s=SESSION)
 
     def bound(self, file: str, *names: str) -> tuple[Collection, ...]:
         store = SqliteStore(self.folder / file)
@@ -127,7 +127,7 @@ def relay(place: Place) -> None:
     """A process that relays until SIGTERM."""
     counters, leases = place.bound("writers.db", "counters", "leases")
     with closing(place.bus()) as bus:
-        _until_told(Relay([EmbeddedOutbox(place.name, counters)], bus, leases, LEASE, pause=0.1).run)
+        _until_told(Relay([EmbeddedOutbox(place.name, counters)], bus, leases, LEASE, poll_s=0.1).run)
 
 
 def consume(place: Place) -> None:
@@ -177,7 +177,7 @@ def test_no_event_is_lost_doubled_or_out_of_order_whoever_is_killed(place: Place
                 assert parked == dict.fromkeys(ids[:SPOILT], EACH)
                 place.mended.touch()
                 for id in ids[:SPOILT]:
-                    dead_letters.ask_redrive(dead_letters.of_key(place.topic, id)[0])
+                    dead_letters.request_redrive(dead_letters.of_key(place.topic, id)[0])
                 _eventually(lambda: not list(dead_letters.collection.iterate()))
             assert steady.is_alive()
     wanted = list(range(1, EACH + 1))
@@ -224,7 +224,7 @@ def test_a_worker_starts_without_the_log_lives_and_goes_on_once_it_is_there(
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
     try:
         _eventually(lambda: _status(port, "/readyz") == 200)
-        _eventually(lambda: b"waiting for the log" in (tmp_path / "log").read_bytes())
+        _eventually(lambda: b"message bus unavailable" in (tmp_path / "log").read_bytes())
         assert _status(port, "/livez") == 200
         engine.start()
         _eventually(lambda: _partitions(servers, "notifications.dead") == 4)
@@ -245,7 +245,7 @@ def _write(counters: Collection, ids: list[str]) -> None:
 
 
 def _record(place: Place, id: str, step: int) -> Record:
-    return envelope.record(place.name, id, envelope.entry(Counted(counter=id, step=step), step))
+    return envelope.to_record(place.name, id, envelope.new_entry(Counted(counter=id, step=step), step))
 
 
 def _when_something_is_under_way(seen: Collection, strike: Callable[[], None]) -> None:

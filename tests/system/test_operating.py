@@ -86,7 +86,7 @@ def test_a_replay_finds_nothing_until_a_summary_is_wrong_and_mends_it(shop: Shop
 
 def publish(shop: Shop, topic: str, key: str, value: bytes, headers: dict[str, str]) -> None:
     with closing(shop.bus()) as bus:
-        assert bus.publish([Record(topic, key, value, headers)], timeout=5) == [None]
+        assert bus.publish([Record(topic, key, value, headers)], timeout_s=5) == [None]
 
 
 def cloud_event(type: str, key: str, sequence: int = 1) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""The bus in one SQLite file: partitions, groups and offsets for the processes of one machine, every record synced.
+"""The bus in one SQLite file: partitions, groups and offsets for the processes of one machine. Every write is synced.
 
-partitions  id, topic, number, first, next      `next` is the offset of the next record, `first` of the oldest kept
+partitions  id, topic, number, first, next      `next` is the offset of the next record, `first` of the oldest kept one
 records     partition, offset, time, key, value, headers
-committed   grp, partition, fence, offset       the fence is that of the member who owns the partition
-leases                                          a collection: who owns what, see chassis.store.leases
+committed   grp, partition, fence, offset       `fence` is that of the member that owns the partition
+leases                                          a collection: who owns which partition, see chassis.store.leases
 """
 
 import sqlite3
@@ -35,50 +35,50 @@ _SCHEMA = (
 )
 _Row = tuple[str, bytes, str]  # key, value, headers
 _HAS_TABLES = "SELECT 1 FROM sqlite_master WHERE name = 'committed'"
-_PRUNE_EVERY = 3600.0
-_PRUNED_AT_ONCE = 500  # in one transaction, so that publishers need not wait long
+_PRUNE_INTERVAL_S = 3600.0
+_MAX_PRUNED_AT_ONCE = 500  # in one transaction, so that publishers wait little
 
 
 class SqliteBus:
-    """Implements `chassis.bus.Bus`. A member of a group that is silent for `ttl` seconds loses its partitions."""
+    """Implements `chassis.bus.Bus`. A member of a group that is silent for `session_s` loses its partitions."""
 
-    def __init__(self, path: Path, ttl: float = 10.0) -> None:
-        self._file, self._ttl = SqliteFile(path, BusUnavailable), ttl
+    def __init__(self, path: Path, session_s: float = 10.0) -> None:
+        self._file, self._session_s = SqliteFile(path, BusUnavailable), session_s
         self._leases: Collection | None = None
-        self._partitions: dict[str, list[int]] = {}
-        self._pruned = clock.monotonic()
+        self._partition_ids: dict[str, list[int]] = {}
+        self._pruned_at = clock.monotonic()
 
     def ensure_topics(self, topics: Sequence[Topic]) -> None:
         self._open()
-        wanted = [topic for topic in topics if not self._is_there(topic)]
+        wanted = [topic for topic in topics if not self._is_current(topic)]
         if wanted:
-            self._file.write(lambda db: _make_topics(db, wanted))
+            self._file.write(lambda db: _create_topics(db, wanted))
         self._prune()
 
-    def publish(self, records: Sequence[Record], timeout: float) -> list[BaseException | None]:
+    def publish(self, records: Sequence[Record], timeout_s: float) -> list[BaseException | None]:
         outcomes: list[BaseException | None] = [None] * len(records)
         batches: dict[int, list[_Row]] = defaultdict(list)
-        refused: dict[tuple[str, str], BaseException] = {}
+        rejected: dict[tuple[str, str], BaseException] = {}
         try:
             self._open()
-            if clock.monotonic() - self._pruned >= _PRUNE_EVERY:
+            if clock.monotonic() - self._pruned_at >= _PRUNE_INTERVAL_S:
                 self._prune()
-            for at, record in enumerate(records):
+            for position, record in enumerate(records):
                 key = record.topic, record.key
                 try:
-                    if key not in refused:
+                    if key not in rejected:
                         batches[self._partition_of(record)].append(_row(record))
                 except (BusUnavailable, TypeError, ValueError) as error:
-                    refused[key] = error
-                outcomes[at] = refused.get(key)
+                    rejected[key] = error
+                outcomes[position] = rejected.get(key)
             if batches:
-                self._file.write(lambda db: _append(db, batches), timeout)
+                self._file.write(lambda db: _append(db, batches), timeout_s)
         except BusUnavailable as error:
             return [error] * len(records)
         return outcomes
 
     def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
-        return SqliteConsumer(self._file, self._open(), group, topics, self._ttl)
+        return SqliteConsumer(self._file, self._open(), group, topics, self._session_s)
 
     def ping(self) -> None:
         self._file.read("SELECT count(*) FROM sqlite_master")
@@ -87,63 +87,63 @@ class SqliteBus:
         self._file.close()
 
     def _open(self) -> Collection:
-        """Make the tables where they are missing; the collection of the leases."""
+        """Create the tables if they are missing. Return the collection of the leases."""
         if self._leases is None:
             if not self._file.read(_HAS_TABLES):
-                self._file.write(_make_tables)
+                self._file.write(_create_tables)
             leases = Collection("leases")
             leases.attach(SqliteStore(self._file)).ensure_indexes()
             self._leases = leases
         return self._leases
 
-    def _is_there(self, topic: Topic) -> bool:
+    def _is_current(self, topic: Topic) -> bool:
         rows = self._file.read("SELECT retention FROM topics WHERE name = ?", (topic.name,))
-        return rows == [(topic.retention,)]
+        return rows == [(topic.retention_s,)]
 
     def _partition_of(self, record: Record) -> int:
-        """The id of the partition that every process puts this key into."""
-        ids = self._partitions.get(record.topic)
+        """Return the id of the record's partition: the same one for its key in every process."""
+        ids = self._partition_ids.get(record.topic)
         if not ids:
             rows = self._file.read("SELECT id FROM partitions WHERE topic = ? ORDER BY number", (record.topic,))
-            ids = self._partitions[record.topic] = [id for (id,) in rows]
+            ids = self._partition_ids[record.topic] = [id for (id,) in rows]
         if not ids:
             raise BusUnavailable(f"there is no topic {record.topic}")
         return ids[zlib.crc32(record.key.encode()) % len(ids)]
 
     def _prune(self) -> None:
-        """Remove what is older than its topic's retention, from the oldest on."""
-        self._pruned = clock.monotonic()
-        for partition, retention in self._file.read(
+        """Delete the records that are older than the retention of their topic."""
+        self._pruned_at = clock.monotonic()
+        for partition, retention_s in self._file.read(
             "SELECT partitions.id, retention FROM partitions JOIN topics ON topics.name = topic"
         ):
-            while self._prune_some(partition, clock.timestamp_ago(retention)):
+            while self._prune_page(partition, clock.timestamp_ago(retention_s)):
                 pass
 
-    def _prune_some(self, partition: int, before: str) -> bool:
-        """Whether there may be more to remove."""
+    def _prune_page(self, partition: int, before: str) -> bool:
+        """Delete some expired records. Return whether there may be more."""
         oldest = "SELECT offset, time FROM records WHERE partition = ? ORDER BY offset LIMIT ?"
         if not any(time < before for _, time in self._file.read(oldest, (partition, 1))):
             return False
 
         def work(db: sqlite3.Connection) -> bool:
-            rows = db.execute(oldest, (partition, _PRUNED_AT_ONCE)).fetchall()
+            rows = db.execute(oldest, (partition, _MAX_PRUNED_AT_ONCE)).fetchall()
             keep = next((offset for offset, time in rows if time >= before), rows[-1][0] + 1 if rows else 0)
             db.execute("DELETE FROM records WHERE partition = ? AND offset < ?", (partition, keep))
             db.execute("UPDATE partitions SET first = max(first, ?) WHERE id = ?", (keep, partition))
-            return len(rows) == _PRUNED_AT_ONCE
+            return len(rows) == _MAX_PRUNED_AT_ONCE
 
         return self._file.write(work)
 
 
-def _make_tables(db: sqlite3.Connection) -> None:
+def _create_tables(db: sqlite3.Connection) -> None:
     if not db.execute(_HAS_TABLES).fetchone():
-        for text in _SCHEMA:
-            db.execute(text)
+        for statement in _SCHEMA:
+            db.execute(statement)
 
 
-def _make_topics(db: sqlite3.Connection, topics: Iterable[Topic]) -> None:
+def _create_topics(db: sqlite3.Connection, topics: Iterable[Topic]) -> None:
     for topic in topics:
-        db.execute("INSERT OR REPLACE INTO topics (name, retention) VALUES (?, ?)", (topic.name, topic.retention))
+        db.execute("INSERT OR REPLACE INTO topics (name, retention) VALUES (?, ?)", (topic.name, topic.retention_s))
         if not db.execute("SELECT 1 FROM partitions WHERE topic = ?", (topic.name,)).fetchone():
             numbers = [(topic.name, number) for number in range(topic.partitions)]
             db.executemany("INSERT INTO partitions (topic, number) VALUES (?, ?)", numbers)

@@ -1,12 +1,12 @@
 """A member of a consumer group over the SQLite bus.
 
-Partitions are leased (`chassis.store.leases.Slots`, one name for each group and topic, so that members which read
-different topics can be in one group). Taking one over raises the fence in its committed offset, and a commit needs
+Partitions are leased with `chassis.store.leases.Slots`, under one name for each group and topic, so members that read
+different topics can share a group. Taking a partition over raises the fence in its committed offset; a commit needs
 that fence.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -17,7 +17,7 @@ from chassis.store import Collection
 from chassis.store.leases import Slots
 from chassis.store.sqlite.file import SqliteFile
 
-_TICK = 0.05  # seconds between two looks whether the file has changed
+_POLL_INTERVAL_S = 0.05  # between two checks whether the file has changed
 
 
 @dataclass
@@ -28,33 +28,35 @@ class _Owned:
 
 
 class SqliteConsumer:
-    """Implements `chassis.bus.Consumer`."""
+    """Implements `chassis.bus.Consumer`. A member that is silent for `session_s` loses its partitions."""
 
-    def __init__(self, file: SqliteFile, leases: Collection, group: str, topics: Sequence[str], ttl: float) -> None:
-        self._file, self._leases, self._group, self._ttl = file, leases, group, ttl
+    def __init__(
+        self, file: SqliteFile, leases: Collection, group: str, topics: Sequence[str], session_s: float
+    ) -> None:
+        self._file, self._leases, self._group, self._session_s = file, leases, group, session_s
         self._topics = sorted(set(topics))
         self._slots: dict[str, Slots] = {}
         self._owned: dict[Partition, _Owned] = {}
-        self._seen = -1
+        self._seen_version = -1
         self._turn = 0
 
-    def poll(self, limit: int, wait: float) -> list[Record]:
-        until = clock.monotonic() + wait
-        fresh = True
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        until = clock.monotonic() + timeout_s
+        first = True
         while True:
             version = self._file.version()
-            news, self._seen = version != self._seen, version
-            if self._assign(news or fresh) or news or fresh:
-                fresh = False
-                if records := self._read(limit):
+            changed, self._seen_version = version != self._seen_version, version
+            if self._assign(refresh=changed or first) or changed or first:
+                first = False
+                if records := self._read(max_records):
                     return records
-            left = until - clock.monotonic()
-            if left <= 0:
+            left_s = until - clock.monotonic()
+            if left_s <= 0:
                 return []
-            clock.sleep(min(left, _TICK))
+            clock.sleep(min(left_s, _POLL_INTERVAL_S))
 
     def heartbeat(self) -> None:
-        self._assign(look=False)
+        self._assign(refresh=False)
 
     def owned(self) -> Mapping[Partition, int]:
         return {partition: owned.fence for partition, owned in self._owned.items()}
@@ -70,30 +72,30 @@ class SqliteConsumer:
                 if db.execute(query, (offsets[partition], self._group, mine.id, mine.fence)).rowcount
             }
 
-        if lost := offsets.keys() - self._file.write(work):
-            raise PartitionRevoked(", ".join(f"{topic}/{number}" for topic, number in sorted(lost)))
+        if revoked := offsets.keys() - self._file.write(work):
+            raise PartitionRevoked(_names(revoked))
 
     def seek(self, partition: Partition, offset: int) -> None:
         if partition not in self._owned:
-            raise PartitionRevoked("{}/{}".format(*partition))
+            raise PartitionRevoked(_names([partition]))
         self._owned[partition].position = offset
 
     def lag(self) -> Mapping[Partition, int]:
         query = """SELECT topic, number, next - max(first, offset) FROM partitions
                    JOIN committed ON partition = id AND grp = ? WHERE id = ?"""
         rows = [row for owned in self._owned.values() for row in self._file.read(query, (self._group, owned.id))]
-        return {(topic, number): waiting for topic, number, waiting in rows}
+        return {(topic, number): behind for topic, number, behind in rows}
 
     def close(self) -> None:
         self._owned.clear()
         for slots in self._slots.values():
             slots.release()
 
-    def _assign(self, look: bool) -> bool:
-        """Bring what is owned in line with the leases; whether a partition was added."""
+    def _assign(self, refresh: bool) -> bool:
+        """Own exactly the partitions that are leased to this member. Return whether one was added."""
         due: dict[Partition, int] = {}
         for topic in self._topics:
-            if slots := self._slots_of(topic, look):
+            if slots := self._slots_of(topic, refresh):
                 due |= {(topic, number): fence for number, fence in slots.held().items()}
         for partition in [one for one, owned in self._owned.items() if due.get(one) != owned.fence]:
             del self._owned[partition]
@@ -102,19 +104,19 @@ class SqliteConsumer:
             self._take(partition, fence)
         return bool(new)
 
-    def _slots_of(self, topic: str, look: bool) -> Slots | None:
-        """The leases of a topic's partitions; none until somebody has made the topic."""
+    def _slots_of(self, topic: str, refresh: bool) -> Slots | None:
+        """Return the leases of a topic's partitions, or None as long as the topic does not exist."""
         slots = self._slots.get(topic)
-        if slots is None and look:
+        if slots is None and refresh:
             count = self._file.read("SELECT count(*) FROM partitions WHERE topic = ?", (topic,))[0][0]
             if count:
-                slots = self._slots[topic] = Slots(self._leases, f"{self._group}/{topic}", count, self._ttl)
-        elif slots is not None and look:
-            slots.look()
+                slots = self._slots[topic] = Slots(self._leases, f"{self._group}/{topic}", count, self._session_s)
+        elif slots is not None and refresh:
+            slots.refresh()
         return slots
 
     def _take(self, partition: Partition, fence: int) -> None:
-        """Go on where the group has committed, and let the one before commit no more."""
+        """Start where the group has committed, and fence off the previous owner."""
         ((id,),) = self._file.read("SELECT id FROM partitions WHERE topic = ? AND number = ?", partition)
         key = (self._group, id)
 
@@ -127,31 +129,35 @@ class SqliteConsumer:
             row: tuple[int, int] = db.execute(query, key).fetchone()
             return row
 
-        offset, holds = self._file.write(work)
-        if holds == fence:
+        offset, stored_fence = self._file.write(work)
+        if stored_fence == fence:
             self._owned[partition] = _Owned(id, fence, offset)
 
-    def _read(self, limit: int) -> list[Record]:
-        """Records of the owned partitions, beginning with another one each time so that none waits for ever."""
+    def _read(self, max_records: int) -> list[Record]:
+        """Return records of the owned partitions, beginning with another one each time, so that none starves."""
         partitions = sorted(self._owned)
         self._turn += 1
         first = self._turn % len(partitions) if partitions else 0
         found: list[Record] = []
         for partition in partitions[first:] + partitions[:first]:
-            if len(found) < limit:
-                found += self._read_one(partition, limit - len(found))
-        for record in found:  # only now: had a read failed, the others' records would have been skipped
+            if len(found) < max_records:
+                found += self._read_partition(partition, max_records - len(found))
+        for record in found:  # only now: a read that fails must not skip the records of the others
             self._owned[record.topic, record.partition].position = record.offset + 1
         return found
 
-    def _read_one(self, partition: Partition, limit: int) -> list[Record]:
+    def _read_partition(self, partition: Partition, max_records: int) -> list[Record]:
         owned, (topic, number) = self._owned[partition], partition
         rows = self._file.read(
             """SELECT offset, time, key, value, headers FROM records
                WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?""",
-            (owned.id, owned.position, limit),
+            (owned.id, owned.position, max_records),
         )
         return [
             Record(topic, key, value, orjson.loads(headers), number, offset, time)
             for offset, time, key, value, headers in rows
         ]
+
+
+def _names(partitions: Iterable[Partition]) -> str:
+    return ", ".join(f"{topic}/{number}" for topic, number in sorted(partitions))

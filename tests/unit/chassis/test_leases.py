@@ -104,7 +104,7 @@ def test_who_looks_takes_over_at_once(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     one.release()
-    other.look()
+    other.refresh()
     assert sorted(other.held()) == list(range(8))
 
 
@@ -112,11 +112,11 @@ def test_looking_renews_nothing_where_nobody_came_or_went(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     for member in (one, other):
-        member.look()
+        member.refresh()
         member.held()
     version = one._collection.get("relay")["version"]
     for member in (one, other) * 3:
-        member.look()
+        member.refresh()
         member.held()
     assert one._collection.get("relay")["version"] == version
 

@@ -10,7 +10,7 @@ from chassis.errors import TransientError
 from chassis.events import dead_letters, outbox
 from chassis.events.backlog import backlog
 from chassis.events.outbox import EmbeddedOutbox
-from chassis.events.relay import BATCH, EACH, FEW, HANDS
+from chassis.events.relay import MAX_AGGREGATES, MAX_PER_AGGREGATE, SMALL_BATCH, WORKERS
 from chassis.observe.throttled import Throttled
 from chassis.store import leases as leasing
 from tests.unit.events.counters import TOPIC, Counted, counters, leases, new_relay, open_counter, published, say
@@ -33,8 +33,8 @@ def test_an_event_said_while_others_are_published_is_not_cleared_with_them(bus, 
     open_counter("c1")
     publish = bus.publish
 
-    def slowly(records, timeout):
-        result = publish(records, timeout)
+    def slowly(records, timeout_s):
+        result = publish(records, timeout_s)
         say("c1", Counted(counter="c1", step=2))
         monkeypatch.undo()
         return result
@@ -59,7 +59,7 @@ def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
 
 def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
-    monkeypatch.setattr(bus, "publish", lambda records, timeout: [TransientError("down")] * len(records))
+    monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [TransientError("down")] * len(records))
     with pytest.raises(TransientError, match="down"):
         relay.step()
     monkeypatch.undo()
@@ -71,7 +71,7 @@ def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus
 def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
     open_counter("c2", steps=3)
-    monkeypatch.setattr(bus, "publish", lambda records, timeout: [None, TransientError("down"), None, None, None, None])
+    monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [None, TransientError("down"), None, None, None, None])
     assert relay.step() == 4
     monkeypatch.undo()
     assert [counters.get(id)["pending"] for id in ("c1", "c2")] == [2, 0]
@@ -80,15 +80,15 @@ def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, m
 
 
 def test_much_that_waits_leaves_in_order_by_many_hands(bus, relay):
-    ids = [f"c{number}" for number in range(3 * BATCH)]
+    ids = [f"c{number}" for number in range(3 * MAX_AGGREGATES)]
     for id in ids:
         open_counter(id, steps=3)
-    open_counter("long", steps=5 * EACH)
+    open_counter("long", steps=5 * MAX_PER_AGGREGATE)
     sums = [relay.step() for _ in range(8)]
-    assert sum(sums) == 9 * BATCH + 5 * EACH
+    assert sum(sums) == 9 * MAX_AGGREGATES + 5 * MAX_PER_AGGREGATE
     found = published(bus)
     for id in ("long", *ids):
-        count = 5 * EACH if id == "long" else 3
+        count = 5 * MAX_PER_AGGREGATE if id == "long" else 3
         sequence = [int(record.headers["ce_sequence"]) for record in found if record.key == id]
         assert sequence == list(range(1, count + 1))
     assert counters.find({"pending": {"$gt": 0}}) == []
@@ -137,11 +137,11 @@ def test_a_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
 
 
 def test_the_copies_of_many_dead_letters_of_one_key_leave_though_other_slots_are_empty(bus, relay):
-    key = next(key for key in map(str, range(100)) if outbox.slot(key) % HANDS == HANDS - 1)  # the last hand's share
-    for offset in range(2 * FEW):
+    key = next(key for key in map(str, range(100)) if outbox.slot_of(key) % WORKERS == WORKERS - 1)
+    for offset in range(2 * SMALL_BATCH):
         dead_letters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
     relay.step()
-    assert len(published(bus, "totals.dead")) == 2 * FEW
+    assert len(published(bus, "totals.dead")) == 2 * SMALL_BATCH
 
 
 def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
@@ -174,7 +174,7 @@ def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch)
             return True
 
     open_counter("c1", steps=7)
-    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [OSError()] * len(records))
     relay.run(Once())
     assert REGISTRY.get_sample_value("mercato_outbox_pending", {"collection": "counters"}) == 7
 
@@ -193,7 +193,7 @@ def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monk
 
     open_counter("c1", steps=2)
     before = counted("mercato_relay_failed_total"), counted("mercato_relay_published_total")
-    monkeypatch.setattr(bus, "publish", lambda records, timeout: [OSError()] * len(records))
+    monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [OSError()] * len(records))
     with pytest.raises(TransientError):
         relay.step()
     monkeypatch.undo()
