@@ -12,7 +12,7 @@ notifications = Collection(
 
 def open_recipient(user: str) -> None:
     try:
-        recipients.insert({"_id": user, "erased": False, "erasurePending": False, **inbox.empty("users")})
+        recipients.insert({"_id": user, "erased": False, "erasurePending": False, **inbox.new_inbox("users")})
     except Duplicate:
         pass  # known already
 

@@ -19,8 +19,8 @@ from services.orders.settings import settings
 
 api = Api()
 
-MOST_UNITS = 10_000
-Quantity = Annotated[int, Field(ge=1, le=MOST_UNITS)]
+MAX_UNITS_PER_ITEM = 10_000
+Quantity = Annotated[int, Field(ge=1, le=MAX_UNITS_PER_ITEM)]
 Status = Literal["pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"]
 
 
@@ -90,76 +90,76 @@ class Timeline(Schema):
     errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, Forbidden),
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
-    """Buy: 201 when confirmed, 202 while it is still being decided."""
+    """Place an order: 201 when it is confirmed, 202 while it is pending."""
     user = body.user_id or caller.id
     if user != caller.id and not caller.is_admin:
-        raise Forbidden("Orders are placed for oneself.")
-    order = checkout.place_order(attempt.created_id, user, _wanted(body), body.payment_token)
+        raise Forbidden("You can only place orders for yourself.")
+    order = checkout.place_order(attempt.created_id, user, _units_by_product(body), body.payment_token)
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 
 @api.get("/api/orders", auth=SIGNED_IN, responses={200: Orders}, errors=(Forbidden,))
 def list_orders(query: OrderQuery, caller: Caller) -> Orders:
-    """One's own orders, newest first; anyone's for an administrator."""
+    """List your own orders, newest first; an administrator lists those of all users."""
     where: dict[str, Any] = {}
     if query.user_id and query.user_id != caller.id and not caller.is_admin:
-        raise Forbidden("These are another user's orders.")
+        raise Forbidden("You can only list your own orders.")
     if query.user_id or not caller.is_admin:
         where["userId"] = query.user_id or caller.id
     if query.status:
         where["status"] = query.status
     docs, cursor = page(projection.summaries, where, query, sort="-_id")
-    return Orders(items=[_listed(doc) for doc in docs], next_cursor=cursor)
+    return Orders(items=[_list_view(doc) for doc in docs], next_cursor=cursor)
 
 
 @api.get("/api/orders/{id}", auth=SIGNED_IN, responses={200: Order})
 def get_order(id: str, caller: Caller) -> Response:
-    """One order, as its events tell it."""
-    return _reply(_mine(id, caller))
+    """Get one order."""
+    return _reply(_own_order(id, caller))
 
 
 @api.get("/api/orders/{id}/timeline", auth=SIGNED_IN, responses={200: Timeline})
 def get_timeline(id: str, caller: Caller) -> Timeline:
-    """All that happened to an order, in the order of time."""
-    _mine(id, caller)
-    return Timeline(items=[TimelineEntry(**moment) for moment in projection.timeline(id, sagas.get(id))])
+    """List everything that happened to an order, oldest first."""
+    _own_order(id, caller)
+    return Timeline(items=[TimelineEntry(**entry) for entry in projection.timeline(id, sagas.get(id))])
 
 
 @api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order}, errors=(WrongStatus,))
 def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
-    """Cancel: 202 while a pending order is being undone; refund and restock follow."""
-    _mine(id, caller)
+    """Cancel an order: 202 while its checkout is being undone. Refund and restock follow."""
+    _own_order(id, caller)
     order = application.cancel(id, attempt.dedup_key)
     return _reply(order, 202 if order.status == "pending" else 200)
 
 
 @api.post("/api/orders/{id}/ship", auth=ADMIN, responses={200: Order}, errors=(WrongStatus,))
 def ship_order(id: str, attempt: Attempt) -> Response:
-    """The order has left the house."""
+    """Mark an order as shipped."""
     return _reply(application.ship(id, attempt.dedup_key))
 
 
 @api.post("/api/orders/{id}/deliver", auth=ADMIN, responses={200: Order}, errors=(WrongStatus,))
 def deliver_order(id: str, attempt: Attempt) -> Response:
-    """The order has arrived."""
+    """Mark an order as delivered."""
     return _reply(application.deliver(id, attempt.dedup_key))
 
 
-def _wanted(body: NewOrder) -> dict[str, int]:
-    """Product -> units, lines of the same product merged. Raises InvalidInput."""
+def _units_by_product(body: NewOrder) -> dict[str, int]:
+    """Return the units of each product, with lines of the same product merged. Raises InvalidInput."""
     single = body.product_id is not None and body.quantity is not None
     if (body.items is not None) == single or (body.items is not None and (body.product_id or body.quantity)):
         raise InvalidInput(("items", "give either items, or productId with quantity"))
     items = body.items or [WantedItem(product_id=str(body.product_id), quantity=body.quantity or 0)]
-    wanted: dict[str, int] = {}
+    units: dict[str, int] = {}
     for item in items:
-        wanted[item.product_id] = wanted.get(item.product_id, 0) + item.quantity
-    if sum(wanted.values()) > settings().order_units:
+        units[item.product_id] = units.get(item.product_id, 0) + item.quantity
+    if sum(units.values()) > settings().order_units:
         raise InvalidInput(("items", f"more than {settings().order_units} units in one order"))
-    return wanted
+    return units
 
 
-def _mine(id: str, caller: Caller) -> OrderState:
+def _own_order(id: str, caller: Caller) -> OrderState:
     order = repository.get(id)
     require_self(caller, order.user_id, "order")
     return order
@@ -181,6 +181,6 @@ def _reply(order: OrderState, status: int = 200, headers: dict[str, str] | None 
     return Response(view, status, version=order.version, headers=headers or {})
 
 
-def _listed(doc: Doc) -> Order:
+def _list_view(doc: Doc) -> Order:
     fields = {**doc, "id": doc["_id"], "reason": doc["reason"] or None, "paymentId": doc["paymentId"] or None}
     return Order.read(fields)

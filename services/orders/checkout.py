@@ -1,4 +1,10 @@
-"""Checkout: check the buyer, reserve the stock, take the payment, confirm. Undone in reverse when refused."""
+"""The checkout saga: place the order, check the buyer, reserve the stock, take the payment, confirm both.
+
+A step that is rejected undoes the steps before it, in reverse order.
+
+    POST /api/orders -> place_order: inserts the saga, drives it until the caller's deadline
+    worker           -> driver:      resumes every open saga until it ends
+"""
 
 from typing import Any
 
@@ -16,6 +22,8 @@ from services.payments.messages import CancelPayment, Charge
 from services.products.messages import PriceItems
 from services.users.messages import CheckBuyer
 
+sagas = Collection("sagas", DUE, CONCURRENCY_SLOT)
+
 
 class TooManyOpenCheckouts(DomainError, kind="too_many_open", category=ErrorCategory.RATE_LIMITED):
     """The user has as many undecided orders as one may have."""
@@ -28,61 +36,8 @@ class CheckoutTimedOut(StepTimedOut, kind="timeout"):
     """A step of the checkout took too long, and the order was rejected."""
 
 
-def place_order(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
-    """Place an order and take it as far as time allows; still pending, the worker goes on with it.
-
-    Raises InvalidInput, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the rejected order.
-    Opening the saga is the one write that accepts the order; the prices are those of the catalog at that
-    moment. A repetition does not drive: the request that opened the saga may still be at it, under the same fence.
-    """
-    saga = sagas.get(id) or _open_and_drive(id, user, wanted, payment_token)
-    if saga["ended"] == "undone":
-        raise checkout.rebuild(saga["reason"], orderId=id)
-    return _placed(id, saga)
-
-
-def _open_and_drive(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
-    """Open the saga, and drive it as far as time allows."""
-    began = clock.monotonic()
-    prices = calls.send(PriceItems(product_ids=list(wanted)))
-    items, total = domain.priced(wanted, prices.items)
-    data = {
-        "order_id": id,
-        "user_id": user,
-        "items": [item.data() for item in items],
-        "lines": [{"productId": product, "quantity": quantity} for product, quantity in wanted.items()],
-        "total": total.minor,
-        "total_amount": str(total),
-        "currency": total.currency,
-        "payment_token": payment_token,
-    }
-    saga, opened = _open(id, user, data)
-    left = settings().checkout_deadline - (clock.monotonic() - began)
-    return driver.drive(saga, max(0.0, left)) if opened else saga
-
-
-def _open(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
-    """The saga, opened now or (False) before. A user has so many slots, so that nobody can reserve everything."""
-    slots = [f"{user} {number}" for number in range(settings().open_checkouts)]
-    for slot in slots if settings().rate_limits == "on" else [id]:
-        try:
-            return driver.open(id, data, slot), True
-        except Duplicate:
-            if found := sagas.get(id):
-                return found, False
-    raise TooManyOpenCheckouts
-
-
-def _placed(id: str, saga: Doc) -> Order:
-    """The order as it stands. Who is told of it must find it, so its first commit is made here at the latest."""
-    place(saga["data"])
-    return repository.get(id)
-
-
-sagas = Collection("sagas", DUE, CONCURRENCY_SLOT)
-
-
 def place(data: dict[str, Any]) -> None:
+    """Append OrderPlaced to the stream of the order."""
     placed = OrderPlaced(
         order_id=data["order_id"],
         user_id=data["user_id"],
@@ -94,10 +49,12 @@ def place(data: dict[str, Any]) -> None:
 
 
 def reject(data: dict[str, Any]) -> None:
+    """Reject the order, or cancel it if the buyer asked for that."""
     application.decide(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
 
 
 def confirm(data: dict[str, Any]) -> None:
+    """Confirm the order. Raises CancelledByBuyer."""
     application.decide(data["order_id"], lambda order: domain.confirm(order, data["payment_id"]))
 
 
@@ -115,4 +72,53 @@ checkout = Saga(
     log_id_field="orderId",
     timed_out=CheckoutTimedOut,
 )
-driver = Driver(checkout, sagas, lease=lambda: settings().lease)
+driver = Driver(checkout, sagas, lease_s=lambda: settings().lease)
+
+
+def place_order(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
+    """Place an order and return it: decided, or still pending when `checkout_deadline` passes.
+
+    The insert of the saga accepts the order, at the catalog prices of that moment. A repeated request does not drive
+    the saga: the request that inserted it may still be driving.
+
+    Raises InvalidInput, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the rejected order.
+    """
+    saga = sagas.get(id) or _open_and_drive(id, user, wanted, payment_token)
+    if saga["ended"] == "undone":
+        raise checkout.rebuild(saga["reason"], orderId=id)
+    place(saga["data"])  # the first step may not have run yet, and the response names an order that must be found
+    return repository.get(id)
+
+
+def _open_and_drive(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
+    started = clock.monotonic()
+    prices = calls.send(PriceItems(product_ids=list(wanted)))
+    items, total = domain.priced(wanted, prices.items)
+    data = {
+        "order_id": id,
+        "user_id": user,
+        "items": [item.data() for item in items],
+        "lines": [{"productId": product, "quantity": quantity} for product, quantity in wanted.items()],
+        "total": total.minor,
+        "total_amount": str(total),
+        "currency": total.currency,
+        "payment_token": payment_token,
+    }
+    saga, opened = _open(id, user, data)
+    left_s = settings().checkout_deadline - (clock.monotonic() - started)
+    return driver.drive(saga, max(0.0, left_s)) if opened else saga
+
+
+def _open(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
+    """Insert the saga in a free concurrency slot of the user; return it, and whether this call inserted it.
+
+    The slots bound how much stock one user can reserve without paying. Raises TooManyOpenCheckouts.
+    """
+    slots = [f"{user} {number}" for number in range(settings().open_checkouts)]
+    for slot in slots if settings().rate_limits == "on" else [id]:
+        try:
+            return driver.open(id, data, slot), True
+        except Duplicate:
+            if found := sagas.get(id):
+                return found, False
+    raise TooManyOpenCheckouts

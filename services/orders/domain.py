@@ -1,4 +1,4 @@
-"""What may happen to an order, and when.
+"""Decisions on an order, and how its events change it.
 
 pending -> confirmed -> shipped -> delivered
    |-> rejected  |
@@ -34,29 +34,36 @@ class CancelledByBuyer(DomainError, kind="cancelled", title="Cancelled"):
     """The buyer canceled the order before it was confirmed."""
 
     def __init__(self) -> None:
-        super().__init__("The order was cancelled before it was confirmed.")
+        super().__init__("The order was canceled before it was confirmed.")
 
 
 class CancelRequested(Event, type="order.cancel_requested", key="order_id", public=False):
+    """The buyer canceled while the checkout was running."""
+
     order_id: Id
 
 
 class RefundNoted(Event, type="order.refund_noted", key="order_id", public=False):
+    """`payments` refunded the payment."""
+
     order_id: Id
 
 
 class RestockNoted(Event, type="order.restock_noted", key="order_id", public=False):
+    """`inventory` made the units available again."""
+
     order_id: Id
 
 
 EVENTS = (OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, OrderShipped, OrderDelivered)
 INTERNAL = (CancelRequested, RefundNoted, RestockNoted)
-PAID, ENDED = ("confirmed", "shipped", "delivered"), ("rejected", "cancelled")
+PAID = ("confirmed", "shipped", "delivered")
+ENDED = ("rejected", "cancelled")
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order as its stream tells it; `version` counts the commits."""
+    """The state of an order, folded from its events; `version` counts them."""
 
     id: str = ""
     user_id: str = ""
@@ -74,6 +81,7 @@ class Order:
     updated_at: str = ""
 
     def apply(self, event: Event, time: str) -> "Order":
+        """Return the order after an event. Raises ValueError for an event of another aggregate."""
         order = replace(self, version=self.version + 1, updated_at=time)
         match event:
             case OrderPlaced():
@@ -103,20 +111,20 @@ class Order:
                 return replace(order, refunded=True)
             case RestockNoted():
                 return replace(order, restocked=True)
-        raise ValueError(f"an order knows no {event.type}")
+        raise ValueError(f"an order has no event {event.type}")
 
 
 NEW = Order()
 
 
 def priced(wanted: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
-    """The items of an order and their total, at the prices of the catalog. Raises InvalidInput."""
+    """Return the items of an order and their total, at the prices of the catalog. Raises InvalidInput."""
     found = {item.product_id: item for item in prices}
     if missing := [product for product in wanted if product not in found]:
         raise InvalidInput(*(("items", f"there is no product {product}") for product in missing))
     currencies = sorted({item.currency for item in prices})
     if len(currencies) > 1:
-        raise InvalidInput(("items", f"products of different currencies ({', '.join(currencies)}) cannot be one order"))
+        raise InvalidInput(("items", f"products in {' and '.join(currencies)} cannot be in one order"))
     total = Money(0, currencies[0])
     items = []
     for product, quantity in wanted.items():
@@ -127,13 +135,14 @@ def priced(wanted: dict[str, int], prices: list[PricedItem]) -> tuple[list[Order
 
 
 def place(order: Order, placed: OrderPlaced) -> OrderPlaced | None:
+    """Place an order, unless it is placed."""
     return None if order.status else placed
 
 
 def confirm(order: Order, payment: str) -> OrderConfirmed | None:
-    """Raises CancelledByBuyer where the buyer asked to cancel before.
+    """Confirm a pending order. Raises CancelledByBuyer if the buyer canceled it before.
 
-    Asked again for an order that this payment has confirmed, it changes nothing, whatever became of the order since.
+    A repeated confirmation with the same payment changes nothing, whatever happened to the order since.
     """
     if order.payment_id == payment:
         return None
@@ -143,7 +152,7 @@ def confirm(order: Order, payment: str) -> OrderConfirmed | None:
 
 
 def reject(order: Order, reason: str) -> OrderRejected | OrderCancelled | None:
-    """End an order that could not be had: cancelled if that was asked for, else rejected."""
+    """End a pending order: as canceled if the buyer asked for that, else as rejected."""
     if order.status != "pending":
         return None
     if order.cancel_requested:
@@ -152,8 +161,8 @@ def reject(order: Order, reason: str) -> OrderRejected | OrderCancelled | None:
 
 
 def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
-    """Raises NotFound, WrongStatus."""
-    _exists(order)
+    """Cancel a confirmed order, or request it of a pending one. Raises NotFound, WrongStatus."""
+    _require_placed(order)
     if order.status == "pending":
         return None if order.cancel_requested else CancelRequested(order_id=order.id)
     if order.status == "confirmed":
@@ -164,27 +173,31 @@ def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
 
 
 def ship(order: Order) -> OrderShipped:
-    _exists(order)
+    """Ship a confirmed order. Raises NotFound, WrongStatus."""
+    _require_placed(order)
     if order.status != "confirmed":
         raise WrongStatus(order.status, "shipped")
     return OrderShipped(order_id=order.id, user_id=order.user_id)
 
 
 def deliver(order: Order) -> OrderDelivered:
-    _exists(order)
+    """Deliver a shipped order. Raises NotFound, WrongStatus."""
+    _require_placed(order)
     if order.status != "shipped":
         raise WrongStatus(order.status, "delivered")
     return OrderDelivered(order_id=order.id, user_id=order.user_id)
 
 
 def note_refund(order: Order) -> RefundNoted | None:
+    """Record a refund once."""
     return RefundNoted(order_id=order.id) if order.status and not order.refunded else None
 
 
 def note_restock(order: Order) -> RestockNoted | None:
+    """Record the return of the stock once."""
     return RestockNoted(order_id=order.id) if order.status and not order.restocked else None
 
 
-def _exists(order: Order) -> None:
+def _require_placed(order: Order) -> None:
     if not order.status:
         raise NotFound("order")

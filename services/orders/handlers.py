@@ -1,4 +1,4 @@
-"""Handlers of events."""
+"""Handlers of events: those of other services, and the service's own."""
 
 from chassis.events.envelope import Meta
 from chassis.messages import Event
@@ -8,13 +8,15 @@ from services.payments.messages import PaymentRefunded
 
 
 def on_payment_refunded(event: PaymentRefunded, meta: Meta) -> None:
+    """Record the refund in the timeline of the order."""
     application.decide(event.order_id, domain.note_refund)
 
 
 def on_stock_returned(event: StockReturned, meta: Meta) -> None:
+    """Record the return of the stock in the timeline of the order."""
     application.decide(event.order_id, domain.note_restock)
 
 
 def on_order_event(event: Event, meta: Meta) -> None:
-    """Bring the list up to one of our own events, in case the process that committed it could not."""
+    """Update the list, in case the process that committed the event crashed before it could."""
     projection.refresh(event.subject)

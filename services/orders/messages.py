@@ -1,4 +1,4 @@
-"""What `orders` says. Prices are decimals of the order's currency."""
+"""The events of `orders`. Prices are decimals of the order's currency."""
 
 from chassis.messages import Event
 from chassis.schema import Id, Schema

@@ -1,6 +1,7 @@
-"""What the shop sells: counted by the process that commits the event which says so.
+"""Metrics of orders and revenue.
 
-Never twice, however often a step or a request is repeated; not at all where the process dies right after the commit.
+The process that commits an event counts it: never twice, however often a step or a request is repeated, and not at all
+if the process crashes right after the commit.
 """
 
 from decimal import Decimal
@@ -12,22 +13,25 @@ from chassis.observe import trace
 from chassis.observe.metrics import counter, histogram
 from services.orders.domain import EVENTS, Order
 
-CHECKOUTS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0, 60.0, 900.0)
-"""Buckets in seconds; 0.8 is what is promised."""
+CHECKOUT_BUCKETS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0, 60.0, 900.0)
+"""Bounds of the histogram; 0.8 s is the service level objective."""
 
 orders = counter("orders_total", "Orders by outcome", "outcome")
 revenue = counter("orders_revenue_minor_units_total", "Revenue of confirmed orders in minor units", "currency")
 duration = histogram(
-    "checkout_duration_seconds", "Time from placing an order to its confirmation or rejection", CHECKOUTS, "outcome"
+    "checkout_duration_seconds",
+    "Time from placing an order to its confirmation or rejection",
+    CHECKOUT_BUCKETS_S,
+    "outcome",
 )
 
 
 for _event in EVENTS:
-    orders[_event.type.removeprefix("order.")].inc(0)  # so that the first of a kind shows as a step up
+    orders[_event.type.removeprefix("order.")].inc(0)  # so that `rate` sees the first of each outcome
 
 
 def count(order: Order, event: Event) -> None:
-    """Count an event that was just committed; the order is as it is afterwards."""
+    """Count an event that was just committed; `order` is the state after it."""
     if not event.public:
         return
     outcome = event.type.removeprefix("order.")

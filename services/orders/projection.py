@@ -18,45 +18,12 @@ summaries = Collection("summaries", Index("userId"), Index("status"))
 
 
 def refresh(id: str) -> None:
-    """Bring the summary of an order up to its stream."""
+    """Update the summary of an order from its stream."""
     update_summary(repository.get(id))
 
 
-def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
-    """Every event of an order and every step of its saga, in the order of time."""
-    entries = [
-        {"time": commit.time, "type": commit.event.type, "step": "", "outcome": "", "detail": _detail(commit.event)}
-        for commit in repository.streams.load(id)
-    ]
-    for line in saga["log"] if saga else []:
-        step = {"step": line["step"], "outcome": line["outcome"], "detail": line["detail"]}
-        entries.append({"time": line["at"], "type": "saga.step", **step})
-    return sorted(entries, key=lambda entry: entry["time"])
-
-
-def rebuild() -> Iterator[tuple[str, Doc | None, Doc]]:
-    """Fold every stream anew; (order, summary as it was, summary as it must be) of each that differed, now mended."""
-    for id in repository.streams.stream_ids():
-        right = summary_of(fold(domain.NEW, repository.streams.load(id)))
-        kept = summaries.get(id)
-        if kept != right:
-            yield id, kept, right
-            summaries.delete(id)
-            update_summary(repository.get(id))
-    for kept in summaries.iterate():
-        if not repository.streams.load(kept["_id"]):
-            yield kept["_id"], kept, {}
-            summaries.delete(kept["_id"])
-
-
-def summary_of(order: Order) -> Doc:
-    """The order as the list shows it."""
-    fields: dict[str, Any] = asdict(order) | {"items": [item.data() for item in order.items]}
-    summary = {_camel(name): value for name, value in fields.items() if name != "id"}
-    return {"_id": order.id, **summary}
-
-
 def update_summary(order: Order) -> None:
+    """Write the summary of an order, unless a newer one is stored."""
     summary = summary_of(order)
     fields = {name: value for name, value in summary.items() if name != "_id"}
     if summaries.update(order.id, {"$set": fields}, when={"version": {"$lt": order.version}}):
@@ -64,10 +31,44 @@ def update_summary(order: Order) -> None:
     try:
         summaries.insert(summary)
     except Duplicate:
-        pass  # it is as new as this, or newer
+        pass  # the stored one is of this version or a newer one
 
 
-def _camel(name: str) -> str:
+def summary_of(order: Order) -> Doc:
+    """Return the document that the list shows of an order."""
+    fields: dict[str, Any] = asdict(order) | {"items": [item.data() for item in order.items]}
+    summary = {_camel_case(name): value for name, value in fields.items() if name != "id"}
+    return {"_id": order.id, **summary}
+
+
+def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
+    """Return every event of an order and every step of its saga, oldest first."""
+    entries = [
+        {"time": commit.time, "type": commit.event.type, "step": "", "outcome": "", "detail": _detail(commit.event)}
+        for commit in repository.streams.load(id)
+    ]
+    for entry in saga["log"] if saga else []:
+        step = {"step": entry["step"], "outcome": entry["outcome"], "detail": entry["detail"]}
+        entries.append({"time": entry["at"], "type": "saga.step", **step})
+    return sorted(entries, key=lambda entry: entry["time"])
+
+
+def rebuild() -> Iterator[tuple[str, Doc | None, Doc]]:
+    """Rebuild the list from the streams; yield (order, stored summary, right summary) of each that differed."""
+    for id in repository.streams.stream_ids():
+        right = summary_of(fold(domain.NEW, repository.streams.load(id)))
+        stored = summaries.get(id)
+        if stored != right:
+            yield id, stored, right
+            summaries.delete(id)
+            update_summary(repository.get(id))
+    for stored in summaries.iterate():
+        if not repository.streams.load(stored["_id"]):
+            yield stored["_id"], stored, {}
+            summaries.delete(stored["_id"])
+
+
+def _camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.title() for part in rest)
 

@@ -10,7 +10,7 @@ streams = Streams("streams", *domain.EVENTS, *domain.INTERNAL)
 
 
 def get(id: str) -> Order:
-    """Raises NotFound."""
+    """Fold the events of an order. Raises NotFound."""
     trace.about(orderId=id)
     order = fold(domain.NEW, streams.load(id))
     if not order.status:

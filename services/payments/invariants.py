@@ -37,4 +37,4 @@ def check_payment(payment: Doc, captured: int, refunded: int) -> Iterator[Findin
         return
     ours = (amount if status in ("completed", "refunded") else 0) - payment["refundedAmount"]
     if ours != captured - refunded and not payment["refundPending"]:
-        yield Finding(id, "I1", f"our books hold {ours}, the provider {captured - refunded}")
+        yield Finding(id, "I1", f"is recorded with {ours}, but the provider holds {captured - refunded}")

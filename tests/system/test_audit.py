@@ -37,7 +37,7 @@ def audit(shop: Platform, *services: str, code: int = 0) -> tuple[list[str], dic
     done = shop.mercato("audit", *services, "--json")
     assert done.returncode == code, done.stdout + done.stderr
     *rows, summary = [json.loads(line) for line in done.stdout.splitlines()]
-    assert sum("unseen" in row for row in rows) == summary["unseen"]
+    assert sum("notChecked" in row for row in rows) == summary["notChecked"]
     return [" ".join([*map(str, row.values())]) for row in rows], summary
 
 
@@ -114,7 +114,7 @@ def test_all_agrees_after_orders_cancellations_and_refunds(audited: Shop, story:
     story.confirmed(), story.rejected(), story.cancelled(), story.shipped()
     found, summary = audit(audited)
     assert found == []
-    assert summary["lookedAt"] == {"products": 4, "reservations": 4, "orders": 4, "payments": 4}
+    assert summary["checked"] == {"products": 4, "reservations": 4, "orders": 4, "payments": 4}
 
 
 def test_while_orders_are_placed_and_cancelled_nothing_is_found(audited: Shop, story: Story) -> None:
@@ -158,95 +158,95 @@ def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Sto
     harm(
         lambda id: [change(*stock, id, available=7)],
         story.sold(),
-        "inventory product {id} I3 has 1 fewer than was received",
+        "inventory product {id} I3 has 1 fewer units than were received",
     )
     harm(
         lambda id: [change(*stock, id, available=-1, sold=11)],
         story.sold(),
-        "inventory product {id} I3 available is below zero",
-        "inventory product {id} I6 has 9 more sold than confirmed reservations say",
+        "inventory product {id} I3 available is negative",
+        "inventory product {id} I6 has 9 more units sold than its confirmed reservations",
     )
     harm(
         lambda id: [change(*stock, id, available=7, reserved=1)],
         story.sold(),
-        "inventory product {id} I4 has 1 more reserved than its orders hold",
+        "inventory product {id} I4 has 1 more units reserved than allocated",
     )
     harm(
         lambda id: [change(*stock, id, available=7, reserved=1, allocations={"nobody": mark})],
         story.sold(),
-        "inventory product {id} I4 holds 1 for the order nobody, which has no reservation",
+        "inventory product {id} I4 allocates 1 units to order nobody, which has no reservation",
     )
     harm(
         lambda id: [change(*reservations, id, status="reserved", expiresAt=far, lines=[])],
         story.rejected(),
-        "orders order {id} I6 is rejected, and its reservation is reserved",
+        "orders order {id} I6 is rejected, but its reservation is reserved",
     )
     payments, ledger = ("payments", "payments"), ("payments", "test_provider_ledger")
     harm(
         lambda id: [change(*ledger, id, captured=4000)],
         story.confirmed(),
         "payments payment {id} I2 captured 4000 of 2000",
-        "payments payment {id} I1 our books hold 2000, the provider 4000",
+        "payments payment {id} I1 is recorded with 2000, but the provider holds 4000",
     )
     harm(
         lambda id: [change(*ledger, id, refunded=9000)],
         story.cancelled(),
         "payments payment {id} I2 refunded 9000 of 2000",
-        "payments payment {id} I1 our books hold 0, the provider -7000",
+        "payments payment {id} I1 is recorded with 0, but the provider holds -7000",
     )
     harm(
         lambda id: [change(*payments, id, status="failed")],
         story.confirmed(),
-        "payments payment {id} I1 our books hold 0, the provider 2000",
-        "orders order {id} I6 is to be paid for, and its payment is failed",
+        "payments payment {id} I1 is recorded with 0, but the provider holds 2000",
+        "orders order {id} I6 is confirmed, but its payment is failed",
     )
     harm(
         lambda id: [change(*payments, id, amount=1000), change(*ledger, id, captured=1000)],
         story.shipped(),
-        "orders order {id} I2 costs 20.00 EUR, its payment is 10.00 EUR",
+        "orders order {id} I2 costs 20.00 EUR, but its payment is 10.00 EUR",
     )
     harm(
         lambda id: [change(*payments, id, status="unknown", createdAt=long_ago)],
         story.rejected(),
         f"payments payment {{id}} I1 is unknown since {long_ago}",
-        "orders order {id} I6 is rejected, and its payment is unknown",
+        "orders order {id} I6 is rejected, but its payment is unknown",
     )
     harm(
         lambda id: [change(*payments, id, status="completed", refundedAmount=0), change(*ledger, id, refunded=0)],
         story.cancelled(),
-        "orders order {id} I6 is cancelled, and its payment is completed",
+        "orders order {id} I6 is cancelled, but its payment is completed",
     )
     harm(
         lambda id: [copy(*payments, id, "Nowhere"), copy(*ledger, id, "Nowhere")],
         story.confirmed(),
-        "orders order Nowhere I6 there is no such order, and its payment is completed",
+        "orders order Nowhere I6 does not exist, but its payment is completed",
     )
 
     sagas, streams, summaries = (("orders", name) for name in ("sagas", "streams", "summaries"))
     harm(
         lambda id: [change(*summaries, id, status="pending")],
         story.confirmed(),
-        "orders order {id} I16 the list shows another status",
+        "orders order {id} I16 differs in the list: status",
     )
     harm(
         lambda id: [remove(*streams, f"{id}:000002")],
         story.confirmed(),
-        "orders order {id} I5 is pending, and its saga has ended",
-        "orders order {id} I16 the list shows another paymentId, status, updatedAt, version",
+        "orders order {id} I5 is pending, but its saga has ended",
+        "orders order {id} I16 differs in the list: paymentId, status, updatedAt, version",
     )
     harm(
         lambda id: [remove(*streams, f"{id}:000001")],
         story.rejected(),
         "orders order {id} I10 its versions lack 1",
         "orders order {id} I8 its public events lack 1",
-        "orders order {id} I10 order.rejected came while it was not placed",
+        "orders order {id} I10 order.rejected occurs while the order is not placed",
     )
     harm(
         lambda id: [change(*streams, f"{id}:000002", type="order.teleported")],
         story.rejected(),
         "orders order {id} I10 its events cannot be read: KeyError",
     )
-    harm(lambda id: [remove(*sagas, id)], story.shipped(), "orders order {id} I9 no saga placed it")
+    harm(lambda id: [remove(*sagas, id)], story.shipped(), "orders order {id} I9 has no saga")
     harm(
         lambda id: [change(*sagas, id, open=True, ended="", openedAt=long_ago, due=far)],
         story.confirmed(),
@@ -255,7 +255,7 @@ def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Sto
     harm(
         lambda id: [change(*sagas, id, ended="done")],
         story.rejected(),
-        "orders order {id} I6 is not confirmed, and its saga ended done",
+        "orders order {id} I6 is not confirmed, but its saga ended done",
     )
 
     eventually(lambda: not unfinished_work(dump.read(audited.place)))
@@ -264,7 +264,7 @@ def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Sto
     found, summary = audit(audited, code=1)
     assert set(found) == expected
     assert summary["findings"] == len(expected)
-    assert summary["unseen"] == 0
+    assert summary["notChecked"] == 0
 
 
 @pytest.mark.parametrize(("service", "nouns"), [("payments", {"payments"}), ("orders", {"orders"}), ("users", set())])
@@ -274,7 +274,7 @@ def test_in_an_image_it_looks_at_the_books_of_that_service(
     alone = image(tmp_path, service, DATA_DIR=str(audited.data))
     found, summary = audit(alone, code=1 if nouns else 2)
     assert all(line.startswith(service) for line in found) or found == ["no service whose code is here audits anything"]
-    assert summary["lookedAt"].keys() == nouns
+    assert summary["checked"].keys() == nouns
 
 
 def test_where_another_service_is_away_it_says_what_it_could_not_look_at(audited: Shop) -> None:
@@ -282,7 +282,7 @@ def test_where_another_service_is_away_it_says_what_it_could_not_look_at(audited
         found, summary = audit(audited, "orders", code=2)
     (said,) = found
     assert said.startswith("orders order payments: ")
-    assert summary == {"lookedAt": {"orders": 0}, "findings": 0, "unseen": 1}
+    assert summary == {"checked": {"orders": 0}, "findings": 0, "notChecked": 1}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_a_late_hold_of_a_reservation_that_is_over_is_found_once_it_should_be_sw
     repository.stock.update("mug", {"$set": {"allocations.o1": hold}, "$inc": {"available": -2, "reserved": 2}})
     assert told() == set()
     fake_clock.pass_time(domain.ALLOCATIONS_KEPT_S + invariants.OVERDUE_AFTER_S + 1)
-    assert told() == {"I4 mug holds 2 for the order o1, whose reservation is released"}
+    assert told() == {"I4 mug allocates 2 units to order o1, whose reservation is released"}
     jobs.drop_old_allocations()
     assert told() == set()
 
@@ -91,7 +91,7 @@ def test_a_reservation_that_outlives_its_time_is_found_after_a_minute(fake_clock
     fake_clock.pass_time(clock.seconds_since(doc["expiresAt"]) * -1 + invariants.OVERDUE_AFTER_S - 1)
     assert told() == set()
     fake_clock.pass_time(2)
-    assert told() == {f"I4 o1 expired at {doc['expiresAt']}, and is still held"}
+    assert told() == {f"I4 o1 expired at {doc['expiresAt']} and is still reserved"}
 
 
 def test_a_reservation_that_was_left_half_done_is_found_after_a_minute(store, fake_clock):
@@ -102,19 +102,19 @@ def test_a_reservation_that_was_left_half_done_is_found_after_a_minute(store, fa
     fake_clock.pass_time(invariants.OVERDUE_AFTER_S - 1)
     assert told() == set()
     fake_clock.pass_time(2)
-    assert told() == {f"I4 o1 was left reserving at {since}"}
+    assert told() == {f"I4 o1 is reserving since {since}"}
 
 
 def test_a_line_that_nothing_is_held_for_is_found():
     reserve("o1")
     repository.stock.update("pot", {"$unset": {"allocations.o1": True}, "$inc": {"available": 1, "reserved": -1}})
-    assert told() == {"I4 o1 is reserved, but the product pot is not held for it"}
+    assert told() == {"I4 o1 is reserved, but product pot does not allocate its units"}
 
 
 def test_units_that_no_reservation_has_are_found():
     buy("o1")
     repository.stock.update("mug", {"$inc": {"available": -3, "sold": 3}})
-    assert told() == {"I6 mug has 3 more sold than confirmed reservations say"}
+    assert told() == {"I6 mug has 3 more units sold than its confirmed reservations"}
 
 
 def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
@@ -127,7 +127,7 @@ def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
 
     monkeypatch.setattr(invariants, "_confirmed_units", while_it_sells)
     (unseen,) = doubts()
-    assert (unseen.id, unseen.why) == ("mug", "it is sold faster than its reservations can be counted")
+    assert (unseen.id, unseen.why) == ("mug", "sells faster than its reservations can be counted")
 
 
 def test_orders_are_told_how_their_reservations_stand():

@@ -75,7 +75,7 @@ def test_an_event_that_came_twice_is_found(parts, data):
     events, versions, sequences = parts
     twice = data.draw(st.sampled_from(events))
     found = told(invariants.check_history("o1", [*events, twice], [*versions, len(versions) + 1], [*sequences, 0]))
-    assert f"I7 {twice.type} came 2 times" in found
+    assert f"I7 {twice.type} occurs 2 times" in found
 
 
 def order(status="confirmed", age=3600.0, **fields):
@@ -112,12 +112,12 @@ def test_a_paid_order_has_its_payment_and_its_units(status):
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (None, "I6 is to be paid for, and its payment is absent"),
-        (payment("failed"), "I6 is to be paid for, and its payment is failed"),
-        (payment("pending"), "I6 is to be paid for, and its payment is pending"),
-        (payment("refunded", refunded=2000), "I6 is to be paid for, and its payment is refunded"),
-        (payment(amount=1999), "I2 costs 20.00 EUR, its payment is 19.99 EUR"),
-        (payment(currency="USD"), "I2 costs 20.00 EUR, its payment is 20.00 USD"),
+        (None, "I6 is confirmed, but its payment is absent"),
+        (payment("failed"), "I6 is confirmed, but its payment is failed"),
+        (payment("pending"), "I6 is confirmed, but its payment is pending"),
+        (payment("refunded", refunded=2000), "I6 is confirmed, but its payment is refunded"),
+        (payment(amount=1999), "I2 costs 20.00 EUR, but its payment is 19.99 EUR"),
+        (payment(currency="USD"), "I2 costs 20.00 EUR, but its payment is 20.00 USD"),
     ],
 )
 def test_a_paid_order_without_its_payment_is_found(found, expected):
@@ -127,10 +127,10 @@ def test_a_paid_order_without_its_payment_is_found(found, expected):
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (None, "I6 is to be sent, and its reservation is absent"),
-        (reservation("released"), "I6 is to be sent, and its reservation is released"),
-        (reservation("reserved"), "I6 is to be sent, and its reservation is reserved"),
-        (reservation(quantity=1), "I6 its reservation is of other units"),
+        (None, "I6 is confirmed, but its reservation is absent"),
+        (reservation("released"), "I6 is confirmed, but its reservation is released"),
+        (reservation("reserved"), "I6 is confirmed, but its reservation is reserved"),
+        (reservation(quantity=1), "I6 its reservation has other units than the order"),
     ],
 )
 def test_a_paid_order_without_its_units_is_found(found, expected):
@@ -145,17 +145,19 @@ def test_an_order_that_came_to_nothing_has_nothing(status):
         assert told(invariants.check_reservation(order(status), found)) == []
     for wrong in ("completed", "unknown", "pending"):
         assert told(invariants.check_payment(order(status), payment(wrong))) == [
-            f"I6 is {status}, and its payment is {wrong}"
+            f"I6 is {status}, but its payment is {wrong}"
         ]
     for wrong in ("confirmed", "reserved", "returning"):
         found = told(invariants.check_reservation(order(status), reservation(wrong)))
-        assert found == [f"I6 is {status}, and its reservation is {wrong}"]
+        assert found == [f"I6 is {status}, but its reservation is {wrong}"]
     half = payment("refunded", refunded=1000)
-    assert told(invariants.check_payment(order(status), half)) == [f"I6 is {status}, and 1000 of 2000 went back"]
+    assert told(invariants.check_payment(order(status), half)) == [
+        f"I6 is {status}, but its payment is refunded by 1000 of 2000"
+    ]
 
 
 def test_what_goes_back_for_a_cancelled_order_may_be_under_way_until_it_was_told():
-    fresh = order("cancelled", age=invariants.EVENTUAL_AFTER_S - 1)
+    fresh = order("cancelled", age=invariants.CONSISTENT_AFTER_S - 1)
     assert (
         told(invariants.check_payment(fresh, payment()))
         == told(invariants.check_reservation(fresh, reservation()))
@@ -163,11 +165,11 @@ def test_what_goes_back_for_a_cancelled_order_may_be_under_way_until_it_was_told
     )
     for late in (
         replace(fresh, refunded=True, restocked=True),
-        order("cancelled", age=invariants.EVENTUAL_AFTER_S + 1),
+        order("cancelled", age=invariants.CONSISTENT_AFTER_S + 1),
     ):
-        assert told(invariants.check_payment(late, payment())) == ["I6 is cancelled, and its payment is completed"]
+        assert told(invariants.check_payment(late, payment())) == ["I6 is cancelled, but its payment is completed"]
         assert told(invariants.check_reservation(late, reservation())) == [
-            "I6 is cancelled, and its reservation is confirmed"
+            "I6 is cancelled, but its reservation is confirmed"
         ]
 
 
@@ -181,8 +183,8 @@ def test_a_pending_order_may_have_anything():
 def test_what_others_have_for_no_order_is_found():
     assert told(invariants.check_unknown_order("o1", None, None)) == []
     assert told(invariants.check_unknown_order("o1", payment(), reservation("reserved"))) == [
-        "I6 there is no such order, and its payment is completed",
-        "I6 there is no such order, and its reservation is reserved",
+        "I6 does not exist, but its payment is completed",
+        "I6 does not exist, but its reservation is reserved",
     ]
 
 
@@ -200,11 +202,11 @@ def saga(open=False, ended="done", age=60.0):
         ("confirmed", {}, []),
         ("cancelled", {"ended": "undone"}, []),
         ("rejected", {"ended": "undone"}, []),
-        ("confirmed", None, ["I9 no saga placed it"]),
-        ("", {}, ["I5 is not there, and its saga has ended"]),
-        ("pending", {}, ["I5 is pending, and its saga has ended"]),
-        ("rejected", {}, ["I6 is not confirmed, and its saga ended done"]),
-        ("shipped", {"ended": "undone"}, ["I6 is confirmed, and its saga ended undone"]),
+        ("confirmed", None, ["I9 has no saga"]),
+        ("", {}, ["I5 does not exist, but its saga has ended"]),
+        ("pending", {}, ["I5 is pending, but its saga has ended"]),
+        ("rejected", {}, ["I6 is not confirmed, but its saga ended done"]),
+        ("shipped", {"ended": "undone"}, ["I6 is confirmed, but its saga ended undone"]),
     ],
 )
 def test_order_and_saga_agree_on_how_the_checkout_ended(status, begun, expected):
@@ -220,16 +222,16 @@ def test_a_saga_that_does_not_end_is_found():
 
 
 def test_the_list_shows_what_the_events_say():
-    old, fresh = order(), order(age=invariants.EVENTUAL_AFTER_S - 1)
+    old, fresh = order(), order(age=invariants.CONSISTENT_AFTER_S - 1)
     right = projection.summary_of(old)
     behind = {**right, "version": 1, "status": "pending"}
     assert told(invariants.check_summary("o1", old, right, right)) == []
     assert told(invariants.check_summary("o1", old, right, None)) == ["I16 is not in the list"]
-    assert told(invariants.check_summary("o1", old, right, behind)) == ["I16 the list shows another status, version"]
-    assert told(invariants.check_summary("o1", domain.NEW, right, right)) == ["I16 is in the list, and has no events"]
+    assert told(invariants.check_summary("o1", old, right, behind)) == ["I16 differs in the list: status, version"]
+    assert told(invariants.check_summary("o1", domain.NEW, right, right)) == ["I16 is in the list, but has no events"]
     for shown in (None, {**projection.summary_of(fresh), "version": 1}):
         assert told(invariants.check_summary("o1", fresh, projection.summary_of(fresh), shown)) == []
     changed = {**projection.summary_of(fresh), "totalAmount": "1.00"}
     assert told(invariants.check_summary("o1", fresh, projection.summary_of(fresh), changed)) == [
-        "I16 the list shows another totalAmount"
+        "I16 differs in the list: totalAmount"
     ]

@@ -77,16 +77,16 @@ def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_
         (
             {"captured": 6000},
             {},
-            {"I2 o1 captured 6000 of 3000", "I1 o1 our books hold 3000, the provider 6000"},
+            {"I2 o1 captured 6000 of 3000", "I1 o1 is recorded with 3000, but the provider holds 6000"},
         ),
-        ({"refunded": 3000}, {}, {"I1 o1 our books hold 3000, the provider 0"}),
-        ({"captured": 0}, {}, {"I1 o1 our books hold 3000, the provider 0"}),
-        ({}, {"status": "failed"}, {"I1 o1 our books hold 0, the provider 3000"}),
-        ({}, {"status": "refunded", "refundedAmount": 3000}, {"I1 o1 our books hold 0, the provider 3000"}),
+        ({"refunded": 3000}, {}, {"I1 o1 is recorded with 3000, but the provider holds 0"}),
+        ({"captured": 0}, {}, {"I1 o1 is recorded with 3000, but the provider holds 0"}),
+        ({}, {"status": "failed"}, {"I1 o1 is recorded with 0, but the provider holds 3000"}),
+        ({}, {"status": "refunded", "refundedAmount": 3000}, {"I1 o1 is recorded with 0, but the provider holds 3000"}),
         (
             {"refunded": 4000},
             {"status": "refunded", "refundedAmount": 3000},
-            {"I2 o1 refunded 4000 of 3000", "I1 o1 our books hold 0, the provider -1000"},
+            {"I2 o1 refunded 4000 of 3000", "I1 o1 is recorded with 0, but the provider holds -1000"},
         ),
     ],
 )
