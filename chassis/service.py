@@ -27,6 +27,7 @@ from chassis.audit import Audit, Ids, Judge
 from chassis.background import retry_until, run_until
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
+from chassis.calls.breaker import DEFAULT_POLICY, BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
 from chassis.events import consumer, dead_letters
@@ -63,6 +64,7 @@ class Service:
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
         self.callees: tuple[str, ...] = ()
+        self.breakers: dict[str, BreakerPolicy] = {}
         self.commands: dict[type[Command], Callable[[Any], Schema | None]] = {}
         self.drivers: list[Driver] = []
         self.handlers: dict[type[Event], consumer.Handler] = {}
@@ -91,9 +93,10 @@ class Service:
             self.stores(idempotency.records)
             self.schedules(idempotency.sweep_records, every_s=60)
 
-    def calls(self, *services: str) -> None:
-        """Declare the services that this one sends commands to or fetches from."""
+    def calls(self, *services: str, breaker: BreakerPolicy = DEFAULT_POLICY) -> None:
+        """Declare the services that this one sends commands to or fetches from; `breaker` holds their thresholds."""
         self.callees += tuple(name for name in services if name not in self.callees)
+        self.breakers |= dict.fromkeys(services, breaker)
 
     def answers(self, command: type[Command], handler: Callable[[Any], Schema | None]) -> None:
         """Execute a command that other services send; the handler returns its `Reply`."""
@@ -142,7 +145,8 @@ class Service:
         self._store = Timed(open_store(settings(), self.name))
         for collection in self.collections:
             collection.attach(UncheckedStore())
-        calls.use(calls.Client(self._tokens(), resolved, settings().threads, settings().balancing))
+        client = calls.Client(self._tokens(), resolved, settings().threads, settings().balancing, self.breakers)
+        calls.use(client)
         self._health = Health(self.name, self._store.ping)
         self._health.serve(settings().host, settings().health_port)
         return self._health

@@ -1,46 +1,47 @@
-"""Calling another service: a command goes out, its answer comes back, or one of three things is raised.
+"""Calls to other services: a command goes out; its reply comes back, or an error says what is known.
 
-    client      retries what may be repeated, within deadline and budget; falls back on a kept answer
-      callee      holds back: a bulkhead and a budget (guards), a breaker
-        discovery   the next address, and another where that one refuses the connection
+    client      retries within deadline and retry budget; falls back on a stale response
+      upstream    one called service: bulkhead, retry budget (guards), circuit breaker
+        discovery   load balancing over the addresses; on a refused connection, the next one
           transport   one HTTP exchange under the whole deadline
-      outcomes    what its answer means
+      outcomes    the meaning of a response
 
     calls.send(Reserve(order_id=id, lines=lines), key=f"{id}:reserve")
-    calls.fetch("products", "/api/products", stale=60)
+    calls.fetch("products", "/api/products", stale_s=60)
 
-A `DomainError` is the callee's own. `NotAttempted` is certainly not done, `OutcomeUnknown` may have been: sent again with the same key
-it is done once. Retries happen here and nowhere else; a saga, which repeats for itself, asks for one attempt.
+A `DomainError` is raised by the upstream's domain. After `NotAttempted`, the work is certainly not done; after
+`OutcomeUnknown`, it may be, and a repeat with the same key does it once. No other layer retries calls: a saga, which
+repeats its steps itself, sends with one attempt.
 """
 
 from typing import Any
 
-from chassis.calls.client import ATTEMPTS, Client
-from chassis.calls.transport import LONGEST
+from chassis.calls.client import MAX_ATTEMPTS, Client
+from chassis.calls.transport import MAX_CALL_S
 from chassis.messages import Command
 
-__all__ = ["LONGEST", "Client", "fetch", "send", "use"]
+__all__ = ["MAX_CALL_S", "Client", "fetch", "send", "use"]
 
 _client: Client | None = None
 
 
 def use(client: Client) -> None:
-    """Call through this client from now on. Once in each process, after any fork."""
+    """Set the client of this process; called once, after any fork."""
     global _client
     _client = client
 
 
 def _current() -> Client:
     if _client is None:
-        raise RuntimeError("this process calls no one: declare it in service.py with calls(...)")
+        raise RuntimeError("no client for calls: declare the upstreams in service.py with calls(...)")
     return _client
 
 
-def send(command: Command, *, key: str = "", attempts: int = ATTEMPTS) -> Any:
+def send(command: Command, *, key: str = "", attempts: int = MAX_ATTEMPTS) -> Any:
     """Send a command to the service that declares it and return its `Reply`. Raises as `Client.send`."""
     return _current().send(command, key, attempts)
 
 
-def fetch(service: str, path: str, *, stale: float = 0.0) -> Any:
-    """The JSON of a public route of another service, `stale` seconds old at most. Raises as `Client.fetch`."""
-    return _current().fetch(service, path, stale)
+def fetch(service: str, path: str, *, stale_s: float = 0.0) -> Any:
+    """Return the JSON of a public route of another service. Raises as `Client.fetch`."""
+    return _current().fetch(service, path, stale_s)

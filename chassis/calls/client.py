@@ -1,6 +1,6 @@
-"""The client: makes a call out of a command, tries again where that may help, keeps answers to fall back on."""
+"""The client for calls to other services: retries, measurement, and stale responses to fall back on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from chassis import clock, deadline
 from chassis.calls import outcomes
+from chassis.calls.breaker import DEFAULT_POLICY, BreakerPolicy
 from chassis.calls.discovery import Endpoints, Policy, Resolve
 from chassis.calls.outcomes import NotRetryable, ResponseTimeout
 from chassis.calls.tokens import ServiceTokens
-from chassis.calls.transport import LONGEST, Transport
+from chassis.calls.transport import MAX_CALL_S, Transport
 from chassis.calls.upstream import Upstream
 from chassis.errors import DeadlineExceeded, DomainError, OutcomeUnknown, TransientError
 from chassis.messages import Command
@@ -22,66 +23,77 @@ from chassis.settings import PLATFORM
 
 T = TypeVar("T")
 
-ATTEMPTS = 3
-BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
+MAX_ATTEMPTS = 3
+_BACKOFF_S, _MAX_BACKOFF_S = 0.05, 1.0
 
 
 class Client:
-    """Calls of the other services from one process; safe to share between threads.
+    """Calls from one process to other services; safe to share between threads.
 
-    `resolve(service)` says how its addresses are found; `threads` is how many the process has.
+    `resolve(service)` returns how to find its addresses; `threads` is how many the process has, and `breakers` holds
+    the thresholds of those upstreams that have their own.
     """
 
     def __init__(
-        self, tokens: ServiceTokens, resolve: Callable[[str], Resolve], threads: int, balancing: Policy = "round-robin"
+        self,
+        tokens: ServiceTokens,
+        resolve: Callable[[str], Resolve],
+        threads: int,
+        balancing: Policy = "round-robin",
+        breakers: Mapping[str, BreakerPolicy] | None = None,
     ) -> None:
         self._tokens, self._resolve, self._balancing = tokens, resolve, balancing
-        self._places = max(1, threads // 2)
-        self._callees: dict[str, Upstream] = {}
+        self._breakers = breakers or {}
+        self._max_calls = max(1, threads // 2)
+        self._upstreams: dict[str, Upstream] = {}
         self._transport = Transport(threads)
-        self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._stale: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def send(self, command: Command, key: str, attempts: int) -> Any:
-        """The command's answer. Raises DomainError, NotAttempted, OutcomeUnknown or DeadlineExceeded; `attempts` in all."""
-        call = Call(self._callee(command.service), "POST", f"/internal/{command.name}", command.name)
+        """Send a command and return its reply; without a `key`, a command that is not read-only may not be repeated.
 
-        def once(address: str) -> Schema:
-            return self._carried(call, command, key, address)
-
-        return call.call_with_retries(once, attempts, repeatable=command.read_only or bool(key))
-
-    def fetch(self, service: str, path: str, stale: float) -> Any:
-        """The JSON that a public route answers; where it cannot be asked, what it answered at most `stale` seconds ago.
-
-        `path` holds no id: metrics name it, and one answer is kept for each that may be stale. Raises as `send`.
+        Raises: DomainError, NotAttempted, OutcomeUnknown, DeadlineExceeded.
         """
-        call = Call(self._callee(service), "GET", path, "fetch")
+        call = Call(self._upstream(command.service), "POST", f"/internal/{command.name}", command.name)
 
-        def once(address: str) -> Any:
+        def exchange(address: str) -> Schema:
+            return self._exchange(call, command, key, address)
+
+        return call.run(exchange, attempts, repeatable=command.read_only or bool(key))
+
+    def fetch(self, service: str, path: str, stale_s: float) -> Any:
+        """Return the JSON of a public route; if the call fails, a response that is at most `stale_s` seconds old.
+
+        `path` holds no ids: metrics are labeled with it, and one response per path is kept. Raises as `send`.
+        """
+        call = Call(self._upstream(service), "GET", path, "fetch")
+
+        def exchange(address: str) -> Any:
             return call.read(self._transport.exchange("GET", address, path, b"", {}, Command.timeout_s))
 
         try:
-            answer = call.call_with_retries(once, ATTEMPTS, repeatable=True)
+            response = call.run(exchange, MAX_ATTEMPTS, repeatable=True)
         except TransientError:
-            since, answer = self._kept.get((service, path), (float("-inf"), None))
-            if clock.monotonic() - since > stale:
+            received_at, response = self._stale.get((service, path), (float("-inf"), None))
+            if clock.monotonic() - received_at > stale_s:
                 raise
             metrics.fallbacks[service].inc()
-            return answer
-        if stale:
-            self._kept[service, path] = clock.monotonic(), answer
-        return answer
+            return response
+        if stale_s:
+            self._stale[service, path] = clock.monotonic(), response
+        return response
 
-    def _callee(self, name: str) -> Upstream:
-        callee = self._callees.get(name)
-        if callee is None:
-            made = Upstream(name, Endpoints(name, self._resolve(name), self._balancing), self._places)
-            callee = self._callees.setdefault(name, made)
-        return callee
+    def _upstream(self, name: str) -> Upstream:
+        upstream = self._upstreams.get(name)
+        if upstream is None:
+            endpoints = Endpoints(name, self._resolve(name), self._balancing)
+            new = Upstream(name, endpoints, self._max_calls, self._breakers.get(name, DEFAULT_POLICY))
+            upstream = self._upstreams.setdefault(name, new)
+        return upstream
 
-    def _carried(self, call: "Call", command: Command, key: str, address: str) -> Schema:
+    def _exchange(self, call: "Call", command: Command, key: str, address: str) -> Schema:
         headers = {
-            "Authorization": f"Bearer {self._tokens.for_callee(command.service)}",
+            "Authorization": f"Bearer {self._tokens.issue(command.service)}",
             "Content-Type": "application/json",
         }
         if key:
@@ -92,71 +104,72 @@ class Client:
         try:
             return command.Reply.read(data)
         except ValidationError as error:
-            raise OutcomeUnknown(f"{command.service} answered {command.name} with something unreadable") from error
+            raise OutcomeUnknown(f"{command.service} sent a malformed reply to {command.name}") from error
 
 
 class Call:
-    """One call from its first try to its end: measured as a whole, with a span for each try."""
+    """One call with its retries: measured as a whole, with a span for each attempt."""
 
-    def __init__(self, callee: Upstream, method: str, path: str, name: str) -> None:
+    def __init__(self, upstream: Upstream, method: str, path: str, name: str) -> None:
         self.path = path
-        self._callee, self._method, self._name = callee, method, f"{callee.name}/{name}"
+        self._upstream, self._method, self._name = upstream, method, f"{upstream.name}/{name}"
         self._status = ""
 
     def read(self, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
-        """What the callee answered. Raises as `outcomes.read`."""
+        """Return the JSON of the response. Raises as `outcomes.read`."""
         self._status = str(response.status_code)
-        return outcomes.read(self._callee.name, response, errors)
+        return outcomes.read(self._upstream.name, response, errors)
 
-    def call_with_retries(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
-        """Ask until there is an answer, or another try is not allowed; what one try has left unknown stays so."""
-        began, error_type = clock.monotonic(), ""
+    def run(self, exchange: Callable[[str], T], attempts: int, repeatable: bool) -> T:
+        """Attempt the exchange until it succeeds or may not be repeated; measure it.
+
+        Once an attempt ended with OutcomeUnknown, so does the call, unless a later attempt succeeds.
+        """
+        started_at, error_type = clock.monotonic(), ""
         try:
-            return self._insisted(once, attempts, repeatable)
-        except DomainError:  # is an answer
+            return self._call_with_retries(exchange, attempts, repeatable)
+        except DomainError:  # a response, not a failure
             raise
         except Exception as error:
             error_type = type(error).__name__
             raise
         finally:
-            callee, took = self._callee.name, clock.monotonic() - began
-            timer = metrics.calls[callee, self.path, self._method, self._status, error_type]
-            timer.observe(took, trace.exemplar(trace.traceparent()))
+            timer = metrics.calls[self._upstream.name, self.path, self._method, self._status, error_type]
+            timer.observe(clock.monotonic() - started_at, trace.exemplar(trace.traceparent()))
 
-    def _insisted(self, once: Callable[[str], T], attempts: int, repeatable: bool) -> T:
+    def _call_with_retries(self, exchange: Callable[[str], T], attempts: int, repeatable: bool) -> T:
         unknown: OutcomeUnknown | None = None
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._tried(once)
+                return self._attempt(exchange)
             except TransientError as error:
                 failure = error
             if isinstance(failure, OutcomeUnknown):
                 unknown = failure
             may_help = attempt < attempts and not isinstance(failure, (NotRetryable, DeadlineExceeded))
             harmless = repeatable or not unknown
-            if not (may_help and harmless and _waited(self._callee, attempt, failure.retry_after)):
+            if not (may_help and harmless and _back_off(self._upstream, attempt, failure.retry_after)):
                 if isinstance(failure, (DeadlineExceeded, ResponseTimeout)):
-                    metrics.call_deadline_misses[self._callee.name].inc()
+                    metrics.call_deadline_misses[self._upstream.name].inc()
                 raise unknown or failure
-            metrics.retries[self._callee.name].inc()
+            metrics.retries[self._upstream.name].inc()
 
-    def _tried(self, once: Callable[[str], T]) -> T:
-        """One try."""
+    def _attempt(self, exchange: Callable[[str], T]) -> T:
         self._status = ""
-        about = {"rpc.system.name": PLATFORM, "rpc.method": self._name, "server.address": self._callee.name}
-        with trace.span(self._name, "client", about):
-            return self._callee.ask(once)
+        attributes = {"rpc.system.name": PLATFORM, "rpc.method": self._name, "server.address": self._upstream.name}
+        with trace.span(self._name, "client", attributes):
+            return self._upstream.call(exchange)
 
 
-def _waited(callee: Upstream, attempt: int, retry_after: float) -> bool:
-    """Wait with full jitter, if the deadline leaves room for another try and the budget pays for it."""
-    wait = retry_after + min(LONGEST_BACKOFF, BACKOFF * 2**attempt) * clock.random()
+def _back_off(upstream: Upstream, attempt: int, retry_after: float) -> bool:
+    """Wait with full jitter; return False if the deadline or the retry budget allows no further attempt."""
+    wait_s = retry_after + min(_MAX_BACKOFF_S, _BACKOFF_S * 2**attempt) * clock.random()
     try:
-        if wait >= deadline.remaining(LONGEST) or not callee.budget.spend():
+        if wait_s >= deadline.remaining(MAX_CALL_S) or not upstream.budget.spend():
             return False
     except DeadlineExceeded:
         return False
-    clock.sleep(wait)
+    clock.sleep(wait_s)
     return True

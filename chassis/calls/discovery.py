@@ -1,8 +1,8 @@
-"""Where another service is: the addresses that DNS gives for the names that the settings list.
+"""Discovery and client-side load balancing: the addresses that DNS gives for the names in the settings.
 
-An address that refuses a connection leaves the call to the next. One that fails three times is left out for 10 s, but
-never more than half of them, and where all others refuse it is asked again: it may be back, and they may be restarting.
-A spare address, such as a Service's beside its pods' own, is asked only where no other is fit.
+If an address refuses the connection, the call goes to the next one. An address that fails three times is ejected for
+10 s, but never more than half of them; while all others refuse, an ejected address is used, too, because it may have
+recovered first. A spare address, such as a Service's beside those of its pods, is used while no other is healthy.
 """
 
 import socket
@@ -15,71 +15,74 @@ from chassis import clock
 from chassis.calls.outcomes import NotRetryable, Unreachable
 from chassis.errors import OutcomeUnknown
 
-RESOLVE_EVERY = 5.0
-FAILURES, LEFT_OUT = 3, 10.0
+RESOLVE_EVERY_S = 5.0
+MAX_FAILURES, EJECTED_S = 3, 10.0
 
 Policy = Literal["round-robin", "random", "least-connections"]
 Resolve = Callable[[], list[list[str]]]
-"""The addresses, and behind them the spare ones."""
+"""Returns the addresses, then the spare addresses."""
 T = TypeVar("T")
 
 
 class Address:
-    """One endpoint of a callee, `host:port`."""
+    """One address of an upstream, `host:port`."""
 
     def __init__(self, name: str, spare: bool) -> None:
         self.name, self.spare = name, spare
-        self.busy = self.failures = 0
-        self.out_until = float("-inf")
+        self.in_flight = self.failures = 0
+        self.ejected_until = float("-inf")
 
 
 class Endpoints:
-    """The addresses of one callee, and which of them is next."""
+    """The addresses of one upstream, and the policy that chooses among them."""
 
-    def __init__(self, callee: str, resolve: Resolve, policy: Policy = "round-robin") -> None:
-        self._callee, self._resolve, self._policy = callee, resolve, policy
+    def __init__(self, upstream: str, resolve: Resolve, policy: Policy = "round-robin") -> None:
+        self._upstream, self._resolve, self._policy = upstream, resolve, policy
         self._lock, self._resolving = threading.Lock(), threading.Lock()
         self._known: list[Address] = []
-        self._resolved = float("-inf")
+        self._resolved_at = float("-inf")
         self._turn = 0
 
-    def ask(self, once: Callable[[str], T]) -> T:
-        """What `once(address)` returns. Raises NotRetryable where there is no address, and Unreachable where all refuse."""
+    def call(self, exchange: Callable[[str], T]) -> T:
+        """Return `exchange(address)` for an address that accepts the connection.
+
+        Raises: NotRetryable without any address, Unreachable if all refuse, and what `exchange` raises.
+        """
         self._refresh()
         refused: list[Address] = []
         last: Unreachable | None = None
         while address := self._choose(refused):
             try:
-                with self._used(address):
-                    return once(address.name)
+                with self._in_flight(address):
+                    return exchange(address.name)
             except Unreachable as error:
                 refused.append(address)
                 last = error
-        raise last or NotRetryable(f"{self._callee} has no address")
+        raise last or NotRetryable(f"no address for {self._upstream}")
 
     def _choose(self, refused: list[Address]) -> Address | None:
         with self._lock:
             now = clock.monotonic()
             left = [each for each in self._known if each not in refused]
-            fit = [each for each in left if each.out_until <= now] or left
-            fit = [each for each in fit if not each.spare] or fit
-            if not fit:
+            healthy = [each for each in left if each.ejected_until <= now] or left
+            healthy = [each for each in healthy if not each.spare] or healthy
+            if not healthy:
                 return None
             self._turn += 1
-            turn = self._turn % len(fit)
-            rotated = fit[turn:] + fit[:turn]
+            turn = self._turn % len(healthy)
+            rotated = healthy[turn:] + healthy[:turn]
             if self._policy == "random":
-                chosen = fit[int(clock.random() * len(fit))]
+                chosen = healthy[int(clock.random() * len(healthy))]
             elif self._policy == "least-connections":
-                chosen = min(rotated, key=lambda each: each.busy)
+                chosen = min(rotated, key=lambda each: each.in_flight)
             else:
                 chosen = rotated[0]
-            chosen.busy += 1
+            chosen.in_flight += 1
             return chosen
 
     @contextmanager
-    def _used(self, address: Address) -> Iterator[None]:
-        """No connection, no answer and a 5xx count against the address; what it refuses does not."""
+    def _in_flight(self, address: Address) -> Iterator[None]:
+        """Count a lost connection, a missing response and a 5xx as failures of the address."""
         failed = False
         try:
             yield
@@ -87,33 +90,33 @@ class Endpoints:
             failed = True
             raise
         finally:
-            self._ended(address, failed)
+            self._record(address, failed)
 
-    def _ended(self, address: Address, failed: bool) -> None:
+    def _record(self, address: Address, failed: bool) -> None:
         with self._lock:
-            address.busy -= 1
+            address.in_flight -= 1
             now = clock.monotonic()
             if not failed:
-                address.failures, address.out_until = 0, now
+                address.failures, address.ejected_until = 0, now
                 return
             address.failures += 1
-            out = sum(each.out_until > now for each in self._known)
-            if address.failures >= FAILURES and out + 1 <= len(self._known) // 2:
-                address.out_until, address.failures = now + LEFT_OUT, 0
+            ejected = sum(each.ejected_until > now for each in self._known)
+            if address.failures >= MAX_FAILURES and ejected + 1 <= len(self._known) // 2:
+                address.ejected_until, address.failures = now + EJECTED_S, 0
 
     def _refresh(self) -> None:
-        """Resolve again when it is time: beside the calls, since DNS keeps no deadline; before the first, they wait."""
+        """Resolve again every 5 s, in the background because DNS has no deadline; the first calls wait for it."""
         with self._resolving:
-            if clock.monotonic() - self._resolved < RESOLVE_EVERY:
+            if clock.monotonic() - self._resolved_at < RESOLVE_EVERY_S:
                 return
-            self._resolved = clock.monotonic()
+            self._resolved_at = clock.monotonic()
             if not self._known:
-                self._learn()
+                self._update()
                 return
-        threading.Thread(target=self._learn, name=f"resolve {self._callee}", daemon=True).start()
+        threading.Thread(target=self._update, name=f"resolve {self._upstream}", daemon=True).start()
 
-    def _learn(self) -> None:
-        """Where nothing is found, what was known goes on to serve."""
+    def _update(self) -> None:
+        """Resolve the addresses; keep the known ones if DNS has none."""
         found = [(name, spare > 0) for spare, names in enumerate(self._resolve()) for name in names]
         with self._lock:
             if found:
@@ -121,17 +124,17 @@ class Endpoints:
                 self._known = [old.get(name) or Address(name, spare) for name, spare in found]
 
 
-def resolver(callee: str, listed: str) -> Resolve:
-    """How to find a callee: `listed` is `host:port|host:port||spare:port`; "" is its own name at port 80.
+def resolver(upstream: str, listed: str) -> Resolve:
+    """Return how to find an upstream: `listed` is `host:port|host:port||spare:port`; "" is its own name at port 80.
 
-    A host may be a name for many addresses, such as a headless Service's.
+    A host may be a name with many addresses, such as a headless Service's.
     """
-    tiers = [[host.rpartition(":") for host in tier.split("|")] for tier in (listed or f"{callee}:80").split("||")]
-    return lambda: [[it for host, _, port in tier for it in _addresses(host.strip("[]"), int(port))] for tier in tiers]
+    tiers = [[host.rpartition(":") for host in tier.split("|")] for tier in (listed or f"{upstream}:80").split("||")]
+    return lambda: [[it for host, _, port in tier for it in _look_up(host.strip("[]"), int(port))] for tier in tiers]
 
 
-def _addresses(name: str, port: int) -> list[str]:
-    """What DNS gives for the name, none where it gives nothing; an address is its own."""
+def _look_up(name: str, port: int) -> list[str]:
+    """Return the addresses that DNS has for a name, or none; the address of an address is itself."""
     try:
         found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,12 +1,12 @@
-"""What came of a call, read from the callee's answer.
+"""What is known after a call, read from the response of the upstream.
 
-    NotAttempted           certainly not done: the callee was busy, or it was too late; a retry may help
-    ├── Unreachable   no connection: another address may have one
-    └── NotRetryable        held back on our side, or a 4xx: a retry at once would not help
-    OutcomeUnknown           may have been done: a broken connection or answer, or a 5xx
-    └── ResponseTimeout        no answer in time
+    NotAttempted         certainly not done: the upstream was overloaded or the deadline had passed; a retry may help
+    ├── Unreachable      no connection: another address may accept one
+    └── NotRetryable     not sent by us, or rejected with 4xx: an immediate retry does not help
+    OutcomeUnknown       may be done: connection lost, response malformed, or 5xx
+    └── ResponseTimeout  no response in time
 
-`retry_after` of each is what the callee asked for, 0 where it said nothing.
+`retry_after` of each error is the `Retry-After` of the response in seconds, 0 without one.
 """
 
 from typing import Any
@@ -16,26 +16,26 @@ import requests
 
 from chassis.errors import DomainError, NotAttempted, NotFound, OutcomeUnknown, rebuild
 
-_PROBLEM = {"type", "title", "status", "detail", "instance", "traceId"}
-_MODELLED = "/problems/"
+_PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "traceId"}
+_PROBLEM_TYPES = "/problems/"
 
 
 class Unreachable(NotAttempted):
-    """There is no connection to this address."""
+    """The address accepts no connection."""
 
 
 class NotRetryable(NotAttempted):
-    """Not done, and asking again at once would not help."""
+    """The work is not done, and an immediate retry does not help."""
 
 
 class ResponseTimeout(OutcomeUnknown):
-    """There was no answer within the timeout_s or the deadline."""
+    """No response came within the timeout of the command or the deadline."""
 
 
-def read(callee: str, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
+def read(upstream: str, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
     """Return the JSON of a 200.
 
-    Raises: the DomainError that the callee responded with, as its class among `errors`; NotAttempted, NotRetryable or
+    Raises: the DomainError that the upstream responded with, as its class among `errors`; NotAttempted, NotRetryable or
     OutcomeUnknown.
     """
     status = response.status_code
@@ -46,20 +46,22 @@ def read(callee: str, response: requests.Response, errors: tuple[type[DomainErro
     if status == 200 and data is not None:
         return data
     problem = data if isinstance(data, dict) else {}
-    type, title = str(problem.get("type", "")), str(problem.get("title", ""))
-    kind = type.removeprefix(_MODELLED).replace("-", "_") if type.startswith(_MODELLED) else ""
-    what, wait = f"{callee} answered {status} {title}".rstrip(), _retry_after(response)
+    problem_type, title = str(problem.get("type", "")), str(problem.get("title", ""))
+    kind = ""
+    if problem_type.startswith(_PROBLEM_TYPES):
+        kind = problem_type.removeprefix(_PROBLEM_TYPES).replace("-", "_")
+    message, retry_after = f"{upstream} responded {status} {title}".rstrip(), _retry_after(response)
     if kind and status in (404, 409):
-        extra = {name: value for name, value in problem.items() if name not in _PROBLEM}
+        extra = {name: value for name, value in problem.items() if name not in _PROBLEM_MEMBERS}
         raise rebuild((*errors, NotFound), kind, title, str(problem.get("detail", "")), extra)
     if kind == "not_done" or status in (408, 429):
-        raise NotAttempted(what, wait)
+        raise NotAttempted(message, retry_after)
     if 400 <= status < 500:
-        raise NotRetryable(what, wait)
-    raise OutcomeUnknown(what, wait)
+        raise NotRetryable(message, retry_after)
+    raise OutcomeUnknown(message, retry_after)
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Seconds; the form with a date is not used between services."""
+    """Return `Retry-After` in seconds; services do not send its date form."""
     given = response.headers.get("Retry-After", "")
     return float(given) if given.isascii() and given.isdigit() and len(given) <= 6 else 0.0

@@ -1,4 +1,4 @@
-"""One HTTP exchange under the whole deadline: a socket's own timeout begins anew with each read, however short."""
+"""One HTTP exchange within one deadline; the timeout of a plain socket would restart at each read."""
 
 import socket
 from typing import Any
@@ -14,14 +14,13 @@ from chassis.calls.outcomes import ResponseTimeout, Unreachable
 from chassis.errors import DeadlineExceeded, OutcomeUnknown
 from chassis.observe import trace
 
-LONGEST = 4.0
-"""Seconds that a call may take at most; shorter than any lease it is made under."""
-CONNECT = 0.25
-"""Seconds to wait for a connection."""
+MAX_CALL_S = 4.0
+"""Longest time that a call may take; shorter than any lease under which calls are made."""
+CONNECT_TIMEOUT_S = 0.25
 
 
 class Transport:
-    """Connections that are kept, at most `threads` of them to one address; safe to share between threads."""
+    """A pool of at most `threads` connections per address; safe to share between threads."""
 
     def __init__(self, threads: int) -> None:
         self._session = requests.Session()
@@ -31,37 +30,37 @@ class Transport:
     def exchange(
         self, method: str, address: str, path: str, body: bytes, headers: dict[str, str], timeout_s: float
     ) -> requests.Response:
-        """Any answer within `timeout_s` seconds and the deadline. Raises Unreachable, OutcomeUnknown, DeadlineExceeded."""
+        """Return the response, whatever its status. Raises Unreachable, OutcomeUnknown, DeadlineExceeded."""
         with deadline.within(timeout_s):
             left = deadline.remaining(timeout_s)
             milliseconds = max(1, int((left - deadline.HOP) * 1000))
-            handed_on = {deadline.HEADER: str(milliseconds), "traceparent": trace.traceparent()}
+            context = {deadline.HEADER: str(milliseconds), "traceparent": trace.traceparent()}
             try:
                 response = self._session.request(
                     method,
                     f"http://{address}{path}",
                     data=body,
-                    headers=headers | handed_on,
-                    timeout=(min(CONNECT, left), left),
+                    headers=headers | context,
+                    timeout=(min(CONNECT_TIMEOUT_S, left), left),
                     allow_redirects=False,
                 )
                 trace.current().set("http.response.status_code", response.status_code)
                 return response
             except requests.ConnectionError as error:
                 if isinstance(error, requests.ConnectTimeout) or _refused(error):
-                    raise Unreachable(f"{address} cannot be reached") from error
-                raise _silence(f"{address} closed the connection or did not answer in time") from error
+                    raise Unreachable(f"{address} is unreachable") from error
+                raise _no_response(f"{address} closed the connection or did not respond in time") from error
             except requests.RequestException as error:
-                raise _silence(f"{address} did not answer in time") from error
+                raise _no_response(f"{address} did not respond in time") from error
 
 
-def _silence(what: str) -> OutcomeUnknown:
-    """What it means that no answer came."""
+def _no_response(message: str) -> OutcomeUnknown:
+    """Return ResponseTimeout after the deadline, else OutcomeUnknown."""
     try:
-        deadline.remaining(LONGEST)
+        deadline.remaining(MAX_CALL_S)
     except DeadlineExceeded:
-        return ResponseTimeout(what)
-    return OutcomeUnknown(what)
+        return ResponseTimeout(message)
+    return OutcomeUnknown(message)
 
 
 def _refused(error: requests.ConnectionError) -> bool:
@@ -69,11 +68,11 @@ def _refused(error: requests.ConnectionError) -> bool:
 
 
 class _Socket(socket.socket):
-    """Waits in each read for what is left of the deadline of the work under way."""
+    """A socket whose reads wait until the deadline of the current work."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         try:
-            self.settimeout(deadline.remaining(LONGEST))
+            self.settimeout(deadline.remaining(MAX_CALL_S))
         except DeadlineExceeded:
             raise TimeoutError("the deadline has passed") from None
         return super().recv_into(*args, **kwargs)

@@ -1,9 +1,9 @@
-"""One callee as this process knows it: its endpoints, its breaker, its bulkhead, its retry budget."""
+"""One called service as this process sees it: endpoints, circuit breaker, bulkhead, retry budget."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from chassis.calls.breaker import Breaker
+from chassis.calls.breaker import CLOSED, DEFAULT_POLICY, HALF_OPEN, OPEN, Breaker, BreakerPolicy
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
 from chassis.calls.outcomes import NotRetryable, Unreachable
@@ -13,43 +13,45 @@ from chassis.observe.log import log
 
 T = TypeVar("T")
 
-_STATES = {"closed": 0, "half-open": 1, "open": 2}
+_STATES = {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
 
 
 class Upstream:
-    """What stands between a caller and the wire."""
+    """The guards between the callers in this process and one service."""
 
-    def __init__(self, name: str, endpoints: Endpoints, places: int) -> None:
+    def __init__(
+        self, name: str, endpoints: Endpoints, max_calls: int, breaker: BreakerPolicy = DEFAULT_POLICY
+    ) -> None:
         self.name, self.budget = name, RetryBudget(name)
-        self._endpoints, self._bulkhead = endpoints, Bulkhead(name, places)
-        self._breaker = Breaker(self._changed)
+        self._endpoints, self._bulkhead = endpoints, Bulkhead(name, max_calls)
+        self._breaker = Breaker(self._note_change, breaker)
         metrics.breaker_state[name].set(_STATES[self._breaker.state])
         metrics.start_at_zero(name)
 
-    def ask(self, once: Callable[[str], T]) -> T:
-        """What `once(address)` returns. Raises NotRetryable where the bulkhead is full, the breaker open, or nobody there.
+    def call(self, exchange: Callable[[str], T]) -> T:
+        """Return `exchange(address)`. Raises NotRetryable if bulkhead or circuit let no call pass.
 
-        Silence, broken answers and 5xx count as failures. A shed request does not: who sheds answers fast and serves
-        what it can, and the breaker would turn a callee at its limit into none at all; Retry-After and the budget
-        keep the retries away from it.
+        Timeouts, lost connections, malformed responses and 5xx count as failures. A shed request does not: an
+        overloaded upstream that sheds still serves what it can, and an open circuit would cut it off completely.
+        `Retry-After` and the retry budget keep retries away from it.
         """
         with self._bulkhead.place():
-            era = self._breaker.allows()
+            era = self._breaker.acquire()
             if not era:
-                raise NotRetryable(f"calls of {self.name} fail; none is sent for a while")
-            trouble: TransientError | None = None
+                raise NotRetryable(f"circuit open for {self.name}")
+            failure: TransientError | None = None
             try:
-                return self._endpoints.ask(once)
+                return self._endpoints.call(exchange)
             except TransientError as error:
-                trouble = error
+                failure = error
                 raise
             finally:
-                self._breaker.record(era, succeeded=not isinstance(trouble, (OutcomeUnknown, Unreachable)))
-                if trouble is None:
+                self._breaker.record(era, succeeded=not isinstance(failure, (OutcomeUnknown, Unreachable)))
+                if failure is None:
                     self.budget.earn()
 
-    def _changed(self, state: str) -> None:
+    def _note_change(self, state: str) -> None:
         metrics.breaker_state[self.name].set(_STATES[state])
         metrics.breaker_changes[self.name, state].inc()
-        trace.current().event("breaker changed", {"breaker.callee": self.name, "breaker.state": state})
-        log.warning("a breaker changed", callee=self.name, state=state)
+        trace.current().event("circuit breaker changed", {"upstream": self.name, "circuit_breaker.state": state})
+        log.warning(f"circuit {state} for {self.name}", upstream=self.name, state=state)

@@ -1,10 +1,10 @@
-"""The driver: carries sagas out, one write for each step, so that any other driver can go on where this one died.
+"""The driver: carries out sagas, with one write for each step, so that another driver can continue after a crash.
 
-    {_id, saga, ...State, open, concurrency_slot, fence: 3, due: "until when the present driver may go on, or when to try again"}
+    {_id, saga, ...State, open, concurrencySlot, fence: 3, due: "end of the lease, or time of the next attempt"}
 
-A driver claims a saga that is due by raising its fence; every write it makes is guarded by that fence, so one that
-slept past its lease writes nothing more. What it may still call is refused or repeated under the step's key.
-The write that holds the outcome of one step also says that the next is begun.
+A driver claims a saga that is due by incrementing its fence. Each of its writes is guarded by that fence: a driver that
+wakes up after its lease writes nothing. The calls that it may still send are rejected, or repeated under the key of the
+step. One write stores the outcome of a step and the beginning of the next.
 """
 
 import threading
@@ -12,19 +12,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from chassis import calls, clock, deadline
+from chassis.background import run_until
 from chassis.errors import DeadlineExceeded, DomainError, NotAttempted, OutcomeUnknown, TransientError
 from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-from chassis.sagas import STUCK, Action, Done, Outcome, Payload, Saga, State, Step
+from chassis.sagas import STUCK_ATTEMPTS, Action, Done, Outcome, Payload, Saga, State, Step
 from chassis.store import LARGEST_PAGE, Collection, Doc, Index, Update, cursor_after
 
 DUE = Index("open", "due", partial={"open": True})
+"""The index that a collection of sagas needs."""
 CONCURRENCY_SLOT = Index("concurrencySlot", unique=True, partial={"open": True})
-THREADS = 8
-PAUSE = 0.25
-"""Seconds between two looks for what is due."""
+"""The index that limits how many sagas are open: no two open sagas have the same slot."""
+MAX_CONCURRENT = 8
+"""Sagas that a driver resumes at once."""
+POLL_S = 0.25
+MAX_DUE = 100
 
 Send = Callable[[Command, str], object]
 
@@ -34,15 +38,16 @@ def _send(command: Command, key: str) -> object:
 
 
 class Driver:
-    """Drives the sagas of one collection. `lease` in seconds is longer than any call lasts."""
+    """Drives the sagas of one collection. `lease_s` is longer than any call takes."""
 
-    def __init__(self, saga: Saga, collection: Collection, lease: Callable[[], float], send: Send = _send) -> None:
-        self.saga, self.collection, self._lease, self._send = saga, collection, lease, send
+    def __init__(self, saga: Saga, collection: Collection, lease_s: Callable[[], float], send: Send = _send) -> None:
+        self.saga, self.collection, self._lease_s, self._send = saga, collection, lease_s, send
 
     def open(self, id: str, data: Payload, concurrency_slot: str = "") -> Doc:
-        """Begin a saga and claim it: one insert. Raises Duplicate if it was begun before, or its concurrency_slot is in use.
+        """Open a saga and claim it, with one insert; return its document.
 
-        Where the collection has `CONCURRENCY_SLOT`, of the open sagas each has a concurrency_slot of its own.
+        Raises:
+            Duplicate: a saga with this id exists, or an open saga has this concurrency slot.
         """
         doc = {
             "_id": id,
@@ -51,7 +56,7 @@ class Driver:
             "open": True,
             "concurrencySlot": concurrency_slot or id,
             "fence": 1,
-            "due": clock.timestamp_in(self._lease()),
+            "due": clock.timestamp_in(self._lease_s()),
             "openedAt": clock.timestamp(),
             "traceparent": trace.traceparent(),
         }
@@ -59,10 +64,10 @@ class Driver:
         metrics.sagas_started[self.saga.name].inc()
         return doc
 
-    def drive(self, doc: Doc, seconds: float | None = None) -> Doc:
-        """Go on with a claimed saga until it ends, has to wait, or `seconds` are over; the saga as it is then."""
+    def drive(self, doc: Doc, max_s: float | None = None) -> Doc:
+        """Carry out a claimed saga until it ends, must wait longer, or `max_s` have passed; return its document."""
         trace.about(**{self.saga.log_id_field: doc["_id"]})
-        ends = None if seconds is None else clock.monotonic() + seconds
+        ends = None if max_s is None else clock.monotonic() + max_s
         while doc["open"]:
             state = State.read(doc)
             if ends is not None and clock.monotonic() >= ends:
@@ -70,22 +75,23 @@ class Driver:
             step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends)
             state = self.saga.advance(state, outcome)
             metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
-            wait = self.saga.wait(state)
-            if wait and (ends is None or clock.monotonic() + wait >= ends):
-                return self._write(doc, state, due=clock.timestamp_in(wait))
+            backoff_s = self.saga.backoff_s(state)
+            if backoff_s and (ends is None or clock.monotonic() + backoff_s >= ends):
+                return self._write(doc, state, due=clock.timestamp_in(backoff_s))
             fence = doc["fence"]
-            doc = self._write(doc, state, due=clock.timestamp_in(self._lease()))
+            doc = self._write(doc, state, due=clock.timestamp_in(self._lease_s()))
             if doc["fence"] != fence:
                 return doc
-            clock.sleep(wait)
+            clock.sleep(backoff_s)
         return doc
 
     def claim(self, doc: Doc) -> Doc | None:
-        """Take over a saga that is due; None if another driver did. What its last driver sent is not known."""
-        change: Update = {
-            "$set": {"due": clock.timestamp_in(self._lease()), "outcome_unknown": True},
-            "$inc": {"fence": 1},
-        }
+        """Claim a saga that is due; return None if another driver was faster.
+
+        The last driver may have sent the command of the current step: its outcome is unknown.
+        """
+        due = clock.timestamp_in(self._lease_s())
+        change: Update = {"$set": {"due": due, "outcomeUnknown": True}, "$inc": {"fence": 1}}
         return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
 
     def resume(self, doc: Doc) -> None:
@@ -95,114 +101,117 @@ class Driver:
             with trace.continued(claimed["traceparent"], f"resume {self.saga.name}", "internal"):
                 self.drive(claimed)
 
-    def due(self) -> list[Doc]:
-        """The sagas that a driver may take now."""
-        return self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=100)
+    def find_due(self) -> list[Doc]:
+        """Find the sagas that a driver may claim now."""
+        return self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=MAX_DUE)
 
     def run(self, stop: threading.Event) -> None:
-        """Resume what is due until told to stop; one that takes long keeps no other waiting."""
-        under_way: set[str] = set()
-        pool, tell = ThreadPoolExecutor(THREADS, thread_name_prefix="saga"), Throttled(self._export_metrics)
+        """Resume due sagas, several at once, until `stop` is set."""
+        resuming: set[str] = set()
+        pool, export = ThreadPoolExecutor(MAX_CONCURRENT, "saga"), Throttled(self._export_metrics)
+
+        def resume_due() -> float:
+            try:
+                for doc in self.find_due():
+                    if doc["_id"] not in resuming:
+                        resuming.add(doc["_id"])
+                        pool.submit(self._resume_in_pool, doc, resuming)
+            finally:
+                export()
+            return POLL_S
+
         try:
-            while not stop.is_set():
-                try:
-                    for doc in self.due():
-                        if doc["_id"] not in under_way:
-                            under_way.add(doc["_id"])
-                            pool.submit(self._safely, doc, under_way)
-                except TransientError as error:
-                    log.warning("the saga driver waits", error=error)
-                    stop.wait(1.0)
-                tell()
-                stop.wait(PAUSE)
+            run_until(stop, resume_due, "saga driver failed")
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _safely(self, doc: Doc, under_way: set[str]) -> None:
+    def _resume_in_pool(self, doc: Doc, resuming: set[str]) -> None:
         try:
             self.resume(doc)
         except TransientError as error:
-            log.warning("a saga waits", **{self.saga.log_id_field: doc["_id"]}, error=error)
+            log.warning("saga not resumed; retrying", **{self.saga.log_id_field: doc["_id"]}, error=error)
         finally:
-            under_way.discard(doc["_id"])
+            resuming.discard(doc["_id"])
 
     def _perform(self, id: str, state: State, ends: float | None) -> Outcome:
+        """Carry out the current action, in a span; return its outcome."""
         step, action = self.saga.action(state)
         name = f"{self.saga.name} {'undo ' if state.undoing else ''}{step.name}"
-        with trace.span(name, attributes={"saga.step": step.name, "saga.tries": state.tries}) as span:
+        with trace.span(name, attributes={"saga.step": step.name, "saga.attempts": state.attempts}) as span:
             outcome = self._outcome(id, state, step, action, ends)
             span.set("saga.outcome", type(outcome).__name__)
             if isinstance(outcome, TransientError):
                 span.failed(type(outcome).__name__)
-        if state.undoing and state.tries + 1 == STUCK and not isinstance(outcome, Done):
-            log.error("undoing a saga step keeps failing", step=step.name, tries=STUCK, error=str(outcome))
+        if state.undoing and state.attempts + 1 == STUCK_ATTEMPTS and not isinstance(outcome, Done):
+            log.error("compensation keeps failing", step=step.name, attempts=STUCK_ATTEMPTS, error=str(outcome))
         return outcome
 
     def _outcome(self, id: str, state: State, step: Step, action: Action, ends: float | None) -> Outcome:
         try:
-            left = calls.LONGEST if ends is None else ends - clock.monotonic()
+            left = calls.MAX_CALL_S if ends is None else ends - clock.monotonic()
             with deadline.within(left):
-                if step.heartbeat_command and state.tries and not state.undoing:
-                    self._send_heartbeat(step.heartbeat_command, id, state)
+                if step.heartbeat_command and state.attempts and not state.undoing:
+                    self._send_heartbeat(step.heartbeat_command, state)
                 if isinstance(action, type):
-                    answer = self._send(filled(action, state), self.saga.key(id, state))
+                    reply = self._send(_filled(action, state), self.saga.key(id, state))
                 else:
-                    answer = action(state_data(state))
-            return Done(answer.model_dump(mode="json") if hasattr(answer, "model_dump") else {})
-        except (DomainError, NotAttempted, OutcomeUnknown) as result:
-            if isinstance(result, DomainError) and state.undoing:
-                return OutcomeUnknown(f"an undo cannot be refused: {result}")
-            return result
+                    reply = action(_action_data(state))
+            return Done(reply.model_dump(mode="json") if hasattr(reply, "model_dump") else {})
+        except (DomainError, NotAttempted, OutcomeUnknown) as error:
+            if isinstance(error, DomainError) and state.undoing:
+                return OutcomeUnknown(f"undo was rejected: {error}")
+            return error
         except DeadlineExceeded as error:
             return NotAttempted(str(error))
         except TransientError as error:
             return OutcomeUnknown(str(error))
         except Exception as error:
-            # A defect must not lose a saga: it stays open, is repeated, and shows.
-            log.error("a saga step failed", step=step.name, undoing=state.undoing, error=error)
+            # A defect must not lose a saga: the saga stays open, the step is repeated, and an alert fires.
+            log.error("saga step failed", step=step.name, undoing=state.undoing, error=error)
             return OutcomeUnknown(f"{type(error).__name__} in {step.name}")
 
-    def _send_heartbeat(self, command: type[Command], id: str, state: State) -> None:
+    def _send_heartbeat(self, command: type[Command], state: State) -> None:
         try:
-            self._send(filled(command, state), "")
+            self._send(_filled(command, state), "")
         except (DomainError, TransientError) as error:
-            log.warning("a saga's companion command failed", command=command.name, error=error)
+            log.warning("heartbeat command of a saga failed", command=command.name, error=error)
 
     def _write(self, doc: Doc, state: State, due: str) -> Doc:
+        """Store the state if this driver still holds the saga; return the document as it is then."""
         fields = {**state.fields(), "open": not state.ended, "due": due}
-        fenced = self.collection.update(doc["_id"], {"$set": fields}, when={"fence": doc["fence"]})
-        if fenced is None:
-            log.warning("another driver has taken this saga over")
+        written = self.collection.update(doc["_id"], {"$set": fields}, when={"fence": doc["fence"]})
+        if written is None:
+            log.warning("saga claimed by another driver")
             return self.collection.get(doc["_id"]) or doc
         if state.ended:
             ended = self.saga.name, state.ended
-            took = max(0.0, clock.seconds_since(doc["openedAt"]))
+            duration_s = max(0.0, clock.seconds_since(doc["openedAt"]))
             metrics.sagas_finished[ended].inc()
-            metrics.saga_duration[ended].observe(took, trace.exemplar(doc["traceparent"]))
-        return fenced
+            metrics.saga_duration[ended].observe(duration_s, trace.exemplar(doc["traceparent"]))
+        return written
 
     def _export_metrics(self) -> None:
-        """What is open, for operators; each driver tells of all."""
-        begun: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
+        """Export how many sagas are open, at which step, and for how long; each driver exports all sagas."""
+        opened_at: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
         stuck, after = 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=LARGEST_PAGE, after=after):
             for doc in page:
-                begun[self.saga.steps[doc["step"]].name].append(doc["openedAt"])
-                stuck += doc["undoing"] and doc["tries"] >= STUCK
+                opened_at[self.saga.steps[doc["step"]].name].append(doc["openedAt"])
+                stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
-        for step, times in begun.items():
+        for step, times in opened_at.items():
             metrics.sagas_open[self.saga.name, step].set(len(times))
-            age = max(0.0, clock.seconds_since(min(times))) if times else 0.0
-            metrics.saga_oldest[self.saga.name, step].set(age)
+            age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
+            metrics.saga_oldest[self.saga.name, step].set(age_s)
         metrics.sagas_stuck[self.saga.name].set(stuck)
 
 
-def state_data(state: State) -> Payload:
-    """What an action sees: the saga's data, and why it is being undone."""
+def _action_data(state: State) -> Payload:
+    """Return what an action gets: the saga's data, and the reason if it is undone."""
     return {**state.data, "reason": state.reason} if state.reason else dict(state.data)
 
 
-def filled(command: type[Command], state: State) -> Command:
-    """A command with its fields taken from the saga's data by name."""
-    data = state_data(state)
+def _filled(command: type[Command], state: State) -> Command:
+    """Return the command with its fields taken from the saga's data by name."""
+    data = _action_data(state)
     return command.model_validate({name: data[name] for name in command.model_fields if name in data}, strict=False)

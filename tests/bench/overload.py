@@ -152,7 +152,7 @@ class Callers:
         sent, good = time.monotonic(), True
         try:
             with deadline.within(_PATIENCE):
-                self._client.fetch(_SERVICE, _PATH, stale=0)
+                self._client.fetch(_SERVICE, _PATH, stale_s=0)
         except TransientError:
             good = False
         self._answers.append(Answer(sent, time.monotonic(), good))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chassis import deadline
-from chassis.calls.breaker import Breaker
+from chassis.calls.breaker import Breaker, BreakerPolicy
 from chassis.calls.discovery import Endpoints
 from chassis.calls.guards import Bulkhead, RetryBudget
 from chassis.calls.outcomes import Unreachable
@@ -28,7 +28,7 @@ def breaker(states):
 
 def call(breaker, succeeded=True, times=1):
     for _ in range(times):
-        if era := breaker.allows():
+        if era := breaker.acquire():
             breaker.record(era, succeeded)
 
 
@@ -39,7 +39,7 @@ def test_five_failures_in_a_row_open_it(breaker, states):
     assert states == []
     call(breaker, False)
     assert states == ["open"]
-    assert not breaker.allows()
+    assert not breaker.acquire()
 
 
 def test_half_of_twenty_calls_open_it(breaker, states):
@@ -63,6 +63,16 @@ def test_failures_of_more_than_ten_seconds_ago_do_not_count(breaker, states, fak
     assert states == []
 
 
+def test_an_upstream_may_have_thresholds_of_its_own(states, fake_clock):
+    breaker = Breaker(states.append, BreakerPolicy(max_consecutive_failures=2, open_s=30.0, max_open_s=60.0, probes=1))
+    call(breaker, False, 2)
+    fake_clock.pass_time(23.9)
+    assert not breaker.acquire()
+    fake_clock.pass_time(12.2)
+    call(breaker)
+    assert states == ["open", "half-open", "closed"]
+
+
 def open_it(breaker):
     call(breaker, False, 5)
 
@@ -70,7 +80,7 @@ def open_it(breaker):
 def test_three_probes_that_succeed_close_it(breaker, states, fake_clock):
     open_it(breaker)
     fake_clock.pass_time(2.5)
-    *probes, fourth = [breaker.allows() for _ in range(4)]
+    *probes, fourth = [breaker.acquire() for _ in range(4)]
     assert all(probes) and not fourth
     for era in probes:
         breaker.record(era, True)
@@ -81,9 +91,9 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_ten_seconds(breaker
     open_it(breaker)
     for pause in (2, 4, 8, 10, 10):
         fake_clock.pass_time(pause * 0.79)
-        assert not breaker.allows(), pause
+        assert not breaker.acquire(), pause
         fake_clock.pass_time(pause * 0.42)
-        era = breaker.allows()
+        era = breaker.acquire()
         assert era, pause
         breaker.record(era, False)
     assert states.count("open") == 6
@@ -91,10 +101,10 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_ten_seconds(breaker
 
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_a_call_of_before_it_opened_says_nothing_of_the_callee_as_it_is_now(breaker, states, fake_clock, succeeded):
-    late = [breaker.allows() for _ in range(3)]
+    late = [breaker.acquire() for _ in range(3)]
     open_it(breaker)
     fake_clock.pass_time(2.5)
-    assert breaker.allows()
+    assert breaker.acquire()
     for era in late:
         breaker.record(era, succeeded)
     assert states == ["open", "half-open"]
@@ -139,7 +149,7 @@ def ask(endpoints, fails="", error=OutcomeUnknown):
         return address
 
     try:
-        return endpoints.ask(once)
+        return endpoints.call(once)
     except error:
         return None
 
@@ -156,11 +166,11 @@ def test_the_least_busy_address_is_asked():
     def once(address):
         asked.append(address)
         if len(asked) < 2:
-            some.ask(once)
+            some.call(once)
 
     for _ in range(4):
         asked.clear()
-        some.ask(once)
+        some.call(once)
         assert set(asked) == {"a", "b"}
 
 
@@ -188,7 +198,7 @@ def test_an_address_that_was_left_out_is_asked_where_all_others_refuse_and_is_ba
             raise Unreachable("restarting")
         return address
 
-    assert some.ask(restarting) == "a"
+    assert some.call(restarting) == "a"
     assert {ask(some) for _ in range(6)} == {"a", "b"}
 
 
@@ -215,7 +225,7 @@ def test_a_spare_is_asked_only_where_no_other_is_fit(fake_clock):
             raise Unreachable("gone")
         return address
 
-    assert {some.ask(gone) for _ in range(3)} == {"s"}
+    assert {some.call(gone) for _ in range(3)} == {"s"}
     alone = endpoints("a", spare=["s"])
     for _ in range(3):
         ask(alone, fails="a")
@@ -266,7 +276,7 @@ def test_nobody_waits_for_a_name_server_once_an_address_is_known(fake_clock):
 
 def test_where_nothing_is_known_nothing_is_sent():
     with pytest.raises(NotAttempted):
-        endpoints().ask(lambda address: address)
+        endpoints().call(lambda address: address)
 
 
 def test_a_connection_that_is_refused_leads_to_the_next_address_until_all_have_refused():

@@ -211,16 +211,16 @@ def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monke
 
 
 def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
-    callee = Upstream("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), places=2)
+    upstream = Upstream("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), max_calls=2)
 
     def silent(address):
         raise OutcomeUnknown("no answer")
 
     for _ in range(5):
         with pytest.raises(OutcomeUnknown), trace.continued(None, "users/verify", "client"):
-            callee.ask(silent)
+            upstream.call(silent)
     (event,) = (event for span in recording.all() for event in span.events)
-    assert dict(event.attributes) == {"breaker.callee": "users", "breaker.state": "open"}
+    assert dict(event.attributes) == {"upstream": "users", "circuit_breaker.state": "open"}
 
 
 @pytest.fixture
