@@ -1,4 +1,4 @@
-"""`python -m mercato.cli`: the `mercato` command by the interpreter at hand."""
+"""`python -m mercato.cli`: the `mercato` command, run by this interpreter."""
 
 from mercato.cli import main
 

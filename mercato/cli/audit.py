@@ -1,4 +1,4 @@
-"""`mercato audit`: whether money, stock and orders agree, as each service judges its own books."""
+"""`mercato audit`: do money, stock and orders agree? Each service checks its own invariants."""
 
 import sys
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ import orjson
 from chassis.audit import Audit, Finding, Look
 from chassis.errors import ServiceError
 from chassis.service import Service
-from mercato.cli.operate import as_json, bound, here, join, load
+from mercato.cli.output import as_json
+from mercato.cli.services import attach_store, call_as, installed_services, load_service
 
-AGREE, DISAGREE, UNSEEN = 0, 1, 2
+AGREE, DISAGREE, NOT_CHECKED = 0, 1, 2
 Row = dict[str, Any]
 
 
@@ -21,103 +22,103 @@ Row = dict[str, Any]
 @click.argument("names", metavar="[SERVICE]...", nargs=-1)
 @as_json
 def audit(names: tuple[str, ...], as_json: bool) -> None:
-    """Tell whether money, stock and orders agree, while the platform sells.
+    """Check whether money, stock and orders agree, while the platform runs.
 
-    It looks at all that the services here audit, or the SERVICEs that are named. The exit code is 0 if all agree, 1 if
-    something does not, 2 if nothing was found and something could not be looked at.
+    Checks everything that the installed services audit, or the named SERVICEs. The exit code is 0 if all agree, 1 if
+    something does not, 2 if nothing was found and something could not be checked.
     """
     report = _Report(as_json)
     try:
-        services = [service for service in map(load, names or here()) if names or service.audited]
+        services = [service for service in map(load_service, names or installed_services()) if names or service.audited]
         for service in services:
             if not service.audited:
                 raise click.ClickException(f"{service.name} audits nothing")
-            bound(service)
+            attach_store(service)
         if not services:
-            raise click.ClickException("no service whose code is here audits anything")
+            raise click.ClickException("no service that is installed here audits anything")
         for service in services:
-            join(service)
+            call_as(service)
             for each in service.audited:
-                report.look(service, each)
+                report.check(service, each)
     except click.ClickException as error:
-        report.cannot(error.format_message())
+        report.add_unchecked(error.format_message())
     except SystemExit as error:  # a setting is missing, or nothing runs here
-        report.cannot(str(error.code).removeprefix("mercato: "))
-    report.end()
-    sys.exit(DISAGREE if report.findings else UNSEEN if report.unseen else AGREE)
+        report.add_unchecked(str(error.code).removeprefix("mercato: "))
+    report.print_summary()
+    sys.exit(DISAGREE if report.findings else NOT_CHECKED if report.unchecked else AGREE)
 
 
 class _Report:
-    """What was looked at and found: told line by line, findings on standard output."""
+    """What was checked and found, printed line by line: findings on standard output, the rest on standard error."""
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
-        self.looked: dict[str, int] = {}
-        self.findings = self.unseen = 0
+        self.checked: dict[str, int] = {}
+        self.findings = self.unchecked = 0
 
-    def look(self, service: Service, audit: Audit) -> None:
-        """Look over one audit, whatever becomes of it."""
+    def check(self, service: Service, audit: Audit) -> None:
+        """Run one audit to its end, whatever it raises."""
         look = Look(audit)
-        where = {"service": service.name, "of": audit.noun}
+        row = {"service": service.name, "of": audit.noun}
         try:
-            with _watched(look, self._json):
+            with _progress(look, self._json):
                 for doubt in look.doubts():
                     if isinstance(doubt, Finding):
-                        self._found(doubt, where)
+                        self._add_finding(doubt, row)
                     else:
-                        self.cannot(doubt.why, {**where, "id": doubt.id})
+                        self.add_unchecked(doubt.why, {**row, "id": doubt.id})
         except ServiceError as error:
-            self.cannot(str(error), where)
-        except Exception as error:  # what is so damaged that it cannot be read must not pass for sound
-            self.cannot(f"{type(error).__name__} in judging them", where)
-        self.looked[f"{audit.noun}s"] = look.seen
+            self.add_unchecked(str(error), row)
+        except Exception as error:  # damaged data that cannot be read must not pass as correct
+            self.add_unchecked(f"{type(error).__name__} while checking them", row)
+        self.checked[f"{audit.noun}s"] = look.seen
 
-    def cannot(self, why: str, where: Row | None = None) -> None:
-        """Something could not be looked at."""
-        self.unseen += 1
-        row = where or {}
+    def add_unchecked(self, why: str, row: Row | None = None) -> None:
+        """Print what could not be checked."""
+        self.unchecked += 1
+        row = row or {}
         if self._json:
-            _say(orjson.dumps({**row, "unseen": why}).decode())
+            _print(orjson.dumps({**row, "notChecked": why}).decode())
         else:
             what = row["of"] + (f" {row['id']}" if "id" in row else "s") + ": " if row else ""
-            _say(f"could not look: {what}{why}", sys.stderr)
+            _print(f"could not check: {what}{why}", sys.stderr)
 
-    def end(self) -> None:
-        """Sum up."""
+    def print_summary(self) -> None:
+        """Print the totals."""
         if self._json:
-            totals = {"lookedAt": self.looked, "findings": self.findings, "unseen": self.unseen}
-            _say(orjson.dumps(totals).decode())
+            totals = {"checked": self.checked, "findings": self.findings, "notChecked": self.unchecked}
+            _print(orjson.dumps(totals).decode())
             return
-        looked = ", ".join(f"{count} {what}" for what, count in self.looked.items()) or "nothing"
-        _say(f"looked at {looked}: {self.findings} findings, {self.unseen} could not be looked at")
+        checked = ", ".join(f"{count} {what}" for what, count in self.checked.items()) or "nothing"
+        _print(f"checked {checked}: {self.findings} findings, {self.unchecked} could not be checked")
 
-    def _found(self, finding: Finding, where: Row) -> None:
+    def _add_finding(self, finding: Finding, row: Row) -> None:
         self.findings += 1
         if self._json:
-            row = {**where, "id": finding.id, "invariant": finding.invariant, "detail": finding.detail}
-            _say(orjson.dumps(row).decode())
+            found = {**row, "id": finding.id, "invariant": finding.invariant, "detail": finding.detail}
+            _print(orjson.dumps(found).decode())
         else:
-            _say(f"{finding.invariant} {where['of']} {finding.id}: {finding.detail}")
+            _print(f"{finding.invariant} {row['of']} {finding.id}: {finding.detail}")
 
 
-def _say(line: str, where: TextIO | None = None) -> None:
-    """Print a line, above the bar where there is one: it stands in the way of these streams, and click goes past it."""
-    stream = where or sys.stdout
+def _print(line: str, stream: TextIO | None = None) -> None:
+    """Print a line above the progress bar, which replaces `sys.stdout` and `sys.stderr`; click would bypass it."""
+    stream = stream or sys.stdout
     stream.write(f"{line}\n")
     stream.flush()
 
 
 @contextmanager
-def _watched(look: Look, as_json: bool) -> Iterator[None]:
-    """Show how far it is where a person looks on; what goes to a file goes there all the same."""
+def _progress(look: Look, as_json: bool) -> Iterator[None]:
+    """Show a progress bar on standard error if it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    nobody = as_json or not console.is_terminal
+    hidden = as_json or not console.is_terminal
     with Progress(
-        *columns, console=console, transient=True, disable=nobody, redirect_stdout=sys.stdout.isatty()
+        *columns, console=console, transient=True, disable=hidden, redirect_stdout=sys.stdout.isatty()
     ) as bar:
         task = bar.add_task(f"{look.audit.noun}s", total=None)
         look.watch = lambda: bar.update(task, description=f"{look.seen} {look.audit.noun}s")

@@ -1,4 +1,4 @@
-"""`mercato contracts`: the OpenAPI and AsyncAPI documents of the services, written from their code."""
+"""`mercato contracts`: the OpenAPI and AsyncAPI documents of the services, generated from their code."""
 
 import sys
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import click
 
 from mercato.catalog import catalog
-from mercato.cli.operate import load
+from mercato.cli.services import load_service
 from mercato.contracts.files import SERVICES, drifted
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is not what the code says.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file differs from the code.")
 def contracts(check: bool) -> None:
-    """Write each service's OpenAPI and AsyncAPI documents from its code."""
+    """Generate each service's OpenAPI and AsyncAPI documents from its code."""
     found: dict[Path, str] = {}
     for name in catalog():
-        found |= drifted(load(name))
+        found |= drifted(load_service(name))
     for path, text in found.items():
         click.echo(f"{'drifted' if check else 'written'}: {path.relative_to(SERVICES.parent)}")
         if not check:
@@ -26,4 +26,4 @@ def contracts(check: bool) -> None:
         click.echo("run: mercato contracts", err=True)
         sys.exit(1)
     if not found:
-        click.echo("every contract is what the code says")
+        click.echo("every contract matches the code")

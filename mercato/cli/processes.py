@@ -1,38 +1,36 @@
-"""The commands that are a process of the platform: what a container, or the launcher, runs."""
+"""The commands that are one process of the platform: what a container, or the launcher, runs."""
 
 from importlib import import_module
 from typing import Any
 
 import click
 
-from chassis import lifeline
 from mercato.settings import model_of
 
 
 @click.command()
 @click.argument("name")
 def web(name: str) -> None:
-    """Serve the HTTP API of a service."""
-    from chassis.store.engines import open_store
-    from chassis.web.server import serve
+    """Run a web process of a service: its HTTP API."""
+    from chassis.processes import run_web
 
-    settings = model_of(name).from_environment()  # reports a wrong setting once, before gunicorn forks
-    open_store(settings, name)
-    serve(lambda: _service(name).application(), settings.threads, lambda: _service(name).drain())
+    model_of(name).from_environment()  # reports a wrong setting once, before gunicorn forks
+    run_web(name, lambda: _service(name))
 
 
 @click.command()
 @click.argument("name")
 def worker(name: str) -> None:
-    """Run a service's relay, consumers, sagas and sweeps."""
-    lifeline.watch()
+    """Run a worker process of a service: relay, consumers, sagas and scheduled jobs."""
+    from chassis.processes import run_worker
+
     model_of(name).from_environment()  # reports a wrong setting before anything starts
-    _service(name).worker()
+    run_worker(lambda: _service(name))
 
 
 @click.command()
 def router() -> None:
-    """Route the public paths to the services, in the Ingress's place."""
+    """Run the router: send public paths to the services, as the Ingress does in a cluster."""
     from chassis.web.server import serve
     from mercato.local.router import THREADS, Router
 

@@ -1,30 +1,25 @@
-"""One process of the platform: started, asked whether it is ready, restarted when it dies, ended."""
+"""One process of the platform: started, probed, restarted after a crash or a change of its code, and ended."""
 
-import http.client
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from chassis import clock
-from mercato.local import forked
-from mercato.local.ports import HOST
+from mercato.local import fork_server
+from mercato.local.pids import kill_group, start_time
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart
-_STEADY = 10.0  # seconds after which a process no longer counts as one that keeps dying
+_MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0  # before a restart
+_STABLE_S = 10.0  # a process that ran for so long starts again with the shortest backoff
 
 
 @dataclass
 class Child:
     """`kind` is web, worker or router; `number` tells replicas apart.
 
-    `port` is where it serves, `health_port` where it tells how it is; or 0.
+    `port` serves requests and `health_port` health and metrics; 0 where there is none.
     """
 
     name: str
@@ -37,11 +32,12 @@ class Child:
     restarts: int = 0
     pid: int = 0
     started: str = ""
-    """When the process began, as the machine names it: tells it from a later one of the same pid."""
+    """`start_time` of the process: tells it from a later one with the same pid."""
     _process: BaseProcess | None = field(default=None, repr=False)
-    _since: float = 0.0
-    _again: float = 0.0
-    _pause: float = 0.0
+    _started_at: float = 0.0
+    _restart_at: float = 0.0
+    _backoff_s: float = 0.0
+    _kill_at: float = 0.0
 
     @property
     def title(self) -> str:
@@ -49,93 +45,62 @@ class Child:
             return self.kind
         return f"{self.name} {self.kind}" + (f" {self.number}" if self.number > 1 else "")
 
-    def start(self, lifeline_fd: int) -> None:
-        """Start the process in a session of its own, its output appended to its log."""
-        command = [self.kind] if self.kind == "router" else [self.kind, self.name]
-        self._process = forked.start(self.log.stem, command, self.environment, self.log, lifeline_fd)
+    def start(self, main: fork_server.Main, lifeline_fd: int) -> None:
+        """Start the process in a session of its own and append its output to its log."""
+        arguments = [self.kind] if self.kind == "router" else [self.kind, self.name]
+        self._process = fork_server.start(main, arguments, self.environment, self.log, lifeline_fd, self.log.stem)
         self.pid = self._process.pid or 0
-        self.started, self._since = born(self.pid), clock.monotonic()
+        self.started, self._started_at = start_time(self.pid), clock.monotonic()
 
-    def died(self) -> str:
-        """How it died ("by SIGKILL", "with exit code 1") when it just has, else "". What is left of it is killed."""
-        if self._process is None or (code := self._process.exitcode) is None:
+    def reap(self) -> str:
+        """Return how the process crashed ("by SIGKILL", "with exit code 1") if it just has, else "".
+
+        Kills what is left of its group and schedules the restart.
+        """
+        if self._process is None:
+            return ""
+        if self._kill_at and clock.monotonic() >= self._kill_at:
+            self.kill()
+        if (code := self._process.exitcode) is None:
             return ""
         self.kill()
         self._process = None
-        steady = clock.monotonic() - self._since >= _STEADY
-        self._pause = _FIRST_PAUSE if steady or not self._pause else min(self._pause * 2, _LONGEST_PAUSE)
-        self._again = clock.monotonic() + self._pause
+        if self._kill_at:  # it ended because `restart` told it to
+            self._kill_at = self._restart_at = 0.0
+            return ""
+        stable = clock.monotonic() - self._started_at >= _STABLE_S
+        self._backoff_s = _MIN_BACKOFF_S if stable or not self._backoff_s else min(self._backoff_s * 2, _MAX_BACKOFF_S)
+        self._restart_at = clock.monotonic() + self._backoff_s
         return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
-    def due(self) -> bool:
-        """Whether it is dead and the pause before its restart is over."""
-        return self._process is None and clock.monotonic() >= self._again
+    def restart(self, grace_s: float) -> None:
+        """Ask the process to finish, kill it after the grace period, and let it be started at once."""
+        self._restart_at = 0.0
+        if self.is_alive():
+            self._kill_at = clock.monotonic() + grace_s
+            self.terminate()
 
-    def alive(self) -> bool:
+    def is_restart_due(self) -> bool:
+        """Whether the process is dead and its backoff is over."""
+        return self._process is None and clock.monotonic() >= self._restart_at
+
+    def is_alive(self) -> bool:
         return self._process is not None and self._process.exitcode is None
 
     def terminate(self) -> None:
-        """Ask it to finish."""
-        if self.alive():
+        """Ask the process to finish."""
+        if self.is_alive():
             os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and whatever it started."""
+        """Kill the process and whatever it started."""
         kill_group(self.pid)
         if self._process is not None:
-            if self.alive():  # it may not have come to a group of its own yet
+            if self.is_alive():  # it may not have a group of its own yet
                 self._process.kill()
             self._process.join()
 
-    def record(self) -> dict[str, Any]:
-        """What `run.json` says of it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of this process in `run.json`."""
         names = ("name", "kind", "number", "pid", "started", "port", "health_port", "restarts")
         return {name: getattr(self, name) for name in names} | {"log": str(self.log)}
-
-
-def ready(port: int, health_port: int, patience: float = 0.5) -> bool:
-    """Whether the process answers: a service's on its health port that it is ready, the router anything at all."""
-    status, _ = _asked(health_port or port, "/readyz", patience)
-    return status == 200 or (status > 0 and not health_port)
-
-
-def lag(health_port: int, patience: float) -> int | None:
-    """How many events wait to be consumed by this worker; None where it consumes none, or does not answer."""
-    _, text = _asked(health_port, "/metrics", patience)
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    samples = families["mercato_consumer_lag"].samples if "mercato_consumer_lag" in families else []
-    return round(sum(sample.value for sample in samples)) if samples else None
-
-
-def _asked(port: int, path: str, patience: float) -> tuple[int, str]:
-    """(status, body) of a GET; (0, "") where nobody answers."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=patience)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except (OSError, http.client.HTTPException):
-        return 0, ""
-    finally:
-        connection.close()
-
-
-def born(pid: int) -> str:
-    """When the process of this pid began, "" when there is none."""
-    if sys.platform == "linux":
-        try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return ""
-        return "" if state in "ZX" else fields[18]  # proc(5): starttime, in ticks since boot
-    command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  a number and our own words
-    return answer.stdout.strip()
-
-
-def kill_group(pid: int) -> None:
-    """SIGKILL to a session's whole group; none left is as good."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # the latter is what macOS says of a group of zombies
-        return

@@ -101,9 +101,7 @@ class Launcher:
             return
         for child in self._children:
             if child.title in self._not_ready:
-                self._screen.print_line(
-                    f"{child.title} is not ready after {_STARTUP_S:.0f} s: see {shown(child.log)}"
-                )
+                self._screen.print_line(f"{child.title} is not ready after {_STARTUP_S:.0f} s: see {shown(child.log)}")
         if given and given != administrator["password"]:
             self._screen.print_line("ADMIN_PASSWORD is ignored: the account keeps the password that it has.")
         took = f"{clock.monotonic() - self._started_at:.1f} s" if self._is_complete else ""

@@ -1,4 +1,4 @@
-"""Which processes make the platform on this machine, and what each is told by its environment."""
+"""The processes of the platform on this machine, and the environment of each."""
 
 from mercato.catalog import callers, catalog
 from mercato.local.child import Child
@@ -7,24 +7,26 @@ from mercato.local.ports import HOST, Ports
 
 
 def plan(folder: Folder, port: int, replicas: int, ports: Ports, secret: str) -> list[Child]:
-    """The router on this port; for each service so many webs, and workers if it has any.
+    """Return the router on this port and, for each service, its web processes and its workers, if it has any.
 
-    Raises OSError: no port to be had.
+    Raises: OSError if a port cannot be bound.
     """
-    front = Child("router", "router", {}, folder.log("router"), 1, ports.take(port))
+    router = Child("router", "router", {}, folder.log_path("router"), 1, ports.take(port))
     webs = [
-        Child(name, "web", {}, folder.log(log_name(name, "web", number)), number, ports.take(), ports.take())
+        Child(name, "web", {}, folder.log_path(log_name(name, "web", number)), number, ports.take(), ports.take())
         for name in catalog()
         for number in range(1, replicas + 1)
     ]
     workers = [
-        Child(entry.name, "worker", {}, folder.log(log_name(entry.name, "worker", number)), number, 0, ports.take())
+        Child(
+            entry.name, "worker", {}, folder.log_path(log_name(entry.name, "worker", number)), number, 0, ports.take()
+        )
         for entry in catalog().values()
         if entry.worker
         for number in range(1, replicas + 1)
     ]
-    ports.settle()
-    everyone = {
+    ports.release_if_exclusive()
+    common = {
         "HOST": HOST,
         "DATA_DIR": str(folder.path),
         "ADDRESSES": ",".join(
@@ -32,17 +34,17 @@ def plan(folder: Folder, port: int, replicas: int, ports: Ports, secret: str) ->
         ),
         "TRUSTED_PROXIES": HOST,
         "PLATFORM_SECRET": secret,
-        "ADMIN_PASSWORD": "",  # nobody else's business
+        "ADMIN_PASSWORD": "",  # no service needs it
     }
-    for child in (front, *webs, *workers):
-        child.environment = everyone | {
+    for child in (router, *webs, *workers):
+        child.environment = common | {
             "PORT": str(child.port),
             "HEALTH_PORT": str(child.health_port),
             "ALLOWED_CALLERS": ",".join(callers(child.name)),
         }
-    return [front, *webs, *workers]
+    return [router, *webs, *workers]
 
 
 def log_name(name: str, kind: str, number: int) -> str:
-    """`orders-web`, and `orders-web-2` for a second one."""
+    """Return `orders-web`, and `orders-web-2` for the second replica."""
     return f"{name}-{kind}" + (f"-{number}" if number > 1 else "")

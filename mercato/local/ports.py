@@ -1,4 +1,4 @@
-"""Ports of this machine, chosen once and kept, so that a process finds its own again after a restart."""
+"""Ports of this machine, chosen once and kept, so that a restarted process gets its port again."""
 
 import socket
 import sys
@@ -7,17 +7,17 @@ HOST = "127.0.0.1"
 
 
 class Ports:
-    """Ports taken for one platform.
+    """The ports of one platform.
 
-    Each is held by a bound socket that never listens: Linux lets a process that sets SO_REUSEADDR listen there all
-    the same, refuses connections as long as none does, and gives the port to nobody else meanwhile.
+    A bound socket that never listens holds each port. On Linux a process that sets SO_REUSEADDR can still listen there;
+    until it does, connections are refused, and nothing else gets the port.
     """
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
 
     def take(self, port: int = 0) -> int:
-        """This port, or a free one for 0. Raises OSError when it is not to be had."""
+        """Hold this port, or a free one for 0, and return it. Raises OSError if it cannot be bound."""
         held = socket.socket()
         self._held.append(held)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -25,8 +25,8 @@ class Ports:
         taken: int = held.getsockname()[1]
         return taken
 
-    def settle(self) -> None:
-        """All are taken. Where only one socket may be bound to a port they are let go again for the processes."""
+    def release_if_exclusive(self) -> None:
+        """Release all ports on systems where only one socket can be bound to a port."""
         if sys.platform != "linux":
             for held in self._held:
                 held.close()

@@ -1,4 +1,4 @@
-"""What the launcher tells a person: a live list while it starts on a terminal, plain lines elsewhere."""
+"""What the launcher shows: a live list of the processes that start, on a terminal; plain lines elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -9,19 +9,21 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
+from mercato.local.folder import shown
+
 
 class Screen:
-    """`reveals`: whether the welcome, which holds the administrator's password, is shown."""
+    """`shows_welcome`: whether to print the welcome, which holds the administrator's password."""
 
-    def __init__(self, reveals: bool = True) -> None:
+    def __init__(self, shows_welcome: bool = True) -> None:
         self._console = Console(highlight=False, soft_wrap=True)
-        self._reveals = reveals
+        self._shows_welcome = shows_welcome
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
     @contextmanager
     def starting(self, titles: set[str]) -> Iterator[None]:
-        """While the processes of these titles start."""
+        """Show the progress of the processes with these titles inside the block."""
         if not self._console.is_terminal:
             yield
             return
@@ -31,38 +33,36 @@ class Screen:
             yield
         self._progress = None
 
-    def ready(self, title: str, seconds: float) -> None:
-        """This process became ready that long after the start."""
-        line = f"{title} is ready ({seconds:.1f} s)"
+    def show_ready(self, title: str, after_s: float) -> None:
+        """Show that this process became ready so many seconds after the start."""
+        line = f"{title} is ready ({after_s:.1f} s)"
         if self._progress is None:
-            self.say(line)
+            self.print_line(line)
         else:
             self._progress.update(self._tasks[title], description=line, completed=1)
 
-    def say(self, line: str) -> None:
-        """One line."""
+    def print_line(self, line: str) -> None:
+        """Print one line."""
         self._console.print(Text(line))
 
-    def welcome(self, url: str, administrator: dict[str, str], took: str) -> None:
-        """Where it is, whom to sign in as, what to try next. `took` is empty when not everything is ready."""
-        if not self._reveals:
+    def print_welcome(self, url: str, administrator: dict[str, str], took: str) -> None:
+        """Print the address, the administrator and what to try next. `took` is empty if not everything is ready."""
+        if not self._shows_welcome:
             return
         mercato = _invocation()
         self._console.print(
-            f"\n[bold]Mercato is {f'ready after {took}' if took else 'partly there'}:[/] [bold cyan]{url}[/]\n\n"
+            f"\n[bold]Mercato is {f'ready after {took}' if took else 'partly ready'}:[/] [bold cyan]{url}[/]\n\n"
             f"  administrator   {administrator['email']}\n"
             f"  password        {administrator['password']}\n\n"
             "Try next:\n"
             f"  curl {url}/api/products\n"
-            f"  {mercato} demo      a customer, an order, and what becomes of it\n"
-            f"  {mercato} status    every process, its port and whether it is ready\n"
-            f"  {mercato} down      end it (or Ctrl-C here); the data stay\n"
+            f"  {mercato} demo      place orders and watch what happens to them\n"
+            f"  {mercato} status    list every process, its port and whether it is ready\n"
+            f"  {mercato} down      stop the platform (or Ctrl-C here); the data is kept\n"
         )
 
 
 def _invocation() -> str:
-    """How a person runs the `mercato` command from here."""
+    """Return how to run the `mercato` command from here."""
     script = Path(sys.argv[0])
-    if script.name != "mercato":
-        return "python -m mercato.cli"
-    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
+    return shown(script) if script.name == "mercato" else "python -m mercato.cli"

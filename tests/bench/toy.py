@@ -78,7 +78,7 @@ def serving(app: str, folder: Path, **environment: str) -> Iterator[tuple[int, i
             start_new_session=True,
         )
     try:
-        eventually(lambda: ready(port, 0))
+        eventually(lambda: is_ready(port, 0))
         yield port, server.pid
     finally:
         os.killpg(server.pid, signal.SIGTERM)

@@ -8,7 +8,7 @@ import yaml
 
 from chassis.settings import Settings
 from mercato.catalog import callers, catalog
-from mercato.cli.audit import DISAGREE, UNSEEN
+from mercato.cli.audit import DISAGREE, NOT_CHECKED
 from mercato.settings import models
 from tests.charts import golden
 from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
@@ -132,7 +132,7 @@ def test_an_audit_that_found_something_is_not_run_again_and_one_that_could_not_l
     assert spec["backoffLimit"] > 0
     [rule] = spec["podFailurePolicy"]["rules"]
     assert (rule["action"], rule["onExitCodes"]) == ("FailJob", {"operator": "In", "values": [DISAGREE]})
-    assert DISAGREE != UNSEEN
+    assert DISAGREE != NOT_CHECKED
 
 
 @pytest.mark.parametrize("sample", SAMPLES)

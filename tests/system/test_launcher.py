@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mercato.local.child import born
+from mercato.local.pids import start_time
 from tests.system import toys
 from tests.system.running import Platform, eventually, free_port
 
@@ -35,7 +35,7 @@ def get(platform: Platform, path: str = "/api/shop", timeout: float = 10) -> int
 
 
 def exists(pid: int) -> bool:
-    return bool(born(pid))
+    return bool(start_time(pid))
 
 
 def family(platform: Platform) -> list[int]:
@@ -129,7 +129,7 @@ def test_a_process_that_dies_is_back_at_once_where_it_was(shop):
         eventually(lambda: shop.mercato("status", "--json").returncode == 0, within=10)
         assert before["pid"] not in [pid for pid in children if exists(pid)]
     assert get(shop) == 200
-    assert "shop web died by SIGKILL: it is restarted; its log is data/logs/shop-web.log" in shop.log("up")
+    assert "shop web died by SIGKILL; restarting. Its log: data/logs/shop-web.log" in shop.log("up")
 
 
 def test_a_process_that_keeps_dying_is_restarted_ever_more_slowly(shop):
@@ -188,7 +188,7 @@ def test_a_request_in_flight_is_finished_before_the_end(shop, told):
 
 
 def test_what_is_late_is_told_and_is_ready_when_it_is(shop):
-    impatient = "from mercato.local import launcher; launcher._STARTING = 0.0; from mercato.cli import main; main()"
+    impatient = "from mercato.local import launcher; launcher._STARTUP_S = 0.0; from mercato.cli import main; main()"
     command = [sys.executable, "-c", impatient, "up"]
     launcher = subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stdout=subprocess.PIPE, text=True)
     eventually(lambda: shop.mercato("status").returncode == 0)
@@ -203,7 +203,7 @@ def test_ctrl_c_ends_it_with_success_and_says_what_it_does(shop):
     os.kill(launcher.pid, signal.SIGINT)
     said, _ = launcher.communicate(timeout=30)
     assert launcher.returncode == 0
-    assert "Ending 4 processes" in said and said.strip().endswith("Ended.")
+    assert "Stopping 4 processes" in said and said.strip().endswith("Stopped.")
     assert "\x1b" not in said
 
 

@@ -19,10 +19,10 @@ def test_a_password_is_made_once_and_one_that_is_given_is_kept(tmp_path):
 def test_a_log_that_has_grown_large_is_set_aside_and_one_old_one_is_kept(tmp_path):
     folder = Folder(tmp_path)
     for text in ("first ", "second"):
-        folder.log("web").write_text(text * 2_000_000)
-        folder.rotate("web")
-    assert not folder.log("web").exists()
-    assert folder.log("web").with_suffix(".log.old").read_text().startswith("second")
-    folder.log("web").write_text("small")
-    folder.rotate("web")
-    assert folder.log("web").read_text() == "small"
+        folder.log_path("web").write_text(text * 2_000_000)
+        folder.rotate_log("web")
+    assert not folder.log_path("web").exists()
+    assert folder.log_path("web").with_suffix(".log.old").read_text().startswith("second")
+    folder.log_path("web").write_text("small")
+    folder.rotate_log("web")
+    assert folder.log_path("web").read_text() == "small"
