@@ -54,7 +54,7 @@ def _events(folder: Path, steps: int) -> float:
     effects = Collection("effects")
     _bound(folder, "readers", effects)
     for counter in COUNTERS:
-        effects.insert({"_id": counter, "steps": 0, **inbox.empty(Counted.service)})
+        effects.insert({"_id": counter, "steps": 0, **inbox.new_inbox(Counted.service)})
     spawn = multiprocessing.get_context("spawn")
     ready, done, stop = spawn.Barrier(3), spawn.Event(), spawn.Event()
     workers = [
@@ -90,7 +90,7 @@ def _commit(counters: Collection, counter: str, steps: int) -> None:
 def _relay(folder: Path, ready: Any, stop: Signal) -> None:
     leases = Collection("leases")
     counters = _counters(folder, leases)
-    relay = Relay([EmbeddedOutbox(Counted.service, counters)], SqliteBus(folder / "bus.db"), leases, lease=10, pause=0.1)
+    relay = Relay([EmbeddedOutbox(Counted.service, counters)], SqliteBus(folder / "bus.db"), leases, lease_s=10, poll_s=0.1)
     ready.wait(60)
     _until(stop, relay.run)
 

@@ -22,7 +22,7 @@ from chassis.bus.kafka.producer import SETTINGS
 from chassis.errors import TransientError
 from chassis.events import outbox
 from chassis.events.outbox import EmbeddedOutbox
-from chassis.events.relay import AWAKE, Relay
+from chassis.events.relay import ACTIVE_S, Relay
 from chassis.messages import Event
 from chassis.observe import trace
 from chassis.store import Collection
@@ -206,7 +206,7 @@ def _delays(place: _Place, seconds: float) -> list[dict[str, Any]]:
 def _idle(place: _Place, work: Callable[..., None], seconds: float) -> list[dict[str, Any]]:
     """CPU and operations of a process that has nothing to do."""
     with _process(work, place) as (pipe, stop):
-        time.sleep(2 * AWAKE)  # from then on it looks less often: what is measured is rest
+        time.sleep(2 * ACTIVE_S)  # from then on it looks less often: what is measured is rest
         pipe.send("now")
         cpu, operations = pipe.recv()
         time.sleep(seconds)  # the window of the measurement

@@ -1,10 +1,10 @@
-"""Mutants: mistakes that other platforms make, planted in a copy of the code; the test that owns each must see it.
+"""Mutation test: plants known mistakes in a copy of the code; the test that owns each mistake must fail.
 
     python -m tests.faults.mutants [NAME ...]
 
-`mutants/NN-name.patch` is a diff against the tree, under two lines that say what the mistake is and which test owns it.
-A mutant is caught when that test fails: not when it cannot be collected, breaks in its fixtures, or trips over a slip
-in the mutant itself. The tests are first run without any mistake, and must pass.
+`mutants/NN-name.patch` is a diff against the tree, below two lines that name the mistake and the test. A mutant is
+caught when its test fails by an assertion: an error in collection, a fixture, or the mutant itself does not count. All
+tests first run without a mutant and must pass.
 """
 
 import os
@@ -22,16 +22,15 @@ from pathlib import Path
 from tests.system.running import ROOT
 
 FOLDER = Path(__file__).parent / "mutants"
-AT_ONCE = 2
-PATIENCE = 120.0
-"""Seconds for one run of tests."""
-_SLIP = re.compile(r"^E +(NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError)", re.MULTILINE)
+PROCESSES = 2
+TEST_TIMEOUT_S = 120.0
+_FAULTY_MUTANT = re.compile(r"^E +(NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError)", re.MULTILINE)
 _SUMMARY = re.compile(r"(\d+) (failed|error)")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A patch, and what its head says."""
+    """A patch and its header."""
 
     name: str
     mistake: str
@@ -45,41 +44,43 @@ class Mutant:
 
 
 def mutants(names: Iterable[str] = ()) -> list[Mutant]:
-    """Those whose name begins with one of these; all of them where none is given."""
-    wanted = tuple(names)
+    """Return the mutants whose names start with one of these; all mutants if there is none."""
+    prefixes = tuple(names)
     found = [Mutant.read(path) for path in sorted(FOLDER.glob("*.patch"))]
-    return [mutant for mutant in found if not wanted or mutant.name.startswith(wanted)]
+    return [mutant for mutant in found if not prefixes or mutant.name.startswith(prefixes)]
 
 
-def escaped(mutant: Mutant, tree: Path) -> str:
-    """Why this mutant was not caught, "" where it was."""
+def why_not_caught(mutant: Mutant, tree: Path) -> str:
+    """Return why the mutant was not caught, "" if it was."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = shutil.copytree(tree, Path(folder) / "tree")
         command = ["git", "apply", "--whitespace=nowarn", str(mutant.path)]
-        ceiling = os.environ | {"GIT_CEILING_DIRECTORIES": folder}
-        applied = subprocess.run(command, cwd=copy, env=ceiling, capture_output=True, text=True)
+        environment = os.environ | {"GIT_CEILING_DIRECTORIES": folder}
+        applied = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         if applied.returncode:
-            return f"its patch no longer applies: {applied.stderr.strip()}"
-        code, said = run(copy, [mutant.test])
-        counts = [what for _, what in _SUMMARY.findall(said.rstrip().rpartition("\n")[2])]
+            return f"its patch does not apply: {applied.stderr.strip()}"
+        code, output = run_tests(copy, [mutant.test])
+        counts = [what for _, what in _SUMMARY.findall(output.rstrip().rpartition("\n")[2])]
         if code != 1 or counts != ["failed"]:
-            return f"its test does not fail, but ends with {code}:\n{said[-2000:]}"
-        return f"its test fails by a slip of the mutant: {slip[0]}" if (slip := _SLIP.search(said)) else ""
+            return f"its test does not fail, but ends with {code}:\n{output[-2000:]}"
+        return f"the mutant itself is faulty: {fault[0]}" if (fault := _FAULTY_MUTANT.search(output)) else ""
 
 
-def run(tree: Path, tests: list[str]) -> tuple[int, str]:
-    """pytest's exit code and output for these tests in this tree."""
+def run_tests(tree: Path, tests: list[str]) -> tuple[int, str]:
+    """Run these tests in this tree; return pytest's exit code (-1 after a timeout) and output."""
     environment = os.environ | {"PYTHONPATH": str(tree)}
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=TEST_TIMEOUT_S
+        )
     except subprocess.TimeoutExpired:
-        return -1, f"no end within {PATIENCE:g} s"
+        return -1, f"no end within {TEST_TIMEOUT_S:g} s"
     return done.returncode, done.stderr + done.stdout
 
 
-def copied(folder: Path) -> Path:
-    """The tree as it is on the disk, without what git ignores."""
+def copy_tree(folder: Path) -> Path:
+    """Copy the working tree, without what git ignores, to a folder; return it."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -90,27 +91,28 @@ def copied(folder: Path) -> Path:
 
 
 def main(names: list[str]) -> int:
+    """Run the mutants and print a line for each; return the exit code."""
     chosen = mutants(names)
     if not chosen:
-        print(f"there is no mutant {' '.join(names)}")
+        print(f"no mutant is named {' '.join(names)}")
         return 2
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        tree = copied(Path(folder))
-        code, said = run(tree, sorted({mutant.test for mutant in chosen}))
+        tree = copy_tree(Path(folder))
+        code, output = run_tests(tree, sorted({mutant.test for mutant in chosen}))
         if code:
-            print(f"the tests fail without any mutant:\n{said}")
+            print(f"the tests fail without any mutant:\n{output}")
             return 1
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda mutant: (mutant, escaped(mutant, tree)), chosen)
-            alive = 0
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            results = pool.map(lambda mutant: (mutant, why_not_caught(mutant, tree)), chosen)
+            survivors = 0
             for mutant, why in results:
-                alive += bool(why)
-                print(f"{'ESCAPED' if why else 'caught '}  {mutant.name}: {mutant.mistake}", flush=True)
+                survivors += bool(why)
+                print(f"{'SURVIVED' if why else 'caught  '}  {mutant.name}: {mutant.mistake}", flush=True)
                 if why:
-                    print(f"         {why}")
-    print(f"{len(chosen) - alive} of {len(chosen)} mutants were caught in {time.monotonic() - began:.0f} s")
-    return 1 if alive else 0
+                    print(f"          {why}")
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants were caught in {time.monotonic() - began:.0f} s")
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":

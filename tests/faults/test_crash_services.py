@@ -1,4 +1,4 @@
-"""kill -9 of the services that a checkout asks, and of the workers that tell others what happened."""
+"""kill -9 of the services that a checkout calls, and of the workers that publish and consume events."""
 
 import os
 import signal
@@ -14,10 +14,11 @@ from tests import dump
 from tests.faults.scenario import Scenario
 from tests.system.platform import Client, eventually
 
-CONCERNED = ("products", "inventory", "orders", "payments", "notifications")
-"""Those that hear of an order; `users` consumes nothing, and other services need not care."""
+CONSUMERS = ("products", "inventory", "orders", "payments", "notifications")
+"""Services that consume an order's events, directly or indirectly."""
+TIMEOUT_S = 60.0
 
-DEATHS = [
+CRASHES = [
     ("orders-web", "sagas.insert", "after"),
     ("orders-web", "streams.insert", "after"),
     ("orders-web", "idempotency.update", "before"),
@@ -35,14 +36,14 @@ DEATHS = [
     ("notifications-worker", "notifications.insert", "before"),
     ("notifications-worker", "notifications.insert", "after"),
     ("orders-worker", "publish", "before"),
-    *((f"{service}-worker", "publish", "after") for service in ("users", *CONCERNED)),
-    *((f"{service}-worker", "commit", "before") for service in CONCERNED),
+    *((f"{service}-worker", "publish", "after") for service in ("users", *CONSUMERS)),
+    *((f"{service}-worker", "commit", "before") for service in CONSUMERS),
 ]
-"""In the order in which an order comes by."""
+"""In the order in which an order reaches them."""
 
 
-@pytest.mark.parametrize(("process", "point", "when"), DEATHS, ids=[" ".join(death) for death in DEATHS])
-def test_every_event_is_taken_in_once_whoever_dies(
+@pytest.mark.parametrize(("process", "point", "when"), CRASHES, ids=[" ".join(crash) for crash in CRASHES])
+def test_each_event_has_its_effect_once_after_a_crash(
     crash: Scenario, person: Client, process: str, point: str, when: str
 ) -> None:
     crash.arm_crash(process, point, when)
@@ -50,26 +51,24 @@ def test_every_event_is_taken_in_once_whoever_dies(
     buyer = crash.shop.shopper() if process == "users-worker" else person
     order = crash.place_order(buyer, product, quantity=2)
     assert crash.final_status(order) == "confirmed"
-    answer = crash.retry_until_answered(lambda key: buyer.post(f"/api/orders/{order}/cancel", key=key), "cancel")
-    assert answer.json()["status"] == "cancelled"
-    crash.wait_until_fired(process)
+    response = crash.retry_until_answered(lambda key: buyer.post(f"/api/orders/{order}/cancel", key=key), "cancel")
+    assert response.json()["status"] == "cancelled"
+    crash.wait_until_fired(process, TIMEOUT_S)
     crash.assert_consistent((order, "cancelled"))
     assert crash.shop.stock(product) == (10, 0, 0)
-    told = [line["kind"] for line in buyer.items("/api/notifications") if order in line["body"]]
-    assert told == ["order_cancelled", "order_confirmed"]
+    notified = [item["kind"] for item in buyer.items("/api/notifications") if order in item["body"]]
+    assert notified == ["order_cancelled", "order_confirmed"]
 
 
-def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
-    crash: Scenario, person: Client
-) -> None:
+def test_data_is_consistent_after_each_process_died_under_load(crash: Scenario, person: Client) -> None:
     products = [crash.shop.product(stock=20) for _ in range(3)]
-    over = threading.Event()
+    stopped = threading.Event()
 
     def buy(turn: int) -> None:
-        mine = Client(person.url, person.token, person.account)
-        while not over.is_set():
+        client = Client(person.url, person.token, person.account)
+        while not stopped.is_set():
             token = "tok_declined" if turn % 5 == 4 else "tok_ok"
-            crash.place_order(mine, products[turn % 3], timeout_s=60, paymentToken=token)
+            crash.place_order(client, products[turn % 3], timeout_s=TIMEOUT_S, paymentToken=token)
             turn += 1
 
     with ThreadPoolExecutor(3) as pool:
@@ -79,7 +78,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
                 for name in catalog():
                     _kill(crash, name, kind)
         finally:
-            over.set()
+            stopped.set()
         for buyer in buyers:
             buyer.result()
     crash.assert_consistent()
@@ -90,7 +89,7 @@ def test_a_platform_loses_and_doubles_nothing_when_each_process_dies_under_load(
 
 
 def _kill(crash: Scenario, name: str, kind: str) -> None:
-    """Kill a process, and wait until there is another in its place."""
+    """Kill a process and wait until a new one runs in its place."""
     victim = crash.shop.process(name, kind)["pid"]
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: crash.shop.process(name, kind)["pid"] != victim)
+    eventually(lambda: crash.shop.process(name, kind)["pid"] != victim, TIMEOUT_S)
