@@ -1,7 +1,6 @@
-"""What waits in the outboxes, for operators: how many events, and how old the oldest is."""
+"""The backlog metrics of the outboxes: the number of pending events, and the age of the oldest."""
 
-from collections.abc import Callable
-from collections.abc import Collection as Some
+from collections.abc import Callable, Iterable
 
 from chassis import clock
 from chassis.events.outbox import Outbox, pending_in_slots
@@ -9,20 +8,20 @@ from chassis.observe import metrics
 from chassis.observe.throttled import Throttled
 
 SAMPLE = 100
-"""Aggregates whose events are looked at for the oldest: those with the least ids, which are the first made."""
+"""Documents that are read to find the oldest event: those with the smallest ids, which were created first."""
 
 
-def backlog(outboxes: list[Outbox], held: Callable[[], Some[int]]) -> Throttled:
-    """Tells what waits in the slots that are held: so the sum over all relays is right."""
+def backlog(outboxes: list[Outbox], held_slots: Callable[[], Iterable[int]]) -> Throttled:
+    """Return a function that exports the backlog of the held slots; the sum over all relays is the whole backlog."""
 
-    def look() -> None:
-        slots = held()
+    def export() -> None:
+        slots = sorted(held_slots())
         for outbox in outboxes:
             name = outbox.collection.name
-            count = outbox.collection.count(pending_in_slots(slots), of="pending") if slots else 0
-            waiting = outbox.pending(slots, SAMPLE) if count else []
-            times = [record.headers["ce_time"] for each in waiting for _, record in each.events[:1]]
+            count = outbox.collection.sum("pending", pending_in_slots(slots)) if slots else 0
+            sample = outbox.pending(slots, SAMPLE) if count else []
+            times = [record.headers["ce_time"] for each in sample for _, record in each.events[:1]]
             metrics.outbox_pending[name].set(count)
             metrics.outbox_oldest_age[name].set(max(0.0, clock.seconds_since(min(times))) if times else 0)
 
-    return Throttled(look)
+    return Throttled(export)

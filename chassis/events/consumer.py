@@ -1,10 +1,12 @@
-"""The consumer: polls, handles in order, and commits only after the effect. Poison is parked with its key.
+"""The consumer: polls a batch, handles its events in order, and commits offsets only after the effects.
 
-    poll -> note the batch -> for each: parked key? join it : handle, 3 tries -> park -> commit
+    poll -> save progress -> for each event: handle, 3 attempts -> commit
+                               |-> fails, or an earlier event of its key is parked: park as a dead letter
 
-A handler that raises is tried again and then parked. One that kills the process is known by the note of the batch:
-after a crash its events go one by one, each counted before it is handled. TransientError (the own store is down) parks
-nothing: the batch is polled again later. A batch that takes long commits what is done and keeps its place in the group.
+A handler that raises is called again, and after three attempts the event is parked with its key. A handler that kills
+the process is found by the saved progress: after a crash each event of the batch is counted before it is handled.
+A TransientError (the store is unavailable) parks nothing: the batch is polled again later. A consumer that handles a
+long batch commits what is done now and then, and sends heartbeats, so that it keeps its partitions.
 """
 
 import sys
@@ -17,6 +19,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from chassis import bus, clock
+from chassis.background import run_until
 from chassis.bus import Partition, Record
 from chassis.errors import TransientError
 from chassis.events import dead_letters, envelope
@@ -27,182 +30,186 @@ from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.store import Collection, Doc, Duplicate, Update
 
-BATCH = 50
-TRIES = 3
-_STAY_EVERY = 1.0
-_REDRIVE_EVERY = 1.0
+MAX_BATCH = 50
+MAX_ATTEMPTS = 3
+_HEARTBEAT_S = 1.0
+_REDRIVE_POLL_S = 1.0
 
 progress = Collection("consumer_progress")
-"""{_id: "topic:partition", offset, until, at, tries}: the batch that is being handled."""
+"""{_id: "topic:partition", first, last, current, attempts}: the offsets of the batch that is being handled.
+
+After a crash, `current` is the offset that is being handled, for the `attempts`th time.
+"""
 
 Handler = Callable[[Any, Meta], None]
 
 
 class Consumer:
-    """Runs the handlers of one service: event type -> handler(event, meta)."""
+    """Calls the handlers of one service, event type -> handler(event, meta), as one member of its consumer group."""
 
     def __init__(self, member: bus.Consumer, handlers: Mapping[type[Event], Handler]) -> None:
         self._member = member
         self._handlers = {event.type: (event, handler) for event, handler in handlers.items()}
-        self._known = {
+        self._declared_types = {
             item.type
             for event in handlers
             for item in vars(sys.modules[event.__module__]).values()
             if isinstance(item, type) and issubclass(item, Event) and item.type
         }
-        self._tell_parked = Throttled(lambda: metrics.dead_letters.set(dead_letters.collection.count()))
+        self._export_parked = Throttled(lambda: metrics.dead_letters.set(dead_letters.collection.count()))
         self._owned: Mapping[Partition, int] = {}
-        self._learnt: Mapping[Partition, int] = {}
-        self._parked: set[tuple[str, str]] = set()
-        self._notes: dict[Partition, Doc] = {}
-        self._behind: dict[str, int] = {}
-        self._polled = self._looked = float("-inf")
+        self._parked_keys: set[tuple[str, str]] = set()
+        self._parked_keys_of: Mapping[Partition, int] = {}
+        self._progress: dict[Partition, Doc] = {}
+        self._lag: dict[str, int] = {}
+        self._last_heartbeat = self._last_redrive = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Consume until told to stop, then leave the group."""
-        pause = 0.0
-        while not stop.is_set():
-            try:
-                self.step()
-                pause = 0.0
-            except TransientError as error:
-                pause = min(max(pause * 2, 0.2), 5.0)
-                log.warning("the consumer waits", error=error)
-                stop.wait(pause)
+        """Consume until `stop` is set, then leave the group."""
+        run_until(stop, self._step_without_pause, "consumer failed")
         self._member.close()
 
-    def step(self, wait: float = 0.5) -> int:
-        """Handle one batch; how many records it had."""
-        records = self._member.poll(BATCH, wait)
-        self._polled, self._owned = clock.monotonic(), self._member.owned()
+    def _step_without_pause(self) -> float:
+        self.step()
+        return 0.0
+
+    def step(self, wait_s: float = 0.5) -> int:
+        """Handle one batch, for whose first record it waits up to `wait_s`; return the number of records."""
+        records = self._member.poll(MAX_BATCH, wait_s)
+        self._last_heartbeat, self._owned = clock.monotonic(), self._member.owned()
         batches: dict[Partition, list[Record]] = {}
         for record in records:
             batches.setdefault((record.topic, record.partition), []).append(record)
         try:
-            self._learn()
+            self._reload_parked_keys()
             while batches:
                 partition, batch = next(iter(batches.items()))
                 try:
-                    self._batch(partition, batch)
+                    self._handle_batch(partition, batch)
                 except bus.PartitionRevoked:
-                    log.info("a partition went to another consumer", topic=partition[0], partition=partition[1])
-                    self._rewind({partition: batch})
+                    log.info("partition revoked; its new owner continues", topic=partition[0], partition=partition[1])
+                    self._seek_back({partition: batch})
                 del batches[partition]
         except Exception:
-            self._rewind(batches)
-            self._tell_lag()  # it grows
+            self._seek_back(batches)
+            self._export_lag()  # it grows
             raise
-        if clock.monotonic() - self._looked >= _REDRIVE_EVERY:
-            self._looked = clock.monotonic()
+        if clock.monotonic() - self._last_redrive >= _REDRIVE_POLL_S:
+            self._last_redrive = clock.monotonic()
             self._redrive()
-            self._tell_lag()
-            self._tell_parked()
+            self._export_lag()
+            self._export_parked()
         return len(records)
 
-    def _learn(self) -> None:
-        """What others have parked of the partitions that are owned anew."""
-        if self._owned != self._learnt:
-            self._parked = {(doc["topic"], doc["key"]) for doc in dead_letters.collection.iterate({"blocks": True})}
-            self._notes.clear()
-            self._learnt = self._owned
+    def _reload_parked_keys(self) -> None:
+        """Load the parked keys again when partitions were assigned: another consumer may have parked some."""
+        if self._owned != self._parked_keys_of:
+            self._parked_keys = {
+                (doc["topic"], doc["key"]) for doc in dead_letters.collection.iterate({"blocks": True})
+            }
+            self._progress.clear()
+            self._parked_keys_of = self._owned
 
-    def _batch(self, partition: Partition, batch: list[Record]) -> None:
-        crashed = self._note(partition, batch)
+    def _handle_batch(self, partition: Partition, batch: list[Record]) -> None:
+        last_crashed = self._save_progress(partition, batch)
         for record in batch:
-            self._stay({partition: record.offset})
-            if not self._is_mine(partition):
+            self._heartbeat({partition: record.offset})
+            if not self._is_owned(partition):
                 raise bus.PartitionRevoked(f"{partition[0]}/{partition[1]}")
-            if record.offset <= crashed:
-                self._careful(partition, record)
+            if record.offset <= last_crashed:
+                self._handle_after_crash(partition, record)
                 self._member.commit({partition: record.offset + 1})
             else:
-                self._one(record)
+                self._handle(record)
         self._member.commit({partition: batch[-1].offset + 1})
 
-    def _stay(self, done: Mapping[Partition, int]) -> None:
-        """Between two records: now and then, commit what is done and let the group know that this member lives."""
-        if clock.monotonic() - self._polled >= _STAY_EVERY:
+    def _heartbeat(self, done: Mapping[Partition, int]) -> None:
+        """Commit the offsets that are done and send a heartbeat, if the last one is a second ago."""
+        if clock.monotonic() - self._last_heartbeat >= _HEARTBEAT_S:
             self._member.commit(done)
             self._member.heartbeat()
-            self._polled = clock.monotonic()
+            self._last_heartbeat = clock.monotonic()
 
-    def _is_mine(self, partition: Partition) -> bool:
-        """Whether it was never away since the last poll: what is given anew is polled anew."""
+    def _is_owned(self, partition: Partition) -> bool:
+        """Whether the partition was assigned without a break since the last poll; else its records are polled again."""
         return self._member.owned().get(partition, 0) == self._owned.get(partition)
 
-    def _rewind(self, batches: Mapping[Partition, list[Record]]) -> None:
-        """Poll again, later, what was not handled."""
+    def _seek_back(self, batches: Mapping[Partition, list[Record]]) -> None:
+        """Seek to the first record of each batch, so that it is polled again."""
         for partition, batch in batches.items():
-            if self._is_mine(partition):
-                with suppress(bus.PartitionRevoked):  # while a commit waited for a rebalance
+            if self._is_owned(partition):
+                with suppress(bus.PartitionRevoked):  # a rebalance during a commit
                     self._member.seek(partition, batch[0].offset)
 
-    def _note(self, partition: Partition, batch: list[Record]) -> int:
-        """Write down what is about to be handled; the last offset that a crash may have left half done, else -1."""
-        id, first, until = f"{partition[0]}:{partition[1]}", batch[0].offset, batch[-1].offset
-        note = self._notes.get(partition)
-        crashed = -1
-        if note is None:
-            note = progress.get(id)
-            if note is not None and note["offset"] <= first <= note["until"]:
-                crashed = note["until"]
-                until = max(until, crashed)
-        fields = {"offset": first, "until": until}
-        if note is None:
-            note = {"_id": id, **fields, "at": -1, "tries": 0}
+    def _save_progress(self, partition: Partition, batch: list[Record]) -> int:
+        """Save which offsets are handled next; return the last offset that a crash may have left half done, else -1."""
+        id, first, last = f"{partition[0]}:{partition[1]}", batch[0].offset, batch[-1].offset
+        saved = self._progress.get(partition)
+        last_crashed = -1
+        if saved is None:
+            saved = progress.get(id)
+            if saved is not None and saved["first"] <= first <= saved["last"]:
+                last_crashed = saved["last"]
+                last = max(last, last_crashed)
+        fields = {"first": first, "last": last}
+        if saved is None:
+            saved = {"_id": id, **fields, "current": -1, "attempts": 0}
             try:
-                progress.insert(note)
+                progress.insert(saved)
             except Duplicate:
                 progress.update(id, {"$set": fields})
         else:
-            note = progress.update(id, {"$set": fields}) or note
-        self._notes[partition] = note
-        return crashed
+            saved = progress.update(id, {"$set": fields}) or saved
+        self._progress[partition] = saved
+        return last_crashed
 
-    def _careful(self, partition: Partition, record: Record) -> None:
-        note = self._notes[partition]
-        tries = note["tries"] + 1 if note["at"] == record.offset else 1
-        changed = progress.update(note["_id"], {"$set": {"at": record.offset, "tries": tries}})
-        self._notes[partition] = changed or note
-        if tries > TRIES:
-            self._park(record, "its handler ended the process", attempts=tries - 1)
+    def _handle_after_crash(self, partition: Partition, record: Record) -> None:
+        """Count the attempt before the handler is called, since the process may not survive it."""
+        saved = self._progress[partition]
+        attempts = saved["attempts"] + 1 if saved["current"] == record.offset else 1
+        changed = progress.update(saved["_id"], {"$set": {"current": record.offset, "attempts": attempts}})
+        self._progress[partition] = changed or saved
+        if attempts > MAX_ATTEMPTS:
+            self._park(record, "its handler ended the process", attempts=attempts - 1)
         else:
-            self._one(record)
+            self._handle(record)
 
-    def _one(self, record: Record) -> None:
+    def _handle(self, record: Record) -> None:
+        """Handle one record, skip it or park it."""
         try:
-            meta, data = envelope.read(record)
+            meta, data = envelope.from_record(record)
         except MalformedRecord as error:
             dead_letters.park(record, None, str(error), "", 1, blocks=False)
             self._count(record, "parked")
             return
         found = self._handlers.get(meta.type)
         if found is None:
-            if meta.type not in self._known:
-                dead_letters.park(record, meta, f"no one declares {meta.type}", "", 1, blocks=False)
-            self._count(record, "skipped" if meta.type in self._known else "parked")
+            is_declared = meta.type in self._declared_types
+            if not is_declared:
+                dead_letters.park(record, meta, f"unknown event type {meta.type}", "", 1, blocks=False)
+            self._count(record, "skipped" if is_declared else "parked")
             return
         event, handler = found
-        if (record.topic, record.key) in self._parked:
+        if (record.topic, record.key) in self._parked_keys:
             if event.erases:
-                self._forget(record.topic, record.key)
+                self._delete_parked(record.topic, record.key)
             else:
-                self._park(record, "an earlier event of its key is parked", attempts=0)
+                self._park(record, "an earlier event of this key is parked", attempts=0)
                 return
-        if reason := self._handled(meta, data, event, handler):
-            self._park(record, reason, attempts=TRIES)
+        if reason := self._call_handler(meta, data, event, handler):
+            self._park(record, reason, attempts=MAX_ATTEMPTS)
         else:
             self._count(record, "handled")
-            late = max(0.0, clock.seconds_since(meta.time))
-            metrics.consumer_delay[record.topic].observe(late, trace.exemplar(meta.traceparent))
+            delay_s = max(0.0, clock.seconds_since(meta.time))
+            metrics.consumer_delay[record.topic].observe(delay_s, trace.exemplar(meta.traceparent))
 
-    def _handled(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
-        """Handle, with retries; "" or why it failed for good. Raises TransientError where trying later may help."""
+    def _call_handler(self, meta: Meta, data: Any, event: type[Event], handler: Handler) -> str:
+        """Call the handler, up to three times; return "" or why it failed. Raises TransientError."""
         reason, topic = "", f"{meta.source}.events"
-        about = {**envelope.described("process", topic), "cloudevents.event_type": meta.type}
-        with trace.continued(meta.traceparent, f"process {topic}", "consumer", about) as span:
+        attributes = {**envelope.span_attributes("process", topic), "cloudevents.event_type": meta.type}
+        with trace.continued(meta.traceparent, f"process {topic}", "consumer", attributes) as span:
             trace.about(**{to_camel(event.key): meta.subject})
-            for attempt in range(TRIES):
+            for attempt in range(MAX_ATTEMPTS):
                 if attempt:
                     metrics.consumer_events[topic, "retried"].inc()
                     clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
@@ -213,67 +220,68 @@ class Consumer:
                     raise
                 except ValidationError as error:
                     span.failed(type(error).__name__)
-                    places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
-                    return f"data of another shape: {places}"
+                    fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+                    return f"data does not match the schema of {meta.type}: {fields}"
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
-                    log.error("an event was not handled", eventId=meta.id, attempt=attempt + 1, error=error)
-                    if attempt + 1 == TRIES:
+                    log.error("event handler failed", eventId=meta.id, attempt=attempt + 1, error=error)
+                    if attempt + 1 == MAX_ATTEMPTS:
                         span.failed(type(error).__name__)
         return reason
 
     def _park(self, record: Record, reason: str, attempts: int) -> None:
         try:
-            meta, _ = envelope.read(record)
+            meta, _ = envelope.from_record(record)
         except MalformedRecord:
             dead_letters.park(record, None, reason, "", attempts, blocks=False)
         else:
             found = self._handlers.get(meta.type)
             name = found[1].__qualname__ if found else ""
             dead_letters.park(record, meta, reason, name, attempts, blocks=True)
-            self._parked.add((record.topic, record.key))
+            self._parked_keys.add((record.topic, record.key))
         self._count(record, "parked")
 
-    def _forget(self, topic: str, key: str) -> None:
-        for letter in dead_letters.of_key(topic, key):
-            dead_letters.collection.delete(letter["_id"])
-        self._parked.discard((topic, key))
+    def _delete_parked(self, topic: str, key: str) -> None:
+        for dead_letter in dead_letters.of_key(topic, key):
+            dead_letters.collection.delete(dead_letter["_id"])
+        self._parked_keys.discard((topic, key))
 
     def _redrive(self) -> None:
-        """Handle again what operators asked for, between batches: only the partition's owner may, or order is lost."""
-        asked = dead_letters.collection.find({"redrive": True}, limit=BATCH)
-        for topic, key in dict.fromkeys((doc["topic"], doc["key"]) for doc in asked):
-            for letter in dead_letters.of_key(topic, key):
-                self._stay({})
-                if not self._is_mine((letter["topic"], letter["partition"])):
+        """Handle the dead letters that operators asked for. Only the owner of the partition does, to keep the order."""
+        requested = dead_letters.collection.find({"redrive": True}, limit=MAX_BATCH)
+        for topic, key in dict.fromkeys((doc["topic"], doc["key"]) for doc in requested):
+            for dead_letter in dead_letters.of_key(topic, key):
+                self._heartbeat({})
+                if not self._is_owned((dead_letter["topic"], dead_letter["partition"])):
                     break
-                if not self._again(letter):
+                if not self._redrive_one(dead_letter):
                     break
-                dead_letters.collection.delete(letter["_id"])
-                log.info("a dead letter was handled", deadLetterId=letter["_id"])
+                dead_letters.collection.delete(dead_letter["_id"])
+                log.info("dead letter handled", deadLetterId=dead_letter["_id"])
             else:
-                self._parked.discard((topic, key))
+                self._parked_keys.discard((topic, key))
 
-    def _again(self, letter: Doc) -> bool:
-        record = dead_letters.record_of(letter)
+    def _redrive_one(self, dead_letter: Doc) -> bool:
+        """Call the handler of a dead letter; return whether it succeeded, else keep the reason."""
+        record = dead_letters.to_record(dead_letter)
         try:
-            meta, data = envelope.read(record)
+            meta, data = envelope.from_record(record)
             found = self._handlers.get(meta.type)
-            reason = self._handled(meta, data, *found) if found else f"no one handles {meta.type}"
+            reason = self._call_handler(meta, data, *found) if found else f"no handler for {meta.type}"
         except MalformedRecord as error:
             reason = str(error)
         if reason:
-            change: Update = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
-            dead_letters.collection.update(letter["_id"], change)
+            update: Update = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": 1}}
+            dead_letters.collection.update(dead_letter["_id"], update)
         return not reason
 
-    def _tell_lag(self) -> None:
-        behind = dict.fromkeys(self._behind, 0)
-        for (topic, _), waiting in self._member.lag().items():
-            behind[topic] = behind.get(topic, 0) + waiting
-        for topic, waiting in behind.items():
-            metrics.consumer_lag[topic].set(waiting)
-        self._behind = behind
+    def _export_lag(self) -> None:
+        lag = dict.fromkeys(self._lag, 0)
+        for (topic, _), records in self._member.lag().items():
+            lag[topic] = lag.get(topic, 0) + records
+        for topic, records in lag.items():
+            metrics.consumer_lag[topic].set(records)
+        self._lag = lag
 
     @staticmethod
     def _count(record: Record, outcome: str) -> None:

@@ -1,18 +1,17 @@
-"""Dead letters: the events of a parked key, kept in the consumer's own store until an operator redrives them.
+"""Dead letters: events whose handler failed, and all later events of their keys, until an operator redrives them.
 
     {_id: "orders.events:o1:3", topic, partition, offset, key, value, headers, reason, handler, attempts, redrive}
 
-A copy goes to `<consumer>.dead` by the relay, from the same document, some seconds later.
+The consumer keeps them in its own store. The relay publishes a copy of each to the topic `<consumer>.dead`.
 """
 
 import base64
-from collections.abc import Collection as Some
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from chassis import clock
 from chassis.bus import Record
 from chassis.events.envelope import Meta
-from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot
+from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot_of
 from chassis.store import Collection, Doc, Duplicate, Index, UpdateOne
 
 collection = Collection(
@@ -25,14 +24,17 @@ collection = Collection(
 
 
 def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts: int, blocks: bool) -> None:
-    """Keep the record with what is known about its failure. `blocks`: later events of its key must join it."""
-    id = (
-        f"{record.topic}:{meta.subject}:{meta.sequence}"
-        if meta
-        else f"{record.topic}:{record.partition}:{record.offset}"
-    )
-    letter = {
-        "_id": id,
+    """Store a record as a dead letter; nothing happens if it is one already.
+
+    Arguments:
+        meta: the attributes of the event; None if the record is malformed.
+        reason: why the event was not handled.
+        handler: the name of the handler that failed, or "".
+        blocks: whether later events of this key are parked, too.
+    """
+    event_id = f"{meta.subject}:{meta.sequence}" if meta else f"{record.partition}:{record.offset}"
+    dead_letter = {
+        "_id": f"{record.topic}:{event_id}",
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
@@ -47,46 +49,46 @@ def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts:
         "parkedAt": clock.timestamp(),
         "published": 0,
         "pending": 1,
-        "slot": slot(record.key),
+        "slot": slot_of(record.key),
     }
     try:
-        collection.insert(letter)
+        collection.insert(dead_letter)
     except Duplicate:
-        pass  # a redelivery of what is parked already
+        pass  # the record was delivered again
 
 
-def record_of(letter: Doc) -> Record:
-    """The record as it was polled."""
+def to_record(dead_letter: Doc) -> Record:
+    """Return the record as the consumer polled it."""
     return Record(
-        letter["topic"],
-        letter["key"],
-        base64.b64decode(letter["value"]),
-        letter["headers"],
-        letter["partition"],
-        letter["offset"],
+        dead_letter["topic"],
+        dead_letter["key"],
+        base64.b64decode(dead_letter["value"]),
+        dead_letter["headers"],
+        dead_letter["partition"],
+        dead_letter["offset"],
     )
 
 
 def of_key(topic: str, key: str) -> list[Doc]:
-    """Every dead letter of a key, in the order in which they must be handled."""
-    return sorted(collection.iterate({"topic": topic, "key": key}), key=lambda letter: letter["offset"])
+    """Return the dead letters of a key, in the order in which they must be handled."""
+    return sorted(collection.iterate({"topic": topic, "key": key}), key=lambda dead_letter: dead_letter["offset"])
 
 
-def ask_redrive(letter: Doc) -> None:
-    """Ask the owner of the partition to handle the key of this letter again, from its first letter on."""
-    collection.update(letter["_id"], {"$set": {"redrive": True}})
+def request_redrive(dead_letter: Doc) -> None:
+    """Request that the owner of the partition handles all dead letters of this key again, oldest first."""
+    collection.update(dead_letter["_id"], {"$set": {"redrive": True}})
 
 
 class DeadLetterForwarder:
-    """The outbox of dead letters: a copy of each goes to the topic `<consumer>.dead`."""
+    """The outbox of dead letters: the relay publishes a copy of each to the topic `<consumer>.dead`."""
 
-    idle_poll_s = 2.0  # letters are rare, and a look that finds nothing costs as much
+    idle_poll_s = 2.0  # dead letters are rare
 
     def __init__(self, service: str) -> None:
         self.collection = collection
         self._topic = f"{service}.dead"
 
-    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
+    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
         return [PendingEvents(doc["_id"], 0, [(1, self._copy(doc))]) for doc in find_pending(collection, slots, limit)]
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
@@ -95,5 +97,5 @@ class DeadLetterForwarder:
         )
 
     def _copy(self, doc: Doc) -> Record:
-        why = {"x-reason": doc["reason"], "x-handler": doc["handler"], "x-topic": doc["topic"]}
-        return Record(self._topic, doc["key"], base64.b64decode(doc["value"]), {**doc["headers"], **why})
+        context = {"x-reason": doc["reason"], "x-handler": doc["handler"], "x-topic": doc["topic"]}
+        return Record(self._topic, doc["key"], base64.b64decode(doc["value"]), {**doc["headers"], **context})

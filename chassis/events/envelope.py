@@ -1,4 +1,4 @@
-"""How an event looks on the log: CloudEvents 1.0 in binary mode, keyed by its aggregate."""
+"""The envelope of an event on the message bus: CloudEvents 1.0 in binary mode, keyed by the aggregate's id."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,12 @@ from chassis.store import Doc
 
 
 class MalformedRecord(ValueError):
-    """A record that is no CloudEvent of ours."""
+    """A record that is not a CloudEvent of this platform."""
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What travels beside an event's data. `sequence` counts the events of one aggregate of `source` from 1."""
+    """The CloudEvents attributes of an event. `sequence` counts the events of one aggregate of `source`, from 1."""
 
     id: str
     source: str
@@ -30,8 +30,8 @@ class Meta:
     traceparent: str = ""
 
 
-def entry(event: Event, sequence: int) -> Doc:
-    """An event as it waits in its aggregate's document."""
+def new_entry(event: Event, sequence: int) -> Doc:
+    """Return the outbox entry that stores an event until it is published."""
     return {
         "seq": sequence,
         "type": event.type,
@@ -41,32 +41,25 @@ def entry(event: Event, sequence: int) -> Doc:
     }
 
 
-def record(service: str, aggregate: str, waiting: Doc) -> Record:
-    """The record of an event that waited."""
+def to_record(service: str, aggregate: str, entry: Doc) -> Record:
+    """Return the record of an outbox entry."""
     headers = {
         "ce_specversion": "1.0",
-        "ce_id": f"{aggregate}:{waiting['seq']}",
+        "ce_id": f"{aggregate}:{entry['seq']}",
         "ce_source": service,
-        "ce_type": waiting["type"],
-        "ce_time": waiting["time"],
+        "ce_type": entry["type"],
+        "ce_time": entry["time"],
         "ce_subject": aggregate,
-        "ce_sequence": str(waiting["seq"]),
+        "ce_sequence": str(entry["seq"]),
         "content-type": "application/json",
     }
-    if waiting["traceparent"]:
-        headers["traceparent"] = waiting["traceparent"]
-    return Record(f"{service}.events", aggregate, orjson.dumps(waiting["data"]), headers)
+    if entry["traceparent"]:
+        headers["traceparent"] = entry["traceparent"]
+    return Record(f"{service}.events", aggregate, orjson.dumps(entry["data"]), headers)
 
 
-def described(operation: str, topic: str) -> dict[str, str | int]:
-    """What is done with a record, in OpenTelemetry's names; neither its key nor its id, for these may be a user's."""
-    system = "kafka" if settings().kafka_bootstrap_servers else "sqlite"
-    doing = {"messaging.operation.name": operation, "messaging.operation.type": operation}
-    return {"messaging.system": system, "messaging.destination.name": topic, **doing}
-
-
-def read(record: Record) -> tuple[Meta, Any]:
-    """The meta data and the camelCase data of a record. Raises MalformedRecord."""
+def from_record(record: Record) -> tuple[Meta, Any]:
+    """Return the attributes and the camelCase data of a record. Raises MalformedRecord."""
     headers = record.headers
     try:
         meta = Meta(
@@ -80,6 +73,16 @@ def read(record: Record) -> tuple[Meta, Any]:
         )
         return meta, orjson.loads(record.value)
     except KeyError as error:
-        raise MalformedRecord(f"the header {error} is missing") from None
+        raise MalformedRecord(f"missing header {error}") from None
     except ValueError as error:
         raise MalformedRecord(f"not readable: {error}") from None
+
+
+def span_attributes(operation: str, topic: str) -> dict[str, str | int]:
+    """Return OpenTelemetry's messaging attributes; without the record's key and id, which may be those of a user."""
+    return {
+        "messaging.system": "kafka" if settings().kafka_bootstrap_servers else "sqlite",
+        "messaging.destination.name": topic,
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+    }

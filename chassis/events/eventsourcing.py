@@ -1,13 +1,12 @@
-"""Event sourcing: an aggregate is the fold of its stream, and a commit is one document that is also its outbox entry.
+"""Event sourcing: the state of an aggregate is the fold of its stream; a commit is one document, its outbox entry too.
 
-    {_id: "<stream>:000002", stream, version: 2, sequence: 1, type, data, time, pending: 1, slot}
+    {_id: "<stream>:000002", stream, version: 2, sequence: 1, type, data, time, dedupKey, pending: 1, slot}
 
-The `_id` is the optimistic lock: of two commits of one version, one is refused. `sequence` counts the public events
-alone, 0 for one that stays inside; only public ones are published.
+The `_id` is the optimistic lock: of two commits with the same version one is rejected. `sequence` counts the public
+events, which alone are published; it is 0 for an internal event.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from collections.abc import Collection as Some
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol, Self, TypeVar
@@ -15,18 +14,19 @@ from typing import Any, Protocol, Self, TypeVar
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.events import envelope
-from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot
+from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot_of
 from chassis.messages import Event
 from chassis.observe import trace
 from chassis.store import Collection, Duplicate, Index, UpdateOne
 
-LONGEST_STREAM = 1000
-_TRIES = 10
+MAX_COMMITS = 1000
+"""Commits in one stream."""
+_MAX_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One event of a stream, with its place and time."""
+    """One event of a stream, with its position and time."""
 
     version: int
     sequence: int
@@ -36,7 +36,7 @@ class Commit:
 
 
 class Aggregate(Protocol):
-    """The state that a stream folds to: frozen, begun empty, one `apply` for each event."""
+    """The state that a stream folds to: an immutable value with one `apply` for all events."""
 
     def apply(self, event: Event, time: str) -> Self: ...
 
@@ -45,33 +45,38 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class Streams(Collection):
-    """The streams of one kind of aggregate. `events` are all the types that may stand in them."""
+    """The streams of one kind of aggregate. `events` are all event types that a stream may contain."""
 
     def __init__(self, name: str, *events: type[Event]) -> None:
         super().__init__(name, PENDING, Index("stream", "version"))
         self._types = {event.type: event for event in events}
 
     def load(self, stream: str) -> list[Commit]:
-        """Every commit of a stream, from version 1 on; empty where there is none."""
-        rows = self.find({"stream": stream}, sort="version", limit=LONGEST_STREAM)
+        """Return the commits of a stream in order; an empty list if the stream does not exist."""
+        rows = self.find({"stream": stream}, sort="version", limit=MAX_COMMITS)
         return [
             Commit(
-                row["version"],
-                row["sequence"],
-                row["time"],
-                self._types[row["type"]].read(row["data"]),
-                row["dedupKey"],
+                version=row["version"],
+                sequence=row["sequence"],
+                time=row["time"],
+                event=self._types[row["type"]].read(row["data"]),
+                dedup_key=row["dedupKey"],
             )
             for row in rows
         ]
 
     def append(self, stream: str, event: Event, history: list[Commit], dedup_key: str = "") -> Commit:
-        """Commit one event behind `history`. Raises Duplicate if the stream has grown meanwhile."""
+        """Commit one event after `history`.
+
+        Raises:
+            Duplicate: the stream has another commit after `history`.
+            TransientError: the stream is full.
+        """
         version = len(history) + 1
-        if version > LONGEST_STREAM:
-            raise TransientError("the stream is full")
-        public = sum(commit.sequence > 0 for commit in history)
-        sequence = public + 1 if event.public else 0
+        if version > MAX_COMMITS:
+            raise TransientError(f"stream {stream} is full: it has {MAX_COMMITS} commits")
+        published = sum(commit.sequence > 0 for commit in history)
+        sequence = published + 1 if event.public else 0
         commit = Commit(version, sequence, clock.timestamp(), event, dedup_key)
         self.insert(
             {
@@ -85,13 +90,13 @@ class Streams(Collection):
                 "dedupKey": dedup_key,
                 "traceparent": trace.traceparent(),
                 "pending": int(event.public),
-                "slot": slot(stream),
+                "slot": slot_of(stream),
             }
         )
         return commit
 
-    def streams(self) -> Iterator[str]:
-        """The names of all streams, in their order: the commits of one stand together."""
+    def stream_ids(self) -> Iterator[str]:
+        """Iterate over the ids of all streams, sorted."""
         return (stream for stream, _ in groupby(row["stream"] for row in self.iterate()))
 
     def execute(
@@ -100,17 +105,24 @@ class Streams(Collection):
         empty: A,
         decide: Callable[[A], Event | None],
         dedup_key: str = "",
-        committed: Callable[[A, Event], None] = lambda state, event: None,
+        on_commit: Callable[[A, Event], None] = lambda state, event: None,
     ) -> A:
-        """Fold, decide, commit, and again if another commit came first; the state afterwards.
+        """Load, decide and commit, again if another commit comes first; return the state afterwards.
 
-        `decide` gets the state and returns an event, None where nothing is to be done, or raises a DomainError. Under a
-        `dedup_key` that the stream holds already, it was decided before. `committed` is told what came of a commit.
+        Arguments:
+            empty: the state before the first event.
+            decide: returns the event to commit, or None if there is nothing to do; may raise a DomainError.
+            dedup_key: identifies the decision. If the stream has a commit with this key, nothing is decided again.
+            on_commit: called with the new state and the event after a commit.
+
+        Raises:
+            TransientError: other commits came first ten times.
         """
-        for _ in range(_TRIES):
+        for _ in range(_MAX_ATTEMPTS):
             history = self.load(stream)
             state = fold(empty, history)
-            event = None if dedup_key and any(commit.dedup_key == dedup_key for commit in history) else decide(state)
+            is_decided = bool(dedup_key) and any(commit.dedup_key == dedup_key for commit in history)
+            event = None if is_decided else decide(state)
             if event is None:
                 return state
             try:
@@ -118,13 +130,13 @@ class Streams(Collection):
             except Duplicate:
                 continue
             state = state.apply(commit.event, commit.time)
-            committed(state, commit.event)
+            on_commit(state, commit.event)
             return state
-        raise TransientError("too many commits to one stream at once")
+        raise TransientError(f"commits to stream {stream} kept conflicting; gave up")
 
 
 def fold(empty: A, history: list[Commit]) -> A:
-    """The state after these commits."""
+    """Return the state after these commits."""
     state = empty
     for commit in history:
         state = state.apply(commit.event, commit.time)
@@ -132,19 +144,19 @@ def fold(empty: A, history: list[Commit]) -> A:
 
 
 class StreamOutbox:
-    """The outbox of streams: the commits that are public and not yet acknowledged."""
+    """The outbox of streams: the public commits that are not acknowledged yet."""
 
     idle_poll_s = 0.0
 
     def __init__(self, service: str, streams: Streams) -> None:
         self._service, self.collection = service, streams
 
-    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
+    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
         found: dict[str, PendingEvents] = {}
         for row in find_pending(self.collection, slots, limit):
-            item: dict[str, Any] = {**row, "seq": row["sequence"]}
+            entry: dict[str, Any] = {**row, "seq": row["sequence"]}
             each = found.setdefault(row["stream"], PendingEvents(row["stream"], 0, []))
-            each.events.append((row["version"], envelope.record(self._service, row["stream"], item)))
+            each.events.append((row["version"], envelope.to_record(self._service, row["stream"], entry)))
         return list(found.values())
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:

@@ -1,22 +1,27 @@
-"""The inbox: a document remembers the last event of each source that it took in, in the very write of the effect.
+"""The inbox: a document remembers the last event of each source that it applied, in the same write as the effect.
 
-cards.update(id, merge_updates({"$set": {...}}, inbox.seen(meta)), when={..., **inbox.unseen(meta)})
+    {_id, ..., last_seq: {"orders": 7}}
+
+    cards.update(id, merge_updates({"$set": {...}}, inbox.seen(meta)), when=inbox.unseen(meta))
+
+So an event that is delivered twice takes effect once. The sequence is that of one aggregate: a document keeps an inbox
+for one aggregate of each source.
 """
 
 from chassis.events.envelope import Meta
 from chassis.store import Doc, Filter, Update
 
 
-def empty(*sources: str) -> Doc:
-    """The field of a new document that has seen nothing yet of these services."""
+def new_inbox(*sources: str) -> Doc:
+    """Return the inbox field of a new document that has applied no event of these services yet."""
     return {"last_seq": dict.fromkeys(sources, 0)}
 
 
 def unseen(meta: Meta) -> Filter:
-    """The guard that this event is newer than what the document has taken in."""
+    """Return the guard that the document has not applied this event or a later one."""
     return {f"last_seq.{meta.source}": {"$lt": meta.sequence}}
 
 
 def seen(meta: Meta) -> Update:
-    """The change that remembers this event."""
+    """Return the update that remembers this event as applied."""
     return {"$set": {f"last_seq.{meta.source}": meta.sequence}}

@@ -1,14 +1,14 @@
-"""The outbox: an event is stored by the very write that makes it true, and stays until the log has acknowledged it.
+"""The outbox: one write stores a change together with its events; the relay publishes the events afterwards.
 
     {_id, ..., seq: 7, published: 5, pending: 2, slot: 3, outbox: [{seq: 6, ...}, {seq: 7, ...}]}
 
-`seq` is the last sequence number given, `published` the last one acknowledged. Clearing is guarded by `published`,
-so a relay that slept past its lease clears nothing that another one has counted already.
+`seq` is the sequence number of the last event, `published` that of the last event which the message bus has
+acknowledged. Clearing is guarded by `published`: a relay that wakes up after its lease clears nothing that another
+relay has counted already.
 """
 
 import zlib
-from collections.abc import Callable, Iterable
-from collections.abc import Collection as Some
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,38 +19,44 @@ from chassis.messages import Event
 from chassis.store import Collection, Doc, Filter, Index, Update, UpdateOne
 
 SLOTS = 16
-MOST_PENDING = 1000
+"""Aggregates are hashed into this many slots; relays share the slots by leases."""
+MAX_PENDING_EVENTS = 1000
+"""Pending events of one aggregate from which on it rejects writes."""
 PENDING = Index("pending", "slot", partial={"pending": {"$gt": 0}})
 """The index that a collection with an outbox needs."""
 
 
-def slot(aggregate: str) -> int:
-    """Which share of the aggregates this one belongs to."""
+def slot_of(aggregate: str) -> int:
+    """Return the slot of an aggregate."""
     return zlib.crc32(aggregate.encode()) % SLOTS
 
 
 def new_outbox(aggregate: str, *events: Event) -> Doc:
-    """The fields of a new document that says these events first."""
+    """Return the outbox fields of a new document, with its first events."""
     return {
         "seq": len(events),
         "published": 0,
         "pending": len(events),
-        "slot": slot(aggregate),
-        "outbox": [envelope.entry(event, number) for number, event in enumerate(events, 1)],
+        "slot": slot_of(aggregate),
+        "outbox": [envelope.new_entry(event, sequence) for sequence, event in enumerate(events, 1)],
     }
 
 
 def append_event(doc: Doc, event: Event) -> tuple[Update, Filter]:
-    """The part of a change that adds this event to the document as it was read, and the guard that it still is so."""
-    if doc["pending"] >= MOST_PENDING:
-        raise TransientError("too many events of this object wait to be published", retry_after=5)
-    waiting = envelope.entry(event, doc["seq"] + 1)
-    return {"$push": {"outbox": waiting}, "$inc": {"seq": 1, "pending": 1}}, {"seq": doc["seq"]}
+    """Return the update that appends an event to `doc`, and the guard that no other was appended since `doc` was read.
+
+    Raises:
+        TransientError: the document has too many pending events.
+    """
+    if doc["pending"] >= MAX_PENDING_EVENTS:
+        raise TransientError(f"{doc['_id']} has {doc['pending']} pending events; is the relay running?", retry_after=5)
+    entry = envelope.new_entry(event, doc["seq"] + 1)
+    return {"$push": {"outbox": entry}, "$inc": {"seq": 1, "pending": 1}}, {"seq": doc["seq"]}
 
 
 @dataclass(frozen=True)
 class PendingEvents:
-    """The events of one aggregate that wait, in order, as (sequence, record)."""
+    """The pending events of one aggregate, in order, as (sequence, record)."""
 
     id: str
     published: int
@@ -58,48 +64,49 @@ class PendingEvents:
 
 
 class Outbox(Protocol):
-    """Where a relay finds what waits."""
+    """A source of pending events for the relay."""
 
     @property
     def collection(self) -> Collection: ...
 
     @property
     def idle_poll_s(self) -> float:
-        """Seconds for which a relay leaves it alone once it found nothing in it."""
+        """Seconds until the relay polls this outbox again after it found nothing."""
 
-    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]: ...
+    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
+        """Return the pending events of up to `limit` documents in these slots."""
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
-        """Forget the events of each, up to this sequence number."""
+        """Remove the events of each aggregate up to and including this sequence number."""
 
 
-def pending_in_slots(slots: Some[int]) -> Filter:
-    """What the documents of these slots are found by that have something to publish."""
+def pending_in_slots(slots: Sequence[int]) -> Filter:
+    """Return the filter for documents in these slots that have pending events."""
     where: dict[str, object] = {"pending": {"$gt": 0}}
     if len(slots) < SLOTS:
         where["slot"] = {"$in": sorted(slots)}
     return where
 
 
-def find_pending(collection: Collection, slots: Some[int], limit: int) -> list[Doc]:
-    """The documents of these slots with something to publish."""
+def find_pending(collection: Collection, slots: Sequence[int], limit: int) -> list[Doc]:
+    """Find up to `limit` documents in these slots that have pending events."""
     return collection.find(pending_in_slots(slots), limit=limit)
 
 
 class EmbeddedOutbox:
-    """Events that wait inside the document of their aggregate."""
+    """An outbox inside each aggregate's document: all events, in order."""
 
     idle_poll_s = 0.0
 
     def __init__(self, service: str, collection: Collection) -> None:
         self._service, self.collection = service, collection
 
-    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
+    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
         return [
             PendingEvents(
                 doc["_id"],
                 doc["published"],
-                [(item["seq"], envelope.record(self._service, doc["_id"], item)) for item in doc["outbox"]],
+                [(entry["seq"], envelope.to_record(self._service, doc["_id"], entry)) for entry in doc["outbox"]],
             )
             for doc in find_pending(self.collection, slots, limit)
         ]
@@ -120,9 +127,10 @@ class EmbeddedOutbox:
 
 
 class LatestStateOutbox:
-    """One event a document, made from the document when it is published: only the latest state is worth telling.
+    """An outbox without stored events: the relay publishes one event made from the document's latest state.
 
-    The document keeps when it last changed, as `updatedAt`, and in which trace, as `traceparent`.
+    `make` returns the event of a document. The document keeps the time of its last change as `updatedAt`, and the
+    trace of that change as `traceparent`.
     """
 
     idle_poll_s = 0.0
@@ -130,12 +138,12 @@ class LatestStateOutbox:
     def __init__(self, service: str, collection: Collection, make: Callable[[Doc], Event]) -> None:
         self._service, self.collection, self._make = service, collection, make
 
-    def pending(self, slots: Some[int], limit: int) -> list[PendingEvents]:
+    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
         found = []
         for doc in find_pending(self.collection, slots, limit):
             as_stored = {"time": doc["updatedAt"], "traceparent": doc.get("traceparent", "")}
-            item = envelope.entry(self._make(doc), doc["seq"]) | as_stored
-            record = envelope.record(self._service, doc["_id"], item)
+            entry = envelope.new_entry(self._make(doc), doc["seq"]) | as_stored
+            record = envelope.to_record(self._service, doc["_id"], entry)
             found.append(PendingEvents(doc["_id"], doc["published"], [(doc["seq"], record)]))
         return found
 

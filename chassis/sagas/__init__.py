@@ -1,6 +1,7 @@
-"""Sagas: a list of steps, each `do` beside its `undo`; what was done is undone in reverse when a later step is refused.
+"""Sagas: a list of steps, each `do` beside its `undo`. If a later step is rejected, the steps before it are undone.
 
-This file is the value and its rules, without I/O. `driver` carries it out and keeps it in the store.
+This module holds the saga as a value, and its rules, without I/O. `chassis.sagas.driver` carries sagas out and stores
+their state. A test plays a saga step by step, without a driver:
 
     checkout = Saga("checkout", steps=(
         Step("place", do=place, undo=reject),
@@ -10,11 +11,14 @@ This file is the value and its rules, without I/O. `driver` carries it out and k
     run.expects("place").replies(Done())
     run.expects("take payment").replies(PaymentDeclined("no money"))
     run.expects_undo("place", because="payment_declined").replies(Done())
+    run.ends("undone")
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pydantic.alias_generators import to_camel
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown, rebuild
@@ -24,19 +28,20 @@ from chassis.schema import Schema
 Payload = dict[str, Any]
 Action = type[Command] | Callable[[Payload], Schema | None]
 
-FIRST_WAIT, LONGEST_WAIT, LONGEST_UNDO_WAIT = 0.2, 5.0, 15.0
-STUCK = 10
-"""Tries of one undo after which an operator is told."""
+MIN_BACKOFF_S, MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S = 0.2, 5.0, 15.0
+STUCK_ATTEMPTS = 10
+"""Failed attempts of one undo after which the saga counts as stuck, and an operator is alerted."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The step was done; `answer` joins the saga's data."""
+    """The step succeeded; the fields of `reply` are added to the saga's data."""
 
-    answer: Payload = field(default_factory=dict)
+    reply: Payload = field(default_factory=dict)
 
 
 Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
+"""What became of one attempt: done, rejected, certainly not done, or perhaps done."""
 
 
 class StepTimedOut(DomainError, kind="timeout"):
@@ -49,49 +54,62 @@ class StepTimedOut(DomainError, kind="timeout"):
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, and how to undo it.
+    """One step of a saga.
 
-    A command takes its fields from the saga's data by name; a function gets the data. While its outcome is not known,
-    `do` is repeated under the same key for `within` seconds, then undone; None: for ever. `meanwhile` is sent before
-    each repetition.
+    `do` and `undo` are commands, whose fields are taken from the saga's data by name, or functions of the data.
     """
 
     name: str
     do: Action
     undo: Action | None = None
+    """None if there is nothing to undo."""
     time_limit_s: float | None = 600.0
+    """Seconds for which `do` is repeated, with the same key, while its outcome is unknown; then the saga is undone.
+    None: without limit."""
     heartbeat_command: type[Command] | None = None
+    """Sent before each repetition of `do`, to keep alive what an earlier step has made."""
     errors: tuple[type[DomainError], ...] = ()
     """The domain errors of `do` where it is a function; a command declares its own."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a saga stands. `since` is when the present step began; `outcome_unknown`: it may have been done unseen."""
+    """The state of a saga: the index of its current step, and what is known of it."""
 
     data: Payload
     step: int = 0
     undoing: bool = False
-    tries: int = 0
-    since: str = ""
+    attempts: int = 0
+    """Failed attempts of the current action."""
+    step_started_at: str = ""
     outcome_unknown: bool = False
+    """Whether an attempt of the current step may have been done."""
     reason: Payload | None = None
+    """The domain error because of which the saga is undone."""
     log: tuple[Payload, ...] = ()
+    """The outcome of each action: {step, outcome, detail, times, at}."""
     ended: str = ""
+    """"done", "undone", or "" while the saga is open."""
 
     @classmethod
     def read(cls, doc: Mapping[str, Any]) -> "State":
-        return cls(**{name: doc[name] for name in cls.__dataclass_fields__ if name != "log"}, log=tuple(doc["log"]))
+        """Return the state from the fields of a document."""
+        stored = {name: doc[to_camel(name)] for name in cls.__dataclass_fields__}
+        return cls(**{**stored, "log": tuple(stored["log"])})
 
     def fields(self) -> Payload:
-        """As the fields of a document."""
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "log": list(self.log)}
+        """Return the state as the fields of a document."""
+        stored = {to_camel(name): getattr(self, name) for name in self.__dataclass_fields__}
+        return {**stored, "log": list(self.log)}
 
 
 class Saga:
-    """Steps under a name. `about` is what its id is called in the log.
+    """A named list of steps.
 
-    `secrets` are the names of data that are dropped as soon as the saga ends.
+    Arguments:
+        secrets: the names of data that are deleted when the saga ends.
+        log_id_field: the name of the saga's id in log lines.
+        timed_out: the error with which the saga is undone when a step reaches its time limit.
     """
 
     def __init__(
@@ -116,10 +134,11 @@ class Saga:
         return rebuild(self.errors, reason["kind"], reason["title"], reason["detail"], {**reason["extra"], **extra})
 
     def begin(self, data: Payload) -> State:
-        return State(data=data, since=clock.timestamp())
+        """Return the state of a new saga."""
+        return State(data=data, step_started_at=clock.timestamp())
 
     def action(self, state: State) -> tuple[Step, Action]:
-        """What is to be carried out now."""
+        """Return the current step, and its `do` or `undo`, whichever is to be carried out."""
         step = self.steps[state.step]
         action = step.undo if state.undoing else step.do
         if action is None:
@@ -127,68 +146,69 @@ class Saga:
         return step, action
 
     def key(self, id: str, state: State) -> str:
-        """The idempotency key of the present action: the same at each repetition."""
+        """Return the idempotency key of the current action: the same for each attempt."""
         return f"{id}:{self.steps[state.step].name.replace(' ', '-')}{':undo' if state.undoing else ''}"
 
     def advance(self, state: State, outcome: Outcome) -> State:
-        """The state after this outcome of the present action."""
-        return self._undone(state, outcome) if state.undoing else self._done(state, outcome)
+        """Return the state after an attempt of the current action had this outcome."""
+        return self._after_undo(state, outcome) if state.undoing else self._after_do(state, outcome)
 
-    def wait(self, state: State) -> float:
-        """Seconds before the next try, 0 where the last outcome led on."""
-        if not state.tries:
+    def backoff_s(self, state: State) -> float:
+        """Return the seconds to wait before the next attempt; 0 if the last attempt was successful."""
+        if not state.attempts:
             return 0.0
-        longest = LONGEST_UNDO_WAIT if state.undoing else LONGEST_WAIT
-        return float(min(longest, FIRST_WAIT * 2 ** min(state.tries - 1, 10)))
+        limit_s = MAX_UNDO_BACKOFF_S if state.undoing else MAX_BACKOFF_S
+        return float(min(limit_s, MIN_BACKOFF_S * 2 ** min(state.attempts - 1, 10)))
 
-    def _done(self, state: State, outcome: Outcome) -> State:
+    def _after_do(self, state: State, outcome: Outcome) -> State:
         step = self.steps[state.step]
         if isinstance(outcome, Done):
-            state = self._append_log(replace(state, data={**state.data, **outcome.answer}), "done")
+            state = self._append_log(replace(state, data={**state.data, **outcome.reply}), "done")
             if state.step + 1 == len(self.steps):
-                return self._ended(state, "done")
+                return self._end(state, "done")
             return self._go_to(state, state.step + 1)
         if isinstance(outcome, DomainError):
             state = self._append_log(state, "refused", outcome.kind)
             return self._unwind(state, _reason(outcome), state.step - 1)
         outcome_unknown = state.outcome_unknown or isinstance(outcome, OutcomeUnknown)
         state = self._append_log(state, "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent", str(outcome))
-        if step.time_limit_s is not None and clock.seconds_since(state.since) >= step.time_limit_s:
+        if step.time_limit_s is not None and clock.seconds_since(state.step_started_at) >= step.time_limit_s:
             reason = _reason(self.timed_out(step.name))
             return self._unwind(state, reason, state.step if outcome_unknown else state.step - 1)
-        return replace(state, tries=state.tries + 1, outcome_unknown=outcome_unknown)
+        return replace(state, attempts=state.attempts + 1, outcome_unknown=outcome_unknown)
 
-    def _undone(self, state: State, outcome: Outcome) -> State:
+    def _after_undo(self, state: State, outcome: Outcome) -> State:
         if isinstance(outcome, Done):
-            state = self._append_log(replace(state, data={**state.data, **outcome.answer}), "undone")
+            state = self._append_log(replace(state, data={**state.data, **outcome.reply}), "undone")
             return self._unwind(state, state.reason, state.step - 1)
         state = self._append_log(state, "undo failed", str(outcome))
-        return replace(state, tries=state.tries + 1)
+        return replace(state, attempts=state.attempts + 1)
 
     def _unwind(self, state: State, reason: Payload | None, step: int) -> State:
+        """Go to the undo of this step, or of the nearest step before it that has one; end if there is none."""
         while step >= 0 and self.steps[step].undo is None:
             step -= 1
         state = replace(state, undoing=True, reason=reason)
-        return self._ended(state, "undone") if step < 0 else self._go_to(state, step)
+        return self._end(state, "undone") if step < 0 else self._go_to(state, step)
 
     def _go_to(self, state: State, step: int) -> State:
-        return replace(state, step=step, tries=0, outcome_unknown=False, since=clock.timestamp())
+        return replace(state, step=step, attempts=0, outcome_unknown=False, step_started_at=clock.timestamp())
 
-    def _ended(self, state: State, how: str) -> State:
+    def _end(self, state: State, ended: str) -> State:
         data = {name: value for name, value in state.data.items() if name not in self.secrets}
-        return replace(state, data=data, ended=how, tries=0)
+        return replace(state, data=data, ended=ended, attempts=0)
 
-    def _append_log(self, state: State, what: str, why: str = "") -> State:
-        """The log with this outcome; a repetition only counts up, so that a long outage does not fill the document."""
-        line: Payload = {"step": self.steps[state.step].name, "outcome": what, "detail": why, "times": 1}
-        before = state.log[-1] if state.log else None
+    def _append_log(self, state: State, outcome: str, detail: str = "") -> State:
+        """Append an outcome to the log. A repeated outcome increments `times`, so that the document stays small."""
+        entry: Payload = {"step": self.steps[state.step].name, "outcome": outcome, "detail": detail, "times": 1}
+        last = state.log[-1] if state.log else None
         kept = state.log
-        if before and (before["step"], before["outcome"]) == (line["step"], what):
-            kept, line["times"] = state.log[:-1], before["times"] + 1
-        return replace(state, log=(*kept, {**line, "at": clock.timestamp()}))
+        if last and (last["step"], last["outcome"]) == (entry["step"], outcome):
+            kept, entry["times"] = state.log[:-1], last["times"] + 1
+        return replace(state, log=(*kept, {**entry, "at": clock.timestamp()}))
 
     def given(self, **data: Any) -> "Run":
-        """A run for a test: the steps are played by hand."""
+        """Return a run that a test plays step by step."""
         return Run(self, self.begin(data))
 
 
@@ -197,17 +217,17 @@ def _reason(error: DomainError) -> Payload:
 
 
 class Run:
-    """Plays a saga step by step, by the same rules as the driver."""
+    """A saga that a test plays step by step, by the same rules as the driver."""
 
     def __init__(self, saga: Saga, state: State) -> None:
         self.saga, self.state = saga, state
 
     def expects(self, step: str) -> "Run":
-        """The saga is about to do this step."""
+        """Assert that the next action is the `do` of this step."""
         return self._expects(step, undoing=False)
 
     def expects_undo(self, step: str, because: str = "") -> "Run":
-        """The saga is about to undo this step, for a reason of this kind."""
+        """Assert that the next action is the `undo` of this step, because of an error of this kind."""
         self._expects(step, undoing=True)
         kind = (self.state.reason or {}).get("kind")
         if because and kind != because:
@@ -215,13 +235,14 @@ class Run:
         return self
 
     def replies(self, outcome: Outcome) -> "Run":
+        """Continue with this outcome of the action."""
         self.state = self.saga.advance(self.state, outcome)
         return self
 
-    def ends(self, how: str) -> "Run":
-        """The saga has ended `done` or `undone`."""
-        if self.state.ended != how:
-            raise AssertionError(f"the saga is not {how}: {self.state}")
+    def ends(self, ended: str) -> "Run":
+        """Assert that the saga has ended "done" or "undone"."""
+        if self.state.ended != ended:
+            raise AssertionError(f"the saga is not {ended}: {self.state}")
         return self
 
     def _expects(self, step: str, undoing: bool) -> "Run":

@@ -19,7 +19,7 @@ from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.sagas import STUCK_ATTEMPTS, Action, Done, Outcome, Payload, Saga, State, Step
-from chassis.store import LARGEST_PAGE, Collection, Doc, Index, Update, cursor_after
+from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Index, Update, cursor_after
 
 DUE = Index("open", "due", partial={"open": True})
 """The index that a collection of sagas needs."""
@@ -194,7 +194,7 @@ class Driver:
         """Export how many sagas are open, at which step, and for how long; each driver exports all sagas."""
         opened_at: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
         stuck, after = 0, None
-        while page := self.collection.find({"open": True}, sort="due", limit=LARGEST_PAGE, after=after):
+        while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
             for doc in page:
                 opened_at[self.saga.steps[doc["step"]].name].append(doc["openedAt"])
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS

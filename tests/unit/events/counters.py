@@ -41,8 +41,8 @@ def new_relay(bus):
         [EmbeddedOutbox("counters", counters), dead_letters.DeadLetterForwarder("totals")],
         bus,
         leases,
-        lease=10,
-        pause=0.1,
+        lease_s=10,
+        poll_s=0.1,
     )
 
 

@@ -23,7 +23,7 @@ class Reader:
             raise error
         self.seen.append(meta.id)
         if totals.get(event.counter) is None:
-            totals.insert({"_id": event.counter, "sum": 0, **inbox.empty("counters")})
+            totals.insert({"_id": event.counter, "sum": 0, **inbox.new_inbox("counters")})
         totals.update(
             event.counter, merge_updates({"$inc": {"sum": event.step}}, inbox.seen(meta)), when=inbox.unseen(meta)
         )
@@ -33,7 +33,7 @@ class Reader:
         self.seen.append(meta.id)
 
     def run(self):
-        while self.consumer.step(wait=0):
+        while self.consumer.step(wait_s=0):
             pass
 
 
@@ -75,7 +75,7 @@ def test_a_redrive_handles_the_key_in_order_and_leaves_nothing_parked(bus, relay
     relay.step()
     reader.run()
     assert reader.seen == [], "what comes later joins the key"
-    dead_letters.ask_redrive(dead_letters.of_key(TOPIC, "bad")[-1])
+    dead_letters.request_redrive(dead_letters.of_key(TOPIC, "bad")[-1])
     fake_clock.pass_time(2)
     reader.run()
     assert reader.seen == [f"bad:{n}" for n in (1, 2, 3, 4)]
@@ -92,7 +92,7 @@ def test_a_redrive_that_fails_keeps_everything(bus, relay, fake_clock):
     reader = Reader(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
-    dead_letters.ask_redrive(dead_letters.of_key(TOPIC, "bad")[0])
+    dead_letters.request_redrive(dead_letters.of_key(TOPIC, "bad")[0])
     fake_clock.pass_time(2)
     reader.run()
     letters = dead_letters.of_key(TOPIC, "bad")
@@ -170,7 +170,7 @@ def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
     reader.failing["c1"] = StoreUnavailable("the disk is full")
     for _ in range(5):
         with pytest.raises(StoreUnavailable):
-            reader.consumer.step(wait=0)
+            reader.consumer.step(wait_s=0)
     reader.failing.clear()
     reader.run()
     assert (total("c1"), list(dead_letters.collection.iterate())) == (6, [])
@@ -182,7 +182,7 @@ def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay
     reader = Reader(bus)
     store.fail(1, False)
     with pytest.raises(StoreUnavailable):
-        reader.consumer.step(wait=0)
+        reader.consumer.step(wait_s=0)
     store.fail(0, False)
     reader.run()
     assert total("c1") == 6
@@ -197,7 +197,7 @@ def test_a_batch_that_takes_long_keeps_its_place_in_the_group(bus, relay, fake_c
 
     def slowly(event, meta):
         fake_clock.pass_time(2)
-        other.consumer.step(wait=0)
+        other.consumer.step(wait_s=0)
         count(event, meta)
 
     reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: slowly})
@@ -221,7 +221,7 @@ def test_what_is_left_of_a_batch_goes_to_whom_its_partition_went(bus, relay, fak
             heir.run()
 
     reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: sleep})
-    reader.consumer.step(wait=0)
+    reader.consumer.step(wait_s=0)
     assert len(reader.seen) == 2
     assert len(heir.seen) == 20
 

@@ -93,7 +93,7 @@ def test_an_undo_is_repeated_until_it_succeeds(run):
     done_until(run, "take payment").replies(DECLINED)
     for _ in range(30):
         run.expects_undo("reserve stock").replies(OutcomeUnknown("no answer"))
-    assert checkout.wait(run.state) == 15.0
+    assert checkout.backoff_s(run.state) == 15.0
     run.expects_undo("reserve stock").replies(Done())
     run.expects_undo("place")
 

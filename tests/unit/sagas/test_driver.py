@@ -97,18 +97,18 @@ def test_a_saga_is_begun_once(driver: Driver) -> None:
 def test_a_saga_can_be_taken_over_only_when_its_lease_is_over(driver: Driver, fake_clock: FakeClock) -> None:
     begin(driver)
     fake_clock.pass_time(LEASE - 0.1)
-    assert driver.due() == []
+    assert driver.find_due() == []
     fake_clock.pass_time(0.2)
-    assert [doc["_id"] for doc in driver.due()] == ["o1"]
+    assert [doc["_id"] for doc in driver.find_due()] == ["o1"]
 
 
 def test_of_two_drivers_that_find_a_saga_due_one_gets_it(driver: Driver, fake_clock: FakeClock) -> None:
     begin(driver)
     fake_clock.pass_time(LEASE + 1)
-    (found,) = driver.due()
+    (found,) = driver.find_due()
     assert driver.claim(found) is not None
     assert driver.claim(found) is None
-    assert driver.due() == []
+    assert driver.find_due() == []
 
 
 @pytest.mark.parametrize("dies_at", ["reserve", "charge"])
@@ -119,7 +119,7 @@ def test_what_a_dead_driver_sent_is_sent_again_under_the_same_key(
     with pytest.raises(Death):
         driver.drive(begin(driver))
     fake_clock.pass_time(LEASE + 1)
-    driver.resume(driver.due()[0])
+    driver.resume(driver.find_due()[0])
     assert [key for name, key in callee.sent if name == dies_at] == [f"o1:{dies_at}"] * 2
     ended = sagas.get("o1")
     assert ended is not None and ended["ended"] == "done"
@@ -130,7 +130,7 @@ def test_a_driver_that_slept_past_its_lease_writes_nothing(
 ) -> None:
     def another_takes_over() -> None:
         fake_clock.pass_time(LEASE + 1)
-        driver.resume(driver.due()[0])
+        driver.resume(driver.find_due()[0])
 
     callee.meanwhile["reserve"] = another_takes_over
     callee.answers["reserve"] = []
@@ -150,7 +150,7 @@ def test_a_step_whose_driver_died_counts_as_perhaps_done_and_is_undone(
         driver.drive(begin(driver))
     fake_clock.pass_time(601)
     callee.answers["reserve"] = [NotAttempted("away")]
-    driver.resume(driver.due()[0])
+    driver.resume(driver.find_due()[0])
     assert callee.sent[-1] == ("release", "o1:reserve:undo")
     ended = sagas.get("o1")
     assert ended is not None and ended["ended"] == "undone"
@@ -167,10 +167,10 @@ def test_a_request_leaves_a_saga_that_must_wait_to_the_worker(
     driver: Driver, callee: Callee, sagas: Collection, fake_clock: FakeClock
 ) -> None:
     callee.answers["charge"] = [OutcomeUnknown("late")] * 9
-    saga = driver.drive(begin(driver), seconds=1.0)
-    assert saga["open"] and saga["outcome_unknown"]
+    saga = driver.drive(begin(driver), max_s=1.0)
+    assert saga["open"] and saga["outcomeUnknown"]
     fake_clock.pass_time(6)
-    assert [doc["_id"] for doc in driver.due()] == ["o1"]
+    assert [doc["_id"] for doc in driver.find_due()] == ["o1"]
 
 
 def test_an_undo_is_tried_until_it_is_done(driver: Driver, callee: Callee, fake_clock: FakeClock) -> None:
@@ -179,8 +179,8 @@ def test_an_undo_is_tried_until_it_is_done(driver: Driver, callee: Callee, fake_
     driver.drive(begin(driver))
     for _ in range(30):
         fake_clock.pass_time(16)
-        driver.resume(driver.due()[0])
-    assert driver.due() == []
+        driver.resume(driver.find_due()[0])
+    assert driver.find_due() == []
     assert callee.sent.count(("release", "o1:reserve:undo")) == 31
 
 
@@ -193,7 +193,7 @@ def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_
     before = told("mercato_saga_finished_total", outcome="undone")
     callee.answers["charge"] = [Declined()]
     callee.answers["release"] = [OutcomeUnknown("lost")] * 11
-    driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), seconds=60)
+    driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), max_s=60)
     fake_clock.pass_time(40)
     driver._export_metrics()
     assert (
@@ -202,7 +202,7 @@ def test_what_is_open_is_told_by_its_step_and_age_and_what_has_ended_is_counted_
         told("mercato_saga_stuck"),
     ) == (1, 0, 1)
     assert told("mercato_saga_oldest_age_seconds", step="reserve") >= 40
-    while due := driver.due() or driver.collection.find({"open": True}):
+    while due := driver.find_due() or driver.collection.find({"open": True}):
         fake_clock.pass_time(15)
         driver.resume(due[0])
     driver._export_metrics()

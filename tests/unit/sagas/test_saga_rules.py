@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
-from chassis.sagas import LONGEST_UNDO_WAIT, LONGEST_WAIT, Done, Outcome, Saga, State, Step
+from chassis.sagas import MAX_UNDO_BACKOFF_S, MAX_BACKOFF_S, Done, Outcome, Saga, State, Step
 from chassis.testing import FakeClock
 
 WITHIN = 20.0
@@ -54,12 +54,12 @@ def played(draw: st.DrawFn) -> tuple[Saga, list[tuple[str, bool, Outcome]], Stat
         while not state.ended:
             step = saga.steps[state.step]
             # After enough tries luck turns, or a step that never gives up would play for ever.
-            outcome: Outcome = Done() if state.tries > 8 else draw(UNDONE if state.undoing else OUTCOMES)
+            outcome: Outcome = Done() if state.attempts > 8 else draw(UNDONE if state.undoing else OUTCOMES)
             actions.append((step.name, state.undoing, outcome))
             state = saga.advance(state, outcome)
-            wait = saga.wait(state)
-            assert 0 <= wait <= (LONGEST_UNDO_WAIT if state.undoing else LONGEST_WAIT)
-            assert (wait > 0) == (state.tries > 0)
+            wait = saga.backoff_s(state)
+            assert 0 <= wait <= (MAX_UNDO_BACKOFF_S if state.undoing else MAX_BACKOFF_S)
+            assert (wait > 0) == (state.attempts > 0)
             time.pass_time(wait)
         return saga, actions, state
     finally:

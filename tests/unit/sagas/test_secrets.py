@@ -34,7 +34,7 @@ def test_a_secret_is_in_no_line_whatever_becomes_of_the_step(sagas, fake_clock):
         driver.drive(driver.open("o1", {"order_id": "o1", "token": "tok_4242"}))
         while outcomes:
             fake_clock.pass_time(20)
-            driver.resume(driver.due()[0])
+            driver.resume(driver.find_due()[0])
     ended = sagas.get("o1")
     assert ended["ended"] == "done"
     assert lines
