@@ -1,1 +1,1 @@
-"""Stock, and reservations of it that expire."""
+"""Stock, and reservations that expire."""

@@ -31,7 +31,7 @@ class Reservations(Schema):
 
 @api.get("/api/inventory/{id}", auth=ADMIN, responses={200: Stock})
 def get_stock(id: str) -> Stock:
-    """The stock of a product."""
+    """Get the stock of a product."""
     doc = repository.get_stock(id)
     return Stock(
         product_id=id,
@@ -44,7 +44,7 @@ def get_stock(id: str) -> Stock:
 
 @api.get("/api/inventory/{id}/reservations", auth=ADMIN, responses={200: Reservations})
 def list_reservations(id: str, query: Page) -> Reservations:
-    """The reservations of a product, oldest first."""
+    """List the reservations of a product, oldest first."""
     repository.get_stock(id)
     docs, cursor = page(repository.reservations, {"products": {"$all": [id]}}, query)
     return Reservations(items=[_view(doc, id) for doc in docs], next_cursor=cursor)

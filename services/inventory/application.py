@@ -7,7 +7,7 @@ stock must become; `apply_pending_stages` makes it so, and may be repeated after
 from chassis import clock
 from chassis.audit import BATCH
 from chassis.errors import NotFound, TransientError
-from chassis.store import LARGEST_PAGE, Doc, Duplicate
+from chassis.store import MAX_PAGE_SIZE, Doc, Duplicate
 from services.inventory import domain, repository
 from services.inventory.messages import (
     AdjustStock,
@@ -140,7 +140,7 @@ def get_reservations(command: GetReservations) -> GetReservations.Reply:
 
 def list_reservations(command: ListReservations) -> ListReservations.Reply:
     """Return the next page of the orders that have a reservation."""
-    page = repository.reservations.find(after=(command.after, command.after), limit=LARGEST_PAGE)
+    page = repository.reservations.find(after=(command.after, command.after), limit=MAX_PAGE_SIZE)
     return ListReservations.Reply(order_ids=[reservation["_id"] for reservation in page])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from chassis import clock
 from chassis.audit import BATCH, Doubt, Finding, Unseen
-from chassis.store import LARGEST_PAGE, Doc
+from chassis.store import MAX_PAGE_SIZE, Doc
 from services.inventory import domain, repository
 
 OVERDUE_AFTER_S = 60.0
@@ -83,7 +83,7 @@ def check_reservations(ids: list[str]) -> Iterator[Doubt]:
     """Check these reservations against the stock of their products."""
     for reservation in repository.reservations.find({"_id": {"$in": ids}}, limit=BATCH):
         products = reservation["products"] if reservation["status"] == "reserved" else []
-        found = repository.stock.find({"_id": {"$in": products}}, limit=LARGEST_PAGE) if products else []
+        found = repository.stock.find({"_id": {"$in": products}}, limit=MAX_PAGE_SIZE) if products else []
         yield from check_reservation(reservation, {stock["_id"]: stock for stock in found})
 
 

@@ -1,4 +1,4 @@
-"""What `inventory` says and can be asked."""
+"""The events and commands of `inventory`."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ class Line(Schema):
 
 
 class StockChanged(Event, type="stock.changed", key="product_id"):
-    """The latest wins: states between two of these are not told."""
+    """The latest state of a stock; states between two events are not published."""
 
     product_id: Id
     available: int
@@ -47,7 +47,7 @@ class InsufficientStock(DomainError):
     """Fewer units are available than the caller wants."""
 
     def __init__(self, product_id: str, available: int, wanted: int) -> None:
-        detail = f"Of product {product_id} there are {available} left, not {wanted}."
+        detail = f"Only {available} units of product {product_id} are available, not {wanted}."
         super().__init__(detail, productId=product_id, available=available)
 
 
@@ -62,18 +62,18 @@ class ReservationReleased(DomainError, kind="released"):
     """The reservation of the order was released before."""
 
     def __init__(self) -> None:
-        super().__init__("The units of this order were given back.")
+        super().__init__("The reservation of this order was released.")
 
 
 class StockProduct(Command):
-    """Make the stock of a product unless it is there."""
+    """Open the stock of a product, unless it exists."""
 
     product_id: Id
     quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class AdjustStock(Command, errors=(InsufficientStock, NotFound)):
-    """Add to what is available, or take from it; once for each `dedup_key`."""
+    """Change the available units of a product, once for each `dedup_key`."""
 
     product_id: Id
     adjustment: int
@@ -85,20 +85,20 @@ class AdjustStock(Command, errors=(InsufficientStock, NotFound)):
 
 
 class Reserve(Command, errors=(InsufficientStock, ReservationReleased)):
-    """Hold the lines of an order, all or none."""
+    """Reserve all lines of an order, or none."""
 
     order_id: Id
     lines: list[Line]
 
 
 class RenewReservation(Command):
-    """Let a reservation begin its time anew."""
+    """Restart the time that a reservation has before it expires."""
 
     order_id: Id
 
 
 class ConfirmStock(Command, errors=(InsufficientStock, NotReserved, ReservationReleased)):
-    """Sell what is reserved; an expired reservation is made again first."""
+    """Sell the reserved units; an expired reservation reserves them again first."""
 
     order_id: Id
 
@@ -110,7 +110,7 @@ class ReservationState(Schema):
 
 
 class GetReservations(Command, read_only=True, timeout_s=3.5):
-    """How the reservations of these orders stand; one that does not exist is left out."""
+    """Get the reservations of these orders; the reply leaves out orders without one."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
@@ -119,7 +119,7 @@ class GetReservations(Command, read_only=True, timeout_s=3.5):
 
 
 class ListReservations(Command, read_only=True, timeout_s=3.5):
-    """The next orders that have a reservation, in the order of their ids; none after the last."""
+    """List the next orders that have a reservation, sorted by id; an empty page is the last."""
 
     after: str
 
@@ -128,6 +128,6 @@ class ListReservations(Command, read_only=True, timeout_s=3.5):
 
 
 class Release(Command):
-    """Give back whatever the order holds or has bought; a late `Reserve` or `ConfirmStock` is refused from then on."""
+    """Make the units of an order available again, and reject a `Reserve` or `ConfirmStock` that arrives later."""
 
     order_id: Id

@@ -1,6 +1,7 @@
-"""What becomes of reservations: counted by the process whose write moved one there, so never twice.
+"""Metrics of reservations.
 
-A process that dies right after its write has not counted it.
+The process whose write moves a reservation to its outcome counts it: never twice, and not at all if the process crashes
+right after the write.
 """
 
 from prometheus_client import Gauge
@@ -15,11 +16,11 @@ _OUTCOMES = ("reserved", "refused", "confirmed", "released", "returned")
 
 
 for _outcome in (*_OUTCOMES, "expired"):
-    reservations[_outcome].inc(0)  # so that the first of a kind shows as a step up
+    reservations[_outcome].inc(0)  # so that `rate` sees the first of each outcome
 
 
 def count(reservation: Doc) -> None:
-    """Count a reservation that has just come to this status; those it only passes through are none."""
+    """Count a reservation that has just got its status, unless the status is a pending stage."""
     status = reservation["status"]
     if status in _OUTCOMES:
         reservations["expired" if status == "released" and reservation["expired"] else status].inc()

@@ -1,4 +1,4 @@
-"""Inventory: stock, and reservations of it that expire."""
+"""Inventory: stock, and reservations that expire."""
 
 from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.service import Service

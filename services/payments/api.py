@@ -35,7 +35,7 @@ class Payments(Schema):
 
 @api.get("/api/payments", auth=SIGNED_IN, responses={200: Payments})
 def list_payments(query: PaymentQuery, caller: Caller) -> Payments:
-    """One's own payments; all of them for an administrator."""
+    """List your own payments; an administrator lists those of all users."""
     where: dict[str, Any] = {} if caller.is_admin else {"userId": caller.id}
     if query.order_id is not None:
         where["orderId"] = query.order_id
@@ -45,7 +45,7 @@ def list_payments(query: PaymentQuery, caller: Caller) -> Payments:
 
 @api.get("/api/payments/{id}", auth=SIGNED_IN, responses={200: Payment})
 def get_payment(id: str, caller: Caller) -> Payment:
-    """One payment."""
+    """Get one payment."""
     payment = repository.get(id)
     require_self(caller, payment["userId"], "payment")
     return _view(payment)

@@ -1,4 +1,4 @@
-"""Use cases of payments: recorded before the provider is called, and decided by its answer alone.
+"""Use cases of payments: a payment is stored before the provider is called, and decided by the provider's answer alone.
 
 A payment has the id of its order, which makes a second payment of an order impossible.
 """
@@ -7,88 +7,66 @@ from chassis import clock
 from chassis.audit import BATCH
 from chassis.errors import OutcomeUnknown
 from chassis.events import inbox, outbox
-from chassis.store import LARGEST_PAGE, Doc, Duplicate
+from chassis.store import MAX_PAGE_SIZE, Doc, Duplicate
 from services.payments import domain, repository
 from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments, PaymentDeclined, PaymentState
 from services.payments.providers import Provider
 from services.payments.providers.test import TestProvider
 
-
-def get_payments(command: GetPayments) -> GetPayments.Reply:
-    found = repository.payments.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
-    return GetPayments.Reply(items=[_state(payment) for payment in found])
-
-
 provider: Provider = TestProvider()
 
 
-def list_payments(command: ListPayments) -> ListPayments.Reply:
-    page = repository.payments.find(after=(command.after, command.after), limit=LARGEST_PAGE)
-    return ListPayments.Reply(order_ids=[payment["_id"] for payment in page])
-
-
 def charge(command: Charge) -> Charge.Reply:
-    """Raises PaymentDeclined, PaymentCancelled, OutcomeUnknown."""
+    """Capture the payment of an order, once however often it is repeated.
+
+    Raises PaymentDeclined, PaymentCancelled, OutcomeUnknown.
+    """
     payment = _get_or_create(command, "pending")
     if payment["status"] in domain.OPEN:
         payment = _charge(payment, command.payment_token)
     if payment["status"] in domain.OPEN:
-        raise OutcomeUnknown("another try of this payment came between")
+        raise OutcomeUnknown("another attempt changed the payment meanwhile")
     if payment["status"] != "completed":
         raise domain.charge_error(payment)
     return Charge.Reply(payment_id=payment["_id"])
 
 
-def _state(payment: Doc) -> PaymentState:
-    return PaymentState(
-        order_id=payment["_id"],
-        amount=payment["amount"],
-        currency=payment["currency"],
-        status=payment["status"],
-        refunded=payment["refundedAmount"],
-    )
-
-
 def cancel(command: CancelPayment) -> None:
-    """Whatever the charge has come to, it is undone when this returns. Raises OutcomeUnknown."""
+    """Undo the charge of an order, whatever its outcome, and reject a late one. Raises OutcomeUnknown."""
     payment = _get_or_create(command, "unknown")
     if payment["status"] in domain.OPEN:
         capture = provider.cancel(payment["_id"])
         if capture.captured:
             payment = repository.change_status(payment, "completed", domain.completed(payment))
         else:
-            payment = repository.change_status(
-                payment, "failed", domain.failed(payment, domain.CANCELLED), reason=domain.CANCELLED
-            )
+            failed = domain.failed(payment, domain.CANCELLED)
+            payment = repository.change_status(payment, "failed", failed, reason=domain.CANCELLED)
     if payment["status"] == "completed":
         payment = refund(payment)
     if payment["status"] not in ("failed", "refunded"):
-        raise OutcomeUnknown("the payment changed meanwhile")
+        raise OutcomeUnknown("another attempt changed the payment meanwhile")
 
 
 def refund(payment: Doc) -> Doc:
+    """Refund a completed payment, and return it as it is then. Raises OutcomeUnknown."""
     capture = provider.refund(payment["_id"])
-    told = domain.refunded(payment)
-    return repository.change_status(payment, "refunded", told, refundedAmount=capture.refunded, refundPending=False)
+    event = domain.refunded(payment)
+    return repository.change_status(payment, "refunded", event, refundedAmount=capture.refunded, refundPending=False)
 
 
-def _charge(payment: Doc, token: str) -> Doc:
-    """Charge, unless an earlier try has done it unseen."""
-    try:
-        found = provider.find(payment["_id"])
-        if found is None:
-            provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
-    except PaymentDeclined as no:
-        reason = no.extra["reason"]
-        return repository.change_status(payment, "failed", domain.failed(payment, reason), reason=reason)
-    except OutcomeUnknown:
-        repository.change_status(payment, "unknown")
-        raise
-    return repository.change_status(payment, "completed", domain.completed(payment))
+def get_payments(command: GetPayments) -> GetPayments.Reply:
+    """Return the state of the payments of some orders."""
+    found = repository.payments.find({"_id": {"$in": command.order_ids}}, limit=BATCH)
+    return GetPayments.Reply(items=[_state(payment) for payment in found])
+
+
+def list_payments(command: ListPayments) -> ListPayments.Reply:
+    """Return the next page of the orders that have a payment."""
+    page = repository.payments.find(after=(command.after, command.after), limit=MAX_PAGE_SIZE)
+    return ListPayments.Reply(order_ids=[payment["_id"] for payment in page])
 
 
 def _get_or_create(command: Charge | CancelPayment, status: str) -> Doc:
-    """The payment of this order, from now on if there was none."""
     now = clock.timestamp()
     payment = {
         "_id": command.order_id,
@@ -111,3 +89,27 @@ def _get_or_create(command: Charge | CancelPayment, status: str) -> Doc:
     except Duplicate:
         return repository.get(command.order_id)
     return payment
+
+
+def _charge(payment: Doc, token: str) -> Doc:
+    """Charge the payment, unless an earlier attempt captured it and lost the answer. Raises OutcomeUnknown."""
+    try:
+        if provider.find(payment["_id"]) is None:
+            provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
+    except PaymentDeclined as declined:
+        reason = declined.extra["reason"]
+        return repository.change_status(payment, "failed", domain.failed(payment, reason), reason=reason)
+    except OutcomeUnknown:
+        repository.change_status(payment, "unknown")
+        raise
+    return repository.change_status(payment, "completed", domain.completed(payment))
+
+
+def _state(payment: Doc) -> PaymentState:
+    return PaymentState(
+        order_id=payment["_id"],
+        amount=payment["amount"],
+        currency=payment["currency"],
+        status=payment["status"],
+        refunded=payment["refundedAmount"],
+    )

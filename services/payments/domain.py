@@ -1,4 +1,4 @@
-"""What becomes of a payment: which status follows which, and the event that says so.
+"""The statuses of a payment, and the event of each.
 
 pending -> completed -> refunded
    |-> unknown -> completed | failed
@@ -16,10 +16,13 @@ from services.payments.messages import (
 )
 
 OPEN = ("pending", "unknown")
+"""Statuses in which the outcome of the charge is not known yet."""
 CANCELLED = "cancelled"
+"""The reason of a failed payment that was canceled before the provider captured it."""
 
 
 def completed(payment: Doc) -> PaymentCompleted:
+    """Return the event of a captured payment."""
     return PaymentCompleted(
         payment_id=payment["_id"],
         order_id=payment["_id"],
@@ -29,6 +32,7 @@ def completed(payment: Doc) -> PaymentCompleted:
 
 
 def failed(payment: Doc, reason: str) -> PaymentFailed:
+    """Return the event of a payment that was declined or canceled."""
     return PaymentFailed(
         payment_id=payment["_id"],
         order_id=payment["_id"],
@@ -39,6 +43,7 @@ def failed(payment: Doc, reason: str) -> PaymentFailed:
 
 
 def refunded(payment: Doc) -> PaymentRefunded:
+    """Return the event of a refunded payment."""
     return PaymentRefunded(
         payment_id=payment["_id"],
         order_id=payment["_id"],
@@ -48,7 +53,7 @@ def refunded(payment: Doc) -> PaymentRefunded:
 
 
 def charge_error(payment: Doc) -> PaymentDeclined | PaymentCancelled:
-    """Why a payment that failed or was refunded cannot be charged."""
+    """Return the error of a charge whose payment failed or was refunded."""
     if payment["status"] == "failed" and payment["reason"] != CANCELLED:
         return PaymentDeclined(payment["reason"])
     return PaymentCancelled()

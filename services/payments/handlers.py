@@ -1,4 +1,4 @@
-"""Handlers of the events of other services."""
+"""Handler of the events of `orders`."""
 
 from chassis.events import inbox
 from chassis.events.envelope import Meta
@@ -8,6 +8,6 @@ from services.payments import repository
 
 
 def on_order_cancelled(event: OrderCancelled, meta: Meta) -> None:
-    """Note that the payment of a cancelled order must go back; the sweep carries it out."""
-    change = merge_updates({"$set": {"refundPending": True}}, inbox.seen(meta))
-    repository.payments.update(event.order_id, change, when=inbox.unseen(meta))
+    """Record the intent to refund the payment of a canceled order; a job carries it out."""
+    update = merge_updates({"$set": {"refundPending": True}}, inbox.seen(meta))
+    repository.payments.update(event.order_id, update, when=inbox.unseen(meta))

@@ -6,7 +6,7 @@ from services.payments import application, repository
 
 
 def refund_cancelled_orders() -> None:
-    """Refund what was noted, for ever until it is done."""
+    """Refund every payment with a recorded intent; a refund that fails is retried in the next round."""
     for payment in repository.payments.find({"refundPending": True}):
         try:
             if payment["status"] == "completed":
@@ -14,4 +14,4 @@ def refund_cancelled_orders() -> None:
             elif payment["status"] in ("failed", "refunded"):
                 repository.payments.update(payment["_id"], {"$set": {"refundPending": False}})
         except TransientError as error:
-            log.warning("a refund waits", orderId=payment["_id"], error=error)
+            log.warning("refund failed; retrying", orderId=payment["_id"], error=error)

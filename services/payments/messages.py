@@ -1,4 +1,4 @@
-"""What `payments` says and can be asked. Amounts are minor units in commands, decimals in events."""
+"""The events and commands of `payments`. Amounts are minor units in commands, decimals in events."""
 
 from typing import Annotated
 
@@ -44,11 +44,11 @@ class PaymentCancelled(DomainError):
     """The payment of the order was canceled before."""
 
     def __init__(self) -> None:
-        super().__init__("The payment of this order was cancelled.")
+        super().__init__("The payment of this order was canceled.")
 
 
 class Charge(Command, timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled)):
-    """Take the payment of an order, once however often asked."""
+    """Take the payment of an order, once however often it is repeated."""
 
     order_id: Id
     user_id: Id
@@ -61,7 +61,7 @@ class Charge(Command, timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled))
 
 
 class CancelPayment(Command, timeout_s=3.5):
-    """Undo a charge: what was taken is refunded, what was not can no longer be."""
+    """Undo a charge: refund it if it was captured, and reject it if it arrives later."""
 
     order_id: Id
     user_id: Id
@@ -78,7 +78,7 @@ class PaymentState(Schema):
 
 
 class GetPayments(Command, read_only=True, timeout_s=3.5):
-    """How the payments of these orders stand; one that does not exist is left out."""
+    """Get the payments of these orders; the reply leaves out orders without one."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
@@ -87,7 +87,7 @@ class GetPayments(Command, read_only=True, timeout_s=3.5):
 
 
 class ListPayments(Command, read_only=True, timeout_s=3.5):
-    """The next orders that have a payment, in the order of their ids; none after the last."""
+    """List the next orders that have a payment, sorted by id; an empty page is the last."""
 
     after: str
 

@@ -1,6 +1,7 @@
-"""What becomes of payments: counted by the process whose write settled one, so never twice.
+"""Metrics of payments.
 
-A process that dies right after its write has not counted it.
+The process whose write moves a payment to its outcome counts it: never twice, and not at all if the process crashes
+right after the write.
 """
 
 from chassis.observe.metrics import counter
@@ -11,12 +12,11 @@ payments = counter("payments_total", "Payments by outcome", "outcome")
 
 _OUTCOMES = {"completed": "captured", "refunded": "refunded", "failed": "refused"}
 
-
 for _outcome in (*_OUTCOMES.values(), "cancelled"):
-    payments[_outcome].inc(0)  # so that the first of a kind shows as a step up
+    payments[_outcome].inc(0)  # so that `rate` sees the first of each outcome
 
 
 def count(payment: Doc) -> None:
-    """Count a payment that has just come to this status; one whose outcome is not known is none yet."""
+    """Count a payment that has just got its status, unless its outcome is still open."""
     if outcome := _OUTCOMES.get(payment["status"]):
         payments["cancelled" if payment["reason"] == CANCELLED else outcome].inc()

@@ -11,12 +11,16 @@ from chassis.store import Collection, Doc, Index, merge_updates
 from services.payments import metrics
 
 payments = Collection(
-    "payments", Index("userId"), Index("orderId"), Index("refundPending", partial={"refundPending": True}), outbox.PENDING
+    "payments",
+    Index("userId"),
+    Index("orderId"),
+    Index("refundPending", partial={"refundPending": True}),
+    outbox.PENDING,
 )
 
 
 def get(id: str) -> Doc:
-    """Raises NotFound."""
+    """Return a payment. Raises NotFound."""
     trace.about(orderId=id)
     payment = payments.get(id)
     if payment is None:
@@ -25,13 +29,16 @@ def get(id: str) -> Doc:
 
 
 def change_status(payment: Doc, status: str, event: Event | None = None, **fields: Any) -> Doc:
-    """The payment in its next status, or as another moved it meanwhile."""
-    change: Any = {"$set": {"status": status, "updatedAt": clock.timestamp(), **fields}}
-    when: Any = {"status": payment["status"]}
+    """Move a payment to its next status, and publish `event`.
+
+    Returns the payment as stored: if another process moved it first, as that process left it.
+    """
+    update: Any = {"$set": {"status": status, "updatedAt": clock.timestamp(), **fields}}
+    guard: Any = {"status": payment["status"]}
     if event:
-        says, guard = outbox.append_event(payment, event)
-        change, when = merge_updates(change, says), {**when, **guard}
-    moved = payments.update(payment["_id"], change, when=when)
+        publish, unchanged = outbox.append_event(payment, event)
+        update, guard = merge_updates(update, publish), {**guard, **unchanged}
+    moved = payments.update(payment["_id"], update, when=guard)
     if moved is None:
         return get(payment["_id"])
     metrics.count(moved)

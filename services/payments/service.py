@@ -8,11 +8,11 @@ from services.payments.api import api
 from services.payments.messages import (
     CancelPayment,
     Charge,
+    GetPayments,
     ListPayments,
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
-    GetPayments,
 )
 from services.payments.providers.test import ledger
 

@@ -1,14 +1,14 @@
-"""The payment provider port. Every call carries the payment's key, and may be repeated under it.
+"""The port of payment providers. Every call carries the key of the payment, and may be repeated under it.
 
-"Not found" proves nothing: a charge may still be on its way. Only `cancel` settles that: it refunds what was captured,
-and bars a charge that comes late.
+"Not found" proves nothing: a charge may still be on its way. Only `cancel` settles the question: it refunds what was
+captured, and rejects a charge that arrives later.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
-TIMEOUT = 3.0
-"""Seconds that a provider may take."""
+TIMEOUT_S = 3.0
+"""Time that a provider has to answer."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,18 @@ class Capture:
 
 
 class Provider(Protocol):
-    """Raises OutcomeUnknown where the provider's answer did not come."""
+    """A payment provider. Every method raises OutcomeUnknown if the answer does not arrive."""
 
     name: str
 
     def charge(self, key: str, amount: int, currency: str, token: str) -> None:
-        """Capture the amount. Raises PaymentDeclined."""
+        """Capture the amount, in minor units. Raises PaymentDeclined."""
 
     def find(self, key: str) -> Capture | None:
-        """What is captured under the key, or None where nothing is known of it."""
+        """Return what is captured under the key, or None if the provider does not know it."""
 
     def cancel(self, key: str) -> Capture:
-        """Refund what was captured and bar any later charge; what was captured and refunded in the end."""
+        """Refund what was captured, reject any later charge, and return what was captured and refunded."""
 
     def refund(self, key: str) -> Capture:
-        """Refund what was captured."""
+        """Refund what was captured, and return what was captured and refunded."""
