@@ -1,11 +1,12 @@
-"""Audits: a service looks over its own books, and what must agree with those of others, while it goes on working.
+"""Audits: a service checks its data against its invariants, and against the data of other services, while it runs.
 
-    service.audits("order", audit.ids, audit.judge)
+    service.audits("order", invariants.order_ids, invariants.check_orders)
 
-    ids ---> batches ---> judge ---> doubts -- AGAIN seconds later: judge ---> those that are still there: findings
+    ids -> batches -> check -> suspects -> check again RECHECK_S later -> those that remain are findings
 
-What is under way may look wrong for a moment, so a finding counts only if it is found again, word for word. Its words
-therefore say what does not change while the platform sells: "1 more than was received", not "7 of 6".
+Work in progress may look wrong for a moment. So a suspect becomes a finding only if the second check yields it again,
+with the same text. The text therefore names what does not change while the platform sells: "1 more than was received",
+not "7 of 6".
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,16 +17,16 @@ from chassis import clock
 from chassis.errors import TransientError
 
 BATCH = 100
-"""How many are judged at once: what a command between services may ask for."""
-DOUBTS = 1000
-"""How many doubts are kept before they are looked at again."""
-AGAIN = 5.0
-"""Seconds after which what looked wrong is looked at again, and what could not be asked is asked again."""
+"""Ids that are checked at once: as many as a command between services may ask for."""
+MAX_SUSPECTS = 1000
+"""Suspects that are collected before they are checked again."""
+RECHECK_S = 5.0
+"""Seconds until a suspect is checked again, and until a check that could not be made is tried again."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not agree: whose it is, the number of the invariant, and what is wrong."""
+    """A violated invariant: the id of the object, the number of the invariant, and what is wrong."""
 
     id: str
     invariant: str
@@ -33,66 +34,75 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """One that could not be judged, and why."""
+class NotChecked:
+    """An object that could not be checked, and the reason."""
 
     id: str
-    why: str
+    reason: str
 
 
-Doubt = Finding | Unseen
+Suspect = Finding | NotChecked
 Ids = Callable[[], Iterable[str]]
-Judge = Callable[[list[str]], Iterable[Doubt]]
+Check = Callable[[list[str]], Iterable[Suspect]]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What is looked over: a noun whose plural has an s, the ids of all of them, and what is wrong with some.
+    """An audit of all objects of one kind.
 
-    `judge` gets up to BATCH ids, changes nothing, and leaves out what is still under way. Both may raise TransientError.
+    Arguments:
+        noun: the name of the kind; its plural ends with s.
+        ids: returns the ids of all objects. May raise TransientError.
+        check: returns what is wrong with up to BATCH objects, and ignores work in progress. It changes nothing. May
+            raise TransientError.
     """
 
     noun: str
     ids: Ids
-    judge: Judge
+    check: Check
 
 
 @dataclass
-class Look:
-    """One look over all of an audit. `seen` counts those that were judged so far; `watch` is called as it grows."""
+class AuditRun:
+    """One run of an audit. `checked` counts the objects checked so far; `on_progress` is called when it changes."""
 
     audit: Audit
-    seen: int = 0
-    watch: Callable[[], None] = lambda: None
-    _doubts: list[Doubt] = field(default_factory=list)
+    checked: int = 0
+    on_progress: Callable[[], None] = lambda: None
+    _suspects: list[Suspect] = field(default_factory=list)
 
-    def doubts(self) -> Iterator[Doubt]:
-        """All that is wrong, and all that could not be judged, as it is found. Raises TransientError where it cannot go on."""
+    def results(self) -> Iterator[Suspect]:
+        """Yield the findings, and the objects that could not be checked, as they are found.
+
+        Raises:
+            TransientError: the audit cannot continue.
+        """
         for ids in _batches(self.audit.ids()):
-            self._doubts += self._judged(ids)
-            self.seen += len(ids)
-            self.watch()
-            if len(self._doubts) >= DOUBTS:
-                yield from self._again()
-        yield from self._again()
+            self._suspects += self._check(ids)
+            self.checked += len(ids)
+            self.on_progress()
+            if len(self._suspects) >= MAX_SUSPECTS:
+                yield from self._recheck()
+        yield from self._recheck()
 
-    def _again(self) -> Iterator[Doubt]:
-        doubts, self._doubts = self._doubts, []
-        if doubts:
-            clock.sleep(AGAIN)
-        for ids in _batches(dict.fromkeys(doubt.id for doubt in doubts)):
-            still = set(self._judged(ids))
-            yield from (doubt for doubt in doubts if doubt in still)
+    def _recheck(self) -> Iterator[Suspect]:
+        """Check the suspects again; yield those that remain."""
+        suspects, self._suspects = self._suspects, []
+        if suspects:
+            clock.sleep(RECHECK_S)
+        for ids in _batches(dict.fromkeys(suspect.id for suspect in suspects)):
+            remaining = set(self._check(ids))
+            yield from (suspect for suspect in suspects if suspect in remaining)
 
-    def _judged(self, ids: list[str]) -> list[Doubt]:
+    def _check(self, ids: list[str]) -> list[Suspect]:
         try:
-            return list(self.audit.judge(ids))
+            return list(self.audit.check(ids))
         except TransientError:
-            clock.sleep(AGAIN)
-            return list(self.audit.judge(ids))
+            clock.sleep(RECHECK_S)
+            return list(self.audit.check(ids))
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(ids)
-    while batch := list(islice(left, BATCH)):
+    remaining = iter(ids)
+    while batch := list(islice(remaining, BATCH)):
         yield batch

@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chassis import calls, gc_tuning
-from chassis.audit import Audit, Ids, Judge
+from chassis.audit import Audit, Ids, Check
 from chassis.background import retry_until, run_until
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
@@ -34,7 +34,7 @@ from chassis.events import consumer, dead_letters
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
 from chassis.messages import Command, Event
-from chassis.observe import records, trace
+from chassis.observe import export
 from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.sagas.driver import Driver
@@ -125,9 +125,9 @@ class Service:
         """Let `replay` rebuild the read models; it yields (id, document before, document after) for each difference."""
         self.replay = replay
 
-    def audits(self, noun: str, ids: Ids, judge: Judge) -> None:
-        """Let `mercato audit` look over all of these: see `chassis.audit.Audit`."""
-        self.audited.append(Audit(noun, ids, judge))
+    def audits(self, noun: str, ids: Ids, check: Check) -> None:
+        """Let `mercato audit` check all objects of this kind: see `chassis.audit.Audit`."""
+        self.audited.append(Audit(noun, ids, check))
 
     def verifies(self, public_keys: str | Callable[[], Any]) -> None:
         """Verify access tokens against these public keys: a function that returns a JWKS, or the service that serves one."""
@@ -140,8 +140,7 @@ class Service:
     def open(self, process: str) -> Health:
         """Open the store, the client for other services and the health port of this process, after any fork."""
         log.setup(self.name, process, settings().log_level)
-        records.begin(self.name, process)
-        trace.begin(self.name)
+        export.start(self.name, process)
         self._store = Timed(open_store(settings(), self.name))
         for collection in self.collections:
             collection.attach(UncheckedStore())

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import click
 import orjson
 
-from chassis.audit import Audit, Finding, Look
+from chassis.audit import Audit, AuditRun, Finding
 from chassis.errors import ServiceError
 from chassis.service import Service
 from mercato.cli.output import as_json
@@ -58,20 +58,20 @@ class _Report:
 
     def check(self, service: Service, audit: Audit) -> None:
         """Run one audit to its end, whatever it raises."""
-        look = Look(audit)
+        run = AuditRun(audit)
         row = {"service": service.name, "of": audit.noun}
         try:
-            with _progress(look, self._json):
-                for doubt in look.doubts():
-                    if isinstance(doubt, Finding):
-                        self._add_finding(doubt, row)
+            with _progress(run, self._json):
+                for suspect in run.results():
+                    if isinstance(suspect, Finding):
+                        self._add_finding(suspect, row)
                     else:
-                        self.add_unchecked(doubt.why, {**row, "id": doubt.id})
+                        self.add_unchecked(suspect.reason, {**row, "id": suspect.id})
         except ServiceError as error:
             self.add_unchecked(str(error), row)
         except Exception as error:  # damaged data that cannot be read must not pass as correct
             self.add_unchecked(f"{type(error).__name__} while checking them", row)
-        self.checked[f"{audit.noun}s"] = look.seen
+        self.checked[f"{audit.noun}s"] = run.checked
 
     def add_unchecked(self, why: str, row: Row | None = None) -> None:
         """Print what could not be checked."""
@@ -109,7 +109,7 @@ def _print(line: str, stream: TextIO | None = None) -> None:
 
 
 @contextmanager
-def _progress(look: Look, as_json: bool) -> Iterator[None]:
+def _progress(run: AuditRun, as_json: bool) -> Iterator[None]:
     """Show a progress bar on standard error if it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -120,6 +120,6 @@ def _progress(look: Look, as_json: bool) -> Iterator[None]:
     with Progress(
         *columns, console=console, transient=True, disable=hidden, redirect_stdout=sys.stdout.isatty()
     ) as bar:
-        task = bar.add_task(f"{look.audit.noun}s", total=None)
-        look.watch = lambda: bar.update(task, description=f"{look.seen} {look.audit.noun}s")
+        task = bar.add_task(f"{run.audit.noun}s", total=None)
+        run.on_progress = lambda: bar.update(task, description=f"{run.checked} {run.audit.noun}s")
         yield

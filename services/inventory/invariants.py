@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chassis import clock
-from chassis.audit import BATCH, Doubt, Finding, Unseen
+from chassis.audit import BATCH, Suspect, Finding, NotChecked
 from chassis.store import MAX_PAGE_SIZE, Doc
 from services.inventory import domain, repository
 
@@ -64,7 +64,7 @@ def product_ids() -> Iterator[str]:
     return (stock["_id"] for stock in repository.stock.iterate())
 
 
-def check_products(ids: list[str]) -> Iterator[Doubt]:
+def check_products(ids: list[str]) -> Iterator[Suspect]:
     """Check the stock of these products against itself and the reservations."""
     for stock in repository.stock.find({"_id": {"$in": ids}}, limit=BATCH):
         yield from check_stock(stock)
@@ -79,7 +79,7 @@ def reservation_ids() -> Iterator[str]:
     return (reservation["_id"] for reservation in repository.reservations.iterate())
 
 
-def check_reservations(ids: list[str]) -> Iterator[Doubt]:
+def check_reservations(ids: list[str]) -> Iterator[Suspect]:
     """Check these reservations against the stock of their products."""
     for reservation in repository.reservations.find({"_id": {"$in": ids}}, limit=BATCH):
         products = reservation["products"] if reservation["status"] == "reserved" else []
@@ -87,7 +87,7 @@ def check_reservations(ids: list[str]) -> Iterator[Doubt]:
         yield from check_reservation(reservation, {stock["_id"]: stock for stock in found})
 
 
-def _check_sold_units(stock: Doc) -> Iterator[Doubt]:
+def _check_sold_units(stock: Doc) -> Iterator[Suspect]:
     """Count the units while the stock does not change: a sale during the count makes it worthless."""
     id = stock["_id"]
     for _ in range(_MAX_ATTEMPTS):
@@ -98,7 +98,7 @@ def _check_sold_units(stock: Doc) -> Iterator[Doubt]:
             return
         stock = now
         clock.sleep(_PAUSE_S)
-    yield Unseen(id, "sells faster than its reservations can be counted")
+    yield NotChecked(id, "sells faster than its reservations can be counted")
 
 
 def _confirmed_units(product: str) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chassis import clock
-from chassis.audit import BATCH, Doubt, Finding
+from chassis.audit import BATCH, Suspect, Finding
 from chassis.store import Doc
 from services.payments import application, domain, repository
 from services.payments.providers import Capture
@@ -33,7 +33,7 @@ def payment_ids() -> Iterator[str]:
     return (payment["_id"] for payment in repository.payments.iterate())
 
 
-def check_payments(ids: list[str]) -> Iterator[Doubt]:
+def check_payments(ids: list[str]) -> Iterator[Suspect]:
     """Check these payments, with one call to the provider for each."""
     for payment in repository.payments.find({"_id": {"$in": ids}}, limit=BATCH):
         capture = application.provider.find(payment["_id"]) or Capture(0, 0)

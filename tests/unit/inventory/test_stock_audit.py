@@ -127,7 +127,7 @@ def test_a_product_that_is_never_still_is_said_to_be_unseen(monkeypatch):
 
     monkeypatch.setattr(invariants, "_confirmed_units", while_it_sells)
     (unseen,) = doubts()
-    assert (unseen.id, unseen.why) == ("mug", "sells faster than its reservations can be counted")
+    assert (unseen.id, unseen.reason) == ("mug", "sells faster than its reservations can be counted")
 
 
 def test_orders_are_told_how_their_reservations_stand():
