@@ -1,1 +1,1 @@
-"""What was sent to whom."""
+"""Notifications of users, by e-mail or in the shop."""

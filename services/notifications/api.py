@@ -6,7 +6,7 @@ from chassis.schema import Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api
 from chassis.web.auth import Caller
-from chassis.web.paging import Page, page
+from chassis.web.paging import Page, PageQuery, find_page
 from services.notifications import repository
 
 api = Api()
@@ -22,15 +22,13 @@ class Notification(Schema):
     created_at: Timestamp
 
 
-class Notifications(Schema):
-    items: list[Notification]
-    next_cursor: str | None
+Notifications = Page[Notification]
 
 
 @api.get("/api/notifications", auth=SIGNED_IN, responses={200: Notifications})
-def list_notifications(query: Page, caller: Caller) -> Notifications:
-    """What was sent to the signed-in user, newest first."""
-    docs, cursor = page(repository.notifications, {"userId": caller.id}, query, sort="-createdAt")
+def list_notifications(query: PageQuery, caller: Caller) -> Notifications:
+    """List the notifications of the signed-in user, newest first."""
+    docs, cursor = find_page(repository.notifications, {"userId": caller.id}, query, sort="-createdAt")
     return Notifications(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 

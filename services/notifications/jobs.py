@@ -3,31 +3,38 @@
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.observe.log import log
+from chassis.store import Doc
 from services.notifications import mail, repository
 
 RETRY_AFTER_S = 10.0
 
 
 def finish_erasures() -> None:
-    """Delete the notifications of erased people, once what they have to say is published."""
-    for person in repository.recipients.find({"erasurePending": True}):
+    """Delete the notifications of erased users, each as soon as its events are published."""
+    for recipient in repository.recipients.find({"erasurePending": True}):
         left = False
-        for doc in repository.notifications.iterate({"userId": person["_id"]}):
-            left |= not repository.notifications.delete(doc["_id"], when={"pending": 0})
+        for notification in repository.notifications.iterate({"userId": recipient["_id"]}):
+            left |= not repository.notifications.delete(notification["_id"], when={"pending": 0})
         if not left:
-            repository.recipients.update(person["_id"], {"$set": {"erasurePending": False}})
+            repository.recipients.update(recipient["_id"], {"$set": {"erasurePending": False}})
 
 
 def send_mail() -> None:
-    """Send what is to be sent, at least once, until the server takes it."""
-    for doc in repository.notifications.find({"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}, sort="retryAt"):
-        person = repository.recipients.get(doc["userId"])
+    """Send every pending mail, at least once: repeat it until the mail server accepts it."""
+    due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
+    for notification in repository.notifications.find(due, sort="retryAt"):
+        recipient = repository.recipients.get(notification["userId"])
+        if not recipient or recipient["erased"] or "email" not in recipient:
+            _retry_later(notification)  # `user.created` may arrive after the event of an order
+            continue
         try:
-            if person and not person["erased"] and "email" in person:
-                mail.send(doc["_id"], person["email"], doc["subject"], doc["body"])
-                repository.mark_sent(doc)
-            else:
-                repository.notifications.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}})
+            mail.send(notification["_id"], recipient["email"], notification["subject"], notification["body"])
+            repository.mark_sent(notification)
         except TransientError as error:
-            log.warning("a mail waits", notificationId=doc["_id"], error=error)
-            repository.notifications.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}})
+            log.warning("mail not sent; retrying", notificationId=notification["_id"], error=error)
+            _retry_later(notification)
+
+
+def _retry_later(notification: Doc) -> None:
+    retry = {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}}
+    repository.notifications.update(notification["_id"], retry)

@@ -1,4 +1,4 @@
-"""What `notifications` says."""
+"""The event of `notifications`."""
 
 from chassis.messages import Event
 from chassis.schema import Id

@@ -6,20 +6,24 @@ from services.notifications.messages import NotificationSent
 
 recipients = Collection("recipients", Index("erasurePending", partial={"erasurePending": True}))
 notifications = Collection(
-    "notifications", Index("userId", "createdAt"), Index("mailPending", "retryAt", partial={"mailPending": True}), outbox.PENDING
+    "notifications",
+    Index("userId", "createdAt"),
+    Index("mailPending", "retryAt", partial={"mailPending": True}),
+    outbox.PENDING,
 )
 
 
-def open_recipient(user: str) -> None:
+def add_recipient(user: str) -> None:
+    """Insert a user as a recipient without an address, unless the user exists."""
     try:
         recipients.insert({"_id": user, "erased": False, "erasurePending": False, **inbox.new_inbox("users")})
     except Duplicate:
-        pass  # known already
+        pass
 
 
-def mark_sent(doc: Doc) -> None:
-    says, guard = outbox.append_event(
-        doc, NotificationSent(notification_id=doc["_id"], user_id=doc["userId"], kind=doc["kind"])
-    )
-    change = merge_updates({"$set": {"status": "sent", "mailPending": False}}, says)
-    notifications.update(doc["_id"], change, when={"mailPending": True, **guard})
+def mark_sent(notification: Doc) -> None:
+    """Mark a notification as sent, and publish NotificationSent."""
+    id, user, kind = notification["_id"], notification["userId"], notification["kind"]
+    publish, guard = outbox.append_event(notification, NotificationSent(notification_id=id, user_id=user, kind=kind))
+    update = merge_updates({"$set": {"status": "sent", "mailPending": False}}, publish)
+    notifications.update(id, update, when={"mailPending": True, **guard})

@@ -1,4 +1,4 @@
-"""Notifications: what was sent to whom, by e-mail or recorded only."""
+"""Notifications: what users are notified of, by e-mail or in the shop."""
 
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
