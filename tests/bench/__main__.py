@@ -1,4 +1,4 @@
-"""`make bench`: what the platform costs, as ratios within one run, as a table and with `--json` as data."""
+"""`make bench`: the performance of the platform, mostly as ratios within one run; prints a table, or JSON."""
 
 import json
 import sys
@@ -10,15 +10,30 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-PARTS = ("http", "telemetry", "checkout", "events", "relay", "hang", "overload", "enumeration", "footprint")
+PARTS = (
+    "http",
+    "telemetry",
+    "checkout",
+    "events",
+    "latency",
+    "relay",
+    "hang",
+    "upstreams",
+    "overload",
+    "contention",
+    "enumeration",
+    "footprint",
+)
 
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
-@click.option("--short", is_flag=True, help="fewer rounds, as CI runs it; a bar missed so is measured in full")
-@click.option("--json", "as_json", is_flag=True, help="print data for a script")
+@click.option(
+    "--short", is_flag=True, help="Fewer rounds, as in CI; a part that misses a bar is measured again in full."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
-    """Measure these parts (all of them by default); exit 1 if a bar is missed."""
+    """Measure these parts (by default all); exit 1 if a bar is missed."""
     console = Console(stderr=True)
     rows: list[dict[str, Any]] = []
     for part in parts or PARTS:
@@ -26,7 +41,7 @@ def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
         with console.status(f"measuring {part} ..."):
             measure = import_module(f"tests.bench.{part}").run
             found = measure(short)
-            if short and _missed(found):  # few rounds on a busy machine: many decide
+            if short and _has_missed_bar(found):  # a few rounds on a busy machine prove nothing
                 found = measure(False)
         console.print(f"{part}: {time.monotonic() - began:.0f} s")
         rows += [{"part": part, **row} for row in found]
@@ -34,10 +49,10 @@ def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
     else:
         Console().print(_table(rows))
-    sys.exit(_missed(rows))
+    sys.exit(_has_missed_bar(rows))
 
 
-def _missed(rows: list[dict[str, Any]]) -> bool:
+def _has_missed_bar(rows: list[dict[str, Any]]) -> bool:
     return any(not row.get("ok", True) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Apps that answer `GET /api/products/{id}` from one store: the whole chassis, it without telemetry, a bare route."""
+"""Apps that serve `GET /api/products/{id}`: the whole chassis, the chassis without telemetry, a bare Flask route."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from services.products.service import service
 
 
 def full() -> Any:
-    """The service as it is."""
+    """Return the service as it is."""
     return service.application()
 
 
-def untold() -> Any:
-    """The service that tells nothing of itself: nothing is counted or timed. The log is a matter of LOG_LEVEL."""
+def without_telemetry() -> Any:
+    """Return the service without metrics. LOG_LEVEL and the sampler turn logs and traces off."""
     for kind in (Counter, Gauge, Histogram):
         for name in ("inc", "dec", "set", "observe"):
             if hasattr(kind, name):
@@ -29,7 +29,7 @@ def untold() -> Any:
 
 
 def bare() -> Any:
-    """What one writes without a chassis: no checks, no limits, no log, no metrics, no trace."""
+    """Return a plain Flask app: no validation, rate limits, log, metrics or traces."""
     products.attach(open_store(settings(), "products")).ensure_indexes()
     app = Flask("bare")
 

@@ -1,6 +1,6 @@
-"""The price of a checkout: its time beside that of the same number of bare requests, reads and synced writes.
+"""Overhead of a checkout: its time compared to that of the same number of bare requests, reads and synced writes.
 
-How many those are is counted on a platform of its own, so that the counting costs nothing here.
+A platform of its own counts those operations, so that counting does not slow down the measured one.
 """
 
 import os
@@ -26,28 +26,28 @@ from tests.system.running import ROOT
 Work = Counter[str]
 
 INJECT = Path(__file__).parent / "inject"
-PRODUCTS = 20  # so that the stock of one does not remember all orders
-COUNTED = 10
-WARM = 10
+PRODUCTS = 20  # so that no stock document holds the marks of all orders
+COUNTED_ORDERS = 10
+WARM_UP_ORDERS = 10
 _BODY = {"productId": "p" * 26, "quantity": 1}
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Checkouts one after another, each beside its own work done bare."""
+    """Measure checkouts one after another, each followed by its bare work."""
     rounds = 60 if short else 300
     with tempfile.TemporaryDirectory() as folder:
-        work = _counted(Path(folder))
+        work = _count_work(Path(folder))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         checkout = stack.enter_context(_checkouts(Path(folder), {}))[1]
         bare = stack.enter_context(_bare(Path(folder), work))
-        for _ in range(WARM):
+        for _ in range(WARM_UP_ORDERS):
             checkout()
             bare()
-        pairs = [(_timed(checkout), _timed(bare)) for _ in range(rounds)]
+        pairs = [(_time(checkout), _time(bare)) for _ in range(rounds)]
     took, own = (statistics.median(times) for times in zip(*pairs, strict=True))
     writes, reads = (sum(work[name] for name in names) for names in (("insert", "update", "delete"), ("get", "find")))
     return [
-        {"name": "checkout, whole", "value": took * 1000, "unit": "ms"},
+        {"name": "checkout", "value": took * 1000, "unit": "ms"},
         {"name": "the same work, bare", "value": own * 1000, "unit": "ms"},
         {"name": "its requests", "value": work["exchange"], "unit": ""},
         {"name": "its synced writes", "value": writes, "unit": ""},
@@ -56,22 +56,22 @@ def run(short: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _counted(folder: Path) -> Work:
-    """What one checkout asks for: of stores, and of other processes."""
+def _count_work(folder: Path) -> Work:
+    """Return the store operations and requests of one checkout."""
     paths = os.pathsep.join((str(INJECT), str(ROOT)))
     with _checkouts(folder, {"PYTHONPATH": paths}) as (shop, checkout):
-        for _ in range(WARM):
+        for _ in range(WARM_UP_ORDERS):
             checkout()
         before = _work(shop)
-        for _ in range(COUNTED):
+        for _ in range(COUNTED_ORDERS):
             checkout()
-        work = Counter({name: round(number / COUNTED) for name, number in (_work(shop) - before).items()})
+        work = Counter({name: round(number / COUNTED_ORDERS) for name, number in (_work(shop) - before).items()})
     work["exchange"] += 2  # from the client to the router, and on to orders
     return work
 
 
 def _work(shop: Shop) -> Work:
-    """What the web processes have asked for so far; what the workers do follows later, and nobody waits for it."""
+    """Return the operations of the web processes so far; no client waits for those of the workers."""
     return Counter(line for path in shop.data.glob("work.*-web") for line in path.read_text().split())
 
 
@@ -88,7 +88,7 @@ def _checkouts(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Shop
 
 @contextmanager
 def _bare(folder: Path, work: Work) -> Iterator[Callable[[], None]]:
-    """The same work: requests to a route that does nothing, reads and writes of a document as large as an order's."""
+    """Yield a function that does the same work: empty requests, reads and writes of order-sized documents."""
     store = SqliteStore(folder / "bare.db")
     documents = Collection("documents")
     documents.attach(store).ensure_indexes()
@@ -114,7 +114,8 @@ def _bare(folder: Path, work: Work) -> Iterator[Callable[[], None]]:
     store.close()
 
 
-def _timed(what: Callable[[], None]) -> float:
+def _time(work: Callable[[], None]) -> float:
+    """Return the seconds that a call takes."""
     begun = time.perf_counter()
-    what()
+    work()
     return time.perf_counter() - begun

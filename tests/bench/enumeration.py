@@ -1,4 +1,4 @@
-"""Whether the time of an answer tells which accounts exist: one that does and one that does not are asked for."""
+"""Account enumeration: response times must not reveal which accounts exist."""
 
 import statistics
 import tempfile
@@ -9,25 +9,25 @@ from typing import Any
 from chassis import clock
 from tests.system.platform import PASSWORD, Client, Shop
 
-BAR = 5.0
-"""Milliseconds between the medians."""
-PAIRS, FEW = 200, 40
+BAR_MS = 5.0
+"""Difference of the medians."""
+PAIRS, FEW_PAIRS = 200, 40
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """The difference of the medians of interleaved pairs, in ms, for a sign-in and for a refresh."""
+    """Return the difference of the medians of interleaved pairs, in ms, for sign-in and refresh."""
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(Path(folder), RATE_LIMITS="off")
         try:
-            return _measured(shop.up(), FEW if short else PAIRS)
+            return _measure(shop.up(), FEW_PAIRS if short else PAIRS)
         finally:
             shop.down()
 
 
-def _measured(shop: Shop, pairs: int) -> list[dict[str, Any]]:
+def _measure(shop: Shop, pairs: int) -> list[dict[str, Any]]:
     person, client = shop.shopper(), Client(shop.at("users"))
-    spent, family = person.refresh_token, person.refresh_token.partition(".")[0]
-    assert client.post("/api/auth/logout", {"refreshToken": spent}).status_code == 204
+    used, family = person.refresh_token, person.refresh_token.partition(".")[0]
+    assert client.post("/api/auth/logout", {"refreshToken": used}).status_code == 204
 
     def sign_in(email: str) -> Callable[[], Any]:
         return lambda: client.post("/api/auth/login", {"email": email, "password": f"not {PASSWORD}"})
@@ -35,33 +35,33 @@ def _measured(shop: Shop, pairs: int) -> list[dict[str, Any]]:
     def refresh(token: str) -> Callable[[], Any]:
         return lambda: client.post("/api/auth/refresh", {"refreshToken": token})
 
-    nobody = f"{clock.new_id().lower()}@example.com"
-    asked = {
-        "sign-in: a known account and an unknown one": (sign_in(person.email), sign_in(nobody)),
-        "refresh: a used token and an invented one": (refresh(spent), refresh(f"{clock.new_id()}.{'A' * 43}")),
-        "refresh: a known family and an unknown one": (refresh(f"{family}.{'A' * 43}"), refresh(f"x.{'A' * 43}")),
+    unknown = f"{clock.new_id().lower()}@example.com"
+    pairs_of_requests = {
+        "sign-in: known and unknown account": (sign_in(person.email), sign_in(unknown)),
+        "refresh: used and unknown token": (refresh(used), refresh(f"{clock.new_id()}.{'A' * 43}")),
+        "refresh: known and unknown family": (refresh(f"{family}.{'A' * 43}"), refresh(f"x.{'A' * 43}")),
     }
-    return [_compared(name, *both, pairs) for name, both in asked.items()]
+    return [_compare(name, *both, pairs) for name, both in pairs_of_requests.items()]
 
 
-def _compared(name: str, known: Callable[[], Any], unknown: Callable[[], Any], pairs: int) -> dict[str, Any]:
+def _compare(name: str, known: Callable[[], Any], unknown: Callable[[], Any], pairs: int) -> dict[str, Any]:
     times: tuple[list[float], list[float]] = ([], [])
-    told = set()
+    bodies = set()
     for number in range(pairs + 5):
         for which in (0, 1) if number % 2 else (1, 0):
             begun = clock.monotonic()
-            answer = (known, unknown)[which]()
+            response = (known, unknown)[which]()
             took = clock.monotonic() - begun
-            body = answer.json()
-            told.add((answer.status_code, body["type"], body["title"], body["detail"]))
-            if number >= 5:  # the first ones open connections
+            body = response.json()
+            bodies.add((response.status_code, body["type"], body["title"], body["detail"]))
+            if number >= 5:  # the first requests open connections
                 times[which].append(took * 1000)
     difference = abs(statistics.median(times[0]) - statistics.median(times[1]))
     return {
         "name": name,
         "value": round(difference, 2),
-        "bar": f"<= {BAR:g} ms",
-        "ok": difference <= BAR and len(told) == 1,
+        "bar": f"<= {BAR_MS:g} ms",
+        "ok": difference <= BAR_MS and len(bodies) == 1,
     }
 
 

@@ -1,4 +1,4 @@
-"""Events from commit to effect: outbox, relay, log, consumer with its inbox, in three processes as on a platform."""
+"""Throughput of events: outbox, relay, bus, consumer with its inbox, in three processes as on a platform."""
 
 import multiprocessing
 import tempfile
@@ -23,18 +23,18 @@ from chassis.store.sqlite.store import SqliteStore
 
 COUNTERS = [f"c{number}" for number in range(100)]
 WRITERS = 4
-_PATIENCE = 300.0
+_TIMEOUT_S = 300.0
 
 
 class Counted(Event, type="counter.counted", key="counter"):
-    """A counter went on by one."""
+    """A counter was incremented."""
 
     counter: str
     step: int
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """The rate from the first commit to the last effect, and that of bare inserts into the same store."""
+    """Measure events/s from the first commit to the last effect, and bare inserts/s into the same engine."""
     steps = 20 if short else 100
     with tempfile.TemporaryDirectory() as folder:
         rate = _events(Path(folder), steps)
@@ -52,7 +52,7 @@ def _events(folder: Path, steps: int) -> float:
     bus.ensure_topics([Topic(f"{Counted.service}.events", 4), Topic(f"{Counted.service}.dead", 1)])
     bus.close()
     effects = Collection("effects")
-    _bound(folder, "readers", effects)
+    _attach(folder, "readers", effects)
     for counter in COUNTERS:
         effects.insert({"_id": counter, "steps": 0, **inbox.new_inbox(Counted.service)})
     spawn = multiprocessing.get_context("spawn")
@@ -67,8 +67,8 @@ def _events(folder: Path, steps: int) -> float:
         counters = _counters(folder)
         ready.wait(60)
         begun = time.perf_counter()
-        _by_writers(lambda counter: _commit(counters, counter, steps))
-        assert done.wait(_PATIENCE), "the events did not arrive"
+        _in_writer_threads(lambda counter: _commit(counters, counter, steps))
+        assert done.wait(_TIMEOUT_S), "the events did not arrive"
         took = time.perf_counter() - begun
     finally:
         stop.set()
@@ -90,65 +90,69 @@ def _commit(counters: Collection, counter: str, steps: int) -> None:
 def _relay(folder: Path, ready: Any, stop: Signal) -> None:
     leases = Collection("leases")
     counters = _counters(folder, leases)
-    relay = Relay([EmbeddedOutbox(Counted.service, counters)], SqliteBus(folder / "bus.db"), leases, lease_s=10, poll_s=0.1)
+    relay = Relay(
+        [EmbeddedOutbox(Counted.service, counters)], SqliteBus(folder / "bus.db"), leases, lease_s=10, poll_s=0.1
+    )
     ready.wait(60)
-    _until(stop, relay.run)
+    _run_until(stop, relay.run)
 
 
 def _consume(folder: Path, events: int, ready: Any, done: Signal, stop: Signal) -> None:
     effects = Collection("effects")
-    _bound(folder, "readers", effects, dead_letters.collection, consumer.progress)
+    _attach(folder, "readers", effects, dead_letters.collection, consumer.progress)
     left = events
 
     def count(event: Counted, meta: Meta) -> None:
         nonlocal left
-        if effects.update(event.counter, merge_updates({"$inc": {"steps": 1}}, inbox.seen(meta)), when=inbox.unseen(meta)):
+        if effects.update(
+            event.counter, merge_updates({"$inc": {"steps": 1}}, inbox.seen(meta)), when=inbox.unseen(meta)
+        ):
             left -= 1
         if not left:
             done.set()
 
     member = SqliteBus(folder / "bus.db").consumer("readers", [f"{Counted.service}.events"])
     ready.wait(60)
-    _until(stop, Consumer(member, {Counted: count}).run)
+    _run_until(stop, Consumer(member, {Counted: count}).run)
 
 
-def _until(stop: Signal, work: Callable[[threading.Event], None]) -> None:
-    """Work in a thread of this process until the other one says stop."""
-    mine = threading.Event()
-    thread = threading.Thread(target=work, args=(mine,))
+def _run_until(stop: Signal, work: Callable[[threading.Event], None]) -> None:
+    """Run `work` in a thread until the other process sets `stop`."""
+    stop_thread = threading.Event()
+    thread = threading.Thread(target=work, args=(stop_thread,))
     thread.start()
-    stop.wait(_PATIENCE)
-    mine.set()
+    stop.wait(_TIMEOUT_S)
+    stop_thread.set()
     thread.join()
 
 
 def _inserts(folder: Path, steps: int) -> float:
     documents = Collection("documents")
-    store = _bound(folder, "bare", documents)
+    store = _attach(folder, "bare", documents)
 
     def insert(counter: str) -> None:
         for step in range(steps):
             documents.insert({"_id": f"{counter}-{step}", "text": "x" * 300})
 
     begun = time.perf_counter()
-    _by_writers(insert)
+    _in_writer_threads(insert)
     took = time.perf_counter() - begun
     store.close()
     return len(COUNTERS) * steps / took
 
 
-def _by_writers(write: Callable[[str], None]) -> None:
+def _in_writer_threads(write: Callable[[str], None]) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(write, COUNTERS))
 
 
 def _counters(folder: Path, *others: Collection) -> Collection:
     counters = Collection("counters", outbox.PENDING)
-    _bound(folder, "writers", counters, *others)
+    _attach(folder, "writers", counters, *others)
     return counters
 
 
-def _bound(folder: Path, service: str, *collections: Collection) -> SqliteStore:
+def _attach(folder: Path, service: str, *collections: Collection) -> SqliteStore:
     store = SqliteStore(folder / f"{service}.db")
     for collection in collections:
         collection.attach(store).ensure_indexes()

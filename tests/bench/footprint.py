@@ -1,4 +1,4 @@
-"""What the platform takes of a machine: memory of each web worker after some load, CPU while nobody asks."""
+"""Footprint: memory of each web process after some load, CPU of an idle platform."""
 
 import os
 import tempfile
@@ -10,22 +10,22 @@ from chassis import clock
 from tests.faults.replica import child_pids
 from tests.system.platform import Shop
 
-MEMORY, CPU = 75.0, 10.0
-"""MB of each web worker; percent of one core for the whole platform."""
+MAX_MEMORY_MB, MAX_CPU_PERCENT = 75.0, 10.0
+"""Of each web process; of one core, for the whole platform."""
 ORDERS = 100
-QUIET = 5.0
-"""Seconds after the load until its events have arrived."""
+SETTLE_S = 5.0
+"""Time for the last events to arrive."""
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Place orders and read, weigh the workers, then watch the platform do nothing."""
+    """Place orders and read, measure memory, then the CPU of the idle platform."""
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(Path(folder), RATE_LIMITS="off")
         try:
             shop.up()
             _load(shop, ORDERS if short else 5 * ORDERS)
-            rows = [_weighed(record) for record in shop.run()["processes"] if record["kind"] in ("web", "router")]
-            time.sleep(QUIET)
+            rows = [_memory(record) for record in shop.run()["processes"] if record["kind"] in ("web", "router")]
+            time.sleep(SETTLE_S)
             rows.append(_idle(shop, 10.0 if short else 20.0))
         finally:
             shop.down()
@@ -42,19 +42,19 @@ def _load(shop: Shop, orders: int) -> None:
         assert shop.admin().get(f"/api/inventory/{products[0]['id']}").status_code == 200
 
 
-def _weighed(record: dict[str, Any]) -> dict[str, Any]:
-    """Shared pages count by their share (PSS); the largest child of gunicorn's master is its one worker."""
-    value = max(_pss(pid) for pid in child_pids(record["pid"]))
+def _memory(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a process: the proportional set size (PSS) of gunicorn's only worker."""
+    value = max(_pss_mb(pid) for pid in child_pids(record["pid"]))
     return {
         "name": f"{record['name']} {record['kind']}, memory",
         "value": value,
         "unit": "MB",
-        "bar": f"<= {MEMORY:.0f}",
-        "ok": value <= MEMORY,
+        "bar": f"<= {MAX_MEMORY_MB:.0f}",
+        "ok": value <= MAX_MEMORY_MB,
     }
 
 
-def _pss(pid: int) -> float:
+def _pss_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return kibibytes * 1024 / 1e6
@@ -62,17 +62,23 @@ def _pss(pid: int) -> float:
 
 def _idle(shop: Shop, seconds: float) -> dict[str, Any]:
     pids = [shop.run()["pid"], *(record["pid"] for record in shop.run()["processes"])]
-    before, begun = used(pids), time.monotonic()
+    before, begun = cpu_seconds(pids), time.monotonic()
     time.sleep(seconds)
-    percent = 100 * (used(pids) - before) / (time.monotonic() - begun)
-    bar = f"< {CPU:.0f}"
-    return {"name": "idle platform, CPU", "value": percent, "unit": "% of a core", "bar": bar, "ok": percent < CPU}
+    percent = 100 * (cpu_seconds(pids) - before) / (time.monotonic() - begun)
+    bar = f"< {MAX_CPU_PERCENT:.0f}"
+    return {
+        "name": "idle platform, CPU",
+        "value": percent,
+        "unit": "% of a core",
+        "bar": bar,
+        "ok": percent < MAX_CPU_PERCENT,
+    }
 
 
-def used(pids: list[int]) -> float:
-    """Seconds of CPU that these processes and their child_pids have used."""
-    everyone = {pid for leader in pids for pid in (leader, *child_pids(leader))}
-    return sum(_ticks(pid) for pid in everyone) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(pids: list[int]) -> float:
+    """Return the seconds of CPU that these processes and their children have used."""
+    pids_and_children = {pid for leader in pids for pid in (leader, *child_pids(leader))}
+    return sum(_ticks(pid) for pid in pids_and_children) / os.sysconf("SC_CLK_TCK")
 
 
 def _ticks(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""The price of the chassis: one read through all of it and through a bare Flask route, both on stock gunicorn."""
+"""Overhead of the chassis: one read through it and through a bare Flask route, both on stock gunicorn."""
 
 import os
 import statistics
@@ -39,8 +39,8 @@ _DOC = {
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """The median of the ratios of many starts."""
-    found = in_turn({"full": ("full", {}), "bare": ("bare", {})}, short)
+    """Return the median of the ratios over many restarts."""
+    found = measure_in_turn({"full": ("full", {}), "bare": ("bare", {})}, short)
     ratio = statistics.median(full / bare for full, bare in zip(found["full"], found["bare"], strict=True))
     return [
         {"name": "read, whole chassis", "value": statistics.median(found["full"]), "unit": "requests/s"},
@@ -49,14 +49,14 @@ def run(short: bool) -> list[dict[str, Any]]:
     ]
 
 
-def in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool) -> dict[str, list[float]]:
-    """Requests/s of each server, (app, settings), as often as all were started anew.
+def measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool) -> dict[str, list[float]]:
+    """Return the requests/s of each server (app, settings), one figure per restart.
 
-    Two processes of the same code differ by some percent as long as they live, and the machine from second to second.
+    Two processes of the same code differ by some percent while they live, and the machine from second to second.
     """
     found: dict[str, list[float]] = {name: [] for name in servers}
     for _ in range(9 if short else 22):
-        with a_product() as folder, ExitStack() as running:
+        with data_dir_with_product() as folder, ExitStack() as running:
             ports = {
                 name: running.enter_context(serving(app, folder, **settings))
                 for name, (app, settings) in servers.items()
@@ -73,8 +73,8 @@ def in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool) -> dict
 
 
 @contextmanager
-def a_product() -> Iterator[Path]:
-    """A DATA_DIR with one product in it."""
+def data_dir_with_product() -> Iterator[Path]:
+    """Yield a DATA_DIR with one product."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "store").mkdir()
         store = SqliteStore(Path(folder) / "store" / "products.db")
@@ -87,14 +87,14 @@ def a_product() -> Iterator[Path]:
 
 @contextmanager
 def serving(app: str, folder: Path, **settings: str) -> Iterator[int]:
-    """The port of one of `apps` on stock gunicorn; `settings` join its environment."""
+    """Run one of `apps` on stock gunicorn with these settings; yield its port."""
     port, health_port = free_port(), free_port()
     environment = {
         "DATA_DIR": str(folder),
         "HOST": "127.0.0.1",
         "HEALTH_PORT": str(health_port),
         "PLATFORM_SECRET": "b" * 32,
-        "RATE_READ": "1000000/second",  # counted, and never reached
+        "RATE_READ": "1000000/second",  # counted but never reached
         "PYTHONPATH": str(ROOT),
         **settings,
     }

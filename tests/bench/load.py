@@ -1,4 +1,4 @@
-"""A closed loop of requests over kept connections, lean enough to leave the other core to the server."""
+"""A closed loop of requests over persistent connections, lean enough to leave the other core to the server."""
 
 import selectors
 import socket
@@ -6,7 +6,7 @@ import time
 
 
 def rate(port: int, path: str, requests: int, connections: int = 8) -> float:
-    """Requests/s of `requests` GETs, `connections` of them under way at once. Each must be answered 200."""
+    """Send `requests` GETs, `connections` at once, and return requests/s. Each response must be 200."""
     request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
     selector = selectors.DefaultSelector()
     sockets = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(connections)]
@@ -20,12 +20,12 @@ def rate(port: int, path: str, requests: int, connections: int = 8) -> float:
     while ended < requests:
         for key, _ in selector.select(10):
             connection = key.fileobj  # type: ignore[assignment]
-            answer = connection.recv(65536)
-            while not _whole(answer):
+            response = connection.recv(65536)
+            while not _is_complete(response):
                 more = connection.recv(65536)
-                assert more, answer[:200]
-                answer += more
-            assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
+                assert more, response[:200]
+                response += more
+            assert response.startswith(b"HTTP/1.1 200"), response[:200]
             ended += 1
             if left > 0:
                 left -= 1
@@ -36,8 +36,8 @@ def rate(port: int, path: str, requests: int, connections: int = 8) -> float:
     return requests / took
 
 
-def _whole(answer: bytes) -> bool:
-    head, found, body = answer.partition(b"\r\n\r\n")
+def _is_complete(response: bytes) -> bool:
+    head, found, body = response.partition(b"\r\n\r\n")
     if not found:
         return False
     length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]

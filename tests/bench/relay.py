@@ -1,6 +1,6 @@
-"""The relay on MongoDB and Kafka, against kafka-python alone with the same settings, records, keys and headers.
+"""The relay on MongoDB and Kafka, compared with kafka-python alone, with the same settings, records, keys and headers.
 
-One process each: what waits for the relay is stored before, and what it publishes is published again by a bare loop.
+Both run in this process: the pending events are stored beforehand, and a bare loop publishes the same records again.
 """
 
 import multiprocessing
@@ -31,41 +31,47 @@ from tests import engines
 
 AGGREGATES = 1000
 MANY, FEW = 20, 1
-ENOUGH = 0.8
-RATE = 100
-"""Events/s at which the delay is measured."""
-AT_ONCE = 0.5
-PAUSE = 0.1
-LEASE = 10.0
+"""Events per aggregate."""
+MIN_RATIO = 0.8
+EVENTS_PER_S = 100
+"""Rate at which the delay is measured."""
+MAX_DELAY_S = 0.5
+POLL_S = 0.1
+LEASE_S = 10.0
 _PARTITIONS = 4
 
 
 class Counted(Event, type="counter.counted", key="counter"):
-    """A counter went on by one."""
+    """A counter was incremented."""
 
     counter: str
     step: int
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Median ratios of some rounds; the delay from commit until a consumer has the event; what idling costs."""
+    """Measure ratios of throughput, the delay from commit to consumer, and the cost of idling."""
     if engines.folder() is None:
-        return [{"name": "left out: it needs ENGINES", "value": 0}]
+        return [{"name": "skipped: needs ENGINES", "value": 0}]
     rounds, seconds = (3, 5) if short else (9, 20)
     pair = engines.Engine("mongodb", "bench"), engines.Engine("kafka", "bench")
     try:
-        place = _Place(pair[0].up(), pair[1].up(), f"bench_{clock.new_id().lower()}")
-        place.prepare()
-        found = _rates(place, MANY, rounds) + _rates(place, FEW, rounds)
-        return found + _delays(place, seconds) + _idle(place, _relay, seconds) + _idle(place, _consume, seconds)
+        addresses = _Addresses(pair[0].up(), pair[1].up(), f"bench_{clock.new_id().lower()}")
+        addresses.prepare()
+        found = _rates(addresses, MANY, rounds) + _rates(addresses, FEW, rounds)
+        return (
+            found
+            + _delays(addresses, seconds)
+            + _idle(addresses, _relay, seconds)
+            + _idle(addresses, _consume, seconds)
+        )
     finally:
         for engine in pair:
             engine.wipe()
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where the counters and their events are, for each process to open."""
+class _Addresses:
+    """Addresses of the engines; each process opens its own connections."""
 
     uri: str
     servers: str
@@ -80,48 +86,48 @@ class _Place:
             bus.ensure_topics([Topic(self.topic, _PARTITIONS)])
 
     @contextmanager
-    def relay(self) -> Iterator[tuple[Relay, Collection, "_Counting"]]:
-        store: Any = _Counting(MongodbStore(self.uri, self.name))
+    def relay(self) -> Iterator[tuple[Relay, Collection, "_CountingStore"]]:
+        store: Any = _CountingStore(MongodbStore(self.uri, self.name))
         counters, leases = Collection("counters", outbox.PENDING), Collection("leases")
         for collection in (counters, leases):
             collection.attach(store).ensure_indexes()
         bus = KafkaBus(self.servers)
         try:
-            yield Relay([EmbeddedOutbox(self.name, counters)], bus, leases, LEASE, PAUSE), counters, store
+            yield Relay([EmbeddedOutbox(self.name, counters)], bus, leases, LEASE_S, POLL_S), counters, store
         finally:
             bus.close()
             store.close()
 
 
-class _Counting:
-    """A store that counts what it is asked for."""
+class _CountingStore:
+    """A store that counts its operations."""
 
     def __init__(self, store: MongodbStore) -> None:
-        self._store, self.asked = store, 0
+        self._store, self.operations = store, 0
 
     def __getattr__(self, name: str) -> Any:
-        self.asked += 1
+        self.operations += 1
         return getattr(self._store, name)
 
 
-def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
-    """Relayed events/s and bare events/s by turns, after one round to warm up."""
+def _rates(addresses: _Addresses, each: int, rounds: int) -> list[dict[str, Any]]:
+    """Measure relayed and bare events/s in turn, after one warm-up round."""
     relayed, bare = [], []
-    producer = KafkaProducer(bootstrap_servers=place.servers, **SETTINGS)
-    with place.relay() as (relay, counters, _), closing(producer):
+    producer = KafkaProducer(bootstrap_servers=addresses.servers, **SETTINGS)
+    with addresses.relay() as (relay, counters, _), closing(producer):
         for _ in range(1 + rounds):
             ids = [clock.new_id() for _ in range(AGGREGATES)]
             for id in ids:
-                counters.insert({"_id": id, **_opened(id, each)})
-            records = _by_turns(EmbeddedOutbox(place.name, counters), each)
-            gc_tuning.relax_after_startup()  # as in a worker, and for both
+                counters.insert({"_id": id, **_new_outbox(id, each)})
+            records = _by_turns(EmbeddedOutbox(addresses.name, counters), each)
+            gc_tuning.relax_after_startup()  # as in a worker; applies to both
             relayed.append(_rate(len(records), _relayed, relay, counters))
             bare.append(_rate(len(records), _sent, producer, records))
             for id in ids:
                 counters.delete(id)
     ratio = statistics.median(one / other for one, other in list(zip(relayed, bare, strict=True))[1:])
     what = f"{AGGREGATES:,} aggregates, {each} event{'s' * (each > 1)} each"
-    bar = {"bar": f">= {ENOUGH}", "ok": ratio >= ENOUGH} if each == MANY else {}
+    bar = {"bar": f">= {MIN_RATIO}", "ok": ratio >= MIN_RATIO} if each == MANY else {}
     return [
         {"name": f"relayed: {what}", "value": statistics.median(relayed[1:]), "unit": "events/s"},
         {"name": "kafka-python alone, the same records", "value": statistics.median(bare[1:]), "unit": "events/s"},
@@ -129,16 +135,16 @@ def _rates(place: _Place, each: int, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def _opened(id: str, each: int) -> dict[str, Any]:
-    with trace.continued(None):
+def _new_outbox(id: str, each: int) -> dict[str, Any]:
+    with trace.continue_trace(None):
         return outbox.new_outbox(id, *(Counted(counter=id, step=step) for step in range(each)))
 
 
 def _by_turns(source: EmbeddedOutbox, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
-    """What waits, ready to be sent: the first event of each aggregate, the second of each ..."""
-    lines = [[record for _, record in waiting.events] for waiting in source.pending(range(outbox.SLOTS), AGGREGATES)]
-    assert len(lines) == AGGREGATES
-    return [_bare(line[turn]) for turn in range(each) for line in lines]
+    """Return the pending records: the first event of each aggregate, the second of each ..."""
+    pending = [[record for _, record in waiting.events] for waiting in source.pending(range(outbox.SLOTS), AGGREGATES)]
+    assert len(pending) == AGGREGATES
+    return [_bare(events[turn]) for turn in range(each) for events in pending]
 
 
 def _bare(record: Record) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
@@ -154,7 +160,7 @@ def _rate(count: int, work: Callable[..., None], *arguments: Any) -> float:
 
 def _relayed(relay: Relay, counters: Collection) -> None:
     while counters.find({"pending": {"$gt": 0}}, limit=1):
-        with suppress(TransientError):  # an engine on a busy machine: it goes on where it was
+        with suppress(TransientError):  # engines on a busy machine may time out; the relay resumes
             relay.step()
 
 
@@ -165,22 +171,22 @@ def _sent(producer: Any, records: list[tuple[str, bytes, bytes, list[tuple[str, 
         each.get(0)
 
 
-def _delays(place: _Place, seconds: float) -> list[dict[str, Any]]:
-    """From commit until a consumer has it, the relay being a process of its own."""
+def _delays(addresses: _Addresses, seconds: float) -> list[dict[str, Any]]:
+    """Measure the delay from commit to consumer; the relay runs in a process of its own."""
     found: list[float] = []
-    count = int(RATE * seconds)
+    count = int(EVENTS_PER_S * seconds)
     with (
-        closing(KafkaBus(place.servers)) as bus,
-        _process(_relay, place) as (_, stop),
-        place.relay() as (_, counters, _),
+        closing(KafkaBus(addresses.servers)) as bus,
+        _process(_relay, addresses) as (_, stop),
+        addresses.relay() as (_, counters, _),
     ):
-        member = bus.consumer(clock.new_id(), [place.topic])
+        member = bus.consumer(clock.new_id(), [addresses.topic])
         _catch_up(member)
 
         def write() -> None:
             for number in range(count):
-                counters.insert({"_id": (id := clock.new_id()), **_opened(id, 1)})
-                time.sleep(max(begun + (number + 1) / RATE - time.monotonic(), 0))  # so as to keep to the rate
+                counters.insert({"_id": (id := clock.new_id()), **_new_outbox(id, 1)})
+                time.sleep(max(begun + (number + 1) / EVENTS_PER_S - time.monotonic(), 0))  # keeps the rate
 
         begun = time.monotonic()
         writer = threading.Thread(target=write)
@@ -192,21 +198,21 @@ def _delays(place: _Place, seconds: float) -> list[dict[str, Any]]:
         stop.set()
     cuts = statistics.quantiles(found, n=100)
     return [
-        {"name": f"delay at {RATE} events/s, p50", "value": cuts[49] * 1000, "unit": "ms"},
+        {"name": f"delay at {EVENTS_PER_S} events/s, p50", "value": cuts[49] * 1000, "unit": "ms"},
         {
-            "name": f"delay at {RATE} events/s, p99",
+            "name": f"delay at {EVENTS_PER_S} events/s, p99",
             "value": cuts[98] * 1000,
             "unit": "ms",
-            "bar": f"<= {AT_ONCE * 1000:g}",
-            "ok": len(found) == count and cuts[98] <= AT_ONCE,
+            "bar": f"<= {MAX_DELAY_S * 1000:g}",
+            "ok": len(found) == count and cuts[98] <= MAX_DELAY_S,
         },
     ]
 
 
-def _idle(place: _Place, work: Callable[..., None], seconds: float) -> list[dict[str, Any]]:
-    """CPU and operations of a process that has nothing to do."""
-    with _process(work, place) as (pipe, stop):
-        time.sleep(2 * ACTIVE_S)  # from then on it looks less often: what is measured is rest
+def _idle(addresses: _Addresses, work: Callable[..., None], seconds: float) -> list[dict[str, Any]]:
+    """Measure CPU and store operations of an idle process."""
+    with _process(work, addresses) as (pipe, stop):
+        time.sleep(2 * ACTIVE_S)  # afterward it polls less often
         pipe.send("now")
         cpu, operations = pipe.recv()
         time.sleep(seconds)  # the window of the measurement
@@ -221,57 +227,57 @@ def _idle(place: _Place, work: Callable[..., None], seconds: float) -> list[dict
 
 
 @contextmanager
-def _process(work: Callable[..., None], place: _Place) -> Iterator[tuple[Connection, Any]]:
+def _process(work: Callable[..., None], addresses: _Addresses) -> Iterator[tuple[Connection, Any]]:
     spawn = multiprocessing.get_context("spawn")
-    mine, theirs = spawn.Pipe()
+    own, other = spawn.Pipe()
     stop = spawn.Event()
-    process = spawn.Process(target=work, args=(place, theirs, stop))
+    process = spawn.Process(target=work, args=(addresses, other, stop))
     process.start()
     try:
-        assert mine.recv() == "ready"
-        yield mine, stop
+        assert own.recv() == "ready"
+        yield own, stop
     finally:
         stop.set()
         process.join(30)
 
 
-def _relay(place: _Place, pipe: Connection, stop: Any) -> None:
-    with place.relay() as (relay, _, store):
-        _until(stop, relay.run, pipe, lambda: store.asked)
+def _relay(addresses: _Addresses, pipe: Connection, stop: Any) -> None:
+    with addresses.relay() as (relay, _, store):
+        _run_until(stop, relay.run, pipe, lambda: store.operations)
 
 
-def _consume(place: _Place, pipe: Connection, stop: Any) -> None:
-    bus = KafkaBus(place.servers)
-    member = bus.consumer(clock.new_id(), [place.topic])
+def _consume(addresses: _Addresses, pipe: Connection, stop: Any) -> None:
+    bus = KafkaBus(addresses.servers)
+    member = bus.consumer(clock.new_id(), [addresses.topic])
     _catch_up(member)
 
-    def work(ending: threading.Event) -> None:
-        while not ending.is_set():
-            _take(member)
+    def work(stop_thread: threading.Event) -> None:
+        while not stop_thread.is_set():
+            _poll_and_commit(member)
         member.close()
 
-    _until(stop, work, pipe, lambda: 0)
+    _run_until(stop, work, pipe, lambda: 0)
     bus.close()
 
 
 def _catch_up(member: Any) -> None:
     while not member.lag() or sum(member.lag().values()):
-        _take(member)
+        _poll_and_commit(member)
 
 
-def _take(member: Any) -> None:
+def _poll_and_commit(member: Any) -> None:
     member.commit({(each.topic, each.partition): each.offset + 1 for each in member.poll(500, 0.5)})
 
 
-def _until(stop: Any, work: Callable[[threading.Event], None], pipe: Connection, count: Callable[[], int]) -> None:
-    """Work in a thread until the other process says stop; tell it this one's CPU time and count when it asks."""
-    ending = threading.Event()
-    thread = threading.Thread(target=work, args=(ending,))
+def _run_until(stop: Any, work: Callable[[threading.Event], None], pipe: Connection, count: Callable[[], int]) -> None:
+    """Run `work` in a thread until the other process sets `stop`; send it CPU time and count on request."""
+    stop_thread = threading.Event()
+    thread = threading.Thread(target=work, args=(stop_thread,))
     thread.start()
     pipe.send("ready")
     while not stop.wait(0.5):
         if pipe.poll():
             pipe.recv()
             pipe.send((time.process_time(), count()))
-    ending.set()
+    stop_thread.set()
     thread.join()

@@ -1,6 +1,6 @@
-"""Small servers to measure by, on the web server of the platform: `python -m tests.bench.toy bare|waits`.
+"""Small apps on the platform's web server, to measure against: `python -m tests.bench.toy bare|waits`.
 
-`bare` is a Flask route that does nothing. `waits` is a service of the chassis whose every answer takes 50 ms.
+`bare` is an empty Flask route. `waits` is a service of the chassis whose every response takes 50 ms.
 """
 
 import os
@@ -23,19 +23,19 @@ from chassis.web.server import serve
 from mercato.local.probes import is_ready
 from tests.system.running import ROOT, eventually, free_port
 
-WAIT = 0.05
-"""Seconds that the handler of `waits` takes."""
+WAIT_S = 0.05
+"""Duration of the handler of `waits`."""
 
 api = Api()
 
 
 class Nothing(Schema):
-    """An empty answer."""
+    """An empty response."""
 
 
 @api.get("/api/toy", auth=ANYONE, responses={200: Nothing})
 def wait() -> Nothing:
-    clock.sleep(WAIT)
+    clock.sleep(WAIT_S)
     return Nothing()
 
 
@@ -57,9 +57,9 @@ def bare() -> Any:
 
 @contextmanager
 def serving(app: str, folder: Path, **environment: str) -> Iterator[tuple[int, int]]:
-    """The port of a server of `app`, and the pid that leads its processes."""
+    """Run an app; yield its port and the pid of its process group leader."""
     port, health_port = free_port(), free_port()
-    told = {
+    defaults = {
         "DATA_DIR": str(folder),
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -72,7 +72,7 @@ def serving(app: str, folder: Path, **environment: str) -> Iterator[tuple[int, i
     with (folder / f"{app}.log").open("ab") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.toy", app],
-            env=os.environ | told | environment,
+            env=os.environ | defaults | environment,
             stdout=log,
             stderr=log,
             start_new_session=True,

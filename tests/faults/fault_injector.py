@@ -119,7 +119,7 @@ class FaultInjector:
         key = clock.new_id()
         self.scenario.poison.add(key)
         with closing(self.shop.bus()) as bus:
-            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout=10) == [None]
+            assert bus.publish([Record("orders.events", key, b"\x00 no event", {})], timeout_s=10) == [None]
         buyer = self._shopper.buyer
         with failing_handler(self.scenario, fault.name, buyer.id):
             self._shopper.shop_once()

@@ -1,7 +1,7 @@
-"""Counts what a process asks of stores and of other services.
+"""Counts the store operations and calls of a process.
 
-On the platform's PYTHONPATH, this is imported by the server that its processes are forks of. Each operation is a line
-of `$DATA_DIR/work.<service>-<kind>`: insert, update, delete, get, find, or exchange.
+With this folder on the platform's PYTHONPATH, Python imports this file in the fork server of the platform's processes.
+Each operation appends a line to `$DATA_DIR/work.<service>-<kind>`: insert, update, delete, get, find, or exchange.
 """
 
 import os
