@@ -1,1 +1,1 @@
-"""Accounts, credentials, refresh-token families, signing keys."""
+"""Accounts, sessions, and the keys that sign access tokens."""

@@ -11,7 +11,7 @@ from chassis.web import idempotency, limits
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
-from chassis.web.paging import Page, page
+from chassis.web.paging import Page, PageQuery, find_page
 from services.users import application, domain, keys, repository, sessions
 from services.users.settings import settings
 
@@ -57,9 +57,7 @@ class User(Schema):
     updated_at: Timestamp
 
 
-class Users(Schema):
-    items: list[User]
-    next_cursor: str | None
+Users = Page[User]
 
 
 class Tokens(Schema):
@@ -84,7 +82,7 @@ class KeySet(Schema):
 
 @api.post("/api/users", auth=ANYONE, responses={201: User}, errors=(domain.EmailTaken,))
 def sign_up(body: NewUser, attempt: Attempt) -> Response:
-    """Make an account."""
+    """Create an account."""
     account = application.create(attempt.created_id, body.email, body.name, body.password, body.age)
     return _user(account, status=201)
 
@@ -100,46 +98,46 @@ def sign_in(body: Credentials, caller: Caller) -> Tokens:
 
 @api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors=(sessions.SignedOut,), idempotent=False)
 def refresh(body: RefreshToken) -> Tokens:
-    """Use a refresh token up for a new pair; used again by another, it ends them all."""
+    """Replace a refresh token by a new pair of tokens. A second use of a token ends the session."""
     return _tokens(*application.renew(body.refresh_token))
 
 
 @api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors=(sessions.SignedOut,), idempotent=False)
 def sign_out(body: RefreshToken) -> Response:
-    """Sign out: the refresh token and all that came from it are used up."""
+    """Sign out: end the session of a refresh token."""
     sessions.end(body.refresh_token)
     return Response(status=204)
 
 
 @api.get("/api/auth/jwks.json", auth=ANYONE, responses={200: KeySet})
 def public_keys() -> KeySet:
-    """The keys that access tokens are signed by."""
+    """Get the keys that sign access tokens."""
     return KeySet.read(keys.public_keys())
 
 
 @api.get("/api/users/me", auth=SIGNED_IN, responses={200: User}, errors=(NotFound,))
 def get_me(caller: Caller) -> Response:
-    """The signed-in user."""
+    """Get the signed-in user."""
     return _user(repository.get(caller.id))
 
 
 @api.get("/api/users/{id}", auth=SIGNED_IN, responses={200: User})
 def get_user(id: str, caller: Caller) -> Response:
-    """One user: oneself, or any for an administrator."""
+    """Get one user: yourself, or any user for an administrator."""
     require_self(caller, id, "user")
     return _user(repository.get(id))
 
 
 @api.get("/api/users", auth=ADMIN, responses={200: Users})
-def list_users(query: Page) -> Users:
-    """All users, oldest first."""
-    docs, cursor = page(repository.accounts, {"erased": False}, query)
+def list_users(query: PageQuery) -> Users:
+    """List all users, oldest first."""
+    docs, cursor = find_page(repository.accounts, {"erased": False}, query)
     return Users(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
 @api.put("/api/users/{id}", auth=SIGNED_IN, responses={200: User}, errors=(domain.EmailTaken,))
 def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: int | None) -> Response:
-    """Change some of a user's fields."""
+    """Change fields of a user."""
     require_self(caller, id, "user")
     fields = {name: getattr(body, name) for name in body.model_fields_set}
     return _user(application.change(id, fields, if_match, attempt.dedup_key))
@@ -147,7 +145,7 @@ def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_
 
 @api.delete("/api/users/{id}", auth=SIGNED_IN, responses={204: None})
 def delete_user(id: str, caller: Caller, if_match: int | None) -> Response:
-    """Erase a user: their personal data go here and everywhere else."""
+    """Erase a user: all services delete the personal data."""
     require_self(caller, id, "user")
     application.erase(id, if_match, idempotency.forget)
     return Response(status=204)

@@ -1,4 +1,4 @@
-"""What makes an account: its one e-mail address, its one name, its tombstone."""
+"""Rules of accounts: unique e-mail addresses, and the tombstone of an erased account."""
 
 import unicodedata
 from typing import Any
@@ -7,25 +7,25 @@ from email_validator import EmailNotValidError, validate_email
 
 from chassis.errors import DomainError, ErrorCategory, InvalidInput
 
-PERSONAL = ("email", "name", "age", "password")
+PERSONAL_FIELDS = ("email", "name", "age", "password")
 
 
 class EmailTaken(DomainError, title="Email already exists"):
-    """Another account has this address, in one spelling or another."""
+    """Another account has this address, in this or another spelling."""
 
     def __init__(self) -> None:
-        super().__init__("Sign in, or take another address.")
+        super().__init__("Sign in, or use another address.")
 
 
 class WrongCredentials(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTHENTICATED):
-    """The same for an address that nobody has as for a wrong password."""
+    """The address is unknown or the password is wrong; the error does not say which."""
 
     def __init__(self) -> None:
         super().__init__("The e-mail address or the password is wrong.")
 
 
-def normal_email(email: str) -> str:
-    """The address in its normal form. Raises InvalidInput."""
+def normalize_email(email: str) -> str:
+    """Return the normalized form of an e-mail address. Raises InvalidInput."""
     try:
         return validate_email(email, check_deliverability=False).normalized
     except EmailNotValidError:
@@ -33,10 +33,10 @@ def normal_email(email: str) -> str:
 
 
 def email_key(email: str) -> str:
-    """What two spellings of one address have in common: unique among accounts."""
+    """Return the key that all spellings of an e-mail address share; it is unique among accounts."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", email).casefold())
 
 
 def tombstone(id: str) -> dict[str, Any]:
-    """The fields that an erased account has left in the place of its personal data."""
+    """Return the fields that replace the personal data of an erased account."""
     return {"emailKey": f"erased:{id}", "erased": True, "erasurePending": True}

@@ -1,6 +1,6 @@
-"""Signing keys: made once under a fixed `_id`, published as JWKS before they are used, and after they no longer are.
+"""The keys that sign access tokens, in one document; each is published as JWKS before its first and after its last use.
 
-{_id: "signing", version, keys: [{kid, private: {...JWK}, since: "when it begins to sign"}]}
+{_id: "signing", version, keys: [{kid, private: {...JWK}, since: "time from which on it signs"}]}
 """
 
 from typing import Any
@@ -13,31 +13,31 @@ from chassis.store import Collection, Doc, Duplicate
 from chassis.web.auth import ALGORITHM, AUDIENCE, ISSUER, KEEP_KEYS, TYPE
 from services.users.settings import settings
 
-signing = Collection("signing_keys")
+signing_keys = Collection("signing_keys")
 _ID = "signing"
-_AHEAD = 2 * KEEP_KEYS
-"""Seconds between publishing a key and signing with it: longer than anyone keeps the keys."""
-_REREAD = 60.0
+_PUBLISH_AHEAD_S = 2 * KEEP_KEYS
+"""Time between publishing a key and signing with it: longer than a verifier caches the keys."""
+_CACHED_S = 60.0
 
 _cached: tuple[float, Doc] | None = None
 
 
 def prepare() -> None:
-    """Make the first key if there is none."""
-    if signing.get(_ID) is None:
+    """Create the first key, unless there is one."""
+    if signing_keys.get(_ID) is None:
         try:
-            signing.insert({"_id": _ID, "version": 1, "keys": [_new_key(clock.timestamp())]})
+            signing_keys.insert({"_id": _ID, "version": 1, "keys": [_new_key(clock.timestamp())]})
         except Duplicate:
             pass  # another process was first
 
 
 def public_keys() -> dict[str, Any]:
-    """The JWKS: every key that tokens may be signed by."""
+    """Return the JWKS: every key that a valid token may be signed by."""
     return {"keys": [OKPKey.import_key(key["private"]).as_dict(private=False) for key in _current()["keys"]]}
 
 
 def access_token(user: str, role: str) -> str:
-    """A token that says who the user is, for `access_token` seconds."""
+    """Issue a token for a user, valid for `access_token` seconds."""
     now = clock.now()
     usable = [key for key in _current()["keys"] if key["since"] <= clock.timestamp(now)]
     seconds = int(now.timestamp())
@@ -55,24 +55,24 @@ def access_token(user: str, role: str) -> str:
 
 
 def rotate() -> None:
-    """Publish the next key when the newest is old, and drop those that no valid token can be signed by."""
-    doc = signing.get(_ID)
+    """Publish the next key when the newest is old, and drop the keys that sign no valid token anymore."""
+    doc = signing_keys.get(_ID)
     if doc is None:
         return
     keys = doc["keys"]
-    overlap = settings().access_token + _AHEAD
+    overlap = settings().access_token + _PUBLISH_AHEAD_S
     superseded = zip(keys, keys[1:], strict=False)
     kept = [key for key, after in superseded if after["since"] > clock.timestamp_ago(overlap)] + keys[-1:]
     if keys[-1]["since"] < clock.timestamp_ago(settings().key_rotation):
-        kept.append(_new_key(clock.timestamp_in(_AHEAD)))
+        kept.append(_new_key(clock.timestamp_in(_PUBLISH_AHEAD_S)))
     if kept != keys:
-        signing.update(_ID, {"$set": {"keys": kept}, "$inc": {"version": 1}}, when={"version": doc["version"]})
+        signing_keys.update(_ID, {"$set": {"keys": kept}, "$inc": {"version": 1}}, when={"version": doc["version"]})
 
 
 def _current() -> Doc:
     global _cached
-    if _cached is None or clock.monotonic() - _cached[0] > _REREAD:
-        doc = signing.get(_ID)
+    if _cached is None or clock.monotonic() - _cached[0] > _CACHED_S:
+        doc = signing_keys.get(_ID)
         if doc is None:
             prepare()
             return _current()

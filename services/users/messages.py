@@ -1,4 +1,4 @@
-"""What `users` says and can be asked. Personal data travel in `user.created` and `user.updated` alone."""
+"""The events and commands of `users`. Only `user.created` and `user.updated` carry personal data."""
 
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
@@ -25,10 +25,10 @@ class BuyerUnknown(DomainError, category=ErrorCategory.FORBIDDEN):
     """The buyer has no account."""
 
     def __init__(self) -> None:
-        super().__init__("This account does not exist any more.")
+        super().__init__("This account does not exist anymore.")
 
 
 class CheckBuyer(Command, read_only=True, errors=(BuyerUnknown,)):
-    """Is there such a user, and may they buy?"""
+    """Check that a user exists and may buy."""
 
     user_id: Id

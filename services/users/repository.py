@@ -15,7 +15,7 @@ accounts = Collection(
 
 
 def get(id: str) -> Doc:
-    """An account that is not erased. Raises NotFound."""
+    """Return an account that is not erased. Raises NotFound."""
     account = accounts.get(id)
     if account is None or account["erased"]:
         raise NotFound("user")
@@ -23,6 +23,6 @@ def get(id: str) -> Doc:
 
 
 def find_by_email(email: str) -> Doc | None:
-    """The account of an address, or None."""
+    """Return the account with an e-mail address, or None."""
     found = accounts.find({"emailKey": domain.email_key(email)}, limit=1)
     return found[0] if found else None

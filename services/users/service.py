@@ -1,4 +1,4 @@
-"""Users: accounts, credentials, refresh-token families, signing keys."""
+"""Users: accounts, sessions, and the keys that sign access tokens."""
 
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
@@ -8,13 +8,13 @@ from services.users.api import api
 from services.users.messages import CheckBuyer, UserCreated, UserDeleted, UserUpdated
 
 service = Service("users")
-service.stores(repository.accounts, sessions.refresh_token_families, keys.signing, limits.counters)
+service.stores(repository.accounts, sessions.refresh_token_families, keys.signing_keys, limits.counters)
 service.publishes(EmbeddedOutbox("users", repository.accounts), UserCreated, UserUpdated, UserDeleted)
 service.serves(api)
 service.answers(CheckBuyer, application.check_buyer)
 service.starts(keys.prepare)
 service.verifies(keys.public_keys)
 service.schedules(keys.rotate, every_s=60)
-service.schedules(sessions.sweep_families, every_s=60)
+service.schedules(sessions.delete_expired, every_s=60)
 service.schedules(jobs.erasure_job(idempotency.forget), every_s=5)
 service.schedules(limits.sweep_counters, every_s=60)

@@ -1,7 +1,7 @@
-"""Refresh-token families: each token is used once, and its use again by another ends the family.
+"""Sessions as refresh-token families: each token is used once, and a second use ends the family.
 
-token = "<family>.<secret>"; the store keeps only hashes. The successor of a token is derived from it under the
-platform's secret, so a client that lost the answer gets the same successor within 10 s, though no one keeps it.
+A token is "<family>.<secret>"; the store keeps only hashes. The successor of a token is derived from it with the
+platform's secret: a client that lost the response gets the same successor again within 10 s, and nobody stores it.
 """
 
 import base64
@@ -14,13 +14,13 @@ from chassis.errors import DomainError, ErrorCategory
 from chassis.store import Collection, Index
 from services.users.settings import settings
 
-GRACE = 10.0
+REUSE_GRACE_S = 10.0
 
 refresh_token_families = Collection("refresh_token_families", Index("userId"), Index("expiresAt"))
 
 
 class SignedOut(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTHENTICATED):
-    """The refresh token is of no family that lives."""
+    """The refresh token belongs to no live session."""
 
     def __init__(self) -> None:
         super().__init__("Sign in again.")
@@ -35,7 +35,7 @@ class Session:
 
 
 def begin(user: str) -> Session:
-    """Open a family."""
+    """Start a session: insert a family with its first token."""
     family, secret = clock.new_id(), clock.entropy(32)
     refresh_token_families.insert(
         {
@@ -52,7 +52,7 @@ def begin(user: str) -> Session:
 
 
 def rotate(token: str) -> Session:
-    """Use a token up for its successor. Raises SignedOut; a token used before ends its family."""
+    """Replace a token by its successor. A token used before ends its family. Raises SignedOut."""
     family, secret = _parts(token)
     used, successor = _hash(secret), _successor(secret)
     rotated = refresh_token_families.update(
@@ -65,30 +65,32 @@ def rotate(token: str) -> Session:
     doc = refresh_token_families.get(family)
     if doc is None or doc["ended"] or doc["expiresAt"] <= clock.timestamp():
         raise SignedOut
-    lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= GRACE
-    if lost and doc["current"] == _hash(successor):
+    response_lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= REUSE_GRACE_S
+    if response_lost and doc["current"] == _hash(successor):
         return Session(doc["userId"], _token(family, successor))
     refresh_token_families.update(family, {"$set": {"ended": True}})
     raise SignedOut
 
 
 def end(token: str) -> None:
-    """Sign out: end the family of a token, which may be done again. Raises SignedOut for a token of no family."""
+    """Sign out: end the family of a token; may be repeated. Raises SignedOut for a token of no family."""
     family, secret = _parts(token)
     used = _hash(secret)
-    if not any(refresh_token_families.update(family, {"$set": {"ended": True}}, when={at: used}) for at in ("current", "previous")):
-        raise SignedOut
+    for field in ("current", "previous"):
+        if refresh_token_families.update(family, {"$set": {"ended": True}}, when={field: used}):
+            return
+    raise SignedOut
 
 
 def end_all(user: str) -> None:
-    """End every family of a user."""
+    """Delete every family of a user."""
     while found := refresh_token_families.find({"userId": user}):
         for doc in found:
             refresh_token_families.delete(doc["_id"])
 
 
-def sweep_families() -> None:
-    """Drop families whose time is over."""
+def delete_expired() -> None:
+    """Delete the expired families."""
     while found := refresh_token_families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for doc in found:
             refresh_token_families.delete(doc["_id"])
