@@ -18,7 +18,7 @@ NEEDS_ENGINES = test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/e
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos soak bench images cluster deploy observability e2e undeploy lint lock clean
+.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos soak bench images cluster deploy observability e2e undeploy lint record-release lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -27,13 +27,13 @@ help: ## explain every target (what `make` alone does)
 	@echo
 	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
 
-up: $(STAMP) ## run the platform at http://127.0.0.1:8080 until Ctrl-C
-	@exec $(BIN)/mercato up
+up: $(STAMP) ## run the platform at http://127.0.0.1:8080 until Ctrl-C; reload=on restarts what changes
+	@exec $(BIN)/mercato up $(if $(filter on,$(reload)),--reload)
 
-down: $(STAMP) ## stop the platform that runs here; its data stay in .mercato
+down: $(STAMP) ## stop the platform that runs here; its data stays in .mercato
 	@exec $(BIN)/mercato down
 
-status: $(STAMP) ## show every process, its port and whether it is ready
+status: $(STAMP) ## list every process, its port and whether it is ready
 	@exec $(BIN)/mercato status
 
 demo: $(STAMP) ## place orders and follow them to their end
@@ -96,6 +96,9 @@ undeploy: ## uninstall the platform from that cluster; its Secret and its data s
 
 lint: $(STAMP) ## style, spelling, import rules and types only
 	@$(BIN)/python tests/run.py lint
+
+record-release: $(STAMP) ## record contracts, sagas and chart of a release: make record-release version=0.2.0
+	@$(BIN)/python -m tests.releases.record "$(version)"
 
 lock: ## recompile requirements.lock, with hashes for every platform (needs uv)
 	@command -v uv >/dev/null || { echo "mercato: uv is needed to compile the lock" >&2; exit 1; }

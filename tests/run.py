@@ -22,7 +22,11 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent.relative_to(ROOT) if Path(sys.executable).is_relative_to(ROOT) else Path(sys.prefix, "bin")
+BIN = (
+    Path(sys.executable).parent.relative_to(ROOT)
+    if Path(sys.executable).is_relative_to(ROOT)
+    else Path(sys.prefix, "bin")
+)
 BUDGET = re.compile(r"^\| `([\w-]+)` \|.*\| (\d+) s \|$", re.MULTILINE)
 FAILED = re.compile(r"^(?:\x1b\[\d+m)*(?:FAILED|ERROR)(?:\x1b\[\d+m)* (tests/\S+?\.py(?:::\S+)?)", re.MULTILINE)
 OVERRUN = 1.5
@@ -128,7 +132,9 @@ PLANS = {
 
 @click.command()
 @click.argument("names", nargs=-1, required=True)
-@click.option("--kit", type=click.Path(path_type=Path, exists=True), help="The folder with engines and tools for tests.")
+@click.option(
+    "--kit", type=click.Path(path_type=Path, exists=True), help="The folder with engines and tools for tests."
+)
 def main(names: tuple[str, ...], kit: Path | None) -> None:
     """Run these plans or stages; exit 1 if one fails."""
     known = stages(kit.resolve() if kit else None)

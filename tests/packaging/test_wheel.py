@@ -36,7 +36,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "constraints.txt").write_text("".join(f"{name}=={version}\n" for name, version in LOCKED.items()))
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")])
     target = folder / "venv" / "bin" / "python"
-    install = ["--python", str(target), "install", "--constraint", str(folder / "constraints.txt"), str(wheel), "pytest"]
+    install = [
+        "--python",
+        str(target),
+        "install",
+        "--constraint",
+        str(folder / "constraints.txt"),
+        str(wheel),
+        "pytest",
+    ]
     _run([*pip, *install])
     return target
 
@@ -60,7 +68,9 @@ def test_the_complete_service_of_the_readme_has_at_most_40_lines_of_code() -> No
 
 
 def test_the_wheel_brings_the_chassis_alone(python: Path, services: Path) -> None:
-    look = "import chassis, importlib.util as u; print(chassis.__file__, u.find_spec('mercato'), u.find_spec('services'))"
+    look = (
+        "import chassis, importlib.util as u; print(chassis.__file__, u.find_spec('mercato'), u.find_spec('services'))"
+    )
     file, *others = _run([str(python), "-c", look], cwd=services).split()
     assert Path(file).is_relative_to(python.parents[1])
     assert others == ["None", "None"]
@@ -92,7 +102,9 @@ def test_two_services_of_the_readme_store_publish_consume_and_call_each_other(py
             eventually(lambda health=health: _get(f"http://127.0.0.1:{health}/readyz"), 60)
         for _ in range(2):
             key = {"Idempotency-Key": "once"}
-            made = requests.post(f"http://127.0.0.1:{greet}/api/greetings", json={"name": "Ada"}, headers=key, timeout=10)
+            made = requests.post(
+                f"http://127.0.0.1:{greet}/api/greetings", json={"name": "Ada"}, headers=key, timeout=10
+            )
             assert made.status_code == 201, made.text
         visitor = eventually(lambda: _get(f"http://127.0.0.1:{visit}/api/visitors/Ada"), 60)
         assert visitor == {"name": "Ada", "greetings": 1}
