@@ -44,7 +44,7 @@ class Transport:
                     timeout=(min(CONNECT_TIMEOUT_S, left), left),
                     allow_redirects=False,
                 )
-                trace.current().set("http.response.status_code", response.status_code)
+                trace.current().set_attribute("http.response.status_code", response.status_code)
                 return response
             except requests.ConnectionError as error:
                 if isinstance(error, requests.ConnectTimeout) or _refused(error):

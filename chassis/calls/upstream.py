@@ -53,5 +53,5 @@ class Upstream:
     def _note_change(self, state: str) -> None:
         metrics.breaker_state[self.name].set(_STATES[state])
         metrics.breaker_changes[self.name, state].inc()
-        trace.current().event("circuit breaker changed", {"upstream": self.name, "circuit_breaker.state": state})
+        trace.current().add_event("circuit breaker changed", {"upstream": self.name, "circuit_breaker.state": state})
         log.warning(f"circuit {state} for {self.name}", upstream=self.name, state=state)

@@ -207,8 +207,8 @@ class Consumer:
         """Call the handler, up to three times; return "" or why it failed. Raises TransientError."""
         reason, topic = "", f"{meta.source}.events"
         attributes = {**envelope.span_attributes("process", topic), "cloudevents.event_type": meta.type}
-        with trace.continued(meta.traceparent, f"process {topic}", "consumer", attributes) as span:
-            trace.about(**{to_camel(event.key): meta.subject})
+        with trace.continue_trace(meta.traceparent, f"process {topic}", "consumer", attributes) as span:
+            trace.bind(**{to_camel(event.key): meta.subject})
             for attempt in range(MAX_ATTEMPTS):
                 if attempt:
                     metrics.consumer_events[topic, "retried"].inc()
@@ -219,14 +219,14 @@ class Consumer:
                 except TransientError:
                     raise
                 except ValidationError as error:
-                    span.failed(type(error).__name__)
+                    span.set_error(type(error).__name__)
                     fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
                     return f"data does not match the schema of {meta.type}: {fields}"
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
                     log.error("event handler failed", eventId=meta.id, attempt=attempt + 1, error=error)
                     if attempt + 1 == MAX_ATTEMPTS:
-                        span.failed(type(error).__name__)
+                        span.set_error(type(error).__name__)
         return reason
 
     def _park(self, record: Record, reason: str, attempts: int) -> None:

@@ -137,8 +137,8 @@ class Relay:
         attributes = {topic: envelope.span_attributes("send", topic) for topic in {record.topic for record in records}}
         for at, record in enumerate(records):
             parent = record.headers.get("traceparent")
-            if trace.recording() or not parent:
-                spans[at] = trace.continued(parent, f"send {record.topic}", "producer", attributes[record.topic])
+            if trace.is_recording() or not parent:
+                spans[at] = trace.continue_trace(parent, f"send {record.topic}", "producer", attributes[record.topic])
                 to_publish[at] = record._replace(headers={**record.headers, "traceparent": spans[at].traceparent})
         outcomes = self._bus.publish(to_publish, timeout_s=self._lease_s * DELIVERY_SHARE)
         for at, span in spans.items():

@@ -1,4 +1,4 @@
-"""Health and metrics on a port and a thread of their own, so that a full pool of requests never fails liveness."""
+"""Health and metrics on their own port and threads: liveness never fails because all worker threads are busy."""
 
 import sys
 import threading
@@ -12,16 +12,21 @@ from prometheus_client.exposition import choose_encoder
 from chassis.errors import TransientError
 from chassis.observe.log import log
 
+_TIMEOUT_S = 5
+
 
 class Health:
-    """`started` and `draining` are set by the process; `check` raises TransientError while its own store does not answer."""
+    """The health of a process, which sets `started` and `draining`.
+
+    `check` raises TransientError while the store is unavailable.
+    """
 
     def __init__(self, service: str, check: Callable[[], None]) -> None:
         self.service, self._check = service, check
         self.started = self.draining = False
 
-    def answer(self, path: str) -> tuple[int, str]:
-        """(status, what) for one probe: liveness looks at the process alone, readiness also at drain and store."""
+    def probe(self, path: str) -> tuple[int, str]:
+        """Return (HTTP status, health) for a probe: only readiness depends on the store."""
         if path == "/livez":
             return 200, "alive"
         if path in ("/startupz", "/readyz") and not self.started:
@@ -34,12 +39,12 @@ class Health:
             try:
                 self._check()
             except TransientError:
-                return 503, "the store does not answer"
+                return 503, "store unavailable"
             return 200, "ready"
         return 404, "not found"
 
     def serve(self, host: str, port: int) -> None:
-        """Answer on this port from now on, in threads of its own."""
+        """Start to answer probes on this port."""
         server = _Server((host, port), _handler(self))
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
@@ -49,34 +54,34 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A probe that gives up is not worth a line; anything else is one."""
+        """Log an error, unless the client went away."""
         error = sys.exc_info()[1]
         if not isinstance(error, ConnectionError | TimeoutError):
-            log.error("a probe could not be answered", error=error)
+            log.error("health probe failed", error=error)
 
 
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5
+        timeout = _TIMEOUT_S
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                # Exemplars have a place in OpenMetrics alone, and only who asks for that understands it.
-                encoded, kind = choose_encoder(self.headers.get("Accept", ""))
-                self._send(200, encoded(REGISTRY), kind)
+                # Only OpenMetrics has exemplars, and only a client that accepts it understands them.
+                encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
+                self._send(200, encoder(REGISTRY), content_type)
             else:
-                status, what = health.answer(path)
-                self._send(status, orjson.dumps({"status": what, "service": health.service}), "application/json")
+                status, state = health.probe(path)
+                self._send(status, orjson.dumps({"status": state, "service": health.service}), "application/json")
 
-        def _send(self, status: int, body: bytes, kind: str) -> None:
+        def _send(self, status: int, body: bytes, content_type: str) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes are not worth a line."""
+            """Log no probes."""
 
     return Handler

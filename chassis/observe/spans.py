@@ -1,4 +1,4 @@
-"""Spans as opentelemetry-sdk records them, exported by OTLP over HTTP; imported only where there is an endpoint.
+"""Spans recorded by opentelemetry-sdk and exported by OTLP over HTTP; imported only if there is an endpoint.
 
 OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_* are the SDK's own settings.
 """
@@ -18,16 +18,15 @@ from opentelemetry.trace import Span as OtelSpan
 
 from chassis import clock
 from chassis.errors import DomainError
-from chassis.observe import otlp
 from chassis.observe.trace import METHODS, Attributes, Kind, Span
 from chassis.settings import PLATFORM
 
-_NOWHERE = Context()
+_NO_PARENT = Context()
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
 
 class Recorder:
-    """Builds the spans of one process and hands them to the exporter, in batches and on a thread of its own."""
+    """Records the spans of one process, and exports them in batches on its own thread."""
 
     def __init__(self, service: str, exporter: SpanExporter) -> None:
         self._ids = _Ids()
@@ -38,31 +37,31 @@ class Recorder:
         self._parent_decides = isinstance(self._provider.sampler, ParentBased)
         self.flush, self.shutdown = self._provider.force_flush, self._provider.shutdown
 
-    def continued(self, parent: str, name: str, kind: Kind, attributes: Attributes | None) -> Span:
-        """Work on behalf of a valid traceparent, or "". Whether it is sampled is decided before anything is built."""
+    def continue_trace(self, parent: str, name: str, kind: Kind, attributes: Attributes | None) -> Span:
+        """Start a span of the trace of this valid traceparent, or of a new trace for ""; build only what is sampled."""
         if not parent:
             ids = clock.entropy(24).hex()
             self._ids.trace = int(ids[:32], 16)
-            judged = self._provider.sampler.should_sample(_NOWHERE, self._ids.trace, name)
-            if judged.decision is not Decision.RECORD_AND_SAMPLE:
+            sampling = self._provider.sampler.should_sample(_NO_PARENT, self._ids.trace, name)
+            if sampling.decision is not Decision.RECORD_AND_SAMPLE:
                 return Span(f"00-{ids[:32]}-{ids[32:]}-00")
-            return self.begun(_NOWHERE, name, kind, attributes)
+            return self.start(_NO_PARENT, name, kind, attributes)
         flags = int(parent[53:], 16)
         if self._parent_decides and not flags & TraceFlags.SAMPLED:
             return Span(parent)
         remote = SpanContext(int(parent[3:35], 16), int(parent[36:52], 16), True, TraceFlags(flags))
-        return self.begun(set_span_in_context(NonRecordingSpan(remote), _NOWHERE), name, kind, attributes)
+        return self.start(set_span_in_context(NonRecordingSpan(remote), _NO_PARENT), name, kind, attributes)
 
-    def begun(self, within: Context, name: str, kind: Kind, attributes: Attributes | None) -> Span:
-        """A span that has begun; one that the sampler drops carries ids alone."""
-        span = self._tracer.start_span(name, within, _KINDS[kind], attributes)
-        context = span.get_span_context()
-        traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-        return Recorded(traceparent, span, self) if span.is_recording() else Span(traceparent)
+    def start(self, context: Context, name: str, kind: Kind, attributes: Attributes | None) -> Span:
+        """Start a span; one that the sampler drops only propagates ids."""
+        span = self._tracer.start_span(name, context, _KINDS[kind], attributes)
+        ids = span.get_span_context()
+        traceparent = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"
+        return RecordedSpan(traceparent, span, self) if span.is_recording() else Span(traceparent)
 
 
-class Recorded(Span):
-    """Work that is recorded."""
+class RecordedSpan(Span):
+    """A span that is recorded."""
 
     __slots__ = ("_recorder", "_span")
 
@@ -77,17 +76,17 @@ class Recorded(Span):
         self.end(error)
 
     def child(self, name: str, kind: Kind, attributes: Attributes | None) -> Span:
-        part = self._recorder.begun(set_span_in_context(self._span, _NOWHERE), name, kind, attributes)
-        part.ids = self.ids
-        return part
+        child = self._recorder.start(set_span_in_context(self._span, _NO_PARENT), name, kind, attributes)
+        child.ids = self.ids
+        return child
 
-    def set(self, name: str, value: str | int) -> None:
+    def set_attribute(self, name: str, value: str | int) -> None:
         self._span.set_attribute(name, value)
 
-    def event(self, name: str, attributes: Attributes) -> None:
+    def add_event(self, name: str, attributes: Attributes) -> None:
         self._span.add_event(name, attributes)
 
-    def served(self, method: str, route: str, status: int) -> None:
+    def set_response(self, method: str, route: str, status: int) -> None:
         known = method if method in METHODS else "HTTP"
         self._span.update_name(f"{known} {route}" if route else known)
         self._span.set_attribute("http.request.method", known if known == method else "_OTHER")
@@ -95,21 +94,21 @@ class Recorded(Span):
             self._span.set_attribute("http.route", route)
         self._span.set_attribute("http.response.status_code", status)
         if status >= 500:
-            self.failed(str(status))
+            self.set_error(str(status))
 
-    def failed(self, error: str) -> None:
+    def set_error(self, error: str) -> None:
         self._span.set_status(StatusCode.ERROR)
         self._span.set_attribute("error.type", error)
 
     def end(self, error: BaseException | None = None) -> None:
-        # A refusal is an answer. Of an error only the type is told: its text may hold personal data.
+        # A domain error is a response. Other errors are recorded by type only: their text may contain personal data.
         if error is not None and not isinstance(error, DomainError):
-            self.failed(type(error).__qualname__)
+            self.set_error(type(error).__qualname__)
         self._span.end()
 
 
 class _Ids(IdGenerator, threading.local):
-    """Ids from this process's clock. Each thread draws that of a new trace first, for the sampler to judge."""
+    """Ids from the clock of this process. A thread sets the id of a new trace before the sampler decides on it."""
 
     trace = 0
 
@@ -120,8 +119,6 @@ class _Ids(IdGenerator, threading.local):
         return int.from_bytes(clock.entropy(8), "big")
 
 
-def exporting(service: str) -> Recorder:
-    """The recorder of this process, exporting until the process ends."""
-    recorder = Recorder(service, OTLPSpanExporter())
-    otlp.until_the_end(recorder.shutdown)
-    return recorder
+def otlp_recorder(service: str) -> Recorder:
+    """Return a recorder that exports where the OTEL_* variables say."""
+    return Recorder(service, OTLPSpanExporter())

@@ -1,34 +1,34 @@
-"""What a library says by `logging`, in our own log."""
+"""Handlers that pass records of the standard library's logging to the log of the process."""
 
 import logging
 
 from chassis import clock
 from chassis.observe.log import log
 
-_WARN_EVERY = 60.0
+_MIN_INTERVAL_S = 60.0
 
 
 class StdlibLogHandler(logging.Handler):
-    """Makes each record a line of ours, with its stack where it has one."""
+    """A handler that logs each record, with its stack trace if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say = log.error if record.levelno >= logging.ERROR else log.warning
-        say(record.getMessage(), **({"error": record.exc_info[1]} if record.exc_info else {}))
+        write = log.error if record.levelno >= logging.ERROR else log.warning
+        write(record.getMessage(), **({"error": record.exc_info[1]} if record.exc_info else {}))
 
 
 class RateLimitedHandler(logging.Handler):
-    """Takes over the logger `name`: no stack, and at most one warning and one error a minute, however long it lasts."""
+    """The only handler of the logger `name`: at most one warning and one error per minute, without stack traces."""
 
-    def __init__(self, name: str, what: str) -> None:
+    def __init__(self, name: str, message: str) -> None:
         super().__init__(logging.WARNING)
-        self._what = what
-        self._last: dict[int, float] = {}
+        self._message = message
+        self._logged_at: dict[int, float] = {}
         logger = logging.getLogger(name)
-        logger.setLevel(logging.WARNING)  # what is said below may hold a password
+        logger.setLevel(logging.WARNING)  # lower levels may contain a password
         logger.handlers = [self]
         logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        if clock.monotonic() - self._last.get(record.levelno, float("-inf")) >= _WARN_EVERY:
-            self._last[record.levelno] = clock.monotonic()
-            log.warning(self._what, reason=record.getMessage())
+        if clock.monotonic() - self._logged_at.get(record.levelno, float("-inf")) >= _MIN_INTERVAL_S:
+            self._logged_at[record.levelno] = clock.monotonic()
+            log.warning(self._message, reason=record.getMessage())

@@ -1,27 +1,31 @@
-"""Looks into the store for what only an operator wants to know: seldom, and never at the cost of the work."""
+"""Throttled reads of the store for gauges, so that measuring never slows down the work."""
 
 from collections.abc import Callable
 
 from chassis import clock
 from chassis.errors import TransientError
 
-EVERY = 5.0
-SHARE = 0.05
+MIN_INTERVAL_S = 5.0
+MAX_SHARE = 0.05
+"""Share of the time that the reads may take."""
 
 
 class Throttled:
-    """Calls `look` at most every 5 s, and for a twentieth of the time; where it meets TransientError, the old figures stay."""
+    """Calls `measure` at most every 5 s and for at most a twentieth of the time.
 
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look, self._due = look, float("-inf")
+    After a TransientError, the old values stay.
+    """
+
+    def __init__(self, measure: Callable[[], None]) -> None:
+        self._measure, self._due = measure, float("-inf")
 
     def __call__(self) -> None:
-        began = clock.monotonic()
-        if began < self._due:
+        started_at = clock.monotonic()
+        if started_at < self._due:
             return
         try:
-            self._look()
+            self._measure()
         except TransientError:
-            pass  # who does the work says so
-        ended = clock.monotonic()
-        self._due = ended + max(EVERY, (ended - began) / SHARE)
+            pass  # the work itself logs it
+        ended_at = clock.monotonic()
+        self._due = ended_at + max(MIN_INTERVAL_S, (ended_at - started_at) / MAX_SHARE)

@@ -66,7 +66,7 @@ class Driver:
 
     def drive(self, doc: Doc, max_s: float | None = None) -> Doc:
         """Carry out a claimed saga until it ends, must wait longer, or `max_s` have passed; return its document."""
-        trace.about(**{self.saga.log_id_field: doc["_id"]})
+        trace.bind(**{self.saga.log_id_field: doc["_id"]})
         ends = None if max_s is None else clock.monotonic() + max_s
         while doc["open"]:
             state = State.read(doc)
@@ -98,7 +98,7 @@ class Driver:
         """Claim a saga that is due, and drive it."""
         claimed = self.claim(doc)
         if claimed:
-            with trace.continued(claimed["traceparent"], f"resume {self.saga.name}", "internal"):
+            with trace.continue_trace(claimed["traceparent"], f"resume {self.saga.name}", "internal"):
                 self.drive(claimed)
 
     def find_due(self) -> list[Doc]:
@@ -139,9 +139,9 @@ class Driver:
         name = f"{self.saga.name} {'undo ' if state.undoing else ''}{step.name}"
         with trace.span(name, attributes={"saga.step": step.name, "saga.attempts": state.attempts}) as span:
             outcome = self._outcome(id, state, step, action, ends)
-            span.set("saga.outcome", type(outcome).__name__)
+            span.set_attribute("saga.outcome", type(outcome).__name__)
             if isinstance(outcome, TransientError):
-                span.failed(type(outcome).__name__)
+                span.set_error(type(outcome).__name__)
         if state.undoing and state.attempts + 1 == STUCK_ATTEMPTS and not isinstance(outcome, Done):
             log.error("compensation keeps failing", step=step.name, attempts=STUCK_ATTEMPTS, error=str(outcome))
         return outcome

@@ -178,7 +178,7 @@ def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens)
         deadline.remaining(settings().deadline)
         said = command.read(bodies.read_json(asked))
         if id:
-            trace.about(**{to_camel(id): getattr(said, id)})
+            trace.bind(**{to_camel(id): getattr(said, id)})
         answer = handler(said)
         return WsgiResponse(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
 

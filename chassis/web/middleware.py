@@ -39,7 +39,7 @@ class Middleware:
 
         method = environ["REQUEST_METHOD"]
         with (
-            trace.continued(environ.get("HTTP_TRACEPARENT"), method, "server") as span,
+            trace.continue_trace(environ.get("HTTP_TRACEPARENT"), method, "server") as span,
             deadline.within(_allowed(environ, began)),
         ):
             try:
@@ -55,7 +55,7 @@ class Middleware:
                 metrics.requests[known, route, status].observe(took, trace.exemplar(span.traceparent))
                 if status == "504":
                     metrics.deadline_misses[route].inc()
-                span.served(method, route, int(status))
+                span.set_response(method, route, int(status))
                 log.info(
                     "request",
                     method=method[:10],

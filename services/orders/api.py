@@ -10,7 +10,7 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
-from chassis.web.paging import Page, page
+from chassis.web.paging import Page, PageQuery, find_page
 from services.orders import application, checkout, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState
@@ -39,7 +39,7 @@ class NewOrder(RequestBody):
     user_id: Id | None = None
 
 
-class OrderQuery(Page):
+class OrderQuery(PageQuery):
     status: Status | None = None
     user_id: Id | None = None
 
@@ -64,9 +64,7 @@ class Order(Schema):
     updated_at: Timestamp
 
 
-class Orders(Schema):
-    items: list[Order]
-    next_cursor: str | None
+Orders = Page[Order]
 
 
 class TimelineEntry(Schema):
@@ -108,7 +106,7 @@ def list_orders(query: OrderQuery, caller: Caller) -> Orders:
         where["userId"] = query.user_id or caller.id
     if query.status:
         where["status"] = query.status
-    docs, cursor = page(projection.summaries, where, query, sort="-_id")
+    docs, cursor = find_page(projection.summaries, where, query, sort="-_id")
     return Orders(items=[_list_view(doc) for doc in docs], next_cursor=cursor)
 
 

@@ -28,7 +28,7 @@ def decide(id: str, decision: Callable[[Order], Event | None], dedup_key: str = 
 
     With a `dedup_key`, a repeated decision appends nothing.
     """
-    trace.about(orderId=id)
+    trace.bind(orderId=id)
     order = repository.streams.execute(id, domain.NEW, decision, dedup_key, metrics.count)
     if order.status:
         projection.update_summary(order)

@@ -11,7 +11,7 @@ streams = Streams("streams", *domain.EVENTS, *domain.INTERNAL)
 
 def get(id: str) -> Order:
     """Fold the events of an order. Raises NotFound."""
-    trace.about(orderId=id)
+    trace.bind(orderId=id)
     order = fold(domain.NEW, streams.load(id))
     if not order.status:
         raise NotFound("order")

@@ -7,13 +7,13 @@ from chassis.schema import Decimals, Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
-from chassis.web.paging import Page, page
+from chassis.web.paging import Page, PageQuery, find_page
 from services.payments import repository
 
 api = Api()
 
 
-class PaymentQuery(Page):
+class PaymentQuery(PageQuery):
     order_id: Id | None = None
 
 
@@ -28,9 +28,7 @@ class Payment(Schema):
     created_at: Timestamp
 
 
-class Payments(Schema):
-    items: list[Payment]
-    next_cursor: str | None
+Payments = Page[Payment]
 
 
 @api.get("/api/payments", auth=SIGNED_IN, responses={200: Payments})
@@ -39,7 +37,7 @@ def list_payments(query: PaymentQuery, caller: Caller) -> Payments:
     where: dict[str, Any] = {} if caller.is_admin else {"userId": caller.id}
     if query.order_id is not None:
         where["orderId"] = query.order_id
-    docs, cursor = page(repository.payments, where, query)
+    docs, cursor = find_page(repository.payments, where, query)
     return Payments(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 

@@ -21,7 +21,7 @@ payments = Collection(
 
 def get(id: str) -> Doc:
     """Return a payment. Raises NotFound."""
-    trace.about(orderId=id)
+    trace.bind(orderId=id)
     payment = payments.get(id)
     if payment is None:
         raise NotFound("payment")

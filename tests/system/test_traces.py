@@ -28,12 +28,11 @@ HOPS = [
 """(the work in orders, its call, the request it makes, the service that serves it)."""
 
 FLUSHED = """
-from chassis.observe import records, trace
+from chassis.observe import export, trace
 from chassis.observe.log import log
 log.setup("bells", "worker", "info")
-records.begin("bells", "worker")
-trace.begin("bells")
-with trace.continued(None, "the last work"):
+export.start("bells", "worker")
+with trace.continue_trace(None, "the last work"):
     log.info("the last words")
 """
 

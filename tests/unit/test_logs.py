@@ -23,7 +23,7 @@ def said():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 of, name = getattr(node.func.value, "id", ""), node.func.attr
-                if (of == "log" and name in ("debug", "info", "warning", "error")) or (of, name) == ("trace", "about"):
+                if (of == "log" and name in ("debug", "info", "warning", "error")) or (of, name) == ("trace", "bind"):
                     yield from (keyword.arg for keyword in node.keywords if keyword.arg)
 
 
@@ -46,18 +46,18 @@ def test_the_documented_fields_are_those_that_are_logged():
 
 def test_a_line_says_what_its_work_is_about_and_no_other_does():
     def work():
-        with trace.continued(None, "outer"):
-            trace.about(orderId="o1")
+        with trace.continue_trace(None, "outer"):
+            trace.bind(orderId="o1")
             with trace.span("inner"):
                 log.info("inside")
-                trace.about(productId="p1")
+                trace.bind(productId="p1")
             log.info("behind")
-        with trace.continued(None, "other"):
+        with trace.continue_trace(None, "other"):
             log.info("other")
         with trace.span("alone"):
-            trace.about(orderId="o3")
+            trace.bind(orderId="o3")
             log.info("alone")
-        trace.about(orderId="o2")
+        trace.bind(orderId="o2")
         log.info("outside")
 
     with capture_logs() as lines:

@@ -81,9 +81,9 @@ def id_of(span):
 
 def test_without_an_endpoint_nothing_of_opentelemetry_is_imported():
     script = (
-        "import sys; from chassis import service; from chassis.web import app; from chassis.observe import trace;"
-        "trace.begin('bells');"
-        "trace.continued(None).__enter__(); trace.span('part').__enter__();"
+        "import sys; from chassis import service; from chassis.web import app; from chassis.observe import export, trace;"
+        "export.start('bells', 'web');"
+        "trace.continue_trace(None).__enter__(); trace.span('part').__enter__();"
         "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
     )
     done = subprocess.run([sys.executable, "-c", script], env={}, capture_output=True, text=True, timeout=60)
@@ -93,12 +93,12 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_imported():
 def test_outside_of_any_work_there_is_no_trace():
     assert (trace.trace_id(), trace.traceparent()) == ("", "")
     with trace.span("part") as span:
-        span.set("a", 1)
+        span.set_attribute("a", 1)
         assert trace.traceparent() == ""
 
 
 def test_without_a_recorder_a_header_is_handed_on_as_it_came():
-    with trace.continued(SAMPLED), trace.span("part"):
+    with trace.continue_trace(SAMPLED), trace.span("part"):
         assert (trace.trace_id(), trace.traceparent()) == (TRACE, SAMPLED)
     assert trace.trace_id() == ""
 
@@ -108,16 +108,16 @@ def test_without_a_recorder_a_header_is_handed_on_as_it_came():
 def test_a_header_that_is_missing_or_malformed_begins_a_new_trace(begin, header, recorded):
     if recorded:
         begin()
-    with trace.continued(header):
+    with trace.continue_trace(header):
         first = trace.traceparent()
-    with trace.continued(header):
+    with trace.continue_trace(header):
         assert trace.trace_id() != first[3:35]
     assert trace._PARENT.fullmatch(first) and TRACE not in first
     assert first.endswith("-01" if recorded else "-00")
 
 
 def test_a_part_of_the_work_is_the_child_of_what_it_is_a_part_of(recording):
-    with trace.continued(SAMPLED, "GET", "server"):
+    with trace.continue_trace(SAMPLED, "GET", "server"):
         with trace.span("users/verify", "client"):
             handed_on = trace.traceparent()
         with trace.span("afterwards"):
@@ -131,7 +131,7 @@ def test_a_part_of_the_work_is_the_child_of_what_it_is_a_part_of(recording):
 
 
 def test_a_caller_that_is_not_sampled_is_respected(recording):
-    with trace.continued(UNSAMPLED), trace.span("part"):
+    with trace.continue_trace(UNSAMPLED), trace.span("part"):
         assert trace.traceparent() == UNSAMPLED
     assert recording.all() == ()
 
@@ -140,9 +140,9 @@ def test_a_trace_that_the_sampler_drops_says_so_to_those_it_calls(begin, monkeyp
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
     recording = begin()
-    with trace.continued(None), trace.span("part"):
+    with trace.continue_trace(None), trace.span("part"):
         assert trace.traceparent().endswith("-00") and len(trace.trace_id()) == 32
-    with trace.continued(SAMPLED, "sampled before"):
+    with trace.continue_trace(SAMPLED, "sampled before"):
         pass
     assert [span.name for span in recording.all()] == ["sampled before"]
 
@@ -150,7 +150,7 @@ def test_a_trace_that_the_sampler_drops_says_so_to_those_it_calls(begin, monkeyp
 def test_a_sampler_that_asks_no_parent_decides_alone(begin, monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
     recording = begin()
-    with trace.continued(UNSAMPLED, "recorded all the same"):
+    with trace.continue_trace(UNSAMPLED, "recorded all the same"):
         pass
     assert parent_of(recording.one("recorded all the same")) == PARENT
 
@@ -160,14 +160,14 @@ def test_the_ids_of_a_trace_that_is_recorded_are_the_ones_it_was_judged_by(begin
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
     recording = begin()
     for _ in range(50):
-        with trace.continued(None):
+        with trace.continue_trace(None):
             pass
     low = [span.context.trace_id & (2**64 - 1) for span in recording.all()]
     assert 0 < len(low) < 50 and all(bits < 2**63 for bits in low)
 
 
 def test_of_an_error_only_the_type_is_told(recording):
-    with pytest.raises(OutcomeUnknown), trace.continued(None, "fails"):
+    with pytest.raises(OutcomeUnknown), trace.continue_trace(None, "fails"):
         raise OutcomeUnknown("ada@example.com did not answer")
     span = recording.one("fails")
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
@@ -175,7 +175,7 @@ def test_of_an_error_only_the_type_is_told(recording):
 
 
 def test_a_refusal_is_an_answer_and_no_error(recording):
-    with pytest.raises(DomainError), trace.continued(None, "refused"):
+    with pytest.raises(DomainError), trace.continue_trace(None, "refused"):
         raise NotFound("payment")
     assert recording.one("refused").status.is_unset
 
@@ -191,8 +191,8 @@ def test_a_refusal_is_an_answer_and_no_error(recording):
     ],
 )
 def test_a_servers_span_is_named_by_its_route(recording, method, route, status, name, failed):
-    with trace.continued(None) as span:
-        span.served(method, route, status)
+    with trace.continue_trace(None) as span:
+        span.set_response(method, route, status)
     span = recording.one(name)
     assert span.attributes["http.request.method"] == ("_OTHER" if method == "SPY" else method)
     assert span.attributes.get("http.route") == (route or None)
@@ -204,7 +204,7 @@ def test_a_servers_span_is_named_by_its_route(recording, method, route, status, 
 def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monkeypatch):
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.name=other")
     recording = begin()
-    with trace.continued(None, "work"):
+    with trace.continue_trace(None, "work"):
         pass
     found = recording.one("work").resource.attributes
     assert (found["service.name"], found["deployment.environment.name"]) == ("bells", "test")
@@ -217,7 +217,7 @@ def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
         raise OutcomeUnknown("no answer")
 
     for _ in range(5):
-        with pytest.raises(OutcomeUnknown), trace.continued(None, "users/verify", "client"):
+        with pytest.raises(OutcomeUnknown), trace.continue_trace(None, "users/verify", "client"):
             upstream.call(silent)
     (event,) = (event for span in recording.all() for event in span.events)
     assert dict(event.attributes) == {"upstream": "users", "circuit_breaker.state": "open"}
@@ -234,7 +234,7 @@ def bus(tmp_path, store, fake_clock):
 
 
 def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recording):
-    with trace.continued(SAMPLED, "POST"):
+    with trace.continue_trace(SAMPLED, "POST"):
         bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
     seen = []
     consumer = Consumer(
@@ -277,7 +277,7 @@ def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers
 
 
 def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, recording, fake_clock):
-    with trace.continued(SAMPLED, "POST"):
+    with trace.continue_trace(SAMPLED, "POST"):
         bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
     Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease_s=10, poll_s=0.1).step()
     deaf = [True]

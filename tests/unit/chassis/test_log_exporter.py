@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from chassis.observe import metrics, records, trace
+from chassis.observe import log_exporter, metrics, trace
 from chassis.observe.log import log
 from chassis.testing import capture_logs
 from tests.system.running import eventually
@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver(monkeypatch):
-    monkeypatch.setattr(records, "_EVERY", 0.01)
+    monkeypatch.setattr(log_exporter, "_INTERVAL_S", 0.01)
     with Receiver() as server:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -60,7 +60,7 @@ def receiver(monkeypatch):
 
 @pytest.fixture
 def exporter(receiver):
-    begun = records.Exporter("bells", "web")
+    begun = log_exporter.LogExporter("bells", "web")
     yield begun
     receiver.open.set()
     begun.shutdown()
@@ -76,8 +76,8 @@ def lost():
 
 def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, monkeypatch):
     monkeypatch.setattr(log, "export", exporter)
-    with capture_logs() as lines, trace.continued(f"00-{TRACE}-{PARENT}-01"):
-        trace.about(orderId="o1")
+    with capture_logs() as lines, trace.continue_trace(f"00-{TRACE}-{PARENT}-01"):
+        trace.bind(orderId="o1")
         log.warning("a bell waits", attempt=2, ms=0.5, late=True, jobs=["ring"], error=ValueError("deaf"))
     eventually(lambda: receiver.taken)
     ((record,),) = (body["logRecords"] for body in receiver.taken)
@@ -126,7 +126,7 @@ def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}{own}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,tenant=t1")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,level=3")
-    exporter = records.Exporter("bells", "web")
+    exporter = log_exporter.LogExporter("bells", "web")
     ring(exporter)
     exporter.shutdown()
     ((path, headers, attributes),) = receiver.asked
@@ -157,13 +157,13 @@ def test_lines_that_come_while_a_batch_is_sent_leave_together(receiver, exporter
     receiver.open.clear()
     ring(exporter)
     eventually(lambda: receiver.asked)
-    monkeypatch.setattr(records, "_EVERY", 60)
+    monkeypatch.setattr(log_exporter, "_INTERVAL_S", 60)
     ring(exporter)
     receiver.open.set()
     eventually(lambda: receiver.taken)
-    for _ in range(records._BATCH - 1):
+    for _ in range(log_exporter._MAX_BATCH - 1):
         ring(exporter)
-    eventually(lambda: len(receiver.messages()) == records._BATCH + 1)
+    eventually(lambda: len(receiver.messages()) == log_exporter._MAX_BATCH + 1)
     assert len(receiver.asked) == 2
 
 
@@ -172,9 +172,9 @@ def test_while_nothing_is_taken_the_oldest_lines_fall_out_and_are_counted(receiv
     receiver.open.clear()
     ring(exporter)
     eventually(lambda: receiver.asked)
-    for number in range(records._KEPT + 7):
+    for number in range(log_exporter._MAX_BUFFERED + 7):
         ring(exporter, str(number))
     assert lost() == before + 7
     receiver.open.set()
-    eventually(lambda: len(receiver.messages()) == records._KEPT + 1)
-    assert receiver.messages()[1:] == [str(number) for number in range(7, records._KEPT + 7)]
+    eventually(lambda: len(receiver.messages()) == log_exporter._MAX_BUFFERED + 1)
+    assert receiver.messages()[1:] == [str(number) for number in range(7, log_exporter._MAX_BUFFERED + 7)]
