@@ -1,37 +1,52 @@
-"""Lists a page at a time: the cursor is signed, so that only one we gave out is ever used against the store."""
+"""Lists, a page at a time. Cursors are signed, so that the store only ever sees one that this service gave out."""
 
 import base64
 import hashlib
 import hmac
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 from pydantic import BeforeValidator, Field
 
 from chassis.errors import InvalidInput
-from chassis.schema import QueryParams
+from chassis.schema import QueryParams, Schema
 from chassis.settings import settings
 from chassis.store import Collection, Cursor, Doc, Filter, cursor_after
 
-_SIGNATURE = 12
+_SIGNATURE_BYTES = 12
+
+Item = TypeVar("Item", bound=Schema)
 
 
 def _digits(text: object) -> object:
-    """Python would read " 5", "5.0" and "1_0", too."""
+    """Accept digits alone: Python would read " 5", "5.0" and "1_0", too."""
     if isinstance(text, str) and not re.fullmatch("[0-9]{1,9}", text):
         raise ValueError("must be a whole number")
     return text
 
 
-class Page(QueryParams):
-    """What every list takes."""
+class PageQuery(QueryParams):
+    """Query parameters of every list."""
 
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_digits)] = 20
     cursor: Annotated[str, Field(max_length=1000)] = ""
 
 
-def page(collection: Collection, where: Filter, query: Page, sort: str = "_id") -> tuple[list[Doc], str | None]:
+class Page(Schema, Generic[Item]):
+    """One page of a list; without `nextCursor`, it is the last."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        return f"{params[0].__name__}Page"
+
+
+def find_page(
+    collection: Collection, where: Filter, query: PageQuery, sort: str = "_id"
+) -> tuple[list[Doc], str | None]:
     """Return one page and the cursor of the next. Raises InvalidInput for a cursor that this list did not give out."""
     scope = orjson.dumps([collection.name, where, sort], option=orjson.OPT_SORT_KEYS)
     after = _read(query.cursor, scope) if query.cursor else None
@@ -52,7 +67,7 @@ def _read(cursor: str, scope: bytes) -> Cursor:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         raw = b""
-    signature, payload = raw[:_SIGNATURE], raw[_SIGNATURE:]
+    signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _sign(payload, scope)):
         raise InvalidInput(("cursor", "is not one that this list gave out"))
     value: list[Any] = orjson.loads(payload)
@@ -61,4 +76,4 @@ def _read(cursor: str, scope: bytes) -> Cursor:
 
 def _sign(payload: bytes, scope: bytes) -> bytes:
     secret = settings().platform_secret.get_secret_value().encode()
-    return hmac.digest(secret, b"cursor" + hashlib.sha256(scope).digest() + payload, "sha256")[:_SIGNATURE]
+    return hmac.digest(secret, b"cursor" + hashlib.sha256(scope).digest() + payload, "sha256")[:_SIGNATURE_BYTES]

@@ -45,14 +45,14 @@ _ERRORS = {
     415: ("UnsupportedMediaType", "The body is not application/json, or it is compressed."),
     422: ("InvalidInput", "A field of body or query is not valid, or the Idempotency-Key came with another body."),
     429: ("TooManyRequests", "More requests than the rate limit allows."),
-    500: ("InternalError", "A defect. Quote traceId when you report it."),
     503: ("Unavailable", "A part of the platform does not respond; try again."),
     504: ("DeadlineExceeded", "The deadline passed before the work began."),
 }
 """Status -> the name of the shared response, and what it means."""
 
 _GENERIC = "about:blank"
-_PLATFORM_TYPES = {
+_PLATFORM_TYPES: dict[int, tuple[str, ...]] = {
+    402: (),
     404: (problem_type(NotFound.kind),),
     409: (problem_type(KeyInUse.kind),),
     412: (problem_type(VersionConflict.kind),),
@@ -77,11 +77,12 @@ _HEADERS: dict[str, JsonSchema] = {
 
 _LIMITED = ("RateLimit", "RateLimit-Policy")
 _ERROR_HEADERS = {
-    401: ("WWW-Authenticate",),  # like 413 it comes before a request is counted
-    413: (),
+    413: (),  # it comes before a request is counted
     429: (*_LIMITED, "Retry-After"),
     503: (*_LIMITED, "Retry-After"),
 }
+_UNAUTHENTICATED_HEADERS = ("WWW-Authenticate",)
+"""The headers of a 401 for the token, which comes before a request is counted, too."""
 
 _PARAMETERS: dict[str, JsonSchema] = {
     "IdempotencyKey": {
@@ -118,11 +119,7 @@ def document(service: Service) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions,
-            "responses": {
-                name: _problem(status, _PLATFORM_TYPES.get(status, (_GENERIC,)), refs)
-                for status, (name, _) in _ERRORS.items()
-                if status in used
-            },
+            "responses": {name: _shared_error(status, refs) for status, (name, _) in _ERRORS.items() if status in used},
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
             "securitySchemes": {"bearer": bearer},
@@ -189,7 +186,7 @@ def _response(operation: Operation, status: int, model: type[Schema] | None, ref
 
 def _errors_by_status(operation: Operation) -> dict[int, list[type[DomainError]]]:
     """Return status -> the domain errors that the route declares; without one, the shared response says it all."""
-    statuses = [422, 429, 500, 503, 504]
+    statuses = [422, 429, 503, 504]
     statuses += [400] if operation.idempotent else []
     statuses += [400, 413, 415] if operation.body else []
     statuses += [401] if operation.auth != ANYONE else []
@@ -204,15 +201,20 @@ def _errors_by_status(operation: Operation) -> dict[int, list[type[DomainError]]
 def _error(status: int, declared: list[type[DomainError]], refs: dict[Use, JsonSchema]) -> JsonSchema:
     if not declared:
         return {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
-    types = tuple(problem_type(error.kind) for error in declared)
-    return _problem(status, tuple(dict.fromkeys((*types, *_PLATFORM_TYPES.get(status, (_GENERIC,))))), refs)
+    types = (*(problem_type(error.kind) for error in declared), *_PLATFORM_TYPES.get(status, (_GENERIC,)))
+    return _problem(status, types, _ERROR_HEADERS.get(status, _LIMITED), refs)
 
 
-def _problem(status: int, types: tuple[str, ...], refs: dict[Use, JsonSchema]) -> JsonSchema:
+def _shared_error(status: int, refs: dict[Use, JsonSchema]) -> JsonSchema:
+    headers = _UNAUTHENTICATED_HEADERS if status == 401 else _ERROR_HEADERS.get(status, _LIMITED)
+    return _problem(status, _PLATFORM_TYPES.get(status, (_GENERIC,)), headers, refs)
+
+
+def _problem(status: int, types: tuple[str, ...], headers: tuple[str, ...], refs: dict[Use, JsonSchema]) -> JsonSchema:
     """Return a response with a problem document of one of these types."""
-    schema = {"allOf": [refs[_PROBLEM], {"properties": {"type": {"enum": [*types]}}}]}
+    schema = {"allOf": [refs[_PROBLEM], {"properties": {"type": {"enum": list(dict.fromkeys(types))}}}]}
     described: JsonSchema = {"description": _ERRORS[status][1]}
-    if headers := _ERROR_HEADERS.get(status, _LIMITED):
+    if headers:
         described["headers"] = _refs(*headers)
     return {**described, "content": {MEDIA_TYPE: {"schema": schema}}}
 

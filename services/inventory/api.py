@@ -3,7 +3,7 @@
 from chassis.schema import Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, Api
-from chassis.web.paging import Page, page
+from chassis.web.paging import Page, PageQuery, find_page
 from services.inventory import repository
 
 api = Api()
@@ -24,9 +24,7 @@ class Reservation(Schema):
     expires_at: Timestamp
 
 
-class Reservations(Schema):
-    items: list[Reservation]
-    next_cursor: str | None
+Reservations = Page[Reservation]
 
 
 @api.get("/api/inventory/{id}", auth=ADMIN, responses={200: Stock})
@@ -43,10 +41,10 @@ def get_stock(id: str) -> Stock:
 
 
 @api.get("/api/inventory/{id}/reservations", auth=ADMIN, responses={200: Reservations})
-def list_reservations(id: str, query: Page) -> Reservations:
+def list_reservations(id: str, query: PageQuery) -> Reservations:
     """List the reservations of a product, oldest first."""
     repository.get_stock(id)
-    docs, cursor = page(repository.reservations, {"products": {"$all": [id]}}, query)
+    docs, cursor = find_page(repository.reservations, {"products": {"$all": [id]}}, query)
     return Reservations(items=[_view(doc, id) for doc in docs], next_cursor=cursor)
 
 

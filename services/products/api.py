@@ -10,7 +10,7 @@ from chassis.schema import CLEAN, Amount, Decimals, Id, RequestBody, Schema, Tim
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
-from chassis.web.paging import Page, page
+from chassis.web.paging import Page, PageQuery, find_page
 from services.inventory.messages import InsufficientStock
 from services.products import application, domain, repository
 from services.products.settings import settings
@@ -42,7 +42,7 @@ class StockChange(RequestBody):
     adjustment: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 
 
-class Search(Page):
+class Search(PageQuery):
     category: Annotated[str, StringConstraints(max_length=100), CLEAN] | None = None
     q: Annotated[str, StringConstraints(max_length=200), CLEAN] | None = None
     min_price: Bound | None = None
@@ -62,73 +62,71 @@ class Product(Schema):
     updated_at: Timestamp
 
 
-class Products(Schema):
-    items: list[Product]
-    next_cursor: str | None
+Products = Page[Product]
 
 
 @api.post("/api/products", auth=ADMIN, responses={201: Product})
 def create_product(body: NewProduct, attempt: Attempt) -> Response:
-    """Add a product; it can be ordered at once."""
-    price = domain.price(body.price, body.currency or settings().currency)
+    """Create a product; it can be ordered at once."""
+    price = domain.parse_price(body.price, body.currency or settings().currency)
     product = application.create(attempt.created_id, body.name, price, body.stock, body.description, body.category)
     return _product(product, status=201)
 
 
 @api.get("/api/products", auth=ANYONE, responses={200: Products})
 def list_products(query: Search) -> Products:
-    """The catalog, by category, words and price."""
+    """List the catalog, filtered by category, words and price."""
     where: dict[str, Any] = {"deleted": False}
     if query.category is not None:
         where["category"] = query.category
     if query.q is not None:
-        where["words"] = {"$all": _words(query.q)}
+        where["words"] = {"$all": _search_words(query.q)}
     if query.min_price or query.max_price:
-        where["price"] = _between(query)
-    docs, cursor = page(repository.products, where, query, sort=query.sort)
+        where["price"] = _price_filter(query)
+    docs, cursor = find_page(repository.products, where, query, sort=query.sort)
     return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
 @api.get("/api/products/{id}", auth=ANYONE, responses={200: Product})
 def get_product(id: str) -> Response:
-    """One product."""
+    """Get one product."""
     return _product(repository.get(id))
 
 
 @api.put("/api/products/{id}", auth=ADMIN, responses={200: Product})
 def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int | None) -> Response:
-    """Change some of a product's fields; its stock has a route of its own."""
+    """Change fields of a product; its stock has a route of its own."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
     return _product(application.change(id, fields, if_match, attempt.dedup_key))
 
 
 @api.delete("/api/products/{id}", auth=ADMIN, responses={204: None})
 def delete_product(id: str, if_match: int | None) -> Response:
-    """Take a product out of the catalog; what is reserved of it runs out."""
+    """Delete a product from the catalog; its open reservations remain valid until they expire."""
     application.delete(id, if_match)
     return Response(status=204)
 
 
 @api.patch("/api/products/{id}/stock", auth=ADMIN, responses={200: Product}, errors=(InsufficientStock,))
 def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Response:
-    """Add to the stock, or take from it; nothing changes where there is too little."""
+    """Add units to the stock, or remove units; a removal of more than is available is rejected."""
     return _product(application.adjust_stock(id, body.adjustment, attempt.dedup_key))
 
 
-def _words(q: str) -> list[str]:
-    words = domain.words(q)
+def _search_words(q: str) -> list[str]:
+    words = domain.search_words(q)
     if not words:
-        raise InvalidInput(("q", "has no word to search for"))
+        raise InvalidInput(("q", "contains no word to search for"))
     return words
 
 
-def _between(query: Search) -> dict[str, int]:
-    """Bounds are in the shop's currency, which is what the catalog is sorted in."""
+def _price_filter(query: Search) -> dict[str, int]:
+    """Return the filter of the price; bounds are in the currency of the shop, as the catalog is sorted."""
     bounds = {}
-    for word, name, amount in (("$gte", "minPrice", query.min_price), ("$lte", "maxPrice", query.max_price)):
+    for operator, name, amount in (("$gte", "minPrice", query.min_price), ("$lte", "maxPrice", query.max_price)):
         if amount:
             try:
-                bounds[word] = Money.parse(amount, settings().currency).minor
+                bounds[operator] = Money.parse(amount, settings().currency).minor
             except ValueError as error:
                 raise InvalidInput((name, str(error))) from None
     return bounds
