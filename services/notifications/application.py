@@ -3,7 +3,6 @@
 from chassis import clock
 from chassis.events import outbox
 from chassis.events.envelope import Meta
-from chassis.store import Duplicate
 from services.notifications import domain, repository
 from services.notifications.messages import NotificationSent
 from services.notifications.settings import settings
@@ -14,29 +13,20 @@ def notify(user: str, text: domain.Text, meta: Meta) -> None:
 
     Where a mail server is set, a job mails it; an erased user gets none.
     """
-    recipient = repository.recipients.get(user)
-    if recipient and recipient["erased"]:
-        return
     by_mail = bool(settings().smtp_url)
     id = meta.id.replace(":", "-")
     events = [] if by_mail else [NotificationSent(notification_id=id, user_id=user, kind=text.kind)]
-    try:
-        repository.notifications.insert(
-            {
-                "_id": id,
-                "userId": user,
-                "kind": text.kind,
-                "subject": text.subject,
-                "body": text.body,
-                "channel": "email" if by_mail else "record",
-                "status": "pending" if by_mail else "sent",
-                "mailPending": by_mail,
-                "retryAt": clock.timestamp(),
-                "createdAt": clock.timestamp(),
-                **outbox.new_outbox(id, *events),
-            }
-        )
-    except Duplicate:
-        return
-    # the user may have been erased after the check above: let the job delete this notification, too
-    repository.recipients.update(user, {"$set": {"erasurePending": True}}, when={"erased": True})
+    notification = {
+        "_id": id,
+        "userId": user,
+        "kind": text.kind,
+        "subject": text.subject,
+        "body": text.body,
+        "channel": "email" if by_mail else "record",
+        "status": "pending" if by_mail else "sent",
+        "mailPending": by_mail,
+        "retryAt": clock.timestamp(),
+        "createdAt": clock.timestamp(),
+        **outbox.new_outbox(id, *events),
+    }
+    repository.recipients.insert_about(user, repository.notifications, notification)

@@ -11,12 +11,7 @@ RETRY_AFTER_S = 10.0
 
 def finish_erasures() -> None:
     """Delete the notifications of erased users, each as soon as its events are published."""
-    for recipient in repository.recipients.find({"erasurePending": True}):
-        left = False
-        for notification in repository.notifications.iterate({"userId": recipient["_id"]}):
-            left |= not repository.notifications.delete(notification["_id"], when={"pending": 0})
-        if not left:
-            repository.recipients.update(recipient["_id"], {"$set": {"erasurePending": False}})
+    repository.recipients.finish_erasures(_delete_notifications)
 
 
 def send_mail() -> None:
@@ -38,3 +33,8 @@ def send_mail() -> None:
 def _retry_later(notification: Doc) -> None:
     retry = {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}}
     repository.notifications.update(notification["_id"], retry)
+
+
+def _delete_notifications(user: str) -> bool:
+    notifications = repository.notifications.iterate({"userId": user})
+    return all([repository.notifications.delete(each["_id"], when={"pending": 0}) for each in notifications])

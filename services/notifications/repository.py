@@ -1,24 +1,17 @@
 """How recipients and notifications are stored."""
 
-from chassis.events import inbox, outbox
-from chassis.store import Collection, Doc, Duplicate, Index, merge_updates
+from chassis.events import outbox
+from chassis.events.erasure import Subjects
+from chassis.store import Collection, Doc, Index, merge_updates
 from services.notifications.messages import NotificationSent
 
-recipients = Collection("recipients", Index("erasurePending", partial={"erasurePending": True}))
+recipients = Subjects("recipients", "users", "email")
 notifications = Collection(
     "notifications",
     Index("userId", "createdAt"),
     Index("mailPending", "retryAt", partial={"mailPending": True}),
     outbox.PENDING,
 )
-
-
-def add_recipient(user: str) -> None:
-    """Insert a user as a recipient without an address, unless the user exists."""
-    try:
-        recipients.insert({"_id": user, "erased": False, "erasurePending": False, **inbox.new_inbox("users")})
-    except Duplicate:
-        pass
 
 
 def mark_sent(notification: Doc) -> None:

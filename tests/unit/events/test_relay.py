@@ -71,7 +71,9 @@ def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus
 def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
     open_counter("c2", steps=3)
-    monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [None, TransientError("down"), None, None, None, None])
+    monkeypatch.setattr(
+        bus, "publish", lambda records, timeout_s: [None, TransientError("down"), None, None, None, None]
+    )
     assert relay.step() == 4
     monkeypatch.undo()
     assert [counters.get(id)["pending"] for id in ("c1", "c2")] == [2, 0]
