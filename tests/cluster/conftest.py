@@ -1,4 +1,4 @@
-"""The platform in a cluster, as the system tests see one that runs elsewhere."""
+"""Fixtures of the cluster tests: those of the system tests against a remote platform."""
 
 from tests.system.conftest import buyer, shop
 

@@ -1,7 +1,7 @@
-"""Clients that come whether or not others were answered (an open loop), keep their connections, and never try again.
+"""An open loop of clients with persistent connections and without retries.
 
 with Load(shop, rate=20) as load:
-    ...                             # what they should not notice
+    ...                             # what clients must not notice
 assert not load.failures
 """
 
@@ -18,49 +18,49 @@ import requests
 from chassis import clock
 from tests.system.platform import Client, Front
 
-MOST = 64
-"""Requests under way at once, each on a connection of its own."""
-ORDERS = 10
-"""One in so many requests is an order."""
+MAX_CONCURRENT = 64
+"""Requests at once, each on a connection of its own."""
+ORDER_INTERVAL = 10
+"""Every tenth request is an order."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`at` and `seconds` are from the load's beginning, and of the request; `status` is 0 where no answer came."""
+    """One request: its start in seconds from the start of the load, its duration, and its status (0: no response)."""
 
     what: str
-    at: float
-    seconds: float
+    at_s: float
+    took_s: float
     status: int
     detail: str
 
 
 class Load:
-    """So many requests a second: reads of the catalog, of a product, of an order, and an order now and then."""
+    """A load of `rate` requests per second: reads of the catalog, a product and an order, and some orders."""
 
     def __init__(self, shop: Front, rate: float, seed: int = 1) -> None:
         self.outcomes: list[Outcome] = []
         self.orders: list[str] = []
         self.products = [shop.product(stock=100_000) for _ in range(3)]
         self._buyer, self._random, self._rate = shop.shopper(), Random(seed), rate
-        self._old = self._buyer.buy(self.products[0])["id"]
-        self._own = threading.local()
-        self._over = threading.Event()
+        self._existing_order = self._buyer.buy(self.products[0])["id"]
+        self._local = threading.local()
+        self._stopped = threading.Event()
         self._begun = 0.0
-        self._loop = threading.Thread(target=self._come)
+        self._loop = threading.Thread(target=self._run)
 
     @property
     def failures(self) -> list[Outcome]:
-        """What a client would call a failure of the platform."""
+        """The requests without response or with 5xx."""
         return [each for each in self.outcomes if each.status == 0 or each.status >= 500]
 
     def summary(self) -> str:
-        """What became of all, in a line; and each failure."""
-        took = sorted(each.seconds for each in self.outcomes)
+        """Return a line with totals and response times, and a line for each failure."""
+        took = sorted(each.took_s for each in self.outcomes)
         p50, p99 = (took[int(share * (len(took) - 1))] for share in (0.5, 0.99))
-        answered = f"{len(took)} requests, {len(self.orders)} orders, {len(self.failures)} failed"
+        totals = f"{len(took)} requests, {len(self.orders)} orders, {len(self.failures)} failed"
         times = f"p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms, longest {1000 * took[-1]:.0f} ms"
-        return "\n".join([f"{answered}; {times}", *map(str, self.failures)])
+        return "\n".join([f"{totals}; {times}", *map(str, self.failures)])
 
     def __enter__(self) -> Self:
         self._begun = clock.monotonic()
@@ -70,49 +70,49 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._loop.join()
 
-    def final(self, order: str) -> str:
-        """What became of an order of its."""
+    def final_status(self, order: str) -> str:
+        """Wait until an order of this load is final; return its status."""
         return str(self._buyer.final(order)["status"])
 
-    def until(self, count: int) -> None:
-        """Let it go on until so many have come."""
+    def wait_for(self, count: int) -> None:
+        """Wait until `count` requests have ended."""
         while len(self.outcomes) < count:
-            self._over.wait(0.1)
+            self._stopped.wait(0.1)
 
-    def _come(self) -> None:
-        number, ends = 0, list[Future[None]]()
-        with ThreadPoolExecutor(MOST) as pool:
-            while not self._over.wait(max(0.0, self._begun + number / self._rate - clock.monotonic())):
-                ends.append(pool.submit(self._one, *self._next(number)))
+    def _run(self) -> None:
+        number, futures = 0, list[Future[None]]()
+        with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
+            while not self._stopped.wait(max(0.0, self._begun + number / self._rate - clock.monotonic())):
+                futures.append(pool.submit(self._send, *self._next_request(number)))
                 number += 1
-        for end in ends:
-            end.result()
+        for future in futures:
+            future.result()
 
-    def _next(self, number: int) -> tuple[str, Callable[[Client], requests.Response]]:
+    def _next_request(self, number: int) -> tuple[str, Callable[[Client], requests.Response]]:
         product = self._random.choice(self.products)
-        if number % ORDERS == 0:
+        if number % ORDER_INTERVAL == 0:
             key = clock.new_id()
             return "order", lambda client: client.order(product, key=key)
         reads = {"list": "/api/products", "product": f"/api/products/{product['id']}"}
-        reads |= {"orders": "/api/orders", "look": f"/api/orders/{self._old}"}
+        reads |= {"orders": "/api/orders", "order read": f"/api/orders/{self._existing_order}"}
         what = self._random.choice(list(reads))
         return what, lambda client: client.get(reads[what])
 
-    def _one(self, what: str, ask: Callable[[Client], requests.Response]) -> None:
-        client: Client | None = getattr(self._own, "client", None)
+    def _send(self, what: str, request: Callable[[Client], requests.Response]) -> None:
+        client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = self._own.client = Client(self._buyer.url, self._buyer.token)
-        asked = clock.monotonic()
+            client = self._local.client = Client(self._buyer.url, self._buyer.token)
+        sent = clock.monotonic()
         status, detail, body = 0, "", dict[str, Any]()
         try:
-            answer = ask(client)
-            status, detail = answer.status_code, answer.text[:300]
-            body = answer.json()
+            response = request(client)
+            status, detail = response.status_code, response.text[:300]
+            body = response.json()
         except (requests.RequestException, ValueError) as error:
             detail = detail or repr(error)
         if what == "order" and status in (201, 202):
             self.orders.append(body["id"])
-        self.outcomes.append(Outcome(what, asked - self._begun, clock.monotonic() - asked, status, detail))
+        self.outcomes.append(Outcome(what, sent - self._begun, clock.monotonic() - sent, status, detail))

@@ -1,4 +1,4 @@
-"""A caller finds all the replicas of a callee by DNS, and gives each its share, whatever the strategy."""
+"""A caller finds all replicas of an upstream by DNS and balances its calls, with every strategy."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,41 +10,42 @@ from tests.system.platform import Client, Front, eventually
 
 pytestmark = pytest.mark.timeout(900)
 REPLICAS, ORDERS = 3, 60
-SERVED = "http_server_request_duration_seconds_count"
-LEAST = {"round-robin": 0.3, "random": 0.15, "least-connections": 0.2}
-"""Strategy -> the smallest share that a replica has."""
+SERVED_METRIC = "http_server_request_duration_seconds_count"
+MIN_SHARE = {"round-robin": 0.3, "random": 0.15, "least-connections": 0.2}
+"""Strategy -> smallest share of the calls that a replica may get."""
 
 
 @pytest.fixture(scope="module")
 def replicas() -> Iterator[None]:
     with kube.restored():
-        # First small, then many: else they do not fit into a node of two cores, and wait for each other there.
+        # Reduce the request first: otherwise the replicas do not fit into a node of two cores.
         kube.upgrade("services.inventory.resources.requests.cpu=20m")
         kube.upgrade(f"services.inventory.replicas={REPLICAS}")
         yield
 
 
-@pytest.mark.parametrize("strategy", LEAST)
-def test_each_replica_has_its_share(shop: Front, buyer: Client, replicas: None, strategy: str) -> None:
+@pytest.mark.parametrize("strategy", MIN_SHARE)
+def test_each_replica_gets_its_share_of_calls(shop: Front, buyer: Client, replicas: None, strategy: str) -> None:
     kube.upgrade(f"services.orders.settings.BALANCING={strategy}")
-    pods = kube.alone(REPLICAS, name="inventory", component="web")
+    pods = kube.wait_for_pods(REPLICAS, name="inventory", component="web")
     product = shop.product(stock=1000)
     first = served(pods)
-    eventually(lambda: buyer.buy(product) and all((served(pods) - first)[pod] for pod in pods), 60)  # DNS has told
+    # Wait until DNS lists all pods.
+    eventually(lambda: buyer.buy(product) and all((served(pods) - first)[pod] for pod in pods), 60)
     before = served(pods)
     for _ in range(ORDERS):
         buyer.buy(product)
     calls = served(pods) - before
     print(f"{strategy}: {sorted(calls.values())}")
-    assert sum(calls.values()) >= 2 * ORDERS  # reserve, and confirm
-    assert min(calls[pod] for pod in pods) >= LEAST[strategy] * sum(calls.values())
+    assert sum(calls.values()) >= 2 * ORDERS  # reserve and confirm
+    assert min(calls[pod] for pod in pods) >= MIN_SHARE[strategy] * sum(calls.values())
 
 
 def served(pods: list[str]) -> Counter[str]:
-    """Pod -> calls of other services that it has answered."""
+    """Return pod -> number of internal calls that it has served."""
     found = Counter[str]()
     for pod in pods:
-        for sample in kube.told(pod):
-            if sample.name == SERVED and sample.labels["http_route"].startswith("/internal/"):
+        for sample in kube.metrics(pod):
+            if sample.name == SERVED_METRIC and sample.labels["http_route"].startswith("/internal/"):
                 found[pod] += int(sample.value)
     return found

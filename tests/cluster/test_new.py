@@ -1,4 +1,4 @@
-"""`make new` and `make deploy` are all that a service of one's own takes to answer through the Ingress."""
+"""`make new` and `make deploy` are enough for a new service to be reachable through the Ingress."""
 
 import subprocess
 from pathlib import Path
@@ -10,10 +10,10 @@ from tests.system.platform import Front, expect
 from tests.system.test_new import Copy
 
 pytestmark = pytest.mark.timeout(900)
-DEPLOY = "make images && k8s/deploy --set defaults.settings.RATE_LIMITS=off"  # `make deploy`, with what is set here
+DEPLOY = "make images && k8s/deploy --set defaults.settings.RATE_LIMITS=off"  # as this cluster has it
 
 
-def test_a_service_that_was_made_answers_through_the_ingress(shop: Front, tmp_path: Path) -> None:
+def test_new_service_is_reachable_through_the_ingress(shop: Front, tmp_path: Path) -> None:
     copy = Copy(tmp_path / "copy")
     with kube.restored():
         for script in ("make -o .venv/.installed new name=reviews", DEPLOY):

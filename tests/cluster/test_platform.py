@@ -1,4 +1,4 @@
-"""What is true of the platform in its cluster: who may talk to whom, that its books agree, and what it takes."""
+"""The platform in its cluster: network policies, audits, memory requests."""
 
 import re
 
@@ -10,20 +10,20 @@ from tests.system.platform import eventually
 
 pytestmark = pytest.mark.timeout(600)
 AUDITS = ("inventory", "orders", "payments")
-MEMORY = 1368
-"""MiB that all services may ask for together."""
-KNOCK = "import socket; socket.create_connection(('payments', 80), 3)"
+MAX_REQUESTED_MIB = 1368
+"""Sum of the memory requests of all services."""
+CONNECT = "import socket; socket.create_connection(('payments', 80), 3)"
 
 
-def test_only_who_calls_payments_can_reach_it() -> None:
+def test_only_callers_of_payments_can_connect_to_it() -> None:
     assert "payments" in catalog()["orders"].calls
     assert "payments" not in catalog()["notifications"].calls
-    kube.kubectl("exec", "deployment/orders", "--", "python", "-c", KNOCK)
+    kube.kubectl("exec", "deployment/orders", "--", "python", "-c", CONNECT)
     with pytest.raises(AssertionError, match="timed out|refused"):
-        kube.kubectl("exec", "deployment/notifications", "--", "python", "-c", KNOCK)
+        kube.kubectl("exec", "deployment/notifications", "--", "python", "-c", CONNECT)
 
 
-def test_the_books_agree() -> None:
+def test_audit_jobs_find_nothing() -> None:
     with kube.restored():
         kube.upgrade("audit.enabled=true")
         assert {job["metadata"]["name"] for job in kube.objects("cronjobs", component="audit")} == {
@@ -39,22 +39,22 @@ def test_the_books_agree() -> None:
             kube.kubectl("delete", "job", *(f"try-{name}-audit" for name in AUDITS), "--ignore-not-found")
 
 
-def test_the_services_ask_for_what_they_take_and_for_little() -> None:
-    asked = {}
+def test_memory_requests_cover_the_usage() -> None:
+    requested = {}
     for pod in kube.objects("pods", **{"part-of": "mercato"}):
         (container,) = pod["spec"]["containers"]
         if pod["metadata"]["labels"]["app.kubernetes.io/component"] in ("web", "worker"):
-            asked[pod["metadata"]["name"]] = mebibytes(container["resources"]["requests"]["memory"])
-    used = eventually(lambda: found if (found := usage()).keys() >= asked.keys() else None, 90)
-    for pod, most in sorted(asked.items()):
-        print(f"{pod:45} asks for {most} Mi, takes {used[pod]} Mi")
-    total = sum(used[pod] for pod in asked)
-    print(f"{'all services':45} ask for {sum(asked.values())} Mi, take {total} Mi")
-    assert total <= sum(asked.values()) < MEMORY
+            requested[pod["metadata"]["name"]] = mebibytes(container["resources"]["requests"]["memory"])
+    used = eventually(lambda: found if (found := usage()).keys() >= requested.keys() else None, 90)
+    for pod, request in sorted(requested.items()):
+        print(f"{pod:45} requests {request} Mi, uses {used[pod]} Mi")
+    total = sum(used[pod] for pod in requested)
+    print(f"{'all services':45} request {sum(requested.values())} Mi, use {total} Mi")
+    assert total <= sum(requested.values()) < MAX_REQUESTED_MIB
 
 
 def usage() -> dict[str, int]:
-    """Pod -> its memory in MiB, as the metrics server has measured it."""
+    """Return pod -> memory in MiB, from the metrics server."""
     lines = kube.kubectl("top", "pods", "--no-headers", check=False).splitlines()
     return {pod: mebibytes(memory) for pod, _, memory in map(str.split, lines)}
 

@@ -1,4 +1,4 @@
-"""A client that keeps its connections and never tries again does not notice that every pod is replaced under it."""
+"""Clients with persistent connections and without retries see no error while every pod is replaced."""
 
 import pytest
 
@@ -7,19 +7,19 @@ from tests.cluster.load import Load
 from tests.system.platform import Front
 
 pytestmark = pytest.mark.timeout(1500)
-RATE, ENOUGH = 20.0, 2400
+REQUESTS_PER_S, MIN_REQUESTS = 20.0, 2400
 
 
-def test_neither_an_upgrade_nor_a_rollback_fails_a_request(shop: Front) -> None:
+def test_no_request_fails_during_upgrade_and_rollback(shop: Front) -> None:
     before = kube.revision()
-    with Load(shop, RATE) as upgrade:
+    with Load(shop, REQUESTS_PER_S) as upgrade:
         kube.upgrade("defaults.settings.LOG_LEVEL=warning")
-        upgrade.until(ENOUGH)
-    with Load(shop, RATE) as rollback:
+        upgrade.wait_for(MIN_REQUESTS)
+    with Load(shop, REQUESTS_PER_S) as rollback:
         kube.rollback(before)
-        rollback.until(ENOUGH)
+        rollback.wait_for(MIN_REQUESTS)
     for what, load in (("upgrade", upgrade), ("rollback", rollback)):
         print(f"{what}: {load.summary()}")
     assert not upgrade.failures and not rollback.failures
     for load in (upgrade, rollback):
-        assert all(load.final(order) == "confirmed" for order in load.orders)
+        assert all(load.final_status(order) == "confirmed" for order in load.orders)

@@ -99,12 +99,14 @@ def main(names: list[str]) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = copy_tree(Path(folder))
-        code, output = run_tests(tree, sorted({mutant.test for mutant in chosen}))
-        if code:
-            print(f"the tests fail without any mutant:\n{output}")
-            return 1
         with ThreadPoolExecutor(PROCESSES) as pool:
+            unchanged = pool.submit(run_tests, tree, sorted({mutant.test for mutant in chosen}))
             results = pool.map(lambda mutant: (mutant, why_not_caught(mutant, tree)), chosen)
+            code, output = unchanged.result()
+            if code:
+                pool.shutdown(cancel_futures=True)
+                print(f"the tests fail without any mutant:\n{output}")
+                return 1
             survivors = 0
             for mutant, why in results:
                 survivors += bool(why)
