@@ -13,13 +13,13 @@ from services.products.messages import PricedItem, PriceItems, ProductCreated, P
 
 
 def create(id: str, name: str, price: Money, stock: int, description: str = "", category: str = "") -> Doc:
-    """Make a product that can be ordered when this returns; made before under this id, it is returned.
+    """Create a product and return it, or return the product that has this id already.
 
-    Its stock comes first: a product that no one can order is never shown.
+    Its stock is opened first: the catalog never shows a product that cannot be ordered.
     """
     calls.send(StockProduct(product_id=id, quantity=stock), key=id)
     now = clock.timestamp()
-    told = ProductCreated(
+    event = ProductCreated(
         product_id=id, name=name, price=str(price), currency=price.currency, category=category, initial_stock=stock
     )
     product = {
@@ -29,7 +29,7 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
         "price": price.minor,
         "currency": price.currency,
         "category": category,
-        "words": domain.words(name, description),
+        "words": domain.search_words(name, description),
         "stock": stock,
         "deleted": False,
         "version": 1,
@@ -37,7 +37,7 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
         "createdAt": now,
         "updatedAt": now,
         **inbox.new_inbox("inventory"),
-        **outbox.new_outbox(id, told),
+        **outbox.new_outbox(id, event),
     }
     try:
         repository.products.insert(product)
@@ -47,7 +47,10 @@ def create(id: str, name: str, price: Money, stock: int, description: str = "", 
 
 
 def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str) -> Doc:
-    """Change some of name, description, price, currency, category. Raises NotFound, VersionConflict, InvalidInput."""
+    """Change any of name, description, price, currency and category, once for each `dedup_key`.
+
+    Raises NotFound, VersionConflict, InvalidInput.
+    """
     while True:
         product = repository.get(id)
         if product["dedupKey"] == dedup_key:
@@ -56,47 +59,53 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str
         new = {**product, **fields}
         if "price" in fields or "currency" in fields:
             old = Money(product["price"], product["currency"])
-            price = domain.price(fields.get("price", str(old)), new["currency"])
+            price = domain.parse_price(fields.get("price", str(old)), new["currency"])
             new |= {"price": price.minor, "currency": price.currency}
         names = ("name", "description", "price", "currency", "category")
-        told = ProductUpdated(
+        event = ProductUpdated(
             product_id=id,
             name=new["name"],
             price=str(Money(new["price"], new["currency"])),
             currency=new["currency"],
             category=new["category"],
         )
-        says, guard = outbox.append_event(product, told)
-        sets = {name: new[name] for name in names} | {
-            "words": domain.words(new["name"], new["description"]),
+        publish, guard = outbox.append_event(product, event)
+        fields_set = {name: new[name] for name in names} | {
+            "words": domain.search_words(new["name"], new["description"]),
             "dedupKey": dedup_key,
             "updatedAt": clock.timestamp(),
         }
-        update = merge_updates({"$set": sets, "$inc": {"version": 1}}, says)
+        update = merge_updates({"$set": fields_set, "$inc": {"version": 1}}, publish)
         if changed := repository.products.update(id, update, when={**guard, "version": product["version"]}):
             return changed
 
 
 def delete(id: str, if_match: int | None) -> None:
-    """Take a product out of the catalog. Raises NotFound, VersionConflict."""
+    """Delete a product from the catalog. Raises NotFound, VersionConflict."""
     while True:
         product = repository.get(id)
         require_version(if_match, product["version"])
-        says, guard = outbox.append_event(product, ProductDeleted(product_id=id))
-        gone: Update = {"$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
-        if repository.products.update(id, merge_updates(gone, says), when={**guard, "version": product["version"]}):
+        publish, guard = outbox.append_event(product, ProductDeleted(product_id=id))
+        remove: Update = {
+            "$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()},
+            "$inc": {"version": 1},
+        }
+        if repository.products.update(
+            id, merge_updates(remove, publish), when={**guard, "version": product["version"]}
+        ):
             return
 
 
 def adjust_stock(id: str, adjustment: int, dedup_key: str) -> Doc:
-    """The product with the stock that `inventory` answered. Raises NotFound, InsufficientStock."""
+    """Change the stock of a product, and return the product with the new stock. Raises NotFound, InsufficientStock."""
     repository.get(id)
-    answer = calls.send(AdjustStock(product_id=id, adjustment=adjustment, dedup_key=dedup_key), key=dedup_key)
-    repository.update_stock(id, answer.available, answer.sequence)
-    return {**repository.get(id), "stock": answer.available}
+    reply = calls.send(AdjustStock(product_id=id, adjustment=adjustment, dedup_key=dedup_key), key=dedup_key)
+    repository.update_stock(id, reply.available, reply.sequence)
+    return {**repository.get(id), "stock": reply.available}
 
 
 def price_items(command: PriceItems) -> PriceItems.Reply:
+    """Return the names and prices of products; the reply leaves out products that do not exist."""
     found = [repository.products.get(id) for id in dict.fromkeys(command.product_ids)]
     items = [
         PricedItem(product_id=doc["_id"], name=doc["name"], price=doc["price"], currency=doc["currency"])

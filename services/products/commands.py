@@ -1,4 +1,4 @@
-"""`mercato import`: a catalog that was kept elsewhere."""
+"""`mercato import`: imports a catalog from another shop."""
 
 import sys
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @click.group("import")
 def imports() -> None:
-    """Bring in what was kept elsewhere."""
+    """Import data from another shop."""
 
 
 @imports.command("products")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def import_products(file: Path, as_json: bool) -> None:
-    """Import a product CSV as Shopify exports it. Imported again it changes what differs, and never a stock.
+    """Import a product CSV that Shopify exported. A second import changes what differs, but never a stock.
 
-    The exit code is 1 when a row was refused; the others are imported all the same.
+    The exit code is 1 if a row was refused; the other rows are imported.
     """
     from services.products.importing import import_rows
     from services.products.service import service
@@ -35,12 +35,12 @@ def import_products(file: Path, as_json: bool) -> None:
     rows = _read(file)
     call_as(service)
     attach_store(service)
-    report = import_rows(_watched(rows))
+    report = import_rows(_with_progress(rows))
     if as_json:
         click.echo(orjson.dumps(report.data()))
     else:
-        _tell(report)
-    sys.exit(0 if report.whole else 1)
+        _print_report(report)
+    sys.exit(0 if report.is_complete else 1)
 
 
 def _read(file: Path) -> "list[Item | Refused]":
@@ -54,8 +54,8 @@ def _read(file: Path) -> "list[Item | Refused]":
         raise click.ClickException(f"{file}: {error}") from None
 
 
-def _watched(rows: "list[Item | Refused]") -> "Iterable[Item | Refused]":
-    """The rows, with a progress bar where a person looks on."""
+def _with_progress(rows: "list[Item | Refused]") -> "Iterable[Item | Refused]":
+    """Yield the rows, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
@@ -63,13 +63,13 @@ def _watched(rows: "list[Item | Refused]") -> "Iterable[Item | Refused]":
     return track(rows, "Importing", console=console, transient=True) if console.is_terminal else rows
 
 
-def _tell(report: "Report") -> None:
+def _print_report(report: "Report") -> None:
     for line, handle, reason in report.refused:
         click.echo(f"line {line}: {handle or '(no handle)'}: {reason}", err=True)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes.items())
     click.echo(f"{counts}, {len(report.refused)} refused")
     if report.stopped:
-        click.echo(f"mercato: stopped at {report.stopped}; import the file again to go on", err=True)
+        click.echo(f"mercato: stopped at {report.stopped}; import the file again to continue", err=True)
 
 
 commands = {"import": imports}

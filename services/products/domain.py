@@ -1,4 +1,4 @@
-"""What makes a product: how long its texts may be, a price that its currency can hold, the words it is found by."""
+"""Rules of products: the limits of their texts, the price, and the words that a search finds."""
 
 import re
 import unicodedata
@@ -15,12 +15,12 @@ Description = Annotated[str, StringConstraints(max_length=5000), CLEAN_LINES]
 Category = Annotated[str, StringConstraints(max_length=100), CLEAN]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
-LONGEST_INDEX = 200
-"""Words of a product that are found at the most."""
+MAX_SEARCH_WORDS = 200
+"""Words of one product that are indexed."""
 
 
-def price(amount: object, currency: str) -> Money:
-    """Raises InvalidInput, naming the field that is wrong."""
+def parse_price(amount: object, currency: str) -> Money:
+    """Parse a price in its currency. Raises InvalidInput that names the wrong field."""
     try:
         return Money.parse(amount, currency)  # type: ignore[arg-type]
     except ValueError as error:
@@ -28,8 +28,8 @@ def price(amount: object, currency: str) -> Money:
         raise InvalidInput((field, str(error))) from None
 
 
-def words(*texts: str) -> list[str]:
-    """The words of some texts as they are searched: folded, without accents, each once."""
+def search_words(*texts: str) -> list[str]:
+    """Return the words that a search compares: case-folded, without accents, each once."""
     folded = unicodedata.normalize("NFKD", " ".join(texts)).casefold()
     plain = "".join(char for char in folded if not unicodedata.combining(char))
-    return list(dict.fromkeys(re.findall(r"\w+", plain)))[:LONGEST_INDEX]
+    return list(dict.fromkeys(re.findall(r"\w+", plain)))[:MAX_SEARCH_WORDS]

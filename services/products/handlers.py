@@ -6,5 +6,5 @@ from services.products import repository
 
 
 def on_stock_changed(event: StockChanged, meta: Meta) -> None:
-    """Follow the stock: the latest wins, whatever came in between."""
+    """Store the stock that the catalog shows; the latest wins, and events in between may be missing."""
     repository.update_stock(event.product_id, event.available, meta.sequence)

@@ -1,4 +1,4 @@
-"""Bringing a file's products into the catalog: what is not there is made, what differs is changed, row by row."""
+"""Import of products, row by row: create a missing product, change one that differs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,62 +11,65 @@ from services.products.shopify import Item, Refused
 
 
 class Deleted(DomainError):
-    """The product was deleted before."""
+    """The catalog deleted the product before."""
 
     def __init__(self) -> None:
-        super().__init__("was deleted from the catalog, and its id is not used again")
+        super().__init__("was deleted from the catalog; its id cannot be used again")
 
 
 @dataclass
 class Report:
-    """What became of the rows. `stopped` says why the rest of them was left; it is empty when all were gone through."""
+    """The outcomes of an import. `stopped` says why it did not reach the last row; empty if it did."""
 
     outcomes: dict[str, int] = field(default_factory=lambda: {"created": 0, "changed": 0, "unchanged": 0})
     refused: list[Refused] = field(default_factory=list)
     stopped: str = ""
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return not self.refused and not self.stopped
 
     def data(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return the report as JSON data."""
         return {**self.outcomes, "refused": [row._asdict() for row in self.refused], "stopped": self.stopped}
 
 
 def import_rows(rows: Iterable[Item | Refused]) -> Report:
-    """Each product can be ordered as soon as the next row is asked for."""
+    """Import the rows in order; a product can be ordered as soon as the next row is read."""
     report = Report()
     for row in rows:
         if isinstance(row, Refused):
             report.refused.append(row)
             continue
         try:
-            report.outcomes[_bring_in(row)] += 1
-        except DomainError as refusal:
-            report.refused.append(Refused(row.line, row.id, str(refusal)))
-        except TransientError as trouble:
-            report.stopped = f"line {row.line}: {trouble}"
+            report.outcomes[_import_item(row)] += 1
+        except DomainError as error:
+            report.refused.append(Refused(row.line, row.id, str(error)))
+        except TransientError as error:
+            report.stopped = f"line {row.line}: {error}"
             break
     return report
 
 
-def _bring_in(item: Item) -> str:
-    """Make the product or change what differs, but never its stock. Raises DomainError, TransientError."""
-    kept = repository.products.get(item.id)
-    if kept is None:
+def _import_item(item: Item) -> str:
+    """Create a product or change what differs, but never its stock; return the outcome.
+
+    Raises DomainError, TransientError.
+    """
+    stored = repository.products.get(item.id)
+    if stored is None:
         application.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
         return "created"
-    if kept["deleted"]:
+    if stored["deleted"]:
         raise Deleted
-    said: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "name": item.name,
         "price": item.price.minor,
         "currency": item.price.currency,
         "description": item.description,
         "category": item.category,
     }
-    differing = {name: value for name, value in said.items() if value is not None and value != kept[name]}
+    differing = {name: value for name, value in wanted.items() if value is not None and value != stored[name]}
     if not differing:
         return "unchanged"
     application.change(item.id, differing | {"price": str(item.price)}, None, clock.new_id())

@@ -1,4 +1,4 @@
-"""What `products` says and can be asked."""
+"""The events and the command of `products`."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ class ProductDeleted(Event, type="product.deleted", key="product_id"):
 
 
 class PricedItem(Schema):
-    """`price` in minor units of `currency`."""
+    """The name and price of a product; `price` is in minor units of `currency`."""
 
     product_id: Id
     name: str
@@ -39,7 +39,7 @@ class PricedItem(Schema):
 
 
 class PriceItems(Command, read_only=True):
-    """The names and prices of products; one that does not exist is left out."""
+    """Get the names and prices of products; the reply leaves out products that do not exist."""
 
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 

@@ -16,7 +16,7 @@ products = Collection(
 
 
 def get(id: str) -> Doc:
-    """Raises NotFound."""
+    """Return a product that is not deleted. Raises NotFound."""
     product = products.get(id)
     if product is None or product["deleted"]:
         raise NotFound("product")
@@ -24,5 +24,6 @@ def get(id: str) -> Doc:
 
 
 def update_stock(id: str, available: int, sequence: int) -> None:
-    change = {"$set": {"stock": available, "last_seq.inventory": sequence}}
-    products.update(id, change, when={"last_seq.inventory": {"$lt": sequence}})
+    """Store the stock that the catalog shows, unless a newer one is stored; `sequence` is that of the stock's event."""
+    update = {"$set": {"stock": available, "last_seq.inventory": sequence}}
+    products.update(id, update, when={"last_seq.inventory": {"$lt": sequence}})

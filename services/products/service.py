@@ -1,4 +1,4 @@
-"""Products: the catalog, and a view of the stock that follows inventory."""
+"""Products: the catalog, and a view of the stock that `inventory` publishes."""
 
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service

@@ -1,12 +1,12 @@
-"""The product CSV that Shopify exports, read into products: each variant is a product of its own.
+"""Parser of the product CSV that Shopify exports; each variant becomes a product.
 
     Handle     Title      Option1 Value  Variant Price  Variant Inventory Qty
     camp-mug   Camp mug   Small          12.90          40                      -> camp-mug        Camp mug - Small
     camp-mug              Large          14.90          -3                      -> camp-mug_large  Camp mug - Large, 0
-    camp-mug                                                                    a further picture: no product
+    camp-mug                                                                    another picture: no product
 
-The first row of a handle gives the title, text and type of those below it. Shopify counts what is sold beyond the
-stock as negative: nothing of it can be bought, so that is a stock of 0, as is none at all. Other columns are ignored.
+The first row of a handle gives the title, text and type of the rows below it. A negative quantity means that more was
+sold than was in stock: it is imported as 0, as is an empty one. Other columns are ignored.
 """
 
 import csv
@@ -27,15 +27,15 @@ from services.products.html import plain_text
 REQUIRED = ("Handle", "Title", "Variant Price")
 OPTIONS = ("Option1 Value", "Option2 Value", "Option3 Value")
 NO_OPTION = "Default Title"
-"""What Shopify writes where a product has no variants."""
-_HASHED = 12
-_LONGEST = 64
+"""The option value of a product without variants."""
+_HASH_LENGTH = 12
+_MAX_ID_LENGTH = 64
 
 Row = dict[str, str]
 
 
 class Item(BaseModel):
-    """A product and the line it began on. What the file has no column for is None."""
+    """A product, and the line on which it starts. A field without a column in the file is None."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -49,7 +49,7 @@ class Item(BaseModel):
 
 
 class Refused(NamedTuple):
-    """A row that is no product, by the line it began on."""
+    """A row that is not imported, the line on which it starts, and the reason."""
 
     line: int
     handle: str
@@ -57,20 +57,20 @@ class Refused(NamedTuple):
 
 
 def parse(text: str, currency: str) -> Iterator[Item | Refused]:
-    """Each product of the file or why it is none, in order. Raises ValueError where the columns are not Shopify's."""
+    """Yield each product of the file, or the reason why a row is none. Raises ValueError if a column is missing."""
     rows = _rows(text)
     _, header = next(rows, (1, []))
     if not isinstance(header, list):
         raise ValueError(f"line 1: {header}")
     names = [name.strip() for name in header]
     if missing := [name for name in REQUIRED if name not in names]:
-        raise ValueError(f"there is no column {', '.join(missing)}: this is not a product CSV as Shopify exports it")
+        raise ValueError(f"there is no column {', '.join(missing)}: this is not a product CSV of Shopify")
     return _items(names, rows, currency)
 
 
 def _items(names: list[str], rows: Iterator[tuple[int, list[str] | str]], currency: str) -> Iterator[Item | Refused]:
-    firsts: dict[str, Row] = {}
-    taken: dict[str, int] = {}
+    first_rows: dict[str, Row] = {}
+    lines_by_id: dict[str, int] = {}
     for line, cells in rows:
         if isinstance(cells, str):
             yield Refused(line, "", cells)
@@ -79,27 +79,27 @@ def _items(names: list[str], rows: Iterator[tuple[int, list[str] | str]], curren
         handle = row["Handle"]
         try:
             if any(cells[len(names) :]):
-                raise ValueError("has more cells than the first line has columns")
+                raise ValueError("has more cells than the header has columns")
             if not handle:
                 raise ValueError("Handle: empty")
-            first = firsts.setdefault(handle, row)
+            first = first_rows.setdefault(handle, row)
             if row["Variant Price"]:
-                yield _item(line, row, first, taken, currency)
+                yield _item(line, row, first, lines_by_id, currency)
             elif row is first and row["Title"]:
                 raise ValueError("Variant Price: empty")
         except ValueError as error:
             yield Refused(line, handle, _reason(error))
 
 
-def _item(line: int, row: Row, first: Row, taken: dict[str, int], currency: str) -> Item:
-    """`taken` holds the line of each id so far. Raises ValueError."""
+def _item(line: int, row: Row, first: Row, lines_by_id: dict[str, int], currency: str) -> Item:
+    """Make a product of a row; `lines_by_id` holds the ids so far. Raises ValueError."""
     options = [value for name in OPTIONS if (value := row.get(name)) and value != NO_OPTION]
-    own = product_id(row["Handle"], options)
-    id = product_id(row["Handle"]) if row is first else own
-    for name in (id, own):
-        if name in taken:
-            raise ValueError(f"is the same product as line {taken[name]}: {id}")
-    taken |= {id: line, own: line}
+    variant_id = product_id(row["Handle"], options)
+    id = product_id(row["Handle"]) if row is first else variant_id
+    for name in (id, variant_id):
+        if name in lines_by_id:
+            raise ValueError(f"is the same product as line {lines_by_id[name]}: {id}")
+    lines_by_id |= {id: line, variant_id: line}
     title = row["Title"] or first["Title"]
     if not title:
         raise ValueError("Title: empty")
@@ -110,27 +110,27 @@ def _item(line: int, row: Row, first: Row, taken: dict[str, int], currency: str)
         name=_one_line(f"{title} - {' / '.join(options)}" if options else title),
         price=_price(row["Variant Price"], currency),
         stock=_stock(row.get("Variant Inventory Qty", "")),
-        description=None if body is None else _plain(body),
+        description=None if body is None else _plain_text(body),
         category=None if category is None else _one_line(category),
     )
 
 
 def product_id(handle: str, options: Sequence[str] = ()) -> str:
-    """The handle and the options, as they are where they make an id, else shortened and with a hash of the whole.
+    """Return the handle joined with the options; if that is no valid id, a shortened form with a hash.
 
-    Handles hold no underscore, so that the product mug-red is never the red variant of the product mug.
+    A handle contains no underscore, so the product mug-red differs from the red variant of the product mug.
     """
-    whole = "_".join((handle, *(option.casefold().replace(" ", "-") for option in options)))
-    if ID.fullmatch(whole):
-        return whole
-    folded = unicodedata.normalize("NFKD", whole).encode("ascii", "ignore").decode().lower()
-    readable = re.sub("[^a-z0-9_-]+", "-", folded)[: _LONGEST - _HASHED - 1].strip("-_")
-    digest = hashlib.sha256(whole.encode(errors="surrogatepass")).hexdigest()[:_HASHED]
+    full = "_".join((handle, *(option.casefold().replace(" ", "-") for option in options)))
+    if ID.fullmatch(full):
+        return full
+    folded = unicodedata.normalize("NFKD", full).encode("ascii", "ignore").decode().lower()
+    readable = re.sub("[^a-z0-9_-]+", "-", folded)[: _MAX_ID_LENGTH - _HASH_LENGTH - 1].strip("-_")
+    digest = hashlib.sha256(full.encode(errors="surrogatepass")).hexdigest()[:_HASH_LENGTH]
     return f"{readable}-{digest}" if readable else digest
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
-    """(line it began on, cells, or why it cannot be read) of each row that is not blank."""
+    """Yield the start line and the cells of each row that is not blank, or the reason why it cannot be read."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         line = reader.line_num + 1
@@ -154,11 +154,11 @@ def _price(amount: str, currency: str) -> Money:
 
 def _stock(quantity: str) -> int:
     if not re.fullmatch("-?[0-9]{1,12}", quantity or "0"):
-        raise ValueError("Variant Inventory Qty: not a whole number")
+        raise ValueError("Variant Inventory Qty: not an integer")
     return max(0, int(quantity or 0))
 
 
-def _plain(html: str) -> str:
+def _plain_text(html: str) -> str:
     try:
         return plain_text(html)
     except ValueError as error:

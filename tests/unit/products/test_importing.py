@@ -82,19 +82,19 @@ def test_a_product_that_was_deleted_is_not_brought_back():
     import_rows(rows(MUG))
     application.delete("mug", None)
     report = import_rows(rows(MUG, JUG))
-    assert report.outcomes["created"] == 1 and not report.whole
+    assert report.outcomes["created"] == 1 and not report.is_complete
     assert [(row.line, row.handle) for row in report.refused] == [(2, "mug")]
 
 
 def test_refused_rows_do_not_keep_the_others_out():
     report = import_rows([Refused(2, "x", "no"), *rows(MUG)])
-    assert report.outcomes["created"] == 1 and report.refused == [Refused(2, "x", "no")] and not report.whole
+    assert report.outcomes["created"] == 1 and report.refused == [Refused(2, "x", "no")] and not report.is_complete
 
 
 def test_an_import_stops_where_the_platform_does_and_goes_on_when_done_again(inventory):
     inventory.down_at = 2
     report = import_rows(rows(MUG, JUG))
-    assert report.stopped == "line 3: inventory cannot be reached" and not report.whole
+    assert report.stopped == "line 3: inventory cannot be reached" and not report.is_complete
     assert import_rows(rows(MUG, JUG)).outcomes == {"created": 1, "changed": 0, "unchanged": 1}
 
 
@@ -104,6 +104,6 @@ def test_wherever_the_store_fails_the_next_import_ends_with_each_product_once(st
     store.fail(at, after)
     assert import_rows(rows(MUG, JUG)).stopped
     store.fail(0, False)
-    assert import_rows(rows(MUG, JUG)).whole
+    assert import_rows(rows(MUG, JUG)).is_complete
     assert (told("mug"), told("jug")) == (["product.created"], ["product.created"])
     assert inventory.stocks == {"mug": 5, "jug": 3}
