@@ -1,1 +1,1 @@
-"""A customer and an administrator at work, step by step: `python -m demo`."""
+"""The demo, `python -m demo`: a shopper and an administrator use the platform, step by step."""

@@ -1,4 +1,4 @@
-"""Someone at the shop: a tiny client of the public API."""
+"""A person at the shop: a small client of the public API."""
 
 from typing import Any, NamedTuple
 
@@ -7,8 +7,8 @@ import requests
 from chassis import clock
 
 
-class Answer(NamedTuple):
-    """What came back, and after how many seconds."""
+class Reply(NamedTuple):
+    """The response to a request, and the seconds it took."""
 
     status: int
     body: Any
@@ -16,31 +16,33 @@ class Answer(NamedTuple):
 
 
 class Person:
-    """A visitor until signed in; then every request carries the access token."""
+    """A guest until signed in; then every request carries the access token."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def sign_in(self, email: str, password: str) -> Answer:
-        answer = self.post("/api/auth/login", {"email": email, "password": password})
-        if answer.status == 200:
-            self._session.headers["Authorization"] = f"Bearer {answer.body['accessToken']}"
-        return answer
+    def sign_in(self, email: str, password: str) -> Reply:
+        reply = self.post("/api/auth/login", {"email": email, "password": password})
+        if reply.status == 200:
+            self._session.headers["Authorization"] = f"Bearer {reply.body['accessToken']}"
+        return reply
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Reply:
         return self._ask("GET", path)
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> Answer:
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Reply:
         return self._ask("POST", path, body)
 
-    def delete(self, path: str) -> Answer:
+    def delete(self, path: str) -> Reply:
         return self._ask("DELETE", path)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
-        """The key names this attempt: sent again with it, the same request is carried out once."""
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+        """Send a request; a POST with an idempotency key, so that a repetition would be carried out once."""
         key = {"Idempotency-Key": clock.new_id()} if method == "POST" else {}
-        begun = clock.monotonic()
+        started_at = clock.monotonic()
         response = self._session.request(method, self._url + path, json=body, headers=key, timeout=10)
-        return Answer(response.status_code, response.json() if response.content else None, clock.monotonic() - begun)
+        return Reply(
+            response.status_code, response.json() if response.content else None, clock.monotonic() - started_at
+        )

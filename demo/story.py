@@ -1,4 +1,4 @@
-"""The steps of the demo as a table: what was done, what was expected, what came, and how long it took."""
+"""The steps of the demo as a table: the step, the expected and the actual result, and the time it took."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,18 +8,18 @@ from rich.live import Live
 from rich.table import Table
 
 from chassis import clock
-from demo.shop import Answer
+from demo.shop import Reply
 
-PATIENCE = 30.0
-"""Seconds in which what follows by events must have followed."""
+EVENT_TIMEOUT_S = 30.0
+"""Seconds within which the effect of an event must be visible."""
 
 
-class Differs(Exception):
-    """A step came out otherwise than expected: those after it would stand on nothing."""
+class UnexpectedResult(Exception):
+    """A step had another result than expected. The demo ends, since later steps build on it."""
 
 
 class Story:
-    """A table that grows with each step while it is open."""
+    """A table that shows each step as soon as it is done."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._table = Table("", "step", "expected", "got", title=title, title_justify="left")
@@ -34,28 +34,28 @@ class Story:
         self._live.stop()
         self._console.print(self._table)
 
-    def answers(self, step: str, answer: Answer, status: int, /, **fields: str) -> Any:
-        """The answer's body, which must have this status and these fields. Raises Differs."""
-        body = answer.body
-        if answer.status == status:
-            got = " ".join((str(answer.status), *(str(body[name]) for name in fields)))
+    def expect_reply(self, step: str, reply: Reply, status: int, /, **fields: str) -> Any:
+        """Add a step whose reply must have this status and these fields; return the body. Raises UnexpectedResult."""
+        body = reply.body
+        if reply.status == status:
+            got = " ".join((str(reply.status), *(str(body[name]) for name in fields)))
         else:
-            got = f"{answer.status} {body['title'] if isinstance(body, dict) and 'title' in body else ''}".strip()
-        self.tells(step, " ".join((str(status), *fields.values())), got, answer.seconds)
+            got = f"{reply.status} {body['title'] if isinstance(body, dict) and 'title' in body else ''}".strip()
+        self.add_step(step, " ".join((str(status), *fields.values())), got, reply.seconds)
         return body
 
-    def becomes(self, step: str, expected: str, look: Callable[[], Any]) -> None:
-        """Looking again and again, this is seen within PATIENCE. Raises Differs."""
-        begun = clock.monotonic()
-        while (seen := str(look())) != expected and clock.monotonic() - begun < PATIENCE:
+    def expect_soon(self, step: str, expected: str, read: Callable[[], Any]) -> None:
+        """Add a step in which `read` must return the expected value in time. Raises UnexpectedResult."""
+        started_at = clock.monotonic()
+        while (got := str(read())) != expected and clock.monotonic() - started_at < EVENT_TIMEOUT_S:
             clock.sleep(0.05)
-        self.tells(step, expected, seen, clock.monotonic() - begun)
+        self.add_step(step, expected, got, clock.monotonic() - started_at)
 
-    def tells(self, step: str, expected: str, got: str, seconds: float) -> None:
-        """One step of the table. Raises Differs."""
-        right = got == expected
-        mark, color = ("✓", "green") if right else ("✗", "red")
+    def add_step(self, step: str, expected: str, got: str, seconds: float) -> None:
+        """Add a step. Raises UnexpectedResult if the result is not as expected."""
+        is_expected = got == expected
+        mark, color = ("✓", "green") if is_expected else ("✗", "red")
         self._table.add_row(f"[{color}]{mark}[/]", step, expected, f"[{color}]{got}[/]", f"{seconds:.2f} s")
         self._live.refresh()
-        if not right:
-            raise Differs(f"{step}: expected {expected}, got {got}")
+        if not is_expected:
+            raise UnexpectedResult(f"{step}: expected {expected}, got {got}")
