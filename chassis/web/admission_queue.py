@@ -1,4 +1,4 @@
-"""The line for a thread: the most urgent first, no longer than it is of use, and nobody in it for long."""
+"""The queue of requests for a thread: most urgent first, bounded in length and in waiting time."""
 
 import threading
 from collections import deque
@@ -13,25 +13,25 @@ Item = TypeVar("Item")
 
 
 class AdmissionQueue(Generic[Item]):
-    """At most `longest` items wait. What has to go is handed back, to be refused; nothing is dropped."""
+    """A queue of at most `max_items`. It drops nothing: what has to leave is returned to the caller, to be rejected."""
 
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
+    def __init__(self, max_items: int) -> None:
+        self._max_items = max_items
         self._waiting: tuple[deque[tuple[Item, float]], ...] = tuple(deque() for _ in range(PRIORITIES))
         self._changed = threading.Condition()
         self._closed = False
 
     def put(self, item: Item, priority: int, max_wait_s: float) -> Item | None:
-        """Wait, for `max_wait_s` seconds at most. Of a full line the last of the least urgent goes, and is returned."""
+        """Add an item. If the queue is full, remove and return the newest item of the lowest priority."""
         with self._changed:
             self._waiting[priority].append((item, clock.monotonic() + max_wait_s))
-            if sum(map(len, self._waiting)) > self._longest:
+            if sum(map(len, self._waiting)) > self._max_items:
                 return next(items for items in reversed(self._waiting) if items).pop()[0]
             self._changed.notify()
         return None
 
     def get(self) -> tuple[Item, bool] | None:
-        """Whose turn it is, as soon as there is anyone, and whether it is too late; None once the line is closed."""
+        """Wait for the next item. Return it and whether it waited too long; None once the queue is closed and empty."""
         with self._changed:
             while True:
                 for items in self._waiting:
@@ -42,8 +42,8 @@ class AdmissionQueue(Generic[Item]):
                     return None
                 self._changed.wait()
 
-    def overdue(self) -> list[Item]:
-        """Take out who has waited too long already: under a load of the more urgent their turn may never come."""
+    def remove_overdue(self) -> list[Item]:
+        """Remove and return the items that waited too long: `get` may never reach them while others are more urgent."""
         late: list[Item] = []
         if not any(self._waiting):
             return late
@@ -51,12 +51,12 @@ class AdmissionQueue(Generic[Item]):
         with self._changed:
             for items in self._waiting:
                 late += [item for item, until in items if until < now]
-                for each in [each for each in items if each[1] < now]:
-                    items.remove(each)
+                for entry in [entry for entry in items if entry[1] < now]:
+                    items.remove(entry)
         return late
 
     def close(self) -> None:
-        """Let those who wait be served, and then send the threads home."""
+        """Let the threads take what is left, and then end."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

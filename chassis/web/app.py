@@ -16,7 +16,7 @@ from flask import (
     request_tearing_down,
 )
 from flask import Response as FlaskResponse
-from flask.globals import request_ctx
+from flask.globals import _cv_request
 from flask.sessions import NullSession, SessionInterface
 from pydantic.alias_generators import to_camel
 from werkzeug.routing import MapAdapter
@@ -77,7 +77,7 @@ class _App(Flask):
         except Exception as error:
             result = self.handle_user_exception(error)
         response = result if isinstance(result, WsgiResponse) else self.make_response(result)
-        return self.process_response(response) if request_ctx._after_request_functions else response
+        return self.process_response(response) if _cv_request.get()._after_request_functions else response
 
     def do_teardown_request(self, *error: Any) -> None:
         if self.teardown_request_funcs or request_tearing_down.receivers:

@@ -1,93 +1,95 @@
-"""Reading a request off a socket bit by bit: when is it whole, and when is it too large to go on?"""
+"""The bytes of a request as they arrive: finds its end, and rejects what is too large."""
 
 import re
 from contextvars import ContextVar
 
 arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
-"""When the request that this thread is at was whole, on the monotonic clock."""
+"""When the request of this thread was complete, on the monotonic clock."""
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d+)[ \t]*\r\n")
-_DIGITS = 18  # of a length; one that has more is too large all the same
-_LINE = 256  # bytes of a chunk's size line that nobody needs
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d+)[ \t]*\r\n")
+_MAX_LENGTH_DIGITS = 18  # a longer length is too large anyway
+_MAX_SIZE_LINE_BYTES = 256  # the size line of a chunk
 
 _DEADLINE = re.compile(rb"\r\nx-deadline-ms:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
-MORE, WHOLE = 0, 200
-"""Verdicts beside the status of a refusal (413, 431)."""
+INCOMPLETE, COMPLETE = 0, 200
+"""Results of `add`, besides the error statuses 413 and 431."""
 
 
 class RequestBuffer:
-    """The bytes of one request so far. It finds the end only; whether they are valid is the parser's to say."""
+    """The bytes of one request so far. It only finds the end; the parser decides whether they are valid."""
 
-    def __init__(self, head_limit: int, body_limit: int, begun: bytes = b"") -> None:
-        self.buffer = bytearray(begun)
-        self.expects = False
-        """The client waits for `100 Continue` before it sends the body."""
-        self._head_limit, self._body_limit = head_limit, body_limit
-        self._body = self._until = self._searched = 0
+    def __init__(self, max_head_bytes: int, max_body_bytes: int, received: bytes = b"") -> None:
+        self.buffer = bytearray(received)
+        self.expects_continue = False
+        """Whether the client waits for `100 Continue` before it sends the body."""
+        self._max_head_bytes, self._max_body_bytes = max_head_bytes, max_body_bytes
+        self._body_start = self._end = self._searched = 0
         self._chunked = False
 
     def add(self, data: bytes) -> int:
-        """Take what has come and say MORE, WHOLE or the status to refuse it with."""
+        """Add received bytes. Return INCOMPLETE, COMPLETE, or the status to reject the request with."""
         self.buffer += data
-        if not self._body:
+        if not self._body_start:
             while self.buffer.startswith(b"\r\n"):
                 del self.buffer[:2]
             end = self.buffer.find(b"\r\n\r\n", max(self._searched - 3, 0))
             self._searched = len(self.buffer)
-            if max(end, 0 if end >= 0 else self._searched) > self._head_limit:
+            if max(end, 0 if end >= 0 else self._searched) > self._max_head_bytes:
                 return 431
             if end < 0:
-                return MORE
-            self._begin_body(end)
-        verdict = self._chunks() if self._chunked else self._length()
-        self.expects = self.expects and verdict == MORE
-        return verdict
+                return INCOMPLETE
+            self._start_body(end)
+        result = self._find_chunked_end() if self._chunked else self._find_end()
+        self.expects_continue = self.expects_continue and result == INCOMPLETE
+        return result
 
-    def _begin_body(self, end: int) -> None:
-        head = bytes(self.buffer[: end + 2]).lower()
-        self._body = self._until = end + 4
+    def _start_body(self, head_end: int) -> None:
+        head = bytes(self.buffer[: head_end + 2]).lower()
+        self._body_start = self._end = head_end + 4
         self._chunked = b"\r\ntransfer-encoding:" in head
-        self.expects = b"\r\nexpect: 100-continue\r\n" in head
-        if not self._chunked and (length := _LENGTH.search(head)):
-            self._until += int(length[1][:_DIGITS])
+        self.expects_continue = b"\r\nexpect: 100-continue\r\n" in head
+        if not self._chunked and (length := _CONTENT_LENGTH.search(head)):
+            self._end += int(length[1][:_MAX_LENGTH_DIGITS])
 
-    def _length(self) -> int:
-        if self._until - self._body > self._body_limit:
+    def _find_end(self) -> int:
+        if self._end - self._body_start > self._max_body_bytes:
             return 413
-        return WHOLE if len(self.buffer) >= self._until else MORE
+        return COMPLETE if len(self.buffer) >= self._end else INCOMPLETE
 
-    def _chunks(self) -> int:
-        """`_until` is where the next chunk begins."""
-        while (line := self.buffer.find(b"\r\n", self._until)) >= 0:
+    def _find_chunked_end(self) -> int:
+        """`_end` is where the next chunk starts."""
+        while (line_end := self.buffer.find(b"\r\n", self._end)) >= 0:
             try:
-                size = int(self.buffer[self._until : line].partition(b";")[0], 16)
+                size = int(self.buffer[self._end : line_end].partition(b";")[0], 16)
             except ValueError:
-                return WHOLE
+                return COMPLETE
             if size < 0:
-                return WHOLE
+                return COMPLETE
             if size == 0:
-                return self._bounded(WHOLE if self.buffer.find(b"\r\n\r\n", line) >= 0 else MORE)
-            self._until = line + 2 + size + 2
-        return self._bounded(WHOLE if len(self.buffer) - self._until > _LINE else MORE)
+                return self._bounded(COMPLETE if self.buffer.find(b"\r\n\r\n", line_end) >= 0 else INCOMPLETE)
+            self._end = line_end + 2 + size + 2
+        is_line_too_long = len(self.buffer) - self._end > _MAX_SIZE_LINE_BYTES
+        return self._bounded(COMPLETE if is_line_too_long else INCOMPLETE)
 
-    def _bounded(self, verdict: int) -> int:
-        """Chunks cost bytes of their own: as many again are allowed."""
-        return 413 if max(len(self.buffer), self._until) - self._body > 2 * self._body_limit else verdict
+    def _bounded(self, result: int) -> int:
+        """Return 413 for too large a body; the framing of chunks may take as many bytes again."""
+        too_large = max(len(self.buffer), self._end) - self._body_start > 2 * self._max_body_bytes
+        return 413 if too_large else result
 
 
-def priority(request: bytes) -> int:
-    """Health comes first, then what is part of a checkout or changes something else, and browsing last."""
+def priority_of(request: bytes) -> int:
+    """Return 0 for health checks, 1 for writes and commands (a checkout among them), 2 for reads."""
     method, _, rest = request[:256].partition(b" ")
     if rest.partition(b" ")[0].endswith(b"/health"):
         return 0
     return 2 if method in (b"GET", b"HEAD") else 1
 
 
-def allowance(request: bytes, longest: float) -> float:
-    """Seconds until the deadline that a request of a service brings along, or `longest`."""
+def time_left_s(request: bytes, max_s: float) -> float:
+    """Return the seconds until the deadline that a calling service sent, at most `max_s`."""
     if b" /internal/" in request[:32]:
         head = request[: request.find(b"\r\n\r\n") + 4]
         if given := _DEADLINE.search(head):
-            return min(longest, int(given[1]) / 1000)
-    return longest
+            return min(max_s, int(given[1]) / 1000)
+    return max_s

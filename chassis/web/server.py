@@ -1,4 +1,4 @@
-"""gunicorn, as every web process of the platform runs it: one gthread worker, made without a configuration file."""
+"""gunicorn as every web process runs it: one worker process, configured in code."""
 
 import logging
 from collections.abc import Callable
@@ -12,27 +12,27 @@ from chassis import lifeline
 from chassis.observe import stdlib_logs
 from chassis.settings import settings
 
-BODY_LIMIT = 1024 * 1024
-"""Bytes of a body that is read at all; the app has a limit of its own, below this one."""
+MAX_BODY_BYTES = 1024 * 1024
+"""The largest body that the server reads; the app has a lower limit of its own."""
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  where the worker's heartbeat costs no disk
+_MEMORY = Path("/dev/shm")  # noqa: S108  the worker's heartbeat file costs no disk writes there
 
 
-def serve(make: Callable[[], Any], threads: int, drains: Callable[[], None] = lambda: None) -> None:
-    """Serve the WSGI app that `make` returns on HOST:PORT until SIGTERM; it is called in the worker, after the fork.
+def serve(make_app: Callable[[], Any], threads: int, drain: Callable[[], None] = lambda: None) -> None:
+    """Serve the WSGI app that `make_app` returns on HOST:PORT until SIGTERM.
 
-    At SIGTERM `drains` is called first, in the worker too.
+    Both functions run in the worker process, after the fork; `drain` first of all at SIGTERM.
     """
     lifeline.watch()
-    _Server(make, threads, drains).run()
+    _Server(make_app, threads, drain).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    body_limit = BODY_LIMIT
+    max_body_bytes = MAX_BODY_BYTES
 
-    def __init__(self, make: Callable[[], Any], threads: int, drains: Callable[[], None]) -> None:
-        self._make, self._threads, self.drains = make, threads, drains
-        self.deadline = settings().deadline
+    def __init__(self, make_app: Callable[[], Any], threads: int, drain: Callable[[], None]) -> None:
+        self._make_app, self._threads, self.drain = make_app, threads, drain
+        self.deadline_s = settings().deadline
         super().__init__()
 
     def load_config(self) -> None:
@@ -42,12 +42,12 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "workers": 1,
             "threads": self._threads,
             "backlog": 64,
-            "keepalive": 75,  # longer than an edge keeps an idle upstream connection
+            "keepalive": 75,  # longer than a proxy keeps an idle upstream connection
             "graceful_timeout": int(settings().shutdown),
             "limit_request_line": 8190,
             "limit_request_fields": 100,
             "limit_request_field_size": 8190,
-            "forwarded_allow_ips": "",  # the chassis decides whom it believes
+            "forwarded_allow_ips": "",  # the chassis applies TRUSTED_PROXIES itself
             "loglevel": "warning",
             "logger_class": _Logger,
             "control_socket_disable": True,
@@ -58,11 +58,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return self._make()
+        return self._make_app()
 
 
 class _Logger(Logger):  # type: ignore[misc]
-    """What gunicorn says, in our own log."""
+    """gunicorn's log, written to ours."""
 
     def setup(self, cfg: object) -> None:
         self.error_log.handlers, self.error_log.propagate = [stdlib_logs.StdlibLogHandler(logging.WARNING)], False

@@ -1,11 +1,11 @@
-"""gunicorn's gthread worker, taught to read a request whole before it spends a thread on it, and to shed load.
+"""gunicorn's gthread worker, changed to buffer a whole request before it takes a thread, and to shed load.
 
-    accepted or kept alive ──► reading ──whole──► the line ──► a thread ──► kept alive, or lingering ──► closed
-                                  └──too large, too slow──┴──too long──► refused ──► lingering ──► closed
+    accepted or kept alive ──► buffering ──complete──► queue ──► thread ──► kept alive, or lingering ──► closed
+                                   └─too large, too slow─┴─full, waited too long─► rejected ──► lingering ──► closed
 
-So a client that is slow to send, or that never goes away, costs a socket and a buffer and holds up nobody, and more
-requests than can be served cost an answer each. What replaces gunicorn's own is the main loop's handling of connections
-and the pool of threads; parsing, keep-alive and the drain at the end are gunicorn's.
+A client that sends slowly, or never leaves, costs a socket and a buffer but no thread, and a request beyond capacity
+costs one short response. This module replaces how the main loop handles connections, and the thread pool; parsing,
+keep-alive and graceful shutdown are those of gunicorn.
 """
 
 import errno
@@ -27,31 +27,34 @@ from chassis import clock
 from chassis.observe import metrics
 from chassis.web import problem_document
 from chassis.web.admission_queue import AdmissionQueue
-from chassis.web.request_buffer import MORE, WHOLE, RequestBuffer, allowance, arrived, priority
+from chassis.web.request_buffer import COMPLETE, INCOMPLETE, RequestBuffer, arrived, priority_of, time_left_s
 
-_READING = 10.0  # seconds a client may take for a whole request
-_LINGERING = 2.0  # seconds it may take to see our answer and close
-_HEAD_LIMIT = 64 * 1024
-_PIECE = 64 * 1024
-_LONGEST_LINE = 64
-_SHARE = 0.25  # of its deadline that a request may wait for a thread
-_UNREADABLE = {
+_READ_TIMEOUT_S = 10.0
+"""How long a client may take to send a whole request."""
+_LINGER_S = 2.0
+"""How long a client may take to read the last response and close."""
+_MAX_HEAD_BYTES = 64 * 1024
+_RECEIVE_BYTES = 64 * 1024
+_MAX_QUEUED = 64
+_MAX_WAIT_SHARE = 0.25
+"""The share of its deadline that a request may wait for a thread."""
+_PARSE_STATUS = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
-_OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # not the client's fault
-_STALLED = struct.pack("ll", int(_READING), 0)  # a struct timeval
+_RESPONSE_ERRORS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # ours, not the client's
+_SOCKET_TIMEOUT = struct.pack("ll", int(_READ_TIMEOUT_S), 0)  # a struct timeval
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A client's connection. A graceful close lingers in the main loop instead of waiting in it."""
+    """A client connection. A graceful close lingers without blocking the main loop."""
 
     def __init__(self, worker: "Worker", *args: Any) -> None:
         super().__init__(*args)
         self._worker = worker
-        self.reading = RequestBuffer(0, 0)
-        self.since = 0.0  # when its present state began
+        self.incoming = RequestBuffer(0, 0)
+        self.since = 0.0  # when its current state began
         self.polled = False
 
     def close(self, graceful: bool = False) -> None:
@@ -62,17 +65,17 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 class Threads:
-    """What the worker takes for its pool: threads that serve whoever is next in the line."""
+    """The thread pool of the worker: its threads serve the admission queue."""
 
     def __init__(self, worker: "Worker", count: int) -> None:
-        self._worker, self.line = worker, AdmissionQueue[Connection](_LONGEST_LINE)
+        self._worker, self.queue = worker, AdmissionQueue[Connection](_MAX_QUEUED)
         for number in range(count):
             threading.Thread(target=self._serve, name=f"request-{number}", daemon=True).start()
 
     def _serve(self) -> None:
-        while turn := self.line.get():
-            conn, late = turn
-            if late:
+        while entry := self.queue.get():
+            conn, is_late = entry
+            if is_late:
                 self._worker.method_queue.defer(self._worker.shed, conn)
                 continue
             arrived.set(conn.since)
@@ -84,32 +87,32 @@ class Threads:
             self._worker.method_queue.defer(self._worker.finish_request, conn, done)
 
     def shutdown(self, wait: bool) -> None:
-        """gunicorn has waited for those under way already."""
-        self.line.close()
+        """End the threads; gunicorn has already waited for the running requests."""
+        self.queue.close()
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """`app.body_limit`: bytes of a body that is read at all. `app.deadline`: seconds that a request may take.
+    """The worker. It takes its limits from the server: `app.max_body_bytes` and `app.deadline_s`.
 
-    `app.drains()` is called when the process was told to end.
+    It calls `app.drain()` at SIGTERM.
     """
 
     tpool: Threads
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reading: OrderedDict[Connection, None] = OrderedDict()
+        self._buffering: OrderedDict[Connection, None] = OrderedDict()
         self._lingering: OrderedDict[Connection, None] = OrderedDict()
 
     def get_thread_pool(self) -> Threads:
         return Threads(self, self.cfg.threads)
 
     def handle_exit(self, sig: int, frame: object) -> None:
-        self.app.drains()
+        self.app.drain()
         super().handle_exit(sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """At the end, who has connected already is let in before the door is closed."""
+        """Accept or pause. At shutdown, accept the clients that have already connected, then close the listeners."""
         super().set_accept_enabled(enabled)
         if not self.alive:
             while self.sockets:
@@ -119,7 +122,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 listener.close()
 
     def accept(self, listener: socket.socket) -> bool:
-        """Let one client in; False if there is none."""
+        """Accept one client. Return False if none is waiting."""
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -127,67 +130,67 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 return error.errno == errno.ECONNABORTED
             raise
         self.nr_conns += 1
-        # The kernel's own limits hold in a thread too: nobody may stall an answer by not reading it.
+        # The timeouts of the kernel hold in a thread, too: a client cannot stall a response by not reading it.
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            client.setsockopt(socket.SOL_SOCKET, option, _STALLED)
+            client.setsockopt(socket.SOL_SOCKET, option, _SOCKET_TIMEOUT)
         self.enqueue_req(Connection(self, self.cfg, client, address, listener.getsockname()))
         return True
 
     def enqueue_req(self, conn: Connection) -> None:
-        """The connection is new, or its next request has begun to come."""
-        begun = conn.parser.unreader.take_buffered() if conn.parser else b""
-        conn.reading = RequestBuffer(_HEAD_LIMIT, self.app.body_limit, begun)
+        """Start to buffer the first or the next request of a connection."""
+        received = conn.parser.unreader.take_buffered() if conn.parser else b""
+        conn.incoming = RequestBuffer(_MAX_HEAD_BYTES, self.app.max_body_bytes, received)
         conn.since = clock.monotonic()
         conn.sock.setblocking(False)
-        self._reading[conn] = None
+        self._buffering[conn] = None
         self._read(conn, conn.sock)
 
     def _read(self, conn: Connection, _socket: object) -> None:
         try:
-            data = conn.sock.recv(_PIECE)
+            data = conn.sock.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             data = None
         except OSError:
             data = b""
-        verdict = MORE if data == b"" else conn.reading.add(data or b"")
-        if verdict == WHOLE:
+        result = INCOMPLETE if data == b"" else conn.incoming.add(data or b"")
+        if result == COMPLETE:
             self._forget(conn)
-            self._hand_over(conn)
-        elif verdict != MORE:
+            self._enqueue(conn)
+        elif result != INCOMPLETE:
             self._forget(conn)
-            self._refuse(conn, verdict)
+            self._reject(conn, result)
         elif data == b"":
             self._forget(conn)
             self._drop(conn)
         else:
-            if conn.reading.expects:
-                conn.reading.expects = False
+            if conn.incoming.expects_continue:
+                conn.incoming.expects_continue = False
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._poll(conn, self._read)
 
-    def _hand_over(self, conn: Connection) -> None:
-        request = bytes(conn.reading.buffer)
-        conn.reading.buffer.clear()
+    def _enqueue(self, conn: Connection) -> None:
+        request = bytes(conn.incoming.buffer)
+        conn.incoming.buffer.clear()
         conn.init()
         conn.data_ready = True
         conn.parser.unreader.unread(request)
         conn.since = clock.monotonic()
-        max_wait_s = _SHARE * allowance(request, self.app.deadline)
-        if refused := self.tpool.line.put(conn, priority(request), max_wait_s):
-            self.shed(refused)
+        max_wait_s = _MAX_WAIT_SHARE * time_left_s(request, self.app.deadline_s)
+        if removed := self.tpool.queue.put(conn, priority_of(request), max_wait_s):
+            self.shed(removed)
 
     def shed(self, conn: Connection) -> None:
-        """Refuse a request that nothing was done for."""
+        """Reject a request before any work was done for it."""
         metrics.shed_requests.inc()
-        self._refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE)
+        self._reject(conn, HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _refuse(self, conn: Connection, status: int) -> None:
+    def _reject(self, conn: Connection, status: int) -> None:
         write_problem(conn.sock, status, HTTPStatus(status).phrase, "")
         self.nr_conns -= 1
         self.linger(conn)
 
     def linger(self, conn: Connection) -> None:
-        """Say that no more will come, and close once the client has: an early close may cost it our answer."""
+        """Shut down our side, and close once the client does: an early close could cost it the response."""
         self.nr_conns += 1
         conn.since = clock.monotonic()
         try:
@@ -201,7 +204,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _discard(self, conn: Connection, _socket: object) -> None:
         try:
-            over = not conn.sock.recv(_PIECE)
+            over = not conn.sock.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -211,45 +214,45 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
 
     def murder_pending(self) -> None:
-        """Cut those that take too long; gunicorn calls it in each round."""
+        """Close the connections that take too long; gunicorn calls it in each round of the main loop."""
         super().murder_pending()
-        for conn in self.tpool.line.overdue():
+        for conn in self.tpool.queue.remove_overdue():
             self.shed(conn)
         now = clock.monotonic()
-        while self._reading:
-            conn = next(iter(self._reading))
-            begun = bool(conn.reading.buffer)
-            if now - conn.since < _READING and (self.alive or begun):
+        while self._buffering:
+            conn = next(iter(self._buffering))
+            has_started = bool(conn.incoming.buffer)
+            if now - conn.since < _READ_TIMEOUT_S and (self.alive or has_started):
                 break
             self._forget(conn)
-            if begun:
-                self._refuse(conn, HTTPStatus.REQUEST_TIMEOUT)
+            if has_started:
+                self._reject(conn, HTTPStatus.REQUEST_TIMEOUT)
             else:
                 self._drop(conn)
-        while self._lingering and now - next(iter(self._lingering)).since >= _LINGERING:
+        while self._lingering and now - next(iter(self._lingering)).since >= _LINGER_S:
             conn = next(iter(self._lingering))
             self._forget(conn)
             self._drop(conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, error: Exception) -> None:
-        """What cannot be read may hold a token: neither the log nor the answer repeats it, as gunicorn's would."""
-        if not isinstance(error, errors.ParseException) or isinstance(error, _OURS):
+        """Respond to a request that cannot be parsed. Log and response leave out its content: it may hold a token."""
+        if not isinstance(error, errors.ParseException) or isinstance(error, _RESPONSE_ERRORS):
             super().handle_error(req, client, addr, error)
             return
-        status = _UNREADABLE.get(type(error), HTTPStatus.BAD_REQUEST)
-        self.log.warning("a request cannot be read: %s", type(error).__name__)
+        status = _PARSE_STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+        self.log.warning("request cannot be parsed: %s", type(error).__name__)
         write_problem(client, status, status.phrase, "The request cannot be read.")
 
-    def _poll(self, conn: Connection, then: Any) -> None:
+    def _poll(self, conn: Connection, callback: Any) -> None:
         if not conn.polled:
             conn.polled = True
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(then, conn))
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
 
     def _forget(self, conn: Connection) -> None:
         if conn.polled:
             conn.polled = False
             self.poller.unregister(conn.sock)
-        self._reading.pop(conn, None)
+        self._buffering.pop(conn, None)
         self._lingering.pop(conn, None)
 
     def _drop(self, conn: Connection) -> None:
@@ -258,7 +261,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def write_problem(sock: socket.socket, status: int, reason: str, detail: str) -> None:
-    """Answer a request that no app will see, as RFC 9457 says, and announce the end of the connection."""
+    """Send a problem document for a request that no app sees, and announce the end of the connection."""
     shed = status == HTTPStatus.SERVICE_UNAVAILABLE
     kind, retry = ("not_done", "Retry-After: 1\r\n") if shed else ("", "")
     body = problem_document.encode(status, reason, detail, "", clock.entropy(16).hex(), kind)
@@ -266,7 +269,7 @@ def write_problem(sock: socket.socket, status: int, reason: str, detail: str) ->
     try:
         util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     except OSError:
-        return  # the client has gone; nobody waits for it
+        return  # the client has gone
 
 
-util.write_error = write_problem  # gunicorn's own is a page of HTML, and it offers no other place
+util.write_error = write_problem  # gunicorn sends a page of HTML, and offers no other hook

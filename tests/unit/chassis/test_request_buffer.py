@@ -1,4 +1,4 @@
-"""Where a request ends, however it is cut into pieces."""
+"""The end of a request, however the network cuts it."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.web.request_buffer import MORE, WHOLE, RequestBuffer
+from chassis.web.request_buffer import COMPLETE, INCOMPLETE, RequestBuffer
 
 REQUESTS = [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -19,22 +19,22 @@ REQUESTS = [
 
 
 @given(st.sampled_from(REQUESTS), st.lists(st.integers(1, 80)))
-def test_a_request_is_whole_with_its_last_byte_and_not_before(request_bytes, cuts):
-    reading, end = RequestBuffer(1000, 1000), len(request_bytes)
+def test_request_is_complete_with_its_last_byte(request_bytes, cuts):
+    buffer, end = RequestBuffer(1000, 1000), len(request_bytes)
     edges = sorted({0, *(cut for cut in cuts if cut < end), end})
-    verdicts = [reading.add(request_bytes[a:b]) for a, b in pairwise(edges)]
-    assert verdicts == [MORE] * (len(verdicts) - 1) + [WHOLE]
-    assert bytes(reading.buffer) == request_bytes.lstrip(b"\r\n")
+    results = [buffer.add(request_bytes[a:b]) for a, b in pairwise(edges)]
+    assert results == [INCOMPLETE] * (len(results) - 1) + [COMPLETE]
+    assert bytes(buffer.buffer) == request_bytes.lstrip(b"\r\n")
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_break_it(data):
+def test_any_bytes_give_a_result(data):
     assert RequestBuffer(100, 100).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + data) in (
-        MORE,
-        WHOLE,
+        INCOMPLETE,
+        COMPLETE,
         413,
     )
-    assert RequestBuffer(100, 100).add(data) in (MORE, WHOLE, 413, 431)
+    assert RequestBuffer(100, 100).add(data) in (INCOMPLETE, COMPLETE, 413, 431)
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_no_bytes_break_it(data):
         (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 40, 413),
     ],
 )
-def test_what_is_too_large_is_refused_as_early_as_it_shows(data, status):
+def test_too_large_request_is_rejected_as_early_as_possible(data, status):
     assert RequestBuffer(100, 100).add(data) == status
 
 
 @pytest.mark.parametrize("chunk", [b"-5\r\nhello", b"zz\r\n", b"a" * 300])
-def test_chunks_that_make_no_sense_are_left_to_the_parser(chunk):
-    assert RequestBuffer(100, 1000).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk) == WHOLE
+def test_invalid_chunks_are_left_to_the_parser(chunk):
+    assert RequestBuffer(100, 1000).add(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk) == COMPLETE
 
 
-def test_what_comes_after_the_request_is_kept_for_the_next():
-    reading = RequestBuffer(100, 100)
-    assert reading.add(REQUESTS[0] + REQUESTS[2]) == WHOLE
-    assert bytes(reading.buffer) == REQUESTS[0] + REQUESTS[2]
+def test_bytes_after_the_request_are_kept_for_the_next():
+    buffer = RequestBuffer(100, 100)
+    assert buffer.add(REQUESTS[0] + REQUESTS[2]) == COMPLETE
+    assert bytes(buffer.buffer) == REQUESTS[0] + REQUESTS[2]
