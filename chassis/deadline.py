@@ -1,4 +1,4 @@
-"""The deadline of the work under way, on the monotonic clock: set once at the edge, shortened by each hop."""
+"""The deadline of the current work, on the monotonic clock: set at the edge, shortened at each hop."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ from chassis import clock
 from chassis.errors import DeadlineExceeded
 
 HEADER = "X-Deadline-Ms"
-HOP = 0.01
-"""What each hop keeps for its own way back, in seconds."""
+HOP_S = 0.01
+"""Time that each hop keeps for returning the response."""
 
 _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Work that must end in so many seconds, or sooner if it is part of work that must."""
+    """Set a deadline `seconds` from now, unless an earlier one is set already."""
     ends = clock.monotonic() + seconds
     outer = _ends.get()
     token = _ends.set(ends if outer is None else min(ends, outer))
@@ -27,12 +27,12 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def is_set() -> bool:
-    """Whether the work under way has a deadline: whether somebody waits for it."""
+    """Return whether the current work has a deadline: whether a caller waits for it."""
     return _ends.get() is not None
 
 
 def remaining(default: float) -> float:
-    """Seconds left, never more than `default`. Raises DeadlineExceeded when nothing is left."""
+    """Return the seconds left, at most `default`. Raises DeadlineExceeded if none are left."""
     ends = _ends.get()
     left = default if ends is None else min(default, ends - clock.monotonic())
     if left <= 0:

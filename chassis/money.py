@@ -1,10 +1,10 @@
-"""Money: an integer of minor units and an ISO 4217 code. Never a float, on no path."""
+"""Money: an integer of minor units and an ISO 4217 code, never a float."""
 
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-# ISO 4217 list one, the codes in daily use; those that do not have two digits are in _DIGITS.
+# ISO 4217 list one, the codes in use; _DIGITS has those without two decimal places.
 CURRENCIES = frozenset(
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP "
     "CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF "
@@ -16,20 +16,20 @@ CURRENCIES = frozenset(
 _DIGITS = dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0) | dict.fromkeys(
     "BHD IQD JOD KWD LYD OMR TND".split(), 3
 )
-LARGEST = 10**14
+MAX_AMOUNT = 10**14
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True)
 class Money:
-    """An amount in minor units: Money(69999, "EUR") is 699.99 euro."""
+    """An amount in minor units: Money(69999, "EUR") is 699.99 euros."""
 
     minor: int
     currency: str
 
     @classmethod
     def parse(cls, value: Decimal | int | str, currency: str) -> "Money":
-        """Read a decimal exactly. Raises ValueError: no such currency, more digits than it has, negative, too large."""
+        """Read a decimal exactly. Raises ValueError: unknown currency, too many digits, negative, or too large."""
         if currency not in CURRENCIES:
             raise ValueError(f"{currency} is not an ISO 4217 currency")
         if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
@@ -42,7 +42,7 @@ class Money:
             raise ValueError("an amount is a decimal number, such as 699.99") from error
         if not number.is_finite() or number < 0:
             raise ValueError("an amount is not negative")
-        if number >= LARGEST:
+        if number >= MAX_AMOUNT:
             raise ValueError("the amount is too large")
         minor = number.scaleb(digits(currency))
         if minor != minor.to_integral_value():
@@ -50,7 +50,7 @@ class Money:
         return cls(int(minor), currency)
 
     def __str__(self) -> str:
-        """The decimal as it goes over the wire: "699.99"."""
+        """Return the decimal of the wire format: "699.99"."""
         places = digits(self.currency)
         if places == 0:
             return str(self.minor)
@@ -66,5 +66,5 @@ class Money:
 
 
 def digits(currency: str) -> int:
-    """How many decimal places the currency has."""
+    """Return the number of decimal places of the currency."""
     return _DIGITS.get(currency, 2)

@@ -1,4 +1,4 @@
-"""What tests of services need: a clock that they own, and the log as they go."""
+"""Helpers for tests of services: a fake clock, and captured log lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from chassis.observe.log import log
 
 
 class FakeClock(Clock):
-    """Time that passes only by `sleep` or `pass_time`, and randomness that is the same each time for one seed."""
+    """A clock that moves only by `sleep` and `pass_time`; its randomness depends on the seed alone."""
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC), seed: int = 0) -> None:
-        self._now, self._monotonic, self._random = start, 0.0, Random(seed)  # noqa: S311  a test wants it guessable
+        self._now, self._monotonic, self._random = start, 0.0, Random(seed)  # noqa: S311  reproducible, not secret
 
     def now(self) -> datetime:
         return self._now
@@ -34,18 +34,18 @@ class FakeClock(Clock):
         return self._random.randbytes(size)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by."""
+        """Advance the wall clock and the monotonic clock."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
 
     def set_back(self, seconds: float) -> None:
-        """Turn the wall clock back, as an operator or NTP does; the monotonic one knows nothing of it."""
+        """Set the wall clock back, as NTP does; the monotonic clock does not change."""
         self._now -= timedelta(seconds=seconds)
 
 
 @contextmanager
 def capture_logs() -> Iterator[list[dict[str, Any]]]:
-    """The lines that are logged meanwhile, from debug on."""
+    """Capture the log lines of all levels that are logged inside `with`."""
     lines: list[dict[str, Any]] = []
     before = log.write, log.level
     log.write, log.level = (lambda line, _: lines.append(orjson.loads(line))), 0

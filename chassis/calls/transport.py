@@ -33,7 +33,7 @@ class Transport:
         """Return the response, whatever its status. Raises Unreachable, OutcomeUnknown, DeadlineExceeded."""
         with deadline.within(timeout_s):
             left = deadline.remaining(timeout_s)
-            milliseconds = max(1, int((left - deadline.HOP) * 1000))
+            milliseconds = max(1, int((left - deadline.HOP_S) * 1000))
             context = {deadline.HEADER: str(milliseconds), "traceparent": trace.traceparent()}
             try:
                 response = self._session.request(

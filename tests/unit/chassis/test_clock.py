@@ -1,4 +1,4 @@
-"""The machine's randomness: nobody gets what another has."""
+"""Randomness of the clock: as much as asked for, and different for every thread and process."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +9,17 @@ from chassis import clock
 
 
 @pytest.mark.parametrize("size", [1, 10, 24, 4096, 5000])
-def test_as_many_bytes_as_were_asked_for(size):
+def test_entropy_returns_the_size_asked_for(size):
     assert {len(clock.entropy(size)) for _ in range(1000)} == {size}
 
 
-def test_no_two_threads_get_the_same():
+def test_entropy_differs_between_threads():
     with ThreadPoolExecutor(8) as threads:
         ids = list(threads.map(lambda _: [clock.entropy(16) for _ in range(2000)], range(8)))
     assert len({id for some in ids for id in some}) == 16_000
 
 
-def test_no_two_processes_get_the_same():
+def test_entropy_differs_between_processes():
     clock.entropy(1)
     reading, writing = os.pipe()
     if child := os.fork():
