@@ -43,7 +43,7 @@ from chassis.settings import settings
 from chassis.store import Collection, Doc, Store
 from chassis.store.engines import open_store
 from chassis.store.format import UncheckedStore, check_format
-from chassis.store.timed import Timed
+from chassis.store.timed import TimedStore
 
 if TYPE_CHECKING:
     from chassis.web.api import Api
@@ -141,7 +141,7 @@ class Service:
         """Open the store, the client for other services and the health port of this process, after any fork."""
         log.setup(self.name, process, settings().log_level)
         export.start(self.name, process)
-        self._store = Timed(open_store(settings(), self.name))
+        self._store = TimedStore(open_store(settings(), self.name))
         for collection in self.collections:
             collection.attach(UncheckedStore())
         client = calls.Client(self._tokens(), resolved, settings().threads, settings().balancing, self.breakers)

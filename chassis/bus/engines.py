@@ -1,4 +1,4 @@
-"""Which log carries the events: the one that the settings name."""
+"""The choice of the message bus by the settings."""
 
 from chassis.bus import Bus
 from chassis.bus.sqlite.bus import SqliteBus
@@ -6,9 +6,9 @@ from chassis.settings import PLATFORM, Settings
 
 
 def open_bus(settings: Settings) -> Bus:
-    """The platform's bus. Opens nothing yet: a process may fork before it is first used.
+    """Return the platform's bus. It connects at its first use, so a process may fork before.
 
-    Raises SystemExit with one line a person can act on where the settings do not fit each other.
+    Raises SystemExit with one line for an operator if the settings contradict each other.
     """
     if settings.kafka_bootstrap_servers:
         from chassis.bus.kafka.bus import KafkaBus
@@ -20,7 +20,7 @@ def open_bus(settings: Settings) -> Bus:
 
 
 def _security(settings: Settings) -> dict[str, str]:
-    """As kafka-python calls it."""
+    """Return the settings of kafka-python."""
     protocol = settings.kafka_security_protocol
     if not protocol.startswith("SASL"):
         return {"security_protocol": protocol}

@@ -1,43 +1,47 @@
-"""The document port: MongoDB's own words, a small and strict part of them, over two engines.
+"""The document store: a small, strict part of MongoDB's language over two engines.
 
-A `Collection` is declared beside the code that uses it, and bound to an engine when the process starts:
+Declare a `Collection` beside the code that uses it; the service attaches it to an engine when the process starts:
 
     products = Collection("products", Index("category", "name"), Index("pending", partial={"pending": {"$gt": 0}}))
     products.update(id, {"$inc": {"available": -2}}, when={"available": {"$gte": 2}})
 
-An update changes one document, atomically, if `when` holds, and returns the document as it is afterwards.
-There is no other transaction. Values are null, bool, int64, str, list and dict; times are RFC 3339 text. A document has
-at most 16 MiB. A field that is sorted by is text in all documents, or an int in all.
+An update changes one document, atomically, if `when` holds, and returns the new document. There is no other
+transaction. Values are null, bool, int64, str, list and dict; times are RFC 3339 text. A document has at most 16 MiB.
+A field to sort by is text in all documents, or an int in all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import TransientError
 from chassis.store import documents, operators
-from chassis.store.fields import Fields
+from chassis.store.indexed_fields import IndexedFields
 
 Doc = dict[str, Any]
 Filter = Mapping[str, Any]
 Update = Mapping[str, Mapping[str, Any]]
 Cursor = tuple[Any, str]
+"""The sort field's value and the `_id` of the last document of a page."""
 
 __all__ = [
-    "Cursor",
-    "Update",
+    "MAX_PAGE_SIZE",
     "Collection",
+    "Cursor",
     "Doc",
     "Duplicate",
+    "Filter",
     "Index",
     "Store",
     "StoreUnavailable",
+    "Update",
     "UpdateOne",
-    "Filter",
+    "cursor_after",
+    "merge_updates",
 ]
 
-LARGEST_PAGE = 1000
-_PARTIAL = frozenset({"$eq", "$gt", "$gte", "$lt", "$lte", "$exists"})  # what MongoDB can make an index partial by
+MAX_PAGE_SIZE = 1000
+_PARTIAL_OPERATORS = frozenset({"$eq", "$gt", "$gte", "$lt", "$lte", "$exists"})  # those that MongoDB allows
 
 
 class Duplicate(Exception):
@@ -49,10 +53,10 @@ class Duplicate(Exception):
 
 
 class StoreUnavailable(TransientError):
-    """The engine cannot be reached or does not answer in time. What was to be written may have been, or still be."""
+    """The engine cannot be reached or does not answer in time. A write may have happened, or may still happen."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what, retry_after=1.0)
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=1.0)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Index:
         operators.check_filter(partial or {})
         for condition in (partial or {}).values():
             for operator, value in operators.conditions(condition):
-                if operator not in _PARTIAL or (operator == "$exists" and not value):
+                if operator not in _PARTIAL_OPERATORS or (operator == "$exists" and not value):
                     raise ValueError(f"an index cannot be partial by {operator}: {value}")
 
     @property
@@ -89,10 +93,10 @@ class Index:
 
 @dataclass(frozen=True)
 class UpdateOne:
-    """One of the changes of `Collection.bulk_update`."""
+    """One update of `Collection.bulk_update`."""
 
     id: str
-    change: Update
+    update: Update
     when: Filter = field(default_factory=dict)
 
 
@@ -111,39 +115,41 @@ class Store(Protocol):
         """Return whether a collection other than `besides` has a document."""
 
     def ensure_indexes(self, collection: "Collection") -> None:
-        """Make the indexes that are declared and drop all others; nothing happens where they are there."""
+        """Create the declared indexes and drop all others."""
 
     def insert(self, collection: "Collection", doc: Doc) -> None: ...
     def get(self, collection: "Collection", id: str) -> Doc | None: ...
     def find(
         self, collection: "Collection", where: Filter, sort: str, limit: int, after: Cursor | None
     ) -> list[Doc]: ...
-    def count(self, collection: "Collection", where: Filter, of: str) -> int: ...
-    def update(self, collection: "Collection", id: str, change: Update, when: Filter) -> Doc | None: ...
+    def count(self, collection: "Collection", where: Filter, sum_field: str) -> int:
+        """Return the number of matches, or the sum of `sum_field` over them unless it is ""."""
+
+    def update(self, collection: "Collection", id: str, update: Update, when: Filter) -> Doc | None: ...
     def bulk_update(self, collection: "Collection", updates: Sequence[UpdateOne]) -> None: ...
     def delete(self, collection: "Collection", id: str, when: Filter) -> bool: ...
 
     def ping(self) -> None:
-        """Return if the engine answers, else raise StoreUnavailable."""
+        """Return if the engine answers. Raises StoreUnavailable."""
 
     def close(self) -> None: ...
 
 
 class Collection:
-    """Documents of one kind, with their indexes. Raises `StoreUnavailable` where the engine is."""
+    """Documents of one kind, with their indexes. Every operation may raise StoreUnavailable."""
 
     def __init__(self, name: str, *indexes: Index) -> None:
         self.name, self.indexes = name, indexes
         self._indexed = {"_id"} | {field for index in indexes for field in index.fields}
         self._indexed |= {field for index in indexes for field in index.partial or ()}
         self._lists = {index.fields[0] for index in indexes if index.multikey}
-        self._fields = Fields(indexes)
+        self._indexed_fields = IndexedFields(indexes)
         if len({index.name for index in indexes}) < len(indexes):
             raise ValueError(f"two indexes of {name} have the same fields")
         self._store: Store | None = None
 
     def attach(self, store: Store) -> "Collection":
-        """Use this engine from now on; sends nothing to it yet. Returns itself."""
+        """Use this engine from now on, without sending anything to it yet. Return the collection itself."""
         self._store = store
         return self
 
@@ -154,13 +160,13 @@ class Collection:
     @property
     def store(self) -> Store:
         if self._store is None:
-            raise RuntimeError(f"the collection {self.name} is not bound: declare it in service.py with stores(...)")
+            raise RuntimeError(f"the collection {self.name} has no store: declare it in service.py with stores(...)")
         return self._store
 
     def insert(self, doc: Doc) -> None:
-        """Add a document; it has a string `_id`. Raises Duplicate."""
+        """Add a document; its `_id` is a string. Raises Duplicate."""
         operators.check_document(doc)
-        self._fields.check_document(doc)
+        self._indexed_fields.check_document(doc)
         self.store.insert(self, doc)
 
     def get(self, id: str) -> Doc | None:
@@ -169,80 +175,91 @@ class Collection:
     def find(
         self, where: Filter | None = None, *, sort: str = "_id", limit: int = 100, after: Cursor | None = None
     ) -> list[Doc]:
-        """Up to `limit` documents (1 to 1000) that match, in the order of one field (`-field`: falling), then of `_id`.
+        """Return up to `limit` matches (1 to MAX_PAGE_SIZE), in the order of one field, then of `_id`.
 
-        Only those with text or an int in that field are found. `after` is (its value, `_id`) of the last document seen.
+        `sort="-field"` sorts descending. Documents without text or an int in that field are left out. `after`
+        continues behind a page: see `cursor_after`.
         """
         where = where or {}
         self._check_search(where, sort.lstrip("-"))
-        if not 1 <= limit <= LARGEST_PAGE:
-            raise ValueError(f"limit must be 1 to {LARGEST_PAGE}")
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise ValueError(f"limit must be 1 to {MAX_PAGE_SIZE}")
         if after is not None:
-            operators.check_after(after)
+            operators.check_cursor(after)
         return self.store.find(self, where, sort, limit, after)
 
-    def count(self, where: Filter | None = None, *, of: str = "") -> int:
-        """How many documents match; or the sum of one of their fields, of the ints that stand there."""
+    def count(self, where: Filter | None = None) -> int:
+        """Return the number of matches."""
         where = where or {}
-        self._check_search(where, of or "_id")
-        return self.store.count(self, where, of)
+        self._check_search(where, "_id")
+        return self.store.count(self, where, "")
+
+    def sum(self, field: str, where: Filter | None = None) -> int:
+        """Return the sum of one field over the matches; values other than ints count as 0."""
+        where = where or {}
+        self._check_search(where, field)
+        return self.store.count(self, where, field)
 
     def _check_search(self, where: Filter, field: str) -> None:
-        """All is indexed; a list is found by `$all`, and nothing else is."""
+        """Check that every field has an index, and that `$all` alone searches lists."""
         operators.check_filter(where)
         unknown = {*where, field} - self._indexed
         if unknown:
             raise ValueError(f"{self.name} has no index on {', '.join(sorted(unknown))}")
         if field in self._lists:
-            raise ValueError(f"{field} is a list: nothing is in its order")
+            raise ValueError(f"{field} is a list: it cannot be sorted by or summed")
         for path, condition in where.items():
-            for word, _ in operators.conditions(condition):
-                if (word == "$all") != (path in self._lists):
-                    raise ValueError(f"{path}: $all is for an index over a list, and the only word for it")
+            for operator, _ in operators.conditions(condition):
+                if (operator == "$all") != (path in self._lists):
+                    raise ValueError(f"{path}: $all is for a field with a multikey index, and the only operator for it")
 
-    def iterate(self, where: Filter | None = None) -> Iterable[Doc]:
-        """All that match, in the order of `_id`, read page by page: what changes meanwhile may or may not be seen."""
+    def iterate(self, where: Filter | None = None) -> Iterator[Doc]:
+        """Yield all matches in the order of `_id`, page by page; a concurrent change may be seen or not."""
         after: Cursor | None = None
-        while page := self.find(where, limit=LARGEST_PAGE, after=after):
+        while page := self.find(where, limit=MAX_PAGE_SIZE, after=after):
             yield from page
-            after = page[-1]["_id"], page[-1]["_id"]
+            after = cursor_after(page, "_id")
 
-    def update(self, id: str, change: Update, *, when: Filter | None = None) -> Doc | None:
-        """Change one document if it is there and `when` holds; the new document, or None where nothing was changed."""
-        operators.check_update(change)
-        self._fields.check_update(change)
+    def update(self, id: str, update: Update, *, when: Filter | None = None) -> Doc | None:
+        """Update one document if it exists and `when` holds. Return the new document, or None if nothing changed.
+
+        Raises Duplicate; ValueError where an operator does not fit the document.
+        """
+        operators.check_update(update)
+        self._indexed_fields.check_update(update)
         operators.check_filter(when or {})
-        return self.store.update(self, id, change, when or {})
+        return self.store.update(self, id, update, when or {})
 
     def bulk_update(self, updates: Iterable[UpdateOne]) -> None:
-        """Make each of these changes, or none of it, by itself and in no order: for many documents, much faster.
+        """Apply each update on its own, in no order; much faster than one by one.
 
-        Nobody hears which were made; one that does not suit its document is not. After StoreUnavailable, some may be.
+        It does not report which were applied: one that does not fit its document is skipped. After StoreUnavailable,
+        some may be applied.
         """
         updates = list(updates)
         for each in updates:
-            operators.check_update(each.change)
-            self._fields.check_update(each.change)
+            operators.check_update(each.update)
+            self._indexed_fields.check_update(each.update)
             operators.check_filter(each.when)
         if updates:
             self.store.bulk_update(self, updates)
 
     def delete(self, id: str, *, when: Filter | None = None) -> bool:
-        """Remove one document if it is there and `when` holds; whether it was removed."""
+        """Delete one document if it exists and `when` holds. Return whether it was deleted."""
         operators.check_filter(when or {})
         return self.store.delete(self, id, when or {})
 
 
-def merge_updates(*changes: Update) -> dict[str, dict[str, Any]]:
-    """One change out of several that touch different paths."""
-    result: dict[str, dict[str, Any]] = {}
-    for change in changes:
-        for word, fields in change.items():
-            taken = result.setdefault(word, {})
+def merge_updates(*updates: Update) -> dict[str, dict[str, Any]]:
+    """Return one update that does what several updates of different paths do."""
+    merged: dict[str, dict[str, Any]] = {}
+    for update in updates:
+        for operator, fields in update.items():
+            taken = merged.setdefault(operator, {})
             if clash := taken.keys() & fields.keys():
-                raise ValueError(f"two changes of {', '.join(clash)}")
+                raise ValueError(f"two updates of {', '.join(clash)}")
             taken.update(fields)
-    return result
+    return merged
 
 
 def cursor_after(page: Sequence[Doc], sort: str) -> Cursor:

@@ -5,6 +5,7 @@ storage_format   {_id: "format", version: 2}
 
 from typing import NoReturn
 
+from chassis.settings import PLATFORM
 from chassis.store import Collection, Duplicate, Store, StoreUnavailable
 
 VERSION = 2
@@ -36,6 +37,6 @@ def check_format(store: Store) -> None:
     version = found["version"] if found else 1
     if version != VERSION:
         raise SystemExit(
-            f"mercato: {store.location} was made by {'an earlier' if version < VERSION else 'a later'} version "
+            f"{PLATFORM}: {store.location} was made by {'an earlier' if version < VERSION else 'a later'} version "
             f"(storage format {version}, not {VERSION}): {store.remedy}"
         )

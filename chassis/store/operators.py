@@ -1,27 +1,27 @@
-"""The words of the store port: checked in one place, so that an unknown one is an error on every engine.
+"""The operators of the store, checked in one place, so that every engine rejects an unknown one.
 
-    guards   $eq $ne $gt $gte $lt $lte $in $exists, and $all on a list of text
-    changes  $set $unset $inc $push $pull (equal, or {field: {"$lte": x}}; a list at the top of a document)
+    filters  $eq $ne $gt $gte $lt $lte $in $exists, and $all on a list of text
+    updates  $set $unset $inc $push $pull (equal, or {field: {"$lte": x}}; a list at the top of a document)
 
-A path is `name` or `name.name`; it never crosses a list. `$eq` is written as the bare value or in full.
+A path is `name` or `name.name`; it never crosses a list. A bare value means `$eq`.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-GUARDS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$all"})
-CHANGES = frozenset({"$set", "$unset", "$inc", "$push", "$pull"})
+FILTER_OPERATORS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$all"})
+UPDATE_OPERATORS = frozenset({"$set", "$unset", "$inc", "$push", "$pull"})
 INT64 = 2**63
 WRITE_ID = "_w"
-"""The field that an engine may keep for itself in each document; nobody else sees or uses it."""
-DEEPEST = 50
-"""Levels of a value, and names of a path: together no more than the 100 levels that MongoDB keeps."""
+"""The field that an engine may keep for itself in each document; no caller sees or uses it."""
+MAX_DEPTH = 50
+"""Levels of a value, and names of a path: together no more than the 100 levels that MongoDB supports."""
 _PATH = re.compile(r"[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*")
 
 
-def check_value(value: Any, depth: int = DEEPEST) -> None:
-    """Refuse what one of the engines would not keep as it is."""
+def check_value(value: Any, depth: int = MAX_DEPTH) -> None:
+    """Reject a value that one of the engines would not store unchanged. Raises ValueError, TypeError."""
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, int):
@@ -29,7 +29,7 @@ def check_value(value: Any, depth: int = DEEPEST) -> None:
             raise ValueError(f"{value} does not fit into 64 bits")
     elif isinstance(value, list | dict):
         if not depth:
-            raise ValueError(f"a value has at most {DEEPEST} levels")
+            raise ValueError(f"a value has at most {MAX_DEPTH} levels")
         for name in value if isinstance(value, dict) else ():
             if not isinstance(name, str) or not _PATH.fullmatch(name) or "." in name:
                 raise ValueError(f"{name!r} cannot be a field's name")
@@ -52,66 +52,66 @@ def check_filter(where: Mapping[str, Any]) -> None:
         _check_path(path)
         if condition == {}:
             raise ValueError(f"{path}: no condition")
-        for word, value in conditions(condition):
-            if word not in GUARDS:
-                raise ValueError(f"{word} is not a word of the store")
-            if word in ("$in", "$all"):
-                kinds = str if word == "$all" else str | int
-                if not isinstance(value, list) or not all(isinstance(item, kinds) for item in value):
-                    raise ValueError(f"{word} takes a list of {'text' if word == '$all' else 'scalars'}")
-            elif word == "$exists":
+        for operator, value in conditions(condition):
+            if operator not in FILTER_OPERATORS:
+                raise ValueError(f"{operator} is not a filter operator of the store")
+            if operator in ("$in", "$all"):
+                allowed = str if operator == "$all" else str | int
+                if not isinstance(value, list) or not all(isinstance(item, allowed) for item in value):
+                    raise ValueError(f"{operator} takes a list of {'text' if operator == '$all' else 'scalars'}")
+            elif operator == "$exists":
                 if not isinstance(value, bool):
                     raise ValueError("$exists takes a bool")
             elif value is None or not isinstance(value, str | int):
-                raise ValueError(f"{word} takes a scalar, not {value!r}")
+                raise ValueError(f"{operator} takes a scalar, not {value!r}")
             check_value(value)
 
 
-def check_update(change: Mapping[str, Mapping[str, Any]]) -> None:
+def check_update(update: Mapping[str, Mapping[str, Any]]) -> None:
     seen: set[str] = set()
-    if not change:
-        raise ValueError("an empty change")
-    for word, fields in change.items():
-        if word not in CHANGES:
-            raise ValueError(f"{word} is not a word of the store")
+    if not update:
+        raise ValueError("an empty update")
+    for operator, fields in update.items():
+        if operator not in UPDATE_OPERATORS:
+            raise ValueError(f"{operator} is not an update operator of the store")
         for path, value in fields.items():
             _check_path(path)
             if path.partition(".")[0] == "_id":
                 raise ValueError("an _id never changes")
             if path in seen:
-                raise ValueError(f"{path} is changed twice")
-            if word == "$pull" and "." in path:
+                raise ValueError(f"{path} is updated twice")
+            if operator == "$pull" and "." in path:
                 raise ValueError(f"{path}: $pull takes a list at the top of a document")
             seen.add(path)
-            _check_operand(word, value)
+            _check_operand(operator, value)
     for path in seen:
         if any(other.startswith(path + ".") for other in seen):
-            raise ValueError(f"{path} is changed together with a part of it")
+            raise ValueError(f"{path} is updated together with a part of it")
 
 
-def check_after(after: tuple[Any, str]) -> None:
-    value, id = after
+def check_cursor(cursor: tuple[Any, str]) -> None:
+    value, id = cursor
     if isinstance(value, bool) or not isinstance(value, str | int) or not isinstance(id, str):
-        raise ValueError("after is the sort field's value, text or an int, and an _id")
+        raise ValueError("a cursor is the sort field's value, text or an int, and an _id")
     check_value(value)
     check_value(id)
 
 
 def conditions(condition: Any) -> list[tuple[str, Any]]:
-    """A condition as (word, value) pairs: a bare value means `$eq`."""
+    """Return a condition as (operator, value) pairs; a bare value means `$eq`."""
     if isinstance(condition, Mapping):
         return list(condition.items())
     return [("$eq", condition)]
 
 
-def _check_operand(word: str, value: Any) -> None:
-    if word == "$inc" and (not isinstance(value, int) or isinstance(value, bool)):
+def _check_operand(operator: str, value: Any) -> None:
+    if operator == "$inc" and (not isinstance(value, int) or isinstance(value, bool)):
         raise ValueError("$inc takes an int")
-    if word == "$pull" and isinstance(value, dict):
+    if operator == "$pull" and isinstance(value, dict):
         if not value or any("." in name for name in value):
             raise ValueError("$pull takes conditions on names, at least one")
         check_filter(value)
-    elif word != "$unset":
+    elif operator != "$unset":
         check_value(value)
 
 
@@ -119,11 +119,11 @@ def _check_text(text: str) -> None:
     if "\x00" in text:
         raise ValueError("text cannot hold NUL")
     if not text.isascii():
-        text.encode()  # a lone surrogate is no text: UnicodeEncodeError, a ValueError
+        text.encode()  # rejects a lone surrogate: UnicodeEncodeError is a ValueError
 
 
 def _check_path(path: str) -> None:
-    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.count(".") >= DEEPEST:
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.count(".") >= MAX_DEPTH:
         raise ValueError(f"{path!r} is not a path")
     if path.partition(".")[0] == WRITE_ID:
         raise ValueError(f"{WRITE_ID} is the engine's own field")

@@ -1,4 +1,4 @@
-"""A store whose every operation is measured: what a service's processes use."""
+"""A store that measures its operations."""
 
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
@@ -12,8 +12,8 @@ T = TypeVar("T")
 Operation = Callable[Concatenate[Collection, P], T]
 
 
-class Timed:
-    """Implements `chassis.store.Store` by another, and notes how long each operation takes and what it raises."""
+class TimedStore:
+    """Implements `chassis.store.Store` by another store; records the duration and the error of each operation."""
 
     def __init__(self, store: Store) -> None:
         self.location, self.remedy, self.has_documents = store.location, store.remedy, store.has_documents
@@ -26,16 +26,16 @@ class Timed:
 
 def _timed(name: str, operation: Operation[P, T]) -> Operation[P, T]:
     def timed(collection: Collection, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        began, error_type = clock.monotonic(), ""
+        started, error_type = clock.monotonic(), ""
         try:
             return operation(collection, *args, **kwargs)
-        except Duplicate:  # is an answer
+        except Duplicate:  # a normal outcome
             raise
         except Exception as error:
             error_type = type(error).__name__
             raise
         finally:
             timer = metrics.store[name, collection.name, error_type]
-            timer.observe(clock.monotonic() - began, trace.exemplar(trace.traceparent()))
+            timer.observe(clock.monotonic() - started, trace.exemplar(trace.traceparent()))
 
     return timed

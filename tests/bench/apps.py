@@ -24,7 +24,7 @@ def without_telemetry() -> Any:
         for name in ("inc", "dec", "set", "observe"):
             if hasattr(kind, name):
                 setattr(kind, name, lambda *_: None)
-    chassis.service.Timed = lambda store: store  # type: ignore[assignment,misc]
+    chassis.service.TimedStore = lambda store: store  # type: ignore[assignment,misc]
     return service.application()
 
 

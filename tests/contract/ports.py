@@ -10,7 +10,7 @@ from chassis.store import Store
 @dataclass(frozen=True)
 class SqliteEngine:
     folder: Path
-    patience: float = 1.0
+    patience: float = 2.0
     """Seconds until a silent member of a group loses its partitions."""
 
     def store(self) -> Store:

@@ -61,7 +61,7 @@ def events(log):
     return log
 
 
-def drained(member, count, seconds=15):
+def drained(member, count, seconds=60):
     """Poll until there are so many records."""
     found, until = [], time.monotonic() + seconds
     while len(found) < count and time.monotonic() < until:
@@ -74,7 +74,7 @@ def ends(some):
     return {(record.topic, record.partition): record.offset + 1 for record in some}
 
 
-def eventually(holds, *members, seconds=20):
+def eventually(holds, *members, seconds=60):
     """Poll with everybody until it holds."""
     until = time.monotonic() + seconds
     while not holds():
@@ -162,8 +162,8 @@ def test_poll_waits_for_a_record_and_wakes_soon(engine, events):
         assert publisher.pipe.recv() == "ready"
         publisher.pipe.send("go")
         began = time.monotonic()
-        assert member.poll(1, 20)
-        assert time.monotonic() - began < 10
+        assert member.poll(1, 60)
+        assert time.monotonic() - began < 30
 
 
 def test_what_was_committed_is_not_given_again_and_what_was_not_is(events):
@@ -298,7 +298,7 @@ def test_what_a_member_did_not_commit_goes_to_whom_its_partitions_go(events):
     events.sent(events.records(40))
     one = events.member()
     found = drained(one, 40)
-    other, got, until = events.member(), [], time.monotonic() + 20
+    other, got, until = events.member(), [], time.monotonic() + 60
     while len(got) < len([record for record in found if (record.topic, record.partition) in other.owned()]) or not got:
         assert time.monotonic() < until
         one.poll(1, 0.05)
@@ -351,7 +351,7 @@ def test_a_member_that_stays_lets_another_join_and_knows_what_it_gave_up(events)
 
     thread = threading.Thread(target=join)
     thread.start()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not joined.wait(0.1) and time.monotonic() < until:
         one.heartbeat()
     thread.join()

@@ -108,7 +108,7 @@ class Model:
 
     def bulk_update(self, updates):
         for each in updates:
-            self.update(each.id, each.change, each.when)
+            self.update(each.id, each.update, each.when)
 
     def delete(self, id, when):
         gone = id in self.docs and model.holds(self.docs[id], when)

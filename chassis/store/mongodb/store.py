@@ -1,8 +1,9 @@
-"""The store in MongoDB, or a server that speaks its protocol: each operation one command, each write with its mark.
+"""The store in MongoDB, or in a server with its protocol. Each operation is one command; each write leaves its id.
 
-    {_id, ..., _w: ObjectId}    the mark of the write that made the document what it is; no reader sees it
+    {_id, ..., _w: ObjectId}    the id of the last write; readers do not see it
 
-A write whose answer is lost is looked for by its mark: found, it was done; else it may still be, and raises StoreUnavailable.
+If the response to a write is lost, the store looks for its id. It finds the id if the write happened; otherwise the
+write may still happen, and the store raises StoreUnavailable.
 """
 
 import threading
@@ -14,177 +15,179 @@ import pymongo
 from bson import ObjectId
 from bson.errors import InvalidDocument
 from pymongo import ReturnDocument
-from pymongo.collection import Collection as Documents
+from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from chassis import clock, deadline
 from chassis.store import Collection, Cursor, Doc, Duplicate, Filter, StoreUnavailable, Update, UpdateOne
-from chassis.store.documents import MISSING, changed, matches, value_at
+from chassis.store.documents import MISSING, apply_update, matches, value_at
 from chassis.store.mongodb import query
-from chassis.store.mongodb.client import UNHEARD, WRITING, MongodbClient, Unsent
+from chassis.store.mongodb.client import SILENT_TIMEOUT_S, WRITE_SHARE, MongodbClient, OperationNotSent
 from chassis.store.operators import WRITE_ID
 
 T = TypeVar("T")
 
-_TRIES = 20
-_BUILDING = 3600.0  # seconds that indexes of a collection may take to be made
-_SHOWN = {WRITE_ID: False}
-_UNFIT = frozenset({2, 14, 28})  # BadValue, TypeMismatch, PathNotViable: what a change meets does not suit its words
+_MAX_TRIES = 20
+_INDEX_BUILD_TIMEOUT_S = 3600.0
+_PROJECTION = {WRITE_ID: False}
+_DOES_NOT_FIT = frozenset({2, 14, 28})  # BadValue, TypeMismatch, PathNotViable: an operator meets another type
 _TOO_LARGE = frozenset({10334, 17419, 17420})
-_REFUSED = _UNFIT | _TOO_LARGE | {11000}
+_REJECTED = _DOES_NOT_FIT | _TOO_LARGE | {11000}
 _INDEX_NOT_FOUND = 27
 
 
 class MongodbStore:
-    """Implements `chassis.store.Store`. `threads` use it at once."""
+    """Implements `chassis.store.Store` for up to `threads` threads."""
 
     def __init__(self, uri: str, database: str, threads: int = 100) -> None:
         self._client = MongodbClient(uri, database, threads)
-        self._ensured: dict[str, Documents[Doc]] = {}
+        self._ensured: dict[str, MongoCollection[Doc]] = {}
         self._ensuring = threading.Lock()
         self.location = f"the MongoDB database {database}"
         self.remedy = "set MONGODB_URI to an empty deployment, or dump the old database and drop it"
 
     def has_documents(self, besides: str) -> bool:
         database = self._client.database()
-        names = self._client.read(database.list_collection_names, self._client.patience())
+        names = self._client.read(database.list_collection_names, self._client.timeout_s())
         return any(self._has_document(database[name]) for name in names if name != besides)
 
-    def _has_document(self, docs: Documents[Doc]) -> bool:
-        return self._client.read(lambda: docs.find_one({}, {"_id": True}), self._client.patience()) is not None
-
     def ensure_indexes(self, collection: Collection) -> None:
-        if not self._ensuring.acquire(timeout=self._client.patience()):
-            raise StoreUnavailable(f"the indexes of {collection.name} are being made")
+        if not self._ensuring.acquire(timeout=self._client.timeout_s()):
+            raise StoreUnavailable(f"another thread is building the indexes of {collection.name}")
         try:
-            self._make_indexes(collection)
+            self._build_indexes(collection)
         finally:
             self._ensuring.release()
 
     def insert(self, collection: Collection, doc: Doc) -> None:
-        docs, mark = self._documents(collection), query.new_write_id()
+        docs, write_id = self._docs(collection), query.new_write_id()
 
         def work() -> None:
-            docs.insert_one({**doc, WRITE_ID: mark})
+            docs.insert_one({**doc, WRITE_ID: write_id})
 
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
-                self._write(docs, doc["_id"], mark, work)
+                self._write(docs, doc["_id"], write_id, work)
                 return
             except DuplicateKeyError:
                 if self.get(collection, doc["_id"]) is not None:
                     raise Duplicate("_id") from None
-                if taken := self._taken(collection, doc):
-                    raise Duplicate(taken) from None
+                if field := self._duplicate_field(collection, doc):
+                    raise Duplicate(field) from None
             except (InvalidDocument, OperationFailure) as error:
-                raise _unfit(error) from None
-        raise StoreUnavailable(f"documents come and go in the way of one of {collection.name}")
+                raise _translated(error) from None
+        raise StoreUnavailable(f"write to {collection.name} kept conflicting with concurrent inserts; gave up")
 
     def get(self, collection: Collection, id: str) -> Doc | None:
-        docs = self._documents(collection)
-        return self._client.read(lambda: docs.find_one({"_id": id}, _SHOWN), self._client.patience())
+        docs = self._docs(collection)
+        return self._client.read(lambda: docs.find_one({"_id": id}, _PROJECTION), self._client.timeout_s())
 
     def find(self, collection: Collection, where: Filter, sort: str, limit: int, after: Cursor | None) -> list[Doc]:
-        docs, match, order = self._documents(collection), query.search(where, sort, after), query.sort_keys(sort)
+        docs, match, keys = self._docs(collection), query.search(where, sort, after), query.sort_keys(sort)
 
         def work() -> list[Doc]:
-            return docs.find(match, _SHOWN, sort=order, limit=limit, batch_size=limit).to_list()
+            return docs.find(match, _PROJECTION, sort=keys, limit=limit, batch_size=limit).to_list()
 
-        return self._client.read(work, self._client.patience())
+        return self._client.read(work, self._client.timeout_s())
 
-    def count(self, collection: Collection, where: Filter, of: str) -> int:
-        docs, stages = self._documents(collection), query.count_stages(where, of)
-        found = self._client.read(lambda: docs.aggregate(stages).to_list(), self._client.patience())
+    def count(self, collection: Collection, where: Filter, sum_field: str) -> int:
+        docs, stages = self._docs(collection), query.count_stages(where, sum_field)
+        found = self._client.read(lambda: docs.aggregate(stages).to_list(), self._client.timeout_s())
         return int(found[0]["count"]) if found else 0
 
-    def update(self, collection: Collection, id: str, change: Update, when: Filter) -> Doc | None:
-        docs, mark, fits = self._documents(collection), query.new_write_id(), query.preconditions(change)
-        where, stamped = query.guarded(id, when, *fits), query.with_write_id(change, mark)
+    def update(self, collection: Collection, id: str, update: Update, when: Filter) -> Doc | None:
+        docs, write_id = self._docs(collection), query.new_write_id()
+        preconditions = query.preconditions(update)
+        where, with_id = query.guarded(id, when, *preconditions), query.with_write_id(update, write_id)
 
         def work() -> Doc | None:
-            return docs.find_one_and_update(where, stamped, _SHOWN, return_document=ReturnDocument.AFTER)
+            return docs.find_one_and_update(where, with_id, _PROJECTION, return_document=ReturnDocument.AFTER)
 
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
-                new = self._write(docs, id, mark, work)
+                new = self._write(docs, id, write_id, work)
                 break
             except DuplicateKeyError:
-                there = self.get(collection, id)
-                found = there is not None and matches(there, when)
-                if there is not None and found and (taken := self._taken(collection, changed(there, change))):
-                    raise Duplicate(taken) from None
+                current = self.get(collection, id)
+                if current is None or not matches(current, when):
+                    continue
+                if field := self._duplicate_field(collection, apply_update(current, update)):
+                    raise Duplicate(field) from None
             except (InvalidDocument, OperationFailure) as error:
-                raise _unfit(error) from None
+                raise _translated(error) from None
         else:
-            raise StoreUnavailable(f"documents come and go in the way of one of {collection.name}")
-        if new is None and fits:
-            there = self.get(collection, id)
-            if there is not None and matches(there, when):
-                changed(there, change)  # raises ValueError, unless it came to match just now
+            raise StoreUnavailable(f"write to {collection.name} kept conflicting with concurrent inserts; gave up")
+        if new is None and preconditions:
+            current = self.get(collection, id)
+            if current is not None and matches(current, when):
+                apply_update(current, update)  # raises ValueError, unless the document came to match just now
         return new
 
     def bulk_update(self, collection: Collection, updates: Sequence[UpdateOne]) -> None:
-        docs = self._documents(collection)
+        docs = self._docs(collection)
         requests = [
             pymongo.UpdateOne(
-                query.guarded(each.id, each.when, *query.preconditions(each.change)),
-                query.with_write_id(each.change, query.new_write_id()),
+                query.guarded(each.id, each.when, *query.preconditions(each.update)),
+                query.with_write_id(each.update, query.new_write_id()),
             )
             for each in sorted(updates, key=attrgetter("id"))  # so that two of these never wait for each other
         ]
-        with self._client.answering(self._client.patience()):
+        with self._client.time_limit(self._client.timeout_s()):
             try:
                 docs.bulk_write(requests, ordered=False)
             except BulkWriteError as error:
                 codes = {each["code"] for each in error.details["writeErrors"]}
-                if error.details["writeConcernErrors"] or codes - _REFUSED:
+                if error.details["writeConcernErrors"] or codes - _REJECTED:
                     raise
 
     def delete(self, collection: Collection, id: str, when: Filter) -> bool:
-        docs = self._documents(collection)
-        for _ in range(_TRIES):
-            with self._client.answering(self._client.patience()):
+        docs = self._docs(collection)
+        for _ in range(_MAX_TRIES):
+            with self._client.time_limit(self._client.timeout_s()):
                 if docs.delete_one(query.guarded(id, when)).deleted_count:
                     return True
             # Not every server repeats a delete that lost a race against an update.
-            there = self.get(collection, id)
-            if there is None or not matches(there, when):
+            current = self.get(collection, id)
+            if current is None or not matches(current, when):
                 return False
-        raise StoreUnavailable(f"a document of {collection.name} changes too often to be deleted")
+        raise StoreUnavailable(f"delete in {collection.name} kept conflicting with concurrent updates; gave up")
 
     def ping(self) -> None:
-        with deadline.within(UNHEARD):
-            self._client.read(lambda: self._client.database().command("ping"), self._client.patience())
+        with deadline.within(SILENT_TIMEOUT_S):
+            self._client.read(lambda: self._client.database().command("ping"), self._client.timeout_s())
 
     def close(self) -> None:
         self._ensured.clear()
         self._client.close()
 
-    def _documents(self, collection: Collection) -> Documents[Doc]:
+    def _docs(self, collection: Collection) -> MongoCollection[Doc]:
         docs = self._ensured.get(collection.name)
         if docs is None:
             self.ensure_indexes(collection)
             docs = self._ensured[collection.name]
         return docs
 
-    def _write(self, docs: Documents[Doc], id: str, mark: ObjectId, work: Callable[[], T]) -> T | Doc:
-        """What `work` returns; where its answer was lost, the document that it left."""
-        seconds = self._client.patience()
-        ends = clock.monotonic() + seconds
+    def _has_document(self, docs: MongoCollection[Doc]) -> bool:
+        return self._client.read(lambda: docs.find_one({}, {"_id": True}), self._client.timeout_s()) is not None
+
+    def _write(self, docs: MongoCollection[Doc], id: str, write_id: ObjectId, work: Callable[[], T]) -> T | Doc:
+        """Return what `work` returns; if its response is lost, the document that it left."""
+        timeout_s = self._client.timeout_s()
+        until = clock.monotonic() + timeout_s
         try:
-            with self._client.answering(seconds * WRITING):
+            with self._client.time_limit(timeout_s * WRITE_SHARE):
                 return work()
-        except Unsent:
+        except OperationNotSent:
             raise
         except StoreUnavailable as lost:
-            left = max(ends - clock.monotonic(), 0)
-            found = self._client.read(lambda: docs.find_one({"_id": id, WRITE_ID: mark}, _SHOWN), left)
+            left_s = max(until - clock.monotonic(), 0)
+            found = self._client.read(lambda: docs.find_one({"_id": id, WRITE_ID: write_id}, _PROJECTION), left_s)
             if found is None:
                 raise lost
             return found
 
-    def _taken(self, collection: Collection, doc: Mapping[str, object]) -> str:
-        """Which unique field of this document another has, "" if none any more: not every server says it."""
+    def _duplicate_field(self, collection: Collection, doc: Mapping[str, object]) -> str:
+        """Return which unique field of the document another one has, "" if none any more: servers may not say it."""
         for index in collection.indexes:
             if index.unique and matches(doc, index.partial or {}):
                 values = {path: value_at(doc, path) for path in index.fields}
@@ -193,33 +196,33 @@ class MongodbStore:
                     return index.fields[0]
         return ""
 
-    def _make_indexes(self, collection: Collection) -> None:
+    def _build_indexes(self, collection: Collection) -> None:
         wanted = {index.name: query.definition(index) for index in collection.indexes}
         docs = self._client.database()[collection.name]
-        made = self._client.read(lambda: docs.list_indexes().to_list(), self._client.patience())
-        there = {each["name"]: query.existing_definition(each) for each in made if each["name"] != "_id_"}
-        stale = [name for name, each in there.items() if wanted.get(name) != each]
-        missing = {name: each for name, each in wanted.items() if there.get(name) != each}
+        listed = self._client.read(lambda: docs.list_indexes().to_list(), self._client.timeout_s())
+        existing = {each["name"]: query.existing_definition(each) for each in listed if each["name"] != "_id_"}
+        stale = [name for name, each in existing.items() if wanted.get(name) != each]
+        missing = {name: each for name, each in wanted.items() if existing.get(name) != each}
         if stale or missing:
-            with self._client.answering(self._client.patience() if deadline.is_set() else _BUILDING):
+            with self._client.time_limit(self._client.timeout_s() if deadline.is_set() else _INDEX_BUILD_TIMEOUT_S):
                 for name in stale:
-                    _drop(docs, name)
+                    _drop_index(docs, name)
                 if missing:
                     docs.create_indexes(list(query.models(missing)))
         self._ensured[collection.name] = docs
 
 
-def _drop(docs: Documents[Doc], name: str) -> None:
+def _drop_index(docs: MongoCollection[Doc], name: str) -> None:
     try:
         docs.drop_index(name)
     except OperationFailure as error:
-        if error.code != _INDEX_NOT_FOUND:  # else another process was first
+        if error.code != _INDEX_NOT_FOUND:  # another process may have been faster
             raise
 
 
-def _unfit(error: Exception) -> Exception:
-    """ValueError for what the document or the change is to blame for."""
+def _translated(error: Exception) -> Exception:
+    """Return ValueError if the document or the update is to blame; else the error itself."""
     code = error.code if isinstance(error, OperationFailure) else None
     if code in _TOO_LARGE or isinstance(error, InvalidDocument):
         return ValueError("a document has at most 16 MiB")
-    return ValueError(f"the change does not suit the document (code {code})") if code in _UNFIT else error
+    return ValueError(f"the update does not fit the document (code {code})") if code in _DOES_NOT_FIT else error

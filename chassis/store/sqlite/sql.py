@@ -1,7 +1,7 @@
-"""A `where` in SQL: the meaning of `documents.matches`, in a form that SQLite answers from its indexes.
+"""Translation of filters to SQL: the meaning of `documents.matches`, in a form that SQLite answers from its indexes.
 
 A document is JSON in the column `doc`. `json_extract` alone would mix types (`true` reads as 1, a list as its text),
-so each comparison carries the type as well.
+so each comparison tests the type as well.
 """
 
 import re
@@ -18,7 +18,7 @@ _COMPARE = {"$eq": "=", "$ne": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte"
 
 @dataclass
 class Clause:
-    """Terms to be joined by AND, and the values of their question marks."""
+    """Terms that AND joins, and the values of their placeholders."""
 
     terms: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
@@ -35,72 +35,73 @@ Literals = frozenset[tuple[str, str, type, Any]]
 
 
 def quoted(name: str) -> str:
-    """A table's or index's name as an SQL identifier; `:` sets what we derive apart from what is declared."""
+    """Return the name of a table or index as an SQL identifier; `:` separates derived names from declared ones."""
     if not re.fullmatch(r"[\w:]+", name, re.ASCII):
         raise ValueError(f"{name!r} cannot be a collection's name")
     return f'"{name}"'
 
 
 def column(path: str) -> str:
-    """The expression that reads one field; an index over it is used only by this very text."""
+    """Return the expression that reads one field. SQLite uses an index over it only for exactly this text."""
     return "id" if path == "_id" else f"json_extract(doc, {_json_path(path)})"
 
 
 def literals(indexes: tuple[Index, ...]) -> Literals:
-    """The conditions of partial indexes: SQLite uses such an index only where a query says the same, in literals."""
+    """Return the conditions of partial indexes: SQLite uses such an index only if a query repeats it in literals."""
     return frozenset(
-        (path, word, type(value), value)
+        (path, operator, type(value), value)
         for index in indexes
         for path, condition in (index.partial or {}).items()
-        for word, value in conditions(condition)
+        for operator, value in conditions(condition)
     )
 
 
 def where_clause(where: Filter, inline: Literals) -> Clause:
-    """All conditions but `$all`, which needs the index's table; those in `inline` are written out, without `?`."""
+    """Translate all conditions but `$all`, which needs the table of its index. Those in `inline` become literals."""
     clause = Clause()
     for path, condition in where.items():
-        for word, value in conditions(condition):
-            if word == "$in":
-                _any_of(clause, path, value)
-            elif word == "$exists":
+        for operator, value in conditions(condition):
+            if operator == "$in":
+                _in(clause, path, value)
+            elif operator == "$exists":
                 clause.add(f"{_type(path)} IS {'NOT ' if value else ''}NULL")
-            elif word == "$ne":
+            elif operator == "$ne":
                 clause.add(f"({column(path)} = ? AND {_is(path, value)}) IS NOT TRUE", value)
-            elif word in _COMPARE:
-                shown = (path, word, type(value), value) in inline
+            elif operator in _COMPARE:
+                is_literal = (path, operator, type(value), value) in inline
                 clause.add(
-                    f"{column(path)} {_COMPARE[word]} {_literal(value) if shown else '?'}", *(() if shown else (value,))
+                    f"{column(path)} {_COMPARE[operator]} {_literal(value) if is_literal else '?'}",
+                    *(() if is_literal else (value,)),
                 )
                 clause.add(_is(path, value))
     return clause
 
 
 def sortable(path: str, after: Any) -> str:
-    """The term that only text and ints have a place in an order; behind the value `after`, only what is of its kind."""
+    """Return the term that selects sortable values: text and ints, or only the type of `after` if there is one."""
     return f"{_type(path)} IN ('integer', 'text')" if after is None else _is(path, after)
 
 
 def is_int(path: str) -> str:
-    """The term that the field is an int."""
+    """Return the term that the field is an int."""
     return _is(path, 0)
 
 
 def index_columns(index: Index) -> str:
-    """What an index is over. Its last column is `id`, the second key of every order."""
+    """Return the columns of an index. The last one is `id`, the second key of every order."""
     columns = [column(path) for path in index.fields]
     return ", ".join(columns if index.unique else [*columns, "id"])
 
 
-def words_of(where: Filter) -> Iterator[tuple[str, list[str]]]:
-    """(path, words) of each `$all`."""
+def all_conditions(where: Filter) -> Iterator[tuple[str, list[str]]]:
+    """Yield (path, values) of each `$all`."""
     for path, condition in where.items():
-        for word, value in conditions(condition):
-            if word == "$all":
+        for operator, value in conditions(condition):
+            if operator == "$all":
                 yield path, value
 
 
-def _any_of(clause: Clause, path: str, items: list[Any]) -> None:
+def _in(clause: Clause, path: str, items: list[Any]) -> None:
     kinds: dict[str, list[Any]] = {}
     for item in items:
         kinds.setdefault(_is(path, item), []).append(item)
@@ -113,7 +114,7 @@ def _type(path: str) -> str:
 
 
 def _is(path: str, value: Any) -> str:
-    """That the field has this value's type."""
+    """Return the term that the field has the type of this value."""
     if isinstance(value, bool):
         return f"{_type(path)} IN ('true', 'false')"
     return f"{_type(path)} = '{'integer' if isinstance(value, int) else 'text'}'"
