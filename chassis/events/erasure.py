@@ -66,13 +66,13 @@ class Subjects(Collection):
     def insert_about(self, id: str, collection: Collection, doc: Doc) -> None:
         """Insert a document about a subject, unless the document exists or the subject is erased."""
         if self.is_erased(id):
-            self._request_deletion(id)  # an earlier delivery may have died between its insert and its request
+            self.request_deletion(id)  # an earlier delivery may have died between its insert and its request
             return
         try:
             collection.insert(doc)
         except Duplicate:
             pass
-        self._request_deletion(id)
+        self.request_deletion(id)
 
     def finish_erasures(self, delete_about: Callable[[str], bool]) -> None:
         """Delete the documents about erased subjects.
@@ -84,7 +84,7 @@ class Subjects(Collection):
                 requests = {"erasureRequests": subject["erasureRequests"]}
                 self.update(subject["_id"], {"$set": {"erasurePending": False}}, when=requests)
 
-    def _request_deletion(self, id: str) -> None:
+    def request_deletion(self, id: str) -> None:
         """Request the deletion again if the subject is erased: a document may have been inserted after the last one."""
         again: Update = {"$set": {"erasurePending": True}, "$inc": {"erasureRequests": 1}}
         self.update(id, again, when={"erased": True})
