@@ -1,4 +1,4 @@
-"""What holds on every route: who may ask, how errors look, what a body may be, what stays inside, versions, health."""
+"""Rules of every route: authorization, errors, bodies, lists, private paths, versions, health."""
 
 import gzip
 import http.client
@@ -51,45 +51,45 @@ ANYONE: list[tuple[str, str, dict[str, Any] | None, int]] = [
 
 
 @pytest.fixture(scope="module")
-def things(shop: Shop) -> dict[str, str]:
-    """A user with a product and an order of it."""
+def ids(shop: Shop) -> dict[str, str]:
+    """The ids of a user, a product, and an order of it."""
     owner, product = shop.shopper(), shop.product()
     return {"user": owner.id, "product": product["id"], "order": owner.buy(product)["id"]}
 
 
-def filled(path: str, things: dict[str, str]) -> str:
-    return path.format(**things)
+def fill(path: str, ids: dict[str, str]) -> str:
+    return path.format(**ids)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), SIGNED_IN + ADMIN)
-def test_nobody_is_asked_to_sign_in(
-    nobody: Client, things: dict[str, str], method: str, path: str, body: dict[str, Any] | None
+def test_a_request_without_a_token_gets_401(
+    nobody: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    answer = nobody.ask(method, filled(path, things), body)
-    problem(answer, 401)
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    response = nobody.ask(method, fill(path, ids), body)
+    problem(response, 401)
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ADMIN)
-def test_a_shopper_may_not_do_what_the_administrator_does(
-    buyer: Client, things: dict[str, str], method: str, path: str, body: dict[str, Any] | None
+def test_a_shopper_gets_403_on_admin_routes(
+    buyer: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    problem(buyer.ask(method, filled(path, things), body), 403)
+    problem(buyer.ask(method, fill(path, ids), body), 403)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [row for row in SIGNED_IN if "{" in row[1]])
-def test_what_belongs_to_another_is_not_there(
-    buyer: Client, things: dict[str, str], method: str, path: str, body: dict[str, Any] | None
+def test_a_resource_of_another_user_gets_404(
+    buyer: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    problem(buyer.ask(method, filled(path, things), body), 404)
+    problem(buyer.ask(method, fill(path, ids), body), 404)
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), ANYONE)
-def test_what_is_open_to_anyone_asks_for_no_token(
-    shop: Shop, things: dict[str, str], method: str, path: str, body: dict[str, Any] | None, status: int
+def test_public_routes_need_no_token(
+    shop: Shop, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None, status: int
 ) -> None:
     for client in (shop.nobody(), Client(shop.url, "garbage")):
-        expect(client.ask(method, filled(path, things), body), status)
+        expect(client.ask(method, fill(path, ids), body), status)
 
 
 @pytest.mark.parametrize(
@@ -111,27 +111,27 @@ def test_what_is_open_to_anyone_asks_for_no_token(
         b'{"a": ' * 5_000,
     ],
 )
-def test_a_body_that_is_not_json_by_the_letter_is_malformed(buyer: Client, raw: bytes) -> None:
+def test_a_body_that_is_not_strict_json_gets_400(buyer: Client, raw: bytes) -> None:
     problem(buyer.post("/api/orders", data=raw, headers=JSON), 400)
 
 
 @pytest.mark.parametrize("raw", ["[]", "null", "1", '"text"', "true", '{"quantity": 1e309, "productId": "p"}'])
-def test_a_body_of_another_shape_is_refused(buyer: Client, raw: str) -> None:
+def test_a_body_of_the_wrong_shape_gets_422(buyer: Client, raw: str) -> None:
     problem(buyer.post("/api/orders", data=raw, headers=JSON), 422)
 
 
-def test_an_endless_number_is_refused(buyer: Client) -> None:
+def test_a_number_of_400_digits_is_rejected(buyer: Client) -> None:
     raw = '{"productId": "p", "quantity": 1' + "0" * 400 + "}"
     assert buyer.post("/api/orders", data=raw, headers=JSON).status_code in (400, 422)
 
 
-def test_a_lone_surrogate_is_no_text(nobody: Client) -> None:
+def test_a_lone_surrogate_is_rejected(nobody: Client) -> None:
     raw = '{"email": "a@example.com", "password": "12345678", "name": "ab\\ud800"}'
     assert nobody.post("/api/users", data=raw, headers=JSON).status_code in (400, 422)
 
 
 @pytest.mark.parametrize(("size", "status"), [(65_536, 422), (65_537, 413), (70_000, 413), (300_000, 413)])
-def test_a_body_may_have_64_kib_and_not_a_byte_more(shop: Shop, admin: Client, size: int, status: int) -> None:
+def test_a_body_above_64_kib_gets_413(shop: Shop, admin: Client, size: int, status: int) -> None:
     start, end = b'{"name": "a", "price": "1", "stock": -1, "description": "', b'"}'
     raw = start + b"x" * (size - len(start) - len(end)) + end
     for client in (admin, Client(shop.at("products"), admin.token)):
@@ -141,18 +141,18 @@ def test_a_body_may_have_64_kib_and_not_a_byte_more(shop: Shop, admin: Client, s
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
-def test_a_body_of_another_type_is_not_taken(buyer: Client, kind: str) -> None:
+def test_a_body_of_another_content_type_gets_415(buyer: Client, kind: str) -> None:
     raw = json.dumps({"productId": "p", "quantity": 1}).encode()
     problem(buyer.post("/api/orders", data=raw, headers={"Content-Type": kind} if kind else {}), 415)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "gzip, gzip"])
-def test_a_compressed_body_is_not_taken(buyer: Client, coding: str) -> None:
+def test_a_compressed_body_gets_415(buyer: Client, coding: str) -> None:
     raw = gzip.compress(b'{"productId": "p", "quantity": 1}')
     problem(buyer.post("/api/orders", data=raw, headers={**JSON, "Content-Encoding": coding}), 415)
 
 
-def test_a_charset_beside_the_type_does_no_harm(buyer: Client) -> None:
+def test_a_charset_in_the_content_type_is_accepted(buyer: Client) -> None:
     raw = b'{"productId": "p", "quantity": 0}'
     headers = {"Content-Type": "application/json; charset=utf-8"}
     assert refused_fields(buyer.post("/api/orders", data=raw, headers=headers)) == ["quantity"]
@@ -160,17 +160,17 @@ def test_a_charset_beside_the_type_does_no_harm(buyer: Client) -> None:
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1e3", "ten", "1000000000", ""])
 @pytest.mark.parametrize("path", ["/api/users", "/api/products", "/api/orders", "/api/payments", "/api/notifications"])
-def test_a_list_refuses_a_limit_outside_its_bounds(admin: Client, path: str, limit: str) -> None:
+def test_a_list_rejects_a_limit_out_of_bounds(admin: Client, path: str, limit: str) -> None:
     assert refused_fields(admin.get(path, params={"limit": limit})) == ["limit"]
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "' OR 1=1", "%", "\u00e9", "x" * 1001, "e30=", "../.."])
 @pytest.mark.parametrize("path", ["/api/users", "/api/products", "/api/orders", "/api/payments", "/api/notifications"])
-def test_a_list_refuses_a_cursor_it_did_not_give(admin: Client, path: str, cursor: str) -> None:
+def test_a_list_rejects_a_foreign_cursor(admin: Client, path: str, cursor: str) -> None:
     assert refused_fields(admin.get(path, params={"cursor": cursor})) == ["cursor"]
 
 
-def test_a_list_has_twenty_items_unless_asked_for_more(shop: Shop, nobody: Client) -> None:
+def test_a_list_page_has_20_items_by_default(shop: Shop, nobody: Client) -> None:
     for _ in range(21):
         shop.product(category="twenty-one")
     page = expect(nobody.get("/api/products?category=twenty-one"), 200)
@@ -205,27 +205,27 @@ def test_a_list_has_twenty_items_unless_asked_for_more(shop: Shop, nobody: Clien
         "/debug",
     ],
 )
-def test_a_path_outside_the_contract_leads_nowhere(shop: Shop, path: str) -> None:
+def test_a_path_outside_the_contract_gets_404(shop: Shop, path: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", int(shop.port), timeout=10)
     for method in ("GET", "POST"):
         headers = {**JSON, "Authorization": f"Bearer {shop.admin().token}"}
         connection.request(method, path, b"{}" if method == "POST" else None, headers)
-        answer = connection.getresponse()
-        body = json.loads(answer.read())
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.status == body["status"]
-        assert answer.status in (400, 404) or (method, answer.status) == ("POST", 405)
+        response = connection.getresponse()
+        body = json.loads(response.read())
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.status == body["status"]
+        assert response.status in (400, 404) or (method, response.status) == ("POST", 405)
     connection.close()
 
 
-def test_a_method_that_a_path_does_not_know_is_refused(buyer: Client) -> None:
-    answer = buyer.delete("/api/orders")
-    problem(answer, 405)
-    assert set(answer.headers["Allow"].replace(" ", "").split(",")) >= {"GET", "POST"}
+def test_an_unknown_method_gets_405(buyer: Client) -> None:
+    response = buyer.delete("/api/orders")
+    problem(response, 405)
+    assert set(response.headers["Allow"].replace(" ", "").split(",")) >= {"GET", "POST"}
 
 
 @pytest.mark.parametrize("path", ["/api/products/{product}", "/api/users/{user}"])
-def test_a_version_that_is_not_the_present_one_changes_nothing(shop: Shop, admin: Client, path: str) -> None:
+def test_a_stale_if_match_gets_412_and_changes_nothing(shop: Shop, admin: Client, path: str) -> None:
     path = path.format(product=shop.product()["id"], user=shop.shopper().id)
     first = admin.get(path).headers["ETag"]
     assert first.startswith('"')
@@ -236,13 +236,13 @@ def test_a_version_that_is_not_the_present_one_changes_nothing(shop: Shop, admin
     for stale in (first, '"999"', "nonsense", "W/" + second):
         problem(admin.put(path, {"name": "Third"}, headers={"If-Match": stale}), 412)
         problem(admin.delete(path, headers={"If-Match": stale}), 412)
-    answer = admin.get(path)
-    assert (expect(answer, 200)["name"], answer.headers["ETag"]) == ("Second", second)
+    response = admin.get(path)
+    assert (expect(response, 200)["name"], response.headers["ETag"]) == ("Second", second)
     expect(admin.put(path, {"name": "Third"}, headers={"If-Match": "*"}), 200)
     expect(admin.delete(path, headers={"If-Match": admin.get(path).headers["ETag"]}), 204)
 
 
-def test_stock_that_moves_does_not_change_the_version(shop: Shop, admin: Client, buyer: Client) -> None:
+def test_a_stock_change_keeps_the_etag(shop: Shop, admin: Client, buyer: Client) -> None:
     path = f"/api/products/{(product := shop.product())['id']}"
     before = admin.get(path).headers["ETag"]
     buyer.buy(product)
@@ -250,14 +250,14 @@ def test_stock_that_moves_does_not_change_the_version(shop: Shop, admin: Client,
     assert admin.get(path).headers["ETag"] == before
 
 
-def test_each_single_resource_has_a_strong_version(shop: Shop, buyer: Client) -> None:
+def test_single_resources_have_a_strong_etag(shop: Shop, buyer: Client) -> None:
     order = buyer.buy(shop.product())
     for path in ("/api/users/me", f"/api/orders/{order['id']}", f"/api/products/{order['items'][0]['productId']}"):
         assert buyer.get(path).headers["ETag"].startswith('"')
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_says_that_it_is_healthy(shop: Shop, nobody: Client, service: str) -> None:
+def test_every_service_reports_healthy(shop: Shop, nobody: Client, service: str) -> None:
     healthy = {"status": "healthy", "service": service}
     assert expect(nobody.get(f"/api/{service}/health"), 200) == healthy
     assert expect(Client(shop.at(service)).get("/health"), 200) == healthy
@@ -265,7 +265,7 @@ def test_each_service_says_that_it_is_healthy(shop: Shop, nobody: Client, servic
 
 @pytest.mark.parametrize("kind", ["web", "worker"])
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_process_answers_probes_and_metrics_on_its_health_port(shop: Shop, service: str, kind: str) -> None:
+def test_every_process_serves_probes_and_metrics(shop: Shop, service: str, kind: str) -> None:
     client = Client(shop.health(service, kind))
     for probe in ("/livez", "/readyz", "/startupz"):
         assert client.get(probe).status_code == 200
@@ -275,12 +275,12 @@ def test_each_process_answers_probes_and_metrics_on_its_health_port(shop: Shop, 
     assert client.get("/anything").status_code == 404
 
 
-def test_a_service_that_stands_still_is_told_as_unavailable_and_stops_no_other(shop: Shop, admin: Client) -> None:
+def test_a_frozen_service_gets_503_and_stops_no_other(shop: Shop, admin: Client) -> None:
     product = shop.product()
     with shop.frozen("inventory"):
-        answer = admin.post("/api/products", {"name": "Cup", "price": "1.00", "stock": 1})
-        assert problem(answer, 503)["title"] == "Unavailable"
-        assert int(answer.headers["Retry-After"]) >= 1
+        response = admin.post("/api/products", {"name": "Cup", "price": "1.00", "stock": 1})
+        assert problem(response, 503)["title"] == "Unavailable"
+        assert int(response.headers["Retry-After"]) >= 1
         expect(admin.get(f"/api/products/{product['id']}"), 200)
         expect(admin.get("/api/orders"), 200)
     expect(admin.get(f"/api/inventory/{product['id']}"), 200)

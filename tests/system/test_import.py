@@ -1,4 +1,4 @@
-"""`mercato import products`, as an operator runs it against a platform that sells meanwhile."""
+"""`mercato import products`, run against a platform that is up."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def write(folder: Path, *rows: str) -> str:
     return str(file)
 
 
-def test_what_is_imported_can_be_ordered_and_imported_again_it_is_left_alone(
+def test_imported_products_can_be_ordered_and_reimported(
     shop: Shop, buyer: Client, tmp_path: Path, handle: str
 ) -> None:
     file = write(
@@ -48,9 +48,7 @@ def test_what_is_imported_can_be_ordered_and_imported_again_it_is_left_alone(
     assert (shop.stock(small), shop.stock(large)) == ((4, 0, 0), (7, 0, 2))
 
 
-def test_what_was_changed_in_the_file_is_changed_in_the_shop_but_no_stock(
-    shop: Shop, nobody: Client, tmp_path: Path, handle: str
-) -> None:
+def test_a_second_import_changes_fields_but_no_stock(shop: Shop, nobody: Client, tmp_path: Path, handle: str) -> None:
     assert shop.mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,4,")).returncode == 0
     changed = shop.mercato("import", "products", write(tmp_path, f"{handle},Wool sock,,,Clothing,,,11.00,400,"))
     assert changed.stdout == "0 created, 1 changed, 0 unchanged, 0 refused\n"
@@ -58,14 +56,14 @@ def test_what_was_changed_in_the_file_is_changed_in_the_shop_but_no_stock(
     assert (sock["name"], sock["price"], sock["category"], sock["stock"]) == ("Wool sock", "11.00", "Clothing", 4)
 
 
-def test_refused_rows_are_named_at_the_end_and_the_others_are_imported(
+def test_refused_rows_are_reported_and_the_others_imported(
     shop: Shop, nobody: Client, tmp_path: Path, handle: str
 ) -> None:
     file = write(tmp_path, "bad,Bad,,,,,,1.999,1,", f"{handle},Sock,,,,,,12.50,,", ",No handle,,,,,,1.00,1,")
-    told = shop.mercato("import", "products", file)
-    assert told.returncode == 1
-    assert told.stdout == "1 created, 0 changed, 0 unchanged, 2 refused\n"
-    assert told.stderr.splitlines() == [
+    result = shop.mercato("import", "products", file)
+    assert result.returncode == 1
+    assert result.stdout == "1 created, 0 changed, 0 unchanged, 2 refused\n"
+    assert result.stderr.splitlines() == [
         "line 2: bad: Variant Price: EUR has 2 decimal places",
         "line 4: (no handle): Handle: empty",
     ]
@@ -85,15 +83,15 @@ def test_refused_rows_are_named_at_the_end_and_the_others_are_imported(
         ("Handle,Title,Variant Price\nmug,Größe,9\n".encode("latin-1"), "is not UTF-8 (byte 33)"),
     ],
 )
-def test_a_file_that_is_no_export_is_refused_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:
+def test_a_file_that_is_no_export_fails_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:
     file = tmp_path / "products.csv"
     file.write_bytes(content)
-    told = Platform(tmp_path).mercato("import", "products", str(file))
-    assert (told.returncode, told.stdout, len(told.stderr.splitlines())) == (1, "", 1)
-    assert why in told.stderr
+    result = Platform(tmp_path).mercato("import", "products", str(file))
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert why in result.stderr
 
 
-def test_without_a_platform_it_says_so_in_one_line(tmp_path: Path, handle: str) -> None:
-    told = Platform(tmp_path).mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,1,"))
-    assert (told.returncode, told.stdout, len(told.stderr.splitlines())) == (1, "", 1)
-    assert "nothing runs in" in told.stderr and "mercato up" in told.stderr
+def test_an_import_without_a_platform_fails_in_one_line(tmp_path: Path, handle: str) -> None:
+    result = Platform(tmp_path).mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,1,"))
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert "nothing runs in" in result.stderr and "mercato up" in result.stderr

@@ -1,4 +1,4 @@
-"""`/api/payments`: one payment an order, seen by its buyer and the administrator."""
+"""`/api/payments`: one payment for each order, visible to its buyer and the administrator."""
 
 import pytest
 
@@ -34,26 +34,26 @@ def test_an_amount_has_the_digits_of_its_currency(shop: Shop, buyer: Client) -> 
 
 
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds"])
-def test_a_declined_payment_is_kept_as_failed(shop: Shop, buyer: Client, token: str) -> None:
+def test_a_declined_payment_is_stored_as_failed(shop: Shop, buyer: Client, token: str) -> None:
     order = problem(buyer.order(shop.product(), paymentToken=token), 402)["orderId"]
     assert payment_of(buyer, order)["status"] == "failed"
 
 
-def test_a_payment_is_shown_while_its_outcome_is_not_known(shop: Shop, buyer: Client) -> None:
+def test_an_undecided_payment_is_visible(shop: Shop, buyer: Client) -> None:
     order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
     assert payment_of(buyer, order)["status"] in ("pending", "unknown")
     buyer.final(order)
     assert payment_of(buyer, order)["status"] == "completed"
 
 
-def test_a_cancelled_order_is_refunded_whole(shop: Shop, buyer: Client) -> None:
+def test_a_canceled_order_is_refunded_in_full(shop: Shop, buyer: Client) -> None:
     order = buyer.buy(shop.product(price="12.50"))["id"]
     expect(buyer.post(f"/api/orders/{order}/cancel"), 200)
     payment = eventually(lambda: found if (found := payment_of(buyer, order))["status"] == "refunded" else None)
     assert (payment["amount"], payment["refundedAmount"]) == ("12.50", "12.50")
 
 
-def test_payments_are_seen_by_their_buyer_and_the_administrator_alone(shop: Shop, admin: Client, buyer: Client) -> None:
+def test_only_buyer_and_administrator_see_a_payment(shop: Shop, admin: Client, buyer: Client) -> None:
     product = shop.product()
     orders = [buyer.buy(product)["id"] for _ in range(3)]
     assert {payment["orderId"] for payment in buyer.items("/api/payments", limit=2)} == set(orders)
@@ -65,7 +65,7 @@ def test_payments_are_seen_by_their_buyer_and_the_administrator_alone(shop: Shop
     problem(stranger.get(f"/api/payments/{payment['id']}"), 404)
 
 
-def test_an_order_without_a_payment_has_none(shop: Shop, buyer: Client) -> None:
+def test_a_rejected_order_without_a_charge_has_no_payment(shop: Shop, buyer: Client) -> None:
     order = problem(buyer.order(shop.product(stock=0)), 409)["orderId"]
     assert buyer.items(f"/api/payments?orderId={order}") == []
     problem(buyer.get(f"/api/payments/{order}"), 404)

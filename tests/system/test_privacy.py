@@ -1,4 +1,4 @@
-"""Erasure: once a user is deleted, no file tells who it was, and what is left of the account buys nothing."""
+"""Erasure: a deleted user leaves no personal data in any file, and cannot buy anything."""
 
 import sqlite3
 from contextlib import closing
@@ -10,31 +10,31 @@ from chassis import clock
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
 
-def holding(shop: Shop, canary: str) -> list[str]:
-    """The files of DATA_DIR with this word in their bytes. The log of events apart: it keeps users' for seven days."""
+def files_with(shop: Shop, canary: str) -> list[str]:
+    """Return the files of DATA_DIR that contain this word, except the bus: it keeps user events for seven days."""
     for path in (shop.data / "store").glob("*.db"):
         with closing(sqlite3.connect(path, timeout=10)) as db:
-            # It answers (busy, ...): a reader that was in the way leaves frames in the log.
+            # it returns (busy, ...): a reader in between leaves frames in the write-ahead log
             eventually(lambda db=db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
-    found = [path for path in files(shop) if canary.encode() in path.read_bytes().lower()]
+    found = [path for path in data_files(shop) if canary.encode() in path.read_bytes().lower()]
     return sorted(str(path.relative_to(shop.data)) for path in found)
 
 
-def files(shop: Shop) -> list[Path]:
+def data_files(shop: Shop) -> list[Path]:
     return [path for path in shop.data.rglob("*") if path.is_file() and not path.name.startswith("bus.db")]
 
 
-def consumed(shop: Shop, user: str) -> bool:
-    """Whether every service that keeps something about the user has taken the erasure in, and nothing is left to do."""
-    known = [doc for doc in shop.documents("notifications", "recipients") if doc["_id"] == user]
-    told = [doc for doc in shop.documents("notifications", "notifications") if doc["userId"] == user]
+def is_erased_everywhere(shop: Shop, user: str) -> bool:
+    """Return whether every service with data of the user has finished the erasure."""
+    recipients = [doc for doc in shop.documents("notifications", "recipients") if doc["_id"] == user]
+    notifications = [doc for doc in shop.documents("notifications", "notifications") if doc["userId"] == user]
     account = next(doc for doc in shop.documents("users", "accounts") if doc["_id"] == user)
-    done = known and known[0]["erased"] and not known[0]["erasurePending"] and not told
+    done = recipients and recipients[0]["erased"] and not recipients[0]["erasurePending"] and not notifications
     return bool(done and not account["pending"] and not account["erasurePending"])
 
 
 @pytest.mark.embedded
-def test_an_erased_user_leaves_no_trace_on_the_disk(shop: Shop, admin: Client, nobody: Client) -> None:
+def test_an_erased_user_leaves_no_trace_on_disk(shop: Shop, admin: Client, nobody: Client) -> None:
     canary = f"canary{clock.new_id().lower()}"
     person = {"email": f"{canary}@example.com", "name": f"{canary} Smith", "password": PASSWORD}
     user = expect(nobody.post("/api/users", person, key=clock.new_id()), 201)["id"]
@@ -48,15 +48,15 @@ def test_an_erased_user_leaves_no_trace_on_the_disk(shop: Shop, admin: Client, n
     problem(nobody.post("/api/users", person, key=clock.new_id()), 409)
     problem(nobody.post("/api/auth/login", {"email": person["email"], "password": "not this one"}), 401)
     eventually(lambda: len(buyer.items("/api/notifications")) == 3)
-    assert holding(shop, canary) == ["store/notifications.db", "store/users.db"]
+    assert files_with(shop, canary) == ["store/notifications.db", "store/users.db"]
 
     expect(buyer.delete(path), 204)
-    eventually(lambda: consumed(shop, user))
-    assert holding(shop, canary) == []
+    eventually(lambda: is_erased_everywhere(shop, user))
+    assert files_with(shop, canary) == []
     assert expect(admin.get(f"/api/orders/{order}"), 200)["userId"] == user
 
 
-def test_an_erased_user_buys_nothing_with_the_token_that_is_left(shop: Shop, buyer: Client) -> None:
+def test_an_erased_user_cannot_buy_with_a_valid_token(shop: Shop, buyer: Client) -> None:
     product = shop.product(stock=3)
     expect(buyer.delete(f"/api/users/{buyer.id}"), 204)
     assert problem(buyer.order(product), 403)["title"] == "Buyer unknown"
@@ -65,19 +65,19 @@ def test_an_erased_user_buys_nothing_with_the_token_that_is_left(shop: Shop, buy
     assert buyer.items("/api/payments") == []
 
 
-def test_an_order_under_way_survives_the_erasure_of_its_buyer(shop: Shop, admin: Client, buyer: Client) -> None:
+def test_a_pending_order_survives_the_erasure_of_its_buyer(shop: Shop, admin: Client, buyer: Client) -> None:
     order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
     expect(buyer.delete(f"/api/users/{buyer.id}"), 204)
     assert admin.final(order)["status"] == "confirmed"
-    eventually(lambda: consumed(shop, buyer.id))
+    eventually(lambda: is_erased_everywhere(shop, buyer.id))
 
 
 @pytest.mark.embedded
-def test_no_secret_of_a_customer_is_written_down(shop: Shop, nobody: Client) -> None:
+def test_no_customer_secret_is_written_to_disk(shop: Shop, nobody: Client) -> None:
     password, card = f"secret{clock.new_id().lower()}", f"tok_{clock.new_id()}"
     buyer = shop.shopper(password=password)
     problem(buyer.order(shop.product(), paymentToken=card, key=clock.new_id()), 402)
     expect(nobody.post("/api/auth/refresh", {"refreshToken": buyer.refresh_token}), 200)
     for secret in (password, card.lower(), buyer.token.lower(), buyer.refresh_token.lower()):
-        assert holding(shop, secret) == []
+        assert files_with(shop, secret) == []
         assert not any(secret.encode() in path.read_bytes().lower() for path in shop.data.glob("bus.db*"))

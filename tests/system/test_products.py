@@ -1,4 +1,4 @@
-"""`/api/products`: the catalog, its prices, and the stock view that follows inventory."""
+"""`/api/products`: the catalog, its prices, and its view of the stock."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def names(client: Client, query: str) -> list[str]:
     return [item["name"] for item in client.items(f"/api/products?{query}")]
 
 
-def test_a_new_product_is_answered_whole(admin: Client, nobody: Client) -> None:
+def test_a_new_product_is_returned_with_all_fields(admin: Client, nobody: Client) -> None:
     wanted = body(currency="USD", description="It glows.", category="light")
     product = expect(admin.post("/api/products", wanted), 201)
     fields = {"id", "name", "description", "price", "currency", "category", "stock", "createdAt", "updatedAt"}
@@ -27,7 +27,7 @@ def test_a_new_product_is_answered_whole(admin: Client, nobody: Client) -> None:
     assert expect(nobody.get(f"/api/products/{product['id']}"), 200) == product
 
 
-def test_a_product_can_be_bought_as_soon_as_its_request_returns(shop: Shop, buyer: Client) -> None:
+def test_a_product_can_be_bought_as_soon_as_it_is_created(shop: Shop, buyer: Client) -> None:
     for _ in range(10):
         buyer.buy(shop.product(stock=1))
 
@@ -45,7 +45,7 @@ def test_a_product_can_be_bought_as_soon_as_its_request_returns(shop: Shop, buye
         ('"1.125"', "KWD", "1.125"),
     ],
 )
-def test_a_price_comes_back_exactly(admin: Client, sent: str, currency: str, kept: str) -> None:
+def test_a_price_is_returned_exactly(admin: Client, sent: str, currency: str, kept: str) -> None:
     raw = f'{{"name": "Lantern", "stock": 1, "price": {sent}, "currency": "{currency}"}}'
     product = expect(admin.post("/api/products", data=raw, headers=JSON), 201)
     assert (product["price"], product["currency"]) == (kept, currency)
@@ -69,7 +69,7 @@ def test_a_price_comes_back_exactly(admin: Client, sent: str, currency: str, kep
         ("null", "EUR"),
     ],
 )
-def test_a_price_that_the_currency_cannot_hold_is_refused(admin: Client, sent: str, currency: str) -> None:
+def test_a_price_invalid_in_its_currency_is_rejected(admin: Client, sent: str, currency: str) -> None:
     raw = f'{{"name": "Lantern", "stock": 1, "price": {sent}, "currency": "{currency}"}}'
     assert refused_fields(admin.post("/api/products", data=raw, headers=JSON)) == ["price"]
 
@@ -93,7 +93,7 @@ def test_a_price_that_the_currency_cannot_hold_is_refused(admin: Client, sent: s
         ("id", "mine"),
     ],
 )
-def test_a_product_with_a_bad_field_is_refused_by_its_name(admin: Client, field: str, value: Any) -> None:
+def test_an_invalid_product_is_rejected_by_field(admin: Client, field: str, value: Any) -> None:
     assert refused_fields(admin.post("/api/products", body(**{field: value}))) == [field]
 
 
@@ -120,7 +120,7 @@ def test_a_category_is_listed_by_name(nobody: Client, shelf: str) -> None:
     [("name", "ABCD"), ("price", "CBAD"), ("-price", "DABC"), ("-createdAt", "DBCA")],
 )
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_a_list_keeps_its_order_over_the_pages(nobody: Client, shelf: str, sort: str, order: str, limit: int) -> None:
+def test_a_list_keeps_its_order_across_pages(nobody: Client, shelf: str, sort: str, order: str, limit: int) -> None:
     found = nobody.items(f"/api/products?category={shelf}&sort={sort}", limit=limit)
     assert "".join(item["name"][0] for item in found) == order
 
@@ -129,7 +129,7 @@ def test_a_list_keeps_its_order_over_the_pages(nobody: Client, shelf: str, sort:
     ("words", "found"),
     [("wood", "AB"), ("WOOD hand", "B"), ("cafe", "C"), ("caf\u00e9 coffee", "C"), ("woo", ""), ("wood loud", "")],
 )
-def test_a_search_finds_whole_words_whatever_their_case_and_accents(
+def test_search_matches_whole_words_without_case_and_accents(
     nobody: Client, shelf: str, words: str, found: str
 ) -> None:
     assert "".join(name[0] for name in names(nobody, f"category={shelf}&q={words}")) == found
@@ -139,7 +139,7 @@ def test_a_search_finds_whole_words_whatever_their_case_and_accents(
     ("bounds", "found"),
     [("minPrice=12", "ABD"), ("maxPrice=12.00", "BC"), ("minPrice=8.51&maxPrice=30", "AB"), ("minPrice=100", "")],
 )
-def test_prices_bound_the_list_inclusively(nobody: Client, shelf: str, bounds: str, found: str) -> None:
+def test_price_bounds_are_inclusive(nobody: Client, shelf: str, bounds: str, found: str) -> None:
     assert "".join(name[0] for name in names(nobody, f"category={shelf}&{bounds}")) == found
 
 
@@ -164,11 +164,11 @@ def test_prices_bound_the_list_inclusively(nobody: Client, shelf: str, bounds: s
         "category=a&category=b",
     ],
 )
-def test_a_query_that_is_not_in_the_contract_is_refused(nobody: Client, query: str) -> None:
+def test_an_invalid_query_gets_422(nobody: Client, query: str) -> None:
     problem(nobody.get(f"/api/products?{query}"), 422)
 
 
-def test_a_cursor_is_good_for_the_list_that_gave_it_alone(nobody: Client, shelf: str) -> None:
+def test_a_cursor_is_valid_only_for_its_list(nobody: Client, shelf: str) -> None:
     path = f"/api/products?category={shelf}&limit=1"
     cursor = expect(nobody.get(path), 200)["nextCursor"]
     expect(nobody.get(f"{path}&cursor={cursor}"), 200)
@@ -177,7 +177,7 @@ def test_a_cursor_is_good_for_the_list_that_gave_it_alone(nobody: Client, shelf:
     assert refused_fields(nobody.get(f"{path}&cursor={cursor[:-4]}AAAA")) == ["cursor"]
 
 
-def test_a_change_touches_the_fields_it_names_alone(shop: Shop, admin: Client) -> None:
+def test_a_change_keeps_the_fields_it_does_not_name(shop: Shop, admin: Client) -> None:
     product = shop.product(description="Old", category="kitchen")
     changed = expect(admin.put(f"/api/products/{product['id']}", {"price": "12.34"}), 200)
     assert changed == {**product, "price": "12.34", "updatedAt": changed["updatedAt"]}
@@ -188,30 +188,30 @@ def test_a_change_touches_the_fields_it_names_alone(shop: Shop, admin: Client) -
 @pytest.mark.parametrize(
     ("field", "value"), [("stock", 7), ("name", ""), ("price", "1.001"), ("currency", "ZZZ"), ("category", None)]
 )
-def test_a_change_to_a_bad_value_is_refused_by_its_name(shop: Shop, admin: Client, field: str, value: Any) -> None:
+def test_an_invalid_change_is_rejected_by_field(shop: Shop, admin: Client, field: str, value: Any) -> None:
     path = f"/api/products/{shop.product()['id']}"
     assert refused_fields(admin.put(path, {field: value})) == [field]
 
 
-def test_a_change_is_found_by_its_new_words_and_not_by_the_old(shop: Shop, admin: Client, nobody: Client) -> None:
+def test_search_finds_the_new_name_and_not_the_old(shop: Shop, admin: Client, nobody: Client) -> None:
     old, new = clock.new_id(), clock.new_id()
     product = shop.product(name=old)
     expect(admin.put(f"/api/products/{product['id']}", {"name": new}), 200)
     assert (names(nobody, f"q={old}"), names(nobody, f"q={new}")) == ([], [new])
 
 
-def test_a_deleted_product_is_gone_and_cannot_be_bought(shop: Shop, admin: Client, buyer: Client) -> None:
+def test_a_deleted_product_gets_404_and_cannot_be_bought(shop: Shop, admin: Client, buyer: Client) -> None:
     product = shop.product(category=(category := clock.new_id()))
     path = f"/api/products/{product['id']}"
     expect(admin.delete(path), 204)
-    for answer in (buyer.get(path), admin.delete(path), admin.put(path, {"name": "Back"})):
-        problem(answer, 404)
+    for response in (buyer.get(path), admin.delete(path), admin.put(path, {"name": "Back"})):
+        problem(response, 404)
     problem(admin.patch(f"{path}/stock", {"adjustment": 1}), 404)
     assert names(buyer, f"category={category}") == []
     assert refused_fields(buyer.order(product)) == ["items"]
 
 
-def test_stock_is_adjusted_at_inventory_and_shown_at_once(shop: Shop, admin: Client, nobody: Client) -> None:
+def test_an_adjustment_is_visible_at_once(shop: Shop, admin: Client, nobody: Client) -> None:
     product = shop.product(stock=5)
     path = f"/api/products/{product['id']}"
     assert expect(admin.patch(f"{path}/stock", {"adjustment": 3}), 200)["stock"] == 8
@@ -220,33 +220,33 @@ def test_stock_is_adjusted_at_inventory_and_shown_at_once(shop: Shop, admin: Cli
     assert shop.stock(product) == (0, 0, 0)
 
 
-def test_taking_more_than_there_is_changes_nothing(shop: Shop, admin: Client) -> None:
+def test_an_adjustment_below_zero_gets_409(shop: Shop, admin: Client) -> None:
     product = shop.product(stock=5)
-    answer = admin.patch(f"/api/products/{product['id']}/stock", {"adjustment": -6})
-    assert problem(answer, 409)["title"] == "Insufficient stock"
+    response = admin.patch(f"/api/products/{product['id']}/stock", {"adjustment": -6})
+    assert problem(response, 409)["title"] == "Insufficient stock"
     assert shop.stock(product) == (5, 0, 0)
 
 
 @pytest.mark.parametrize("adjustment", [True, "1", 1.5, None, 2**63])
-def test_an_adjustment_is_a_whole_number(shop: Shop, admin: Client, adjustment: Any) -> None:
+def test_an_adjustment_must_be_an_integer(shop: Shop, admin: Client, adjustment: Any) -> None:
     path = f"/api/products/{shop.product()['id']}/stock"
     assert refused_fields(admin.patch(path, {"adjustment": adjustment})) == ["adjustment"]
 
 
-def test_an_adjustment_that_is_repeated_with_its_key_is_made_once(shop: Shop, admin: Client) -> None:
+def test_a_repeated_adjustment_takes_effect_once(shop: Shop, admin: Client) -> None:
     product = shop.product(stock=5)
     path, key = f"/api/products/{product['id']}/stock", clock.new_id()
-    answers = [expect(admin.patch(path, {"adjustment": 3}, key=key), 200)["stock"] for _ in range(3)]
-    assert answers == [8, 8, 8]
+    responses = [expect(admin.patch(path, {"adjustment": 3}, key=key), 200)["stock"] for _ in range(3)]
+    assert responses == [8, 8, 8]
     assert shop.stock(product) == (8, 0, 0)
 
 
-def test_the_stock_view_follows_what_is_sold(shop: Shop, buyer: Client) -> None:
+def test_the_stock_view_follows_sales(shop: Shop, buyer: Client) -> None:
     product = shop.product(stock=5)
     buyer.buy(product, 2)
     eventually(lambda: expect(buyer.get(f"/api/products/{product['id']}"), 200)["stock"] == 3)
 
 
-def test_an_unknown_product_is_not_found(nobody: Client, admin: Client) -> None:
+def test_an_unknown_product_gets_404(nobody: Client, admin: Client) -> None:
     problem(nobody.get("/api/products/none"), 404)
     problem(admin.patch("/api/products/none/stock", {"adjustment": 1}), 404)

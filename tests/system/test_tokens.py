@@ -1,4 +1,4 @@
-"""Tokens: whatever is wrong with one, the answer is the same; and only services reach what is internal."""
+"""Tokens: every invalid one gets the same response, and internal commands need a service token."""
 
 import base64
 import json
@@ -15,19 +15,19 @@ HEADER = {"alg": "Ed25519", "typ": "at+jwt"}
 
 
 def claims(user: str, **changed: Any) -> dict[str, Any]:
-    """The claims of a good token for this user; None takes one away."""
+    """Return the claims of a valid token for this user; None removes a claim."""
     now = int(clock.now().timestamp())
     good = {"iss": "mercato", "aud": "mercato", "sub": user, "role": "customer", "iat": now, "exp": now + 600}
     return {name: value for name, value in (good | changed).items() if value is not None}
 
 
-def encoded(part: dict[str, Any]) -> str:
+def encode(part: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
 
 
 @pytest.fixture(scope="module")
 def signing(shop: Shop) -> OKPKey:
-    """The platform's own signing key, taken from the store of `users`."""
+    """The signing key of the platform, from the store of `users`."""
     (doc,) = shop.documents("users", "signing_keys")
     return OKPKey.import_key(doc["keys"][-1]["private"])
 
@@ -37,13 +37,13 @@ def user(shop: Shop) -> str:
     return shop.shopper().id
 
 
-def signed(key: OKPKey, content: dict[str, Any], **header: Any) -> str:
+def sign(key: OKPKey, content: dict[str, Any], **header: Any) -> str:
     return jwt.encode({**HEADER, "kid": key.kid, **header}, content, key, algorithms=["Ed25519", "EdDSA"])
 
 
-def bad_tokens(shop: Shop, key: OKPKey, user: str) -> dict[str, str]:
-    """Tokens that must not open anything, by what is wrong with them."""
-    good = signed(key, claims(user))
+def invalid_tokens(shop: Shop, key: OKPKey, user: str) -> dict[str, str]:
+    """Return invalid tokens, by what is wrong with them."""
+    good = sign(key, claims(user))
     head, payload, signature = good.split(".")
     now = int(clock.now().timestamp())
     public = json.dumps(key.as_dict(private=False)).encode()
@@ -57,54 +57,54 @@ def bad_tokens(shop: Shop, key: OKPKey, user: str) -> dict[str, str]:
         "not ascii": "\u00e9.\u00e9.\u00e9",
         "too long": "x" * 7000,
         "header is a list": f"{base64.urlsafe_b64encode(b'[]').decode()}.{payload}.{signature}",
-        "no algorithm": f"{encoded({**HEADER, 'alg': 'none', 'kid': key.kid})}.{payload}.",
+        "no algorithm": f"{encode({**HEADER, 'alg': 'none', 'kid': key.kid})}.{payload}.",
         "no signature": f"{head}.{payload}.",
-        "another's claims": f"{head}.{encoded(claims('someone'))}.{signature}",
-        "a raised role": f"{head}.{encoded(claims(user, role='admin'))}.{signature}",
+        "another's claims": f"{head}.{encode(claims('someone'))}.{signature}",
+        "a raised role": f"{head}.{encode(claims(user, role='admin'))}.{signature}",
         "HS256 with the public key": jwt.encode(
             {**HEADER, "alg": "HS256", "kid": key.kid}, claims(user), OctKey.import_key(public), algorithms=["HS256"]
         ),
         "a service's token": jwt.encode(
             {"alg": "HS256", "typ": "service+jwt"}, {"iss": "orders", "aud": "payments", "exp": now + 60}, secret
         ),
-        "another's key": signed(stranger, claims(user)),
-        "an unknown key": signed(unknown, claims(user)),
-        "a hostile key name": signed(key, claims(user), kid="../../../dev/null"),
-        "a key name that is no text": f"{encoded({**HEADER, 'kid': {'$gt': ''}})}.{payload}.{signature}",
-        "a key of its own": signed(stranger, claims(user), jwk=stranger.as_dict(private=False)),
-        "a key address": signed(key, claims(user), jku="http://127.0.0.1:9/keys"),
-        "another type": signed(key, claims(user), typ="JWT"),
-        "expired": signed(key, claims(user, exp=now - 60)),
-        "without end": signed(key, claims(user, exp=None)),
-        "not yet valid": signed(key, claims(user, nbf=now + 600)),
-        "another issuer": signed(key, claims(user, iss="elsewhere")),
-        "for another": signed(key, claims(user, aud="elsewhere")),
-        "of nobody": signed(key, claims(user, sub=None)),
-        "of an unknown role": signed(key, claims(user, role="root")),
+        "another's key": sign(stranger, claims(user)),
+        "an unknown key": sign(unknown, claims(user)),
+        "a hostile key name": sign(key, claims(user), kid="../../../dev/null"),
+        "a key name that is no text": f"{encode({**HEADER, 'kid': {'$gt': ''}})}.{payload}.{signature}",
+        "a key of its own": sign(stranger, claims(user), jwk=stranger.as_dict(private=False)),
+        "a key address": sign(key, claims(user), jku="http://127.0.0.1:9/keys"),
+        "another type": sign(key, claims(user), typ="JWT"),
+        "expired": sign(key, claims(user, exp=now - 60)),
+        "without end": sign(key, claims(user, exp=None)),
+        "not yet valid": sign(key, claims(user, nbf=now + 600)),
+        "another issuer": sign(key, claims(user, iss="elsewhere")),
+        "for another": sign(key, claims(user, aud="elsewhere")),
+        "of nobody": sign(key, claims(user, sub=None)),
+        "of an unknown role": sign(key, claims(user, role="root")),
     }
 
 
-def test_a_good_token_made_by_hand_opens_the_door(shop: Shop, signing: OKPKey, user: str) -> None:
-    me = expect(Client(shop.url, signed(signing, claims(user))).get("/api/users/me"), 200)
+def test_a_valid_handmade_token_is_accepted(shop: Shop, signing: OKPKey, user: str) -> None:
+    me = expect(Client(shop.url, sign(signing, claims(user))).get("/api/users/me"), 200)
     assert me["id"] == user
 
 
 @pytest.mark.parametrize("path", ["/api/users/me", "/api/orders", "/api/payments", "/api/inventory/p"])
-def test_every_bad_token_gets_the_same_answer_as_none(shop: Shop, signing: OKPKey, user: str, path: str) -> None:
-    def answer(header: str | None) -> dict[str, Any]:
+def test_every_invalid_token_gets_the_same_401(shop: Shop, signing: OKPKey, user: str, path: str) -> None:
+    def response(header: str | None) -> dict[str, Any]:
         headers = {} if header is None else {"Authorization": header.encode()}
         body = problem(client.get(path, headers=headers), 401)
         return {name: value for name, value in body.items() if name != "traceId"}
 
     client = shop.nobody()
-    without = answer(None)
-    for what, token in bad_tokens(shop, signing, user).items():
-        assert answer(f"Bearer {token}") == without, what
-    assert answer(f"Basic {encoded({})}") == without
-    assert answer(signed(signing, claims(user))) == without
+    without = response(None)
+    for what, token in invalid_tokens(shop, signing, user).items():
+        assert response(f"Bearer {token}") == without, what
+    assert response(f"Basic {encode({})}") == without
+    assert response(sign(signing, claims(user))) == without
 
 
-def test_a_refresh_token_is_no_access_token(shop: Shop, buyer: Client) -> None:
+def test_a_refresh_token_is_rejected_as_access_token(shop: Shop, buyer: Client) -> None:
     problem(Client(shop.url, buyer.refresh_token).get("/api/users/me"), 401)
 
 
@@ -114,7 +114,7 @@ def service_token(shop: Shop, caller: str, callee: str, life: int = 60) -> str:
     return jwt.encode({"alg": "HS256", "typ": "service+jwt"}, {"iss": caller, "aud": callee, "exp": exp}, secret)
 
 
-def test_an_internal_command_is_for_the_services_that_may_call(shop: Shop) -> None:
+def test_an_internal_command_needs_an_allowed_service_token(shop: Shop) -> None:
     def charge(token: str) -> int:
         return Client(shop.at("payments"), token).post("/internal/charge", {}).status_code
 

@@ -1,4 +1,4 @@
-"""Stock is never lost or sold twice, wherever a handler is cut off and however often it is repeated."""
+"""Reservations: no unit is lost or sold twice, after a crash at any write and any number of repetitions."""
 
 import pytest
 
@@ -14,14 +14,14 @@ LINES = [Line(product_id="mug", quantity=2), Line(product_id="pot", quantity=1)]
 
 
 @pytest.fixture(autouse=True)
-def bound(store, fake_clock):
+def collections(store, fake_clock):
     repository.stock.attach(store).ensure_indexes()
     repository.reservations.attach(store).ensure_indexes()
     for product in ("mug", "pot"):
         application.stock_product(StockProduct(product_id=product, quantity=1000))
 
 
-def numbers(product):
+def units(product):
     doc = repository.stock.get(product)
     assert doc["available"] + doc["reserved"] + doc["sold"] == doc["received"]
     assert min(doc["available"], doc["reserved"], doc["sold"]) >= 0
@@ -40,24 +40,24 @@ def release(order):
     application.release(Release(order_id=order))
 
 
-def sweep(fake_clock):
+def run_jobs(fake_clock):
     fake_clock.pass_time(domain.ALLOCATIONS_KEPT_S + 1)
     jobs.finish_reservations()
     jobs.drop_old_allocations()
 
 
-def test_a_reservation_takes_every_line_and_a_confirmation_sells_them():
+def test_reserve_holds_every_line_and_confirm_sells_them():
     reserve("o1")
-    assert (numbers("mug"), numbers("pot")) == ((998, 2, 0), (999, 1, 0))
+    assert (units("mug"), units("pot")) == ((998, 2, 0), (999, 1, 0))
     confirm("o1")
-    assert (numbers("mug"), numbers("pot")) == ((998, 0, 2), (999, 0, 1))
+    assert (units("mug"), units("pot")) == ((998, 0, 2), (999, 0, 1))
 
 
 @pytest.mark.parametrize("again", [reserve, confirm, release])
-def test_a_command_that_is_repeated_has_its_effect_once(again):
+def test_a_repeated_command_takes_effect_once(again):
     reserve("o1")
     confirm("o1")
-    before = numbers("mug")
+    before = units("mug")
     if again is release:
         release("o1")
         before = (1000, 0, 0)
@@ -66,50 +66,50 @@ def test_a_command_that_is_repeated_has_its_effect_once(again):
             reserve("o1")
         else:
             again("o1")
-    assert numbers("mug") == before
+    assert units("mug") == before
 
 
-def test_with_too_little_of_one_product_nothing_is_held_and_the_product_is_named():
+def test_reserve_rejects_all_lines_when_one_product_is_short():
     with pytest.raises(DomainError) as refused:
         reserve("o1", [LINES[0], Line(product_id="pot", quantity=1001)])
     assert refused.value.extra == {"productId": "pot", "available": 1000}
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (1000, 0, 0)
     with pytest.raises(DomainError):
         reserve("o1")
 
 
-def test_a_release_that_comes_first_refuses_the_reservation():
+def test_reserve_is_rejected_after_a_release():
     release("o1")
     with pytest.raises(DomainError):
         reserve("o1")
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (1000, 0, 0)
 
 
-def test_an_expired_reservation_is_let_go_and_taken_again_when_it_is_confirmed(fake_clock):
+def test_confirm_reserves_an_expired_reservation_again(fake_clock):
     reserve("o1")
     fake_clock.pass_time(15 * 60 + 1)
     jobs.finish_reservations()
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (1000, 0, 0)
     confirm("o1")
-    assert numbers("mug") == (998, 0, 2)
+    assert units("mug") == (998, 0, 2)
 
 
-def test_a_reservation_that_expires_while_it_is_confirmed_is_taken_again(fake_clock, monkeypatch):
+def test_confirm_wins_over_an_expiry_at_the_same_time(fake_clock, monkeypatch):
     reserve("o1")
     fake_clock.pass_time(15 * 60 + 1)
     move = repository.change_status
 
-    def the_sweep_is_faster(doc, status, *rest, **fields):
+    def job_expires_it_first(doc, status, *rest, **fields):
         monkeypatch.undo()
         jobs.finish_reservations()
         return move(doc, status, *rest, **fields)
 
-    monkeypatch.setattr(repository, "change_status", the_sweep_is_faster)
+    monkeypatch.setattr(repository, "change_status", job_expires_it_first)
     confirm("o1")
-    assert numbers("mug") == (998, 0, 2)
+    assert units("mug") == (998, 0, 2)
 
 
-def test_an_expired_reservation_whose_units_are_gone_cannot_be_confirmed(fake_clock):
+def test_confirm_is_rejected_when_expired_units_are_gone(fake_clock):
     reserve("o1", [Line(product_id="mug", quantity=600)])
     fake_clock.pass_time(15 * 60 + 1)
     jobs.finish_reservations()
@@ -117,40 +117,40 @@ def test_an_expired_reservation_whose_units_are_gone_cannot_be_confirmed(fake_cl
     with pytest.raises(DomainError) as refused:
         confirm("o1")
     assert refused.value.kind == "insufficient_stock"
-    assert numbers("mug") == (400, 600, 0)
+    assert units("mug") == (400, 600, 0)
 
 
-def test_what_was_released_is_not_taken_again_by_a_late_confirmation(fake_clock):
+def test_confirm_is_rejected_after_a_release(fake_clock):
     reserve("o1")
     fake_clock.pass_time(15 * 60 + 1)
     jobs.finish_reservations()
     release("o1")
     with pytest.raises(DomainError):
         confirm("o1")
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (1000, 0, 0)
 
 
-def test_the_stock_of_a_deleted_product_is_closed_to_new_reservations_only():
+def test_a_deleted_product_rejects_only_new_reservations():
     reserve("o1")
     meta = Meta("mug:2", "products", "product.deleted", "", "mug", 2)
     handlers.on_product_deleted(ProductDeleted(product_id="mug"), meta)
     with pytest.raises(DomainError):
         reserve("o2")
     confirm("o1")
-    assert numbers("mug") == (998, 0, 2)
+    assert units("mug") == (998, 0, 2)
 
 
-def test_a_cancelled_order_brings_its_units_back_once(fake_clock):
+def test_a_canceled_order_returns_its_units_once(fake_clock):
     reserve("o1")
     confirm("o1")
     meta = Meta("o1:3", "orders", "order.cancelled", "", "o1", 3)
     for _ in range(3):
         handlers.on_order_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
         jobs.return_cancelled_units()
-    assert (numbers("mug"), numbers("pot")) == ((1000, 0, 0), (1000, 0, 0))
+    assert (units("mug"), units("pot")) == ((1000, 0, 0), (1000, 0, 0))
 
 
-def test_an_adjustment_counts_once_for_each_mark_and_never_below_zero():
+def test_adjust_stock_applies_once_per_key_and_never_below_zero():
     for _ in range(3):
         answer = application.adjust_stock(AdjustStock(product_id="mug", adjustment=-400, dedup_key="m1"))
         assert answer.available == 600
@@ -158,30 +158,30 @@ def test_an_adjustment_counts_once_for_each_mark_and_never_below_zero():
         application.adjust_stock(AdjustStock(product_id="mug", adjustment=-601, dedup_key="m2"))
     with pytest.raises(NotFound):
         application.adjust_stock(AdjustStock(product_id="none", adjustment=1, dedup_key="m3"))
-    assert numbers("mug") == (600, 0, 0)
+    assert units("mug") == (600, 0, 0)
 
 
-def test_a_reservation_cut_off_anywhere_is_whole_when_it_is_repeated(store):
+def test_reserve_completes_on_retry_after_a_crash_at_any_write(store):
     for order in crashes(store, reserve):
         reserve(order)
         held = repository.stock.get("mug")["reserved"], repository.stock.get("pot")["reserved"]
         release(order)
         assert held == (2, 1), order
-        assert numbers("mug")[:2] == (1000, 0)
+        assert units("mug")[:2] == (1000, 0)
 
 
-def test_a_reservation_cut_off_anywhere_is_finished_by_the_sweep(store, fake_clock):
+def test_job_finishes_a_reserve_that_crashed_at_any_write(store, fake_clock):
     for order in crashes(store, reserve):
         fake_clock.pass_time(10)
         jobs.finish_reservations()
         doc = repository.reservations.get(order)
         assert doc is None or doc["status"] == "reserved", order
-        assert numbers("mug")[1] == (2 if doc else 0), order
+        assert units("mug")[1] == (2 if doc else 0), order
         release(order)
-        assert numbers("mug") == (1000, 0, 0), order
+        assert units("mug") == (1000, 0, 0), order
 
 
-def test_a_confirmation_cut_off_anywhere_sells_once_when_it_is_repeated(store):
+def test_confirm_sells_once_on_retry_after_a_crash_at_any_write(store):
     sold = 0
 
     def work(order):
@@ -202,10 +202,10 @@ def test_a_confirmation_cut_off_anywhere_sells_once_when_it_is_repeated(store):
                 confirm(order)
             store.fail(0, False)
             sold += 2
-            assert numbers("mug") == (1000 - sold, 0, sold), order
+            assert units("mug") == (1000 - sold, 0, sold), order
 
 
-def test_a_return_cut_off_anywhere_brings_the_units_back_once(store):
+def test_release_returns_once_on_retry_after_a_crash_at_any_write(store):
     for after in (False, True):
         for at in range(1, 20):
             order = f"{after}-{at}"
@@ -218,44 +218,44 @@ def test_a_return_cut_off_anywhere_brings_the_units_back_once(store):
                 store.fail(0, False)
                 release(order)
             store.fail(0, False)
-            assert numbers("mug") == (1000, 0, 0), order
+            assert units("mug") == (1000, 0, 0), order
 
 
-def test_a_reservation_that_wakes_up_after_its_release_takes_nothing():
+def test_a_late_reserve_stage_after_a_release_holds_nothing():
     doc = repository.new_reservation("o1", LINES, "reserving")
     repository.reservations.insert(doc)
     release("o1")
     assert not any(repository.apply_stage(doc, line, domain.hold) for line in doc["lines"])
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (1000, 0, 0)
 
 
-def test_what_a_refused_reservation_takes_late_is_given_back_by_the_sweep(fake_clock):
+def test_job_releases_units_that_a_late_stage_took(fake_clock):
     lines = [Line(product_id="pot", quantity=1001), LINES[0]]
     asleep = repository.new_reservation("o1", lines, "reserving")
     with pytest.raises(DomainError):
         reserve("o1", lines)
     assert repository.apply_stage(asleep, asleep["lines"][1], domain.hold)
-    assert numbers("mug") == (998, 2, 0)
-    sweep(fake_clock)
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (998, 2, 0)
+    run_jobs(fake_clock)
+    assert units("mug") == (1000, 0, 0)
 
 
-def test_a_return_that_wakes_up_late_gives_nothing_back_again():
+def test_a_late_return_stage_returns_nothing_again():
     reserve("o1")
     confirm("o1")
     returning = repository.change_status(repository.reservations.get("o1"), "returning")
     application.apply_pending_stages(returning)
     for line in returning["lines"]:
         assert not repository.apply_stage(returning, line, domain.return_sold)
-    assert numbers("mug") == (1000, 0, 0)
+    assert units("mug") == (1000, 0, 0)
 
 
-def test_marks_are_dropped_when_the_order_is_over_and_nobody_is_told_for_nothing_has_changed(fake_clock):
+def test_job_drops_finished_allocations_without_an_event(fake_clock):
     reserve("o1")
     confirm("o1")
     reserve("o2")
     before = repository.stock.get("mug")
-    sweep(fake_clock)
+    run_jobs(fake_clock)
     after = repository.stock.get("mug")
     assert (list(after["allocations"]), after["allocationCount"]) == (["o2"], 1)
     assert [after[name] for name in ("seq", "updatedAt")] == [before[name] for name in ("seq", "updatedAt")]

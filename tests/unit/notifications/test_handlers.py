@@ -1,4 +1,4 @@
-"""An event is told once, however often it comes, wherever its handling is cut off, and whoever handles it meanwhile."""
+"""Handlers of notifications: each event notifies once, however often and wherever it is handled."""
 
 import pytest
 
@@ -9,40 +9,40 @@ from tests.unit.conftest import crashes
 
 
 @pytest.fixture(autouse=True)
-def bound(store, fake_clock):
+def collections(store, fake_clock):
     repository.recipients.attach(store).ensure_indexes()
     repository.notifications.attach(store).ensure_indexes()
 
 
-def tell(order):
+def ship(order):
     meta = Meta(f"{order}:3", "orders", "order.shipped", "", order, 3)
     handlers.on_order_event(OrderShipped(order_id=order, user_id="u1"), meta)
 
 
-def told(order):
+def notified(order):
     return [doc["kind"] for doc in repository.notifications.iterate() if order in doc["body"]]
 
 
-def test_an_event_that_comes_again_is_told_once():
+def test_a_redelivered_event_notifies_once():
     for _ in range(3):
-        tell("o1")
-    assert told("o1") == ["order_shipped"]
+        ship("o1")
+    assert notified("o1") == ["order_shipped"]
 
 
-def test_an_event_cut_off_anywhere_is_told_once_when_it_comes_again(store):
-    for order in crashes(store, tell):
-        tell(order)
-        assert told(order) == ["order_shipped"], order
+def test_a_redelivery_after_a_crash_at_any_write_notifies_once(store):
+    for order in crashes(store, ship):
+        ship(order)
+        assert notified(order) == ["order_shipped"], order
 
 
-def test_two_that_handle_an_event_at_once_tell_it_once(monkeypatch):
-    look = repository.recipients.get
+def test_two_concurrent_deliveries_notify_once(monkeypatch):
+    get = repository.recipients.get
 
-    def another_is_faster(user):
+    def another_process_is_first(user):
         monkeypatch.undo()
-        tell("o1")
-        return look(user)
+        ship("o1")
+        return get(user)
 
-    monkeypatch.setattr(repository.recipients, "get", another_is_faster)
-    tell("o1")
-    assert told("o1") == ["order_shipped"]
+    monkeypatch.setattr(repository.recipients, "get", another_process_is_first)
+    ship("o1")
+    assert notified("o1") == ["order_shipped"]

@@ -1,4 +1,4 @@
-"""The checkout saga, played by hand: what follows what, and what is undone."""
+"""The steps of the checkout saga, and what it undoes when one is rejected."""
 
 import pytest
 
@@ -27,24 +27,24 @@ def done_until(run, step):
     return run
 
 
-def test_an_order_that_nothing_refuses_is_confirmed(run):
+def test_checkout_confirms_when_every_step_succeeds(run):
     done_until(run, None).ends("done")
 
 
-def test_an_unknown_buyer_has_the_order_rejected_and_nothing_else_undone(run):
+def test_an_unknown_buyer_rejects_the_order_and_undoes_only_that(run):
     done_until(run, "check buyer").replies(BuyerUnknown())
     run.expects_undo("place", because="buyer_unknown").replies(Done())
     run.ends("undone")
 
 
-def test_a_refused_payment_gives_the_stock_back(run):
+def test_a_declined_payment_releases_the_stock(run):
     done_until(run, "take payment").replies(DECLINED)
     run.expects_undo("reserve stock", because="payment_declined").replies(Done())
     run.expects_undo("place").replies(Done())
     run.ends("undone")
 
 
-def test_units_that_are_gone_after_payment_are_paid_back(run):
+def test_units_gone_after_payment_refund_it(run):
     done_until(run, "confirm stock").replies(GONE)
     run.expects_undo("take payment", because="insufficient_stock").replies(Done())
     run.expects_undo("reserve stock").replies(Done())
@@ -52,14 +52,14 @@ def test_units_that_are_gone_after_payment_are_paid_back(run):
     run.ends("undone")
 
 
-def test_a_cancel_before_the_confirmation_undoes_everything(run):
+def test_a_cancel_before_confirmation_undoes_every_step(run):
     done_until(run, "confirm order").replies(CancelledByBuyer())
     for step in ("confirm stock", "take payment", "reserve stock", "place"):
         run.expects_undo(step, because="cancelled").replies(Done())
     run.ends("undone")
 
 
-def test_a_payment_of_unknown_outcome_is_asked_for_again_under_the_same_key(run):
+def test_an_unknown_payment_is_retried_under_the_same_key(run):
     done_until(run, "take payment")
     key = checkout.key("o1", run.state)
     run.replies(OutcomeUnknown("no answer")).expects("take payment").replies(NotAttempted("breaker"))
@@ -68,28 +68,28 @@ def test_a_payment_of_unknown_outcome_is_asked_for_again_under_the_same_key(run)
     run.expects("confirm stock")
 
 
-def test_a_payment_that_stays_unknown_too_long_is_cancelled(run, fake_clock):
+def test_a_payment_still_unknown_at_the_time_limit_is_canceled(run, fake_clock):
     done_until(run, "take payment").replies(OutcomeUnknown("no answer"))
     fake_clock.pass_time(601)
     run.expects("take payment").replies(OutcomeUnknown("no answer"))
     run.expects_undo("take payment", because="timeout").replies(Done())
 
 
-def test_a_payment_that_was_never_sent_is_not_cancelled(run, fake_clock):
+def test_a_payment_that_was_never_attempted_is_not_canceled(run, fake_clock):
     done_until(run, "take payment").replies(NotAttempted("no connection"))
     fake_clock.pass_time(601)
     run.expects("take payment").replies(NotAttempted("no connection"))
     run.expects_undo("reserve stock", because="timeout")
 
 
-def test_after_the_payment_time_alone_undoes_nothing(run, fake_clock):
+def test_steps_after_the_payment_have_no_time_limit(run, fake_clock):
     done_until(run, "confirm stock").replies(OutcomeUnknown("no answer"))
     fake_clock.pass_time(3600)
     run.expects("confirm stock").replies(OutcomeUnknown("no answer"))
     run.expects("confirm stock")
 
 
-def test_an_undo_is_repeated_until_it_succeeds(run):
+def test_an_undo_is_retried_until_it_succeeds(run):
     done_until(run, "take payment").replies(DECLINED)
     for _ in range(30):
         run.expects_undo("reserve stock").replies(OutcomeUnknown("no answer"))
@@ -98,7 +98,7 @@ def test_an_undo_is_repeated_until_it_succeeds(run):
     run.expects_undo("place")
 
 
-def test_the_payment_token_is_gone_when_the_saga_has_ended(run):
+def test_the_payment_token_is_dropped_when_the_saga_ends(run):
     assert run.state.data["payment_token"]
     done_until(run, None).ends("done")
     assert "payment_token" not in run.state.data

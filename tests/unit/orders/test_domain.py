@@ -1,4 +1,4 @@
-"""What may happen to an order."""
+"""Decisions on an order."""
 
 import pytest
 
@@ -22,7 +22,7 @@ SHIPPED = OrderShipped(order_id="o1", user_id="u1")
 DELIVERED = OrderDelivered(order_id="o1", user_id="u1")
 REJECTED = OrderRejected(order_id="o1", user_id="u1", reason="insufficient_stock")
 CANCELLED = OrderCancelled(order_id="o1", user_id="u1", reason="cancelled")
-ASKED = CancelRequested(order_id="o1")
+CANCEL_REQUESTED = CancelRequested(order_id="o1")
 
 PENDING = [PLACED]
 HISTORIES = {
@@ -43,61 +43,61 @@ def order(*events):
 
 
 @pytest.mark.parametrize("status", HISTORIES)
-def test_the_fold_of_a_history_has_its_status(status):
+def test_folding_a_history_yields_its_status(status):
     assert order(*HISTORIES[status]).status == status
 
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "confirmed"])
-def test_only_a_confirmed_order_is_shipped(status):
+def test_only_a_confirmed_order_can_be_shipped(status):
     with pytest.raises(DomainError, match=status):
         domain.ship(order(*HISTORIES[status]))
 
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "shipped"])
-def test_only_a_shipped_order_is_delivered(status):
+def test_only_a_shipped_order_can_be_delivered(status):
     with pytest.raises(DomainError, match=status):
         domain.deliver(order(*HISTORIES[status]))
 
 
 @pytest.mark.parametrize("status", ["shipped", "delivered", "rejected"])
-def test_an_order_that_left_or_never_was_cannot_be_cancelled(status):
+def test_a_shipped_or_rejected_order_cannot_be_canceled(status):
     with pytest.raises(DomainError, match=status):
         domain.cancel(order(*HISTORIES[status]))
 
 
-def test_cancelling_twice_changes_nothing_more():
+def test_a_second_cancel_changes_nothing():
     assert domain.cancel(order(*HISTORIES["cancelled"])) is None
-    assert domain.cancel(order(PLACED, ASKED)) is None
+    assert domain.cancel(order(PLACED, CANCEL_REQUESTED)) is None
 
 
-def test_a_pending_order_is_only_asked_to_be_cancelled():
-    assert domain.cancel(order(PLACED)) == ASKED
+def test_canceling_a_pending_order_only_requests_it():
+    assert domain.cancel(order(PLACED)) == CANCEL_REQUESTED
 
 
-def test_a_confirmation_loses_against_a_cancel_that_came_first():
+def test_confirm_is_rejected_after_a_cancel_request():
     with pytest.raises(domain.CancelledByBuyer):
-        domain.confirm(order(PLACED, ASKED), "o1")
+        domain.confirm(order(PLACED, CANCEL_REQUESTED), "o1")
 
 
 @pytest.mark.parametrize("status", ["confirmed", "shipped", "delivered", "cancelled"])
-def test_a_confirmation_that_is_repeated_changes_nothing_whatever_came_behind_it(status):
-    """A driver that died before it wrote down the step; a refusal would have the payment and the stock given back."""
+def test_a_repeated_confirm_changes_nothing_in_any_later_status(status):
+    """A driver that crashed before it saved the step repeats it; an error would undo payment and stock."""
     assert domain.confirm(order(*HISTORIES[status]), "o1") is None
 
 
-def test_what_could_not_be_had_is_rejected_or_cancelled_if_that_was_asked():
+def test_reject_cancels_instead_if_the_buyer_asked_for_it():
     assert domain.reject(order(PLACED), "insufficient_stock") == REJECTED
-    assert domain.reject(order(PLACED, ASKED), "insufficient_stock") == CANCELLED
+    assert domain.reject(order(PLACED, CANCEL_REQUESTED), "insufficient_stock") == CANCELLED
 
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "pending"])
-def test_a_decision_that_was_made_is_not_made_again(status):
+def test_a_repeated_decision_appends_no_event(status):
     state = order(*HISTORIES[status])
     assert domain.place(state, PLACED) is None
     assert domain.reject(state, "late") is None
 
 
-def test_there_is_nothing_to_cancel_where_no_order_is():
+def test_an_order_that_does_not_exist_is_not_found():
     with pytest.raises(NotFound):
         domain.cancel(domain.NEW)
 
@@ -106,18 +106,18 @@ def item(id, price, currency="EUR"):
     return PricedItem(product_id=id, name=id.upper(), price=price, currency=currency)
 
 
-def test_the_total_is_that_of_the_catalog():
+def test_the_total_uses_catalog_prices():
     items, total = domain.priced({"a": 2, "b": 1}, [item("a", 1250), item("b", 99)])
     assert total == Money(2599, "EUR")
     assert [(each.product_id, each.quantity, each.price) for each in items] == [("a", 2, "12.50"), ("b", 1, "0.99")]
 
 
-def test_a_product_that_is_not_in_the_catalog_is_refused_by_name():
+def test_an_unknown_product_is_rejected_by_name():
     with pytest.raises(InvalidInput) as refused:
         domain.priced({"a": 1, "zz": 1}, [item("a", 1)])
     assert "zz" in refused.value.extra["errors"][0]["reason"]
 
 
-def test_products_of_different_currencies_are_no_order():
+def test_products_in_two_currencies_are_rejected():
     with pytest.raises(InvalidInput):
         domain.priced({"a": 1, "b": 1}, [item("a", 1), item("b", 1, "USD")])

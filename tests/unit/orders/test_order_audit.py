@@ -1,4 +1,4 @@
-"""What must agree about an order: its own events, its saga, the list, its payment, its reservation."""
+"""Audit of orders: the events of an order against its saga, the list, its payment and its reservation."""
 
 from dataclasses import replace
 
@@ -28,16 +28,16 @@ DECISIONS = {
 
 
 @pytest.fixture(autouse=True)
-def _time(fake_clock):
+def _clock(fake_clock):
     return fake_clock
 
 
-def told(findings):
+def details(findings):
     return [f"{each.invariant} {each.detail}" for each in findings]
 
 
 def history(wanted):
-    """(events, versions, sequences) of an order that was asked for all of this, in turn."""
+    """Return (events, versions, sequences) of an order after these decisions, without those that were rejected."""
     order, events, sequences = domain.NEW, [], []
     for name in ["place", *wanted]:
         try:
@@ -59,22 +59,22 @@ histories = st.lists(st.sampled_from(sorted(DECISIONS)), max_size=12).map(histor
 
 
 @given(histories)
-def test_whatever_was_decided_of_an_order_can_be_in_its_stream(parts):
-    assert told(invariants.check_history("o1", *parts)) == []
+def test_audit_accepts_every_history_that_decisions_allow(parts):
+    assert details(invariants.check_history("o1", *parts)) == []
 
 
 @given(histories, st.data())
-def test_an_event_that_is_gone_is_missed_unless_it_was_the_last(parts, data):
+def test_audit_finds_a_missing_event_unless_it_was_the_last(parts, data):
     at = data.draw(st.integers(0, len(parts[0]) - 1))
     lacks = f"I10 its versions lack {at + 1}"
-    assert (lacks in told(invariants.check_history("o1", *without(parts, at)))) is (at < len(parts[0]) - 1)
+    assert (lacks in details(invariants.check_history("o1", *without(parts, at)))) is (at < len(parts[0]) - 1)
 
 
 @given(histories, st.data())
-def test_an_event_that_came_twice_is_found(parts, data):
+def test_audit_finds_a_duplicate_event(parts, data):
     events, versions, sequences = parts
     twice = data.draw(st.sampled_from(events))
-    found = told(invariants.check_history("o1", [*events, twice], [*versions, len(versions) + 1], [*sequences, 0]))
+    found = details(invariants.check_history("o1", [*events, twice], [*versions, len(versions) + 1], [*sequences, 0]))
     assert f"I7 {twice.type} occurs 2 times" in found
 
 
@@ -104,9 +104,9 @@ def reservation(status="confirmed", quantity=2):
 
 
 @pytest.mark.parametrize("status", domain.PAID)
-def test_a_paid_order_has_its_payment_and_its_units(status):
-    assert told(invariants.check_payment(order(status), payment())) == []
-    assert told(invariants.check_reservation(order(status), reservation())) == []
+def test_audit_accepts_a_paid_order_with_payment_and_units(status):
+    assert details(invariants.check_payment(order(status), payment())) == []
+    assert details(invariants.check_reservation(order(status), reservation())) == []
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_paid_order_has_its_payment_and_its_units(status):
         (payment(currency="USD"), "I2 costs 20.00 EUR, but its payment is 20.00 USD"),
     ],
 )
-def test_a_paid_order_without_its_payment_is_found(found, expected):
-    assert told(invariants.check_payment(order(), found)) == [expected]
+def test_audit_finds_a_paid_order_without_its_payment(found, expected):
+    assert details(invariants.check_payment(order(), found)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -133,56 +133,56 @@ def test_a_paid_order_without_its_payment_is_found(found, expected):
         (reservation(quantity=1), "I6 its reservation has other units than the order"),
     ],
 )
-def test_a_paid_order_without_its_units_is_found(found, expected):
-    assert told(invariants.check_reservation(order(), found)) == [expected]
+def test_audit_finds_a_paid_order_without_its_units(found, expected):
+    assert details(invariants.check_reservation(order(), found)) == [expected]
 
 
 @pytest.mark.parametrize("status", domain.ENDED)
-def test_an_order_that_came_to_nothing_has_nothing(status):
+def test_audit_finds_payment_or_units_left_at_an_ended_order(status):
     for found in (None, payment("failed"), payment("refunded", refunded=2000)):
-        assert told(invariants.check_payment(order(status), found)) == []
+        assert details(invariants.check_payment(order(status), found)) == []
     for found in (None, reservation("released"), reservation("refused"), reservation("returned")):
-        assert told(invariants.check_reservation(order(status), found)) == []
+        assert details(invariants.check_reservation(order(status), found)) == []
     for wrong in ("completed", "unknown", "pending"):
-        assert told(invariants.check_payment(order(status), payment(wrong))) == [
+        assert details(invariants.check_payment(order(status), payment(wrong))) == [
             f"I6 is {status}, but its payment is {wrong}"
         ]
     for wrong in ("confirmed", "reserved", "returning"):
-        found = told(invariants.check_reservation(order(status), reservation(wrong)))
+        found = details(invariants.check_reservation(order(status), reservation(wrong)))
         assert found == [f"I6 is {status}, but its reservation is {wrong}"]
     half = payment("refunded", refunded=1000)
-    assert told(invariants.check_payment(order(status), half)) == [
+    assert details(invariants.check_payment(order(status), half)) == [
         f"I6 is {status}, but its payment is refunded by 1000 of 2000"
     ]
 
 
-def test_what_goes_back_for_a_cancelled_order_may_be_under_way_until_it_was_told():
+def test_audit_waits_for_the_refund_of_a_canceled_order():
     fresh = order("cancelled", age=invariants.CONSISTENT_AFTER_S - 1)
     assert (
-        told(invariants.check_payment(fresh, payment()))
-        == told(invariants.check_reservation(fresh, reservation()))
+        details(invariants.check_payment(fresh, payment()))
+        == details(invariants.check_reservation(fresh, reservation()))
         == []
     )
     for late in (
         replace(fresh, refunded=True, restocked=True),
         order("cancelled", age=invariants.CONSISTENT_AFTER_S + 1),
     ):
-        assert told(invariants.check_payment(late, payment())) == ["I6 is cancelled, but its payment is completed"]
-        assert told(invariants.check_reservation(late, reservation())) == [
+        assert details(invariants.check_payment(late, payment())) == ["I6 is cancelled, but its payment is completed"]
+        assert details(invariants.check_reservation(late, reservation())) == [
             "I6 is cancelled, but its reservation is confirmed"
         ]
 
 
-def test_a_pending_order_may_have_anything():
+def test_audit_accepts_any_payment_of_a_pending_order():
     for found in (None, payment("unknown"), payment()):
-        assert told(invariants.check_payment(order("pending"), found)) == []
+        assert details(invariants.check_payment(order("pending"), found)) == []
     for found in (None, reservation("reserved"), reservation("released")):
-        assert told(invariants.check_reservation(order("pending"), found)) == []
+        assert details(invariants.check_reservation(order("pending"), found)) == []
 
 
-def test_what_others_have_for_no_order_is_found():
-    assert told(invariants.check_unknown_order("o1", None, None)) == []
-    assert told(invariants.check_unknown_order("o1", payment(), reservation("reserved"))) == [
+def test_audit_finds_a_payment_without_an_order():
+    assert details(invariants.check_unknown_order("o1", None, None)) == []
+    assert details(invariants.check_unknown_order("o1", payment(), reservation("reserved"))) == [
         "I6 does not exist, but its payment is completed",
         "I6 does not exist, but its reservation is reserved",
     ]
@@ -209,29 +209,31 @@ def saga(open=False, ended="done", age=60.0):
         ("shipped", {"ended": "undone"}, ["I6 is confirmed, but its saga ended undone"]),
     ],
 )
-def test_order_and_saga_agree_on_how_the_checkout_ended(status, begun, expected):
+def test_audit_compares_the_order_with_the_outcome_of_its_saga(status, begun, expected):
     now = order(status) if status else domain.NEW
-    assert told(invariants.check_saga_outcome("o1", now, None if begun is None else saga(**begun))) == expected
+    assert details(invariants.check_saga_outcome("o1", now, None if begun is None else saga(**begun))) == expected
 
 
-def test_a_saga_that_does_not_end_is_found():
+def test_audit_finds_a_saga_that_does_not_end():
     stuck = saga(open=True, age=invariants.DECIDED_AFTER_S + 1)
-    assert told(invariants.check_saga_outcome("o1", order("pending"), stuck)) == [
+    assert details(invariants.check_saga_outcome("o1", order("pending"), stuck)) == [
         f"I5 its saga is open since {stuck['openedAt']}"
     ]
 
 
-def test_the_list_shows_what_the_events_say():
+def test_audit_compares_the_list_with_the_events():
     old, fresh = order(), order(age=invariants.CONSISTENT_AFTER_S - 1)
     right = projection.summary_of(old)
     behind = {**right, "version": 1, "status": "pending"}
-    assert told(invariants.check_summary("o1", old, right, right)) == []
-    assert told(invariants.check_summary("o1", old, right, None)) == ["I16 is not in the list"]
-    assert told(invariants.check_summary("o1", old, right, behind)) == ["I16 differs in the list: status, version"]
-    assert told(invariants.check_summary("o1", domain.NEW, right, right)) == ["I16 is in the list, but has no events"]
+    assert details(invariants.check_summary("o1", old, right, right)) == []
+    assert details(invariants.check_summary("o1", old, right, None)) == ["I16 is not in the list"]
+    assert details(invariants.check_summary("o1", old, right, behind)) == ["I16 differs in the list: status, version"]
+    assert details(invariants.check_summary("o1", domain.NEW, right, right)) == [
+        "I16 is in the list, but has no events"
+    ]
     for shown in (None, {**projection.summary_of(fresh), "version": 1}):
-        assert told(invariants.check_summary("o1", fresh, projection.summary_of(fresh), shown)) == []
+        assert details(invariants.check_summary("o1", fresh, projection.summary_of(fresh), shown)) == []
     changed = {**projection.summary_of(fresh), "totalAmount": "1.00"}
-    assert told(invariants.check_summary("o1", fresh, projection.summary_of(fresh), changed)) == [
+    assert details(invariants.check_summary("o1", fresh, projection.summary_of(fresh), changed)) == [
         "I16 differs in the list: totalAmount"
     ]

@@ -1,17 +1,17 @@
-"""Payments agree with the provider wherever a handler is cut off; and what does not agree is named."""
+"""Audit of payments: no findings after a crash at any write, and one for each difference from the provider."""
 
 import pytest
 
 from chassis import clock, deadline
 from chassis.errors import DomainError, OutcomeUnknown
 from services.payments import application, invariants, jobs, repository
-from services.payments.messages import CancelPayment, Charge, ListPayments, GetPayments
+from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
 
 
 @pytest.fixture(autouse=True)
-def bound(store, fake_clock):
+def collections(store, fake_clock):
     repository.payments.attach(store).ensure_indexes()
     ledger.attach(store).ensure_indexes()
 
@@ -26,49 +26,49 @@ def cancel(order):
     application.cancel(CancelPayment(order_id=order, user_id="u1", total=3000, currency="EUR"))
 
 
-def told():
+def findings():
     ids = list(invariants.payment_ids())
     return {f"{each.invariant} {each.id} {each.detail}" for each in (invariants.check_payments(ids) if ids else [])}
 
 
-def test_wherever_a_charge_is_cut_off_nothing_is_found(store):
+def test_audit_finds_nothing_after_a_charge_crashed_at_any_write(store):
     for _ in crashes(store, charge):
-        assert told() == set()
+        assert findings() == set()
 
 
-def test_wherever_an_undoing_is_cut_off_nothing_is_found_once_it_was_repeated(store):
+def test_audit_finds_nothing_after_a_crashed_cancel_was_retried(store):
     def undo(order):
         charge(order)
         cancel(order)
 
     for order in crashes(store, undo):
         cancel(order)
-        assert told() == set()
+        assert findings() == set()
 
 
-def test_a_refund_that_is_noted_and_not_yet_made_is_under_way():
+def test_audit_accepts_a_refund_that_is_pending():
     charge("o1")
     repository.payments.update("o1", {"$set": {"refundPending": True}})
     ledger.update("o1", {"$set": {"refunded": 3000}})
-    assert told() == set()
+    assert findings() == set()
     jobs.refund_cancelled_orders()
-    assert (repository.payments.get("o1")["status"], told()) == ("refunded", set())
+    assert (repository.payments.get("o1")["status"], findings()) == ("refunded", set())
 
 
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds"])
-def test_a_declined_payment_agrees(token):
+def test_audit_accepts_a_declined_payment(token):
     with pytest.raises(DomainError):
         charge("o1", token)
-    assert told() == set()
+    assert findings() == set()
 
 
-def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_clock):
+def test_audit_finds_a_payment_undecided_for_15_minutes(fake_clock):
     since = clock.timestamp()
     with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
-    assert told() == set()
+    assert findings() == set()
     fake_clock.pass_time(invariants.UNDECIDED_AFTER_S + 1)
-    assert told() == {f"I1 o1 is unknown since {since}"}
+    assert findings() == {f"I1 o1 is unknown since {since}"}
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_a_payment_that_nobody_decides_is_found_after_a_quarter_of_an_hour(fake_
         ),
     ],
 )
-def test_books_that_are_not_the_providers_are_found(entry, payment, found):
+def test_audit_finds_a_payment_that_differs_from_the_provider(entry, payment, found):
     charge("o1")
     for collection, fields in ((ledger, entry), (repository.payments, payment)):
         if fields:
             collection.update("o1", {"$set": fields})
-    assert told() == found
+    assert findings() == found
 
 
-def test_orders_are_told_how_their_payments_stand():
+def test_commands_return_payment_states_page_by_page():
     for order in ("o1", "o2"):
         charge(order)
     cancel("o2")

@@ -1,4 +1,4 @@
-"""An order is paid for at most once, wherever a handler is cut off, and what was undone stays undone."""
+"""Payments: at most one capture for each order after a crash at any write, and no charge after a cancel."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.unit.conftest import crashes
 
 
 @pytest.fixture(autouse=True)
-def bound(store, fake_clock):
+def collections(store, fake_clock):
     repository.payments.attach(store).ensure_indexes()
     ledger.attach(store).ensure_indexes()
 
@@ -33,55 +33,55 @@ def net(order):
     return entry["captured"] - entry["refunded"]
 
 
-def told(order):
+def published(order):
     return [entry["type"] for entry in repository.payments.get(order)["outbox"]]
 
 
-def test_a_charge_that_is_repeated_captures_once():
+def test_a_repeated_charge_captures_once():
     for _ in range(3):
         assert charge("o1").payment_id == "o1"
-    assert (net("o1"), told("o1")) == (3000, ["payment.completed"])
+    assert (net("o1"), published("o1")) == (3000, ["payment.completed"])
 
 
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds", "tok_nobody_knows"])
-def test_a_declined_card_stays_declined(token):
+def test_a_declined_charge_stays_declined(token):
     for _ in range(2):
         with pytest.raises(DomainError) as refused:
             charge("o1", token)
         assert refused.value.kind == "payment_declined"
-    assert (net("o1"), told("o1")) == (0, ["payment.failed"])
+    assert (net("o1"), published("o1")) == (0, ["payment.failed"])
 
 
-def test_a_payment_that_times_out_is_unknown_and_then_found():
+def test_a_charge_that_timed_out_is_found_on_retry():
     with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
     assert repository.payments.get("o1")["status"] == "unknown"
     charge("o1", "tok_timeout")
-    assert (net("o1"), told("o1")) == (3000, ["payment.completed"])
+    assert (net("o1"), published("o1")) == (3000, ["payment.completed"])
 
 
-def test_a_provider_that_fails_once_is_asked_again():
+def test_a_charge_that_failed_once_is_retried():
     with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_error")
     charge("o1", "tok_error")
     assert net("o1") == 3000
 
 
-def test_a_cancel_refunds_what_was_captured_unseen():
+def test_cancel_refunds_a_capture_whose_answer_was_lost():
     with pytest.raises(OutcomeUnknown):
         charge("o1", "tok_timeout")
     cancel("o1")
-    assert (net("o1"), told("o1")) == (0, ["payment.completed", "payment.refunded"])
+    assert (net("o1"), published("o1")) == (0, ["payment.completed", "payment.refunded"])
 
 
-def test_a_cancel_that_comes_first_bars_the_charge():
+def test_a_charge_after_a_cancel_is_rejected():
     cancel("o1")
     with pytest.raises(DomainError) as refused:
         charge("o1")
     assert (refused.value.kind, net("o1")) == ("payment_cancelled", 0)
 
 
-def test_a_charge_under_way_while_it_is_cancelled_captures_nothing():
+def test_a_charge_canceled_while_it_runs_captures_nothing():
     payment = application._get_or_create(
         Charge(order_id="o1", user_id="u1", total=3000, currency="EUR", payment_token="tok_ok"), "pending"
     )
@@ -90,7 +90,7 @@ def test_a_charge_under_way_while_it_is_cancelled_captures_nothing():
     assert net("o1") == 0
 
 
-def test_a_charge_that_another_of_unknown_outcome_overtakes_is_not_refused(monkeypatch):
+def test_a_charge_overtaken_by_another_has_an_unknown_outcome(monkeypatch):
     capture = application.provider.charge
 
     def another_fails_meanwhile(key, *rest):
@@ -102,25 +102,25 @@ def test_a_charge_that_another_of_unknown_outcome_overtakes_is_not_refused(monke
     with pytest.raises(OutcomeUnknown):
         charge("o1")
     charge("o1")
-    assert (net("o1"), told("o1")) == (3000, ["payment.completed"])
+    assert (net("o1"), published("o1")) == (3000, ["payment.completed"])
 
 
-def test_a_cancelled_order_is_refunded_once():
+def test_a_canceled_order_is_refunded_once():
     charge("o1")
     meta = Meta("o1:3", "orders", "order.cancelled", "", "o1", 3)
     for _ in range(3):
         handlers.on_order_cancelled(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), meta)
         jobs.refund_cancelled_orders()
-    assert (net("o1"), told("o1")) == (0, ["payment.completed", "payment.refunded"])
+    assert (net("o1"), published("o1")) == (0, ["payment.completed", "payment.refunded"])
 
 
-def test_a_charge_cut_off_anywhere_captures_once_when_it_is_repeated(store):
+def test_a_charge_retried_after_a_crash_at_any_write_captures_once(store):
     for order in crashes(store, charge):
         charge(order)
-        assert (ledger.get(order)["captured"], told(order)) == (3000, ["payment.completed"]), order
+        assert (ledger.get(order)["captured"], published(order)) == (3000, ["payment.completed"]), order
 
 
-def test_a_cancel_cut_off_anywhere_leaves_nothing_captured_when_it_is_repeated(store):
+def test_a_cancel_retried_after_a_crash_at_any_write_refunds_all(store):
     def work(order):
         at, after = store.at, store.after
         store.fail(0, False)
@@ -131,9 +131,9 @@ def test_a_cancel_cut_off_anywhere_leaves_nothing_captured_when_it_is_repeated(s
     for order in crashes(store, work):
         cancel(order)
         assert net(order) == 0, order
-        assert told(order) == ["payment.completed", "payment.refunded"], order
+        assert published(order) == ["payment.completed", "payment.refunded"], order
 
 
-def test_no_card_token_is_kept():
+def test_the_payment_token_is_not_stored():
     charge("o1", "tok_ok")
     assert "tok_ok" not in str(repository.payments.get("o1")) + str(ledger.get("o1"))

@@ -1,4 +1,4 @@
-"""A shop's HTML as plain text."""
+"""Conversion of HTML to plain text."""
 
 import pytest
 from hypothesis import given
@@ -23,12 +23,12 @@ from services.products.html import plain_text
         ("", ""),
     ],
 )
-def test_it_reads_as_a_visitor_reads_it(html, text):
+def test_plain_text_is_what_a_visitor_sees(html, text):
     assert plain_text(html).removesuffix(" <b") == text  # html.parsers differ on a tag that is cut off
 
 
 @given(st.text(alphabet=st.sampled_from("<>![]/-&#;x ab\n\"'"), max_size=40))
-def test_whatever_the_html_it_is_text_or_a_value_error(html):
+def test_any_html_yields_text_or_a_value_error(html):
     try:
         text = plain_text(html)
     except ValueError:

@@ -1,4 +1,4 @@
-"""An import that is cut off anywhere and done again makes every product once, with its stock and its event."""
+"""Import of products: repeated after a crash at any write, it creates each product once."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from services.products.shopify import Refused, parse
 
 
 class Inventory:
-    """Stands where the client of the other services does: keeps the stocks that are asked for."""
+    """A fake of the client of other services that keeps the stocks it is sent."""
 
     def __init__(self):
         self.stocks, self.down_at = {}, 0
@@ -39,14 +39,14 @@ def rows(*products):
 MUG, JUG = ("mug", "Mug", "Steel", "Cooking", "9.90", 5), ("jug", "Jug", "Clay", "Kitchen", "19.90", 3)
 
 
-def told(id):
+def published(id):
     return [entry["type"] for entry in repository.products.get(id)["outbox"]]
 
 
-def test_what_is_imported_again_is_left_alone():
+def test_a_second_import_changes_nothing():
     assert import_rows(rows(MUG, JUG)).outcomes == {"created": 2, "changed": 0, "unchanged": 0}
     assert import_rows(rows(MUG, JUG)).outcomes == {"created": 0, "changed": 0, "unchanged": 2}
-    assert told("mug") == ["product.created"] and repository.get("mug")["version"] == 1
+    assert published("mug") == ["product.created"] and repository.get("mug")["version"] == 1
 
 
 @pytest.mark.parametrize(
@@ -58,27 +58,27 @@ def test_what_is_imported_again_is_left_alone():
         (4, "8.50", "price", 850),
     ],
 )
-def test_what_differs_is_changed_and_told_once(place, new, field, kept):
+def test_a_different_field_is_changed_with_one_event(place, new, field, kept):
     import_rows(rows(MUG))
     changed = (*MUG[:place], new, *MUG[place + 1 :])
     for outcome in ("changed", "unchanged"):
         assert import_rows(rows(changed)).outcomes[outcome] == 1
     assert repository.get("mug")[field] == kept
-    assert told("mug") == ["product.created", "product.updated"]
+    assert published("mug") == ["product.created", "product.updated"]
 
 
-def test_the_stock_of_a_product_that_is_there_is_not_touched(inventory):
+def test_import_keeps_the_stock_of_an_existing_product(inventory):
     import_rows(rows(MUG))
     assert import_rows(rows((*MUG[:5], 500))).outcomes["unchanged"] == 1
     assert inventory.stocks == {"mug": 5} and repository.get("mug")["stock"] == 5
 
 
-def test_a_file_without_a_column_leaves_that_field_as_it_is():
+def test_a_missing_column_keeps_the_field():
     import_rows(rows(MUG))
     assert import_rows(parse("Handle,Title,Variant Price\nmug,Mug,9.90", "EUR")).outcomes["unchanged"] == 1
 
 
-def test_a_product_that_was_deleted_is_not_brought_back():
+def test_a_deleted_product_is_refused():
     import_rows(rows(MUG))
     application.delete("mug", None)
     report = import_rows(rows(MUG, JUG))
@@ -86,12 +86,12 @@ def test_a_product_that_was_deleted_is_not_brought_back():
     assert [(row.line, row.handle) for row in report.refused] == [(2, "mug")]
 
 
-def test_refused_rows_do_not_keep_the_others_out():
+def test_rows_after_a_refused_row_are_imported():
     report = import_rows([Refused(2, "x", "no"), *rows(MUG)])
     assert report.outcomes["created"] == 1 and report.refused == [Refused(2, "x", "no")] and not report.is_complete
 
 
-def test_an_import_stops_where_the_platform_does_and_goes_on_when_done_again(inventory):
+def test_import_stops_at_an_outage_and_resumes_when_repeated(inventory):
     inventory.down_at = 2
     report = import_rows(rows(MUG, JUG))
     assert report.stopped == "line 3: inventory cannot be reached" and not report.is_complete
@@ -100,10 +100,10 @@ def test_an_import_stops_where_the_platform_does_and_goes_on_when_done_again(inv
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", range(1, 5))
-def test_wherever_the_store_fails_the_next_import_ends_with_each_product_once(store, inventory, at, after):
+def test_import_after_a_crash_at_any_write_creates_each_product_once(store, inventory, at, after):
     store.fail(at, after)
     assert import_rows(rows(MUG, JUG)).stopped
     store.fail(0, False)
     assert import_rows(rows(MUG, JUG)).is_complete
-    assert (told("mug"), told("jug")) == (["product.created"], ["product.created"])
+    assert (published("mug"), published("jug")) == (["product.created"], ["product.created"])
     assert inventory.stocks == {"mug": 5, "jug": 3}

@@ -39,7 +39,7 @@ def reason(*rows):
     return refused.reason
 
 
-def test_a_row_is_a_product_under_its_handle():
+def test_a_row_becomes_a_product_under_its_handle():
     assert read(row("camp-mug", "Camp mug", "<p>Steel &amp; enamel</p>", "Cooking", "Default Title")) == [
         Item(
             line=2,
@@ -53,7 +53,7 @@ def test_a_row_is_a_product_under_its_handle():
     ]
 
 
-def test_variants_are_products_that_share_title_text_and_type():
+def test_variants_become_products_with_shared_fields():
     items = read(
         row("sock", "Sock", "<p>Wool</p>", "Clothing", "Small", "Red"),
         row("sock", "", "", "", "Extra Large", "Red", price="12"),
@@ -65,22 +65,22 @@ def test_variants_are_products_that_share_title_text_and_type():
     assert {(item.description, item.category) for item in items} == {("Wool", "Clothing")}
 
 
-def test_variants_are_found_where_another_product_stands_between_them():
+def test_variants_may_be_separated_by_another_product():
     items = read(row("sock", "Sock", option="S"), row("mug", "Mug"), row("sock", "", option="M"))
     assert [item.name for item in items] == ["Sock - S", "Mug", "Sock - M"]
 
 
-def test_rows_that_add_pictures_alone_are_no_products_and_no_mistakes():
+def test_rows_with_only_a_picture_are_skipped():
     picture = row("mug", "", price="", stock="")
     assert [item.line for item in read(row("mug"), picture, picture, row("jug", "Jug"))] == [2, 5]
 
 
-def test_a_refused_first_row_keeps_its_place_so_that_ids_stay_when_it_is_mended():
+def test_a_refused_first_row_does_not_change_the_ids_of_others():
     refused, kept = read(row("sock", "Sock", option="S", price="cheap"), row("sock", "", option="M"))
     assert (refused.line, kept.id, kept.name) == (2, "sock_m", "Sock - M")
 
 
-def test_the_red_variant_of_a_mug_is_not_the_red_mug():
+def test_a_variant_and_a_similar_handle_get_different_ids():
     items = read(row("mug", "Mug", option="Blue"), row("mug", "", option="Red"), row("mug-red", "Red mug"))
     assert [item.id for item in items] == ["mug", "mug_red", "mug-red"]
 
@@ -89,14 +89,14 @@ def test_the_red_variant_of_a_mug_is_not_the_red_mug():
     ("handle", "options"),
     [("h" * 80, ()), ("mug", ("o" * 80,)), ("グラス", ()), ("mug", ("1/2 l",)), ("mug", ("Größe 42",)), ("/", ())],
 )
-def test_an_id_that_is_too_long_or_has_other_characters_is_shortened_and_stays_apart(handle, options):
+def test_invalid_ids_are_shortened_and_stay_unique(handle, options):
     id = product_id(handle, options)
     assert ID.fullmatch(id) and id == product_id(handle, options)
     assert id != product_id(handle + "x", options)
 
 
 @pytest.mark.parametrize(("quantity", "stock"), [("", 0), ("0", 0), ("-3", 0), ("12", 12)])
-def test_what_is_not_there_or_sold_beyond_the_stock_is_a_stock_of_none(quantity, stock):
+def test_a_negative_or_empty_quantity_is_a_stock_of_0(quantity, stock):
     assert read(row(stock=quantity))[0].stock == stock
 
 
@@ -119,34 +119,34 @@ def test_what_is_not_there_or_sold_beyond_the_stock_is_a_stock_of_none(quantity,
         ([(*row(), "one too many")], "has more cells than the header has columns"),
     ],
 )
-def test_a_row_that_cannot_be_a_product_says_why(rows, why):
+def test_a_refused_row_names_the_reason(rows, why):
     assert reason(*rows).startswith(why)
 
 
-def test_lines_are_counted_as_an_editor_counts_them():
+def test_line_numbers_match_an_editor():
     text = sheet(row("a", body="<p>one\r\ntwo\nthree</p>"), row("b", price="no"), newline="\r\n")
     item, refused = parse(text, "EUR")
     assert (item.line, item.description, refused.line) == (2, "one two three", 5)
 
 
-def test_a_quote_that_never_ends_is_one_refused_row():
+def test_an_unclosed_quote_is_one_refused_row():
     rows = parse(sheet(row("a")) + 'b,"never ends\nc,C,,,,,1.00,1\n', "EUR")
     assert [(type(row), row.line) for row in rows] == [(Item, 2), (Refused, 3)]
 
 
-def test_columns_that_are_not_shopifys_are_named():
+def test_missing_columns_are_named():
     with pytest.raises(ValueError, match="no column Handle, Variant Price"):
         parse("Title,Price\n", "EUR")
     with pytest.raises(ValueError, match="no column"):
         parse("", "EUR")
 
 
-def test_a_column_that_is_missing_says_nothing_about_its_field():
+def test_a_field_without_a_column_is_none():
     (item,) = parse("Handle,Title,Variant Price\nmug,Mug,9.90\n", "EUR")
     assert (item.description, item.category, item.stock) == (None, None, 0)
 
 
-def test_the_shops_own_catalog_has_no_mistake():
+def test_the_sample_catalog_is_valid():
     items = list(parse(CATALOG.read_text(encoding="utf-8"), "EUR"))
     assert all(isinstance(item, Item) for item in items)
     assert len({item.id.partition("_")[0] for item in items}) == 60
@@ -158,7 +158,7 @@ cells = st.one_of(st.text(max_size=30), telling)
 
 @given(st.lists(st.tuples(*[cells] * len(HEADER)), max_size=6))
 @example([row(body="<![x[ ]>")])
-def test_whatever_is_in_the_cells_a_row_with_a_price_is_a_product_or_is_refused_with_its_line(rows):
+def test_any_row_with_a_price_is_a_product_or_refused_by_line(rows):
     text = sheet(*rows)
     told = list(parse(text, "EUR"))
     starts = [len(io.StringIO(sheet(*rows[:count]), newline="").readlines()) + 1 for count in range(len(rows))]
@@ -169,5 +169,5 @@ def test_whatever_is_in_the_cells_a_row_with_a_price_is_a_product_or_is_refused_
 
 
 @given(st.text(alphabet=st.sampled_from('ab ,"\n\r\0<>&é'), max_size=60))
-def test_whatever_is_in_the_file_reading_it_comes_to_an_end(text):
+def test_parsing_any_file_ends(text):
     list(parse(sheet() + text, "EUR"))
