@@ -246,5 +246,5 @@ def last_words(endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_LOGS_EXPORTER": "otlp"}
     environment = {**told, **slow, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", FLUSHED], cwd=folder, env=environment, capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", FLUSHED], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
     )
