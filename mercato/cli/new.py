@@ -1,4 +1,4 @@
-"""`mercato new`: a service as the others are, with its tests, its contract and its entry wherever they are listed."""
+"""`mercato new`: a service like the others, with its tests, its contract and its entries in the lists of services."""
 
 import keyword
 import re
@@ -22,8 +22,9 @@ _FILES = {
     "init.py.txt": "services/$name/__init__.py",
     "service.py.txt": "services/$name/service.py",
     "messages.py.txt": "services/$name/messages.py",
-    "handlers.py.txt": "services/$name/handlers.py",
     "api.py.txt": "services/$name/api.py",
+    "application.py.txt": "services/$name/application.py",
+    "repository.py.txt": "services/$name/repository.py",
     "unit.py.txt": "tests/unit/$name/test_$name.py",
     "system.py.txt": "tests/system/test_$name.py",
 }
@@ -50,30 +51,30 @@ _LISTS = {
         ("    relabel_configs:\n", "          - $name\n          - $name-worker\n"),
     ],
 }
-"""File -> (what follows, the lines of a service that are put before it)."""
+"""File -> (a text that is there once, the lines of a service to insert before it)."""
 
 
 @click.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Make a service: its folder, its tests, its entry in the chart and in the other lists of services."""
+    """Create a service: its folder, its tests, its entries in the chart and in the other lists of services."""
     if not CHART.is_file():
-        raise click.ClickException("services are made in the source tree, and this is not one")
+        raise click.ClickException("a service is created in the source tree, and this is not one")
     values = CHART.read_text(encoding="utf-8")
-    _check(name, values)
-    extended = _extended(values, _filled((_TEMPLATE / _ENTRY).read_text(encoding="utf-8"), name))
+    _check_name(name, values)
+    extended = _with_entry(values, _fill((_TEMPLATE / _ENTRY).read_text(encoding="utf-8"), name))
     files = {
-        ROOT / _filled(path, name): _filled((_TEMPLATE / template).read_text(encoding="utf-8"), name)
+        ROOT / _fill(path, name): _fill((_TEMPLATE / template).read_text(encoding="utf-8"), name)
         for template, path in _FILES.items()
     }
     lists = {path: path.read_text(encoding="utf-8") for file in _LISTS if (path := ROOT / file).is_file()}
-    longer = {path: _listed(path, text, name) for path, text in lists.items()}
+    longer = {path: _with_lines(path, text, name) for path, text in lists.items()}
     try:
         _write(files)
         _write(contract(import_module(f"services.{name}.service").service))
         for path, text in longer.items():
             _replace(path, text)
-        _replace(CHART, extended)  # last: until then the service is not in the list, and may be taken back
+        _replace(CHART, extended)  # last: until then the service is not in the list, and can be removed
     except BaseException:
         for path, text in lists.items():
             _replace(path, text)
@@ -85,49 +86,49 @@ def new(name: str) -> None:
         raise
     for path in (*files, SERVICES / name / "contract", *lists, CHART):
         click.echo(path.relative_to(ROOT))
-    click.echo("what comes next is in docs/building-a-service.md")
+    click.echo("next steps: docs/building-a-service.md")
 
 
-def _check(name: str, values: str) -> None:
-    """Raises ClickException for a name that cannot be everything's, or that something has."""
+def _check_name(name: str, values: str) -> None:
+    """Raise ClickException if the name is not valid everywhere, or is taken."""
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or yaml.safe_load(name) != name:
-        rule = "2 to 30 lower case letters and digits, a letter first, and no word of Python or YAML"
-        raise click.ClickException(f"{name!r} cannot be the name of a service: {rule}")
+        rule = "2 to 30 lower-case letters and digits, a letter first, and no keyword of Python or YAML"
+        raise click.ClickException(f"{name!r} is not a valid service name: {rule}")
     served = {route for entry in yaml.safe_load(values)["services"].values() for route in entry.get("routes", ())}
     taken = [route for route in (f"/api/{name}",) if route in served]
-    taken += [str(path.relative_to(ROOT)) for path in _namesakes(name) if path.exists()]
+    taken += [str(path.relative_to(ROOT)) for path in _reserved_paths(name) if path.exists()]
     if taken:
-        raise click.ClickException(f"the name {name!r} is taken: there is {taken[0]}")
+        raise click.ClickException(f"the name {name!r} is taken by {taken[0]}")
 
 
-def _namesakes(name: str) -> list[Path]:
-    """What may be there already; test files that have one name are one module to pytest."""
+def _reserved_paths(name: str) -> list[Path]:
+    """Return the paths that must not exist; pytest takes test files of one name for one module."""
     return [SERVICES / name, ROOT / "tests" / "unit" / name, *ROOT.glob(f"tests/**/test_{name}.py")]
 
 
-def _extended(values: str, entry: str) -> str:
-    """The values with an entry at the end of their `services:`; each comment stays where it is."""
+def _with_entry(values: str, entry: str) -> str:
+    """Return the values with the entry at the end of their `services:`; comments stay in place."""
     text = re.sub(r"(?m)^services:.*(?:\n+ +.*)*", lambda found: f"{found[0]}\n{entry.rstrip()}", values, count=1)
     wanted = yaml.safe_load(values)
     wanted["services"] |= yaml.safe_load(entry)
     if yaml.safe_load(text) != wanted:
-        raise click.ClickException(f"{CHART.name} is not laid out as a block of two spaces for each service")
+        raise click.ClickException(f"{CHART.name} does not have one block, indented by two spaces, per service")
     return text
 
 
-def _listed(path: Path, text: str, name: str) -> str:
-    """The text of a list with the lines of the service in their places."""
+def _with_lines(path: Path, text: str, name: str) -> str:
+    """Return the text of a list with the lines of the service inserted."""
     for follows, lines in _LISTS[str(path.relative_to(ROOT))]:
         if text.count(follows) != 1:
             raise click.ClickException(
-                f"{path.name} is not laid out as it was: {follows.strip()!r} is to be there once"
+                f"{path.name} does not have the expected layout: {follows.strip()!r} must occur once"
             )
-        text = text.replace(follows, _filled(lines, name) + follows)
+        text = text.replace(follows, _fill(lines, name) + follows)
     return text
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whoever reads the file finds the old one or the new one."""
+    """Replace the file atomically."""
     draft = path.with_suffix(".new")
     try:
         draft.write_text(text, encoding="utf-8")
@@ -136,7 +137,7 @@ def _replace(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _filled(text: str, name: str) -> str:
+def _fill(text: str, name: str) -> str:
     return Template(text).substitute(name=name)
 
 

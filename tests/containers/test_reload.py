@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.running import ROOT, eventually
 
-KEEP = "import pathlib, sys; from mercato.local.reload import keep_running; keep_running(sys.argv[1:], pathlib.Path())"
+KEEP = "import pathlib, sys; from mercato.cli.reload import keep_running; keep_running(sys.argv[1:], pathlib.Path())"
 SERVE = "import time\nfrom told import WHAT\nprint(WHAT, flush=True)\ntime.sleep(60)\n"
 
 

@@ -1,4 +1,4 @@
-"""A platform started as a person starts it, in a folder of its own, for tests to look at and to break."""
+"""A platform started by its command in a folder of its own, for tests to inspect and to break."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +16,35 @@ from mercato.catalog import catalog
 from mercato.local.running_platform import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
-_SHORTEST, _LONGEST = 0.02, 0.5  # seconds between two questions of `eventually`
-_LOWEST = 20_000
+_MIN_POLL_S, _MAX_POLL_S = 0.02, 0.5
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(20_000 + _WORKER % 10 * 1_000, 21_000 + _WORKER % 10 * 1_000)
+"""Below those that the system gives to outgoing connections; each worker of pytest-xdist has its own."""
 _given: set[int] = set()
 
 
-def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
-    """The first true answer of `what`; an AssertionError when there is none in that many seconds.
+def eventually(what: Callable[[], Any], within: float = 30.0) -> Any:
+    """Return the first true result of `what`. Raises AssertionError if there is none within so many seconds.
 
-    It asks ever less often: what takes long is not made slower by asking.
+    Polls less and less often, so that polling does not slow down what takes long.
     """
-    begun = time.monotonic()
-    while not (answer := what()):
-        waited = time.monotonic() - begun
-        assert waited < within, f"still {answer!r} after {within} s"
-        time.sleep(min(_SHORTEST + waited / 10, _LONGEST))
-    return answer
+    started_at = time.monotonic()
+    while not (found := what()):
+        waited = time.monotonic() - started_at
+        assert waited < within, f"still {found!r} after {within} s"
+        time.sleep(min(_MIN_POLL_S + waited / 10, _MAX_POLL_S))
+    return found
 
 
 def free_port() -> int:
-    """A port of loopback that nobody had a moment ago, and that this process was not given before.
-
-    It is below those that the system picks for connections, which would take it before it is used.
-    """
-    while (port := _LOWEST + secrets.randbelow(10_000)) in _given or not _free(port):
+    """Return a port of loopback that is free, and that this process did not get before."""
+    while (port := secrets.choice(_PORTS)) in _given or not _is_free(port):
         pass
     _given.add(port)
     return port
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -54,18 +54,18 @@ def _free(port: int) -> bool:
 
 
 def image(folder: Path, service: str, **environment: str | None) -> "Platform":
-    """What an image of this service holds, in this folder: its code, and the messages of all."""
+    """Return a platform of the code that an image of this service holds: its own, and the messages of all."""
     for name in set(catalog()) - {service}:
         (folder / "services" / name).mkdir(parents=True)
         for file in ("__init__.py", "messages.py"):
             (folder / "services" / name / file).symlink_to(ROOT / "services" / name / file)
-    for name in ("chassis", "charts", "services/__init__.py", f"services/{service}"):
+    for name in ("chassis", "mercato", "charts", "services/__init__.py", f"services/{service}"):
         (folder / name).symlink_to(ROOT / name)
     return Platform(folder, PYTHONPATH=str(folder), **environment)
 
 
 class Platform:
-    """`environment` adds to, and by None takes from, what the commands inherit."""
+    """`environment` adds to what the commands inherit; None removes a variable."""
 
     def __init__(self, folder: Path, **environment: str | None) -> None:
         self.folder = folder
@@ -76,20 +76,30 @@ class Platform:
     def mercato(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
         return subprocess.run(
-            self._command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=90
-        )
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command and leave it running, its output on a pipe."""
-        return subprocess.Popen(
             self._command(*arguments),
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
-            start_new_session=True,
+            timeout=120,
         )
+
+    def begin(self, *arguments: str, stdout: Path | None = None, patch: str = "") -> subprocess.Popen[str]:
+        """Start the command and leave it running, its output on a pipe or in a file; `patch` is Python run before."""
+        command = self._command(*arguments)
+        if patch:
+            command = [sys.executable, "-c", f"{patch}\nfrom mercato.cli import main\nmain()", *arguments]
+        output = stdout.open("w") if stdout else nullcontext(subprocess.PIPE)
+        with output as target:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=target,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
 
     def up(self) -> "Platform":
         done = self.mercato("up", "--detach")

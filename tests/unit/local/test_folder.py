@@ -1,6 +1,10 @@
 """What is kept in DATA_DIR."""
 
+import pytest
+
+from chassis.store.format import VERSION
 from mercato.local.folder import Folder
+from mercato.local.running_platform import find_run
 
 
 def test_only_one_may_run_in_a_folder(tmp_path):
@@ -26,3 +30,21 @@ def test_a_log_that_has_grown_large_is_set_aside_and_one_old_one_is_kept(tmp_pat
     folder.log_path("web").write_text("small")
     folder.rotate_log("web")
     assert folder.log_path("web").read_text() == "small"
+
+
+def test_new_folder_is_marked_with_its_format(tmp_path):
+    Folder(tmp_path / "data")
+    assert Folder(tmp_path / "data").read("format.json") == {"format": VERSION}
+
+
+@pytest.mark.parametrize(
+    ("marker", "age"), [(None, "an earlier"), (1, "an earlier"), (VERSION + 1, "a later")]
+)
+def test_folder_of_another_version_is_refused(tmp_path, marker, age):
+    (tmp_path / "secret").write_text("of that version")
+    if marker is not None:
+        (tmp_path / "format.json").write_text(f'{{"format": {marker}}}')
+    for use in (Folder, find_run):
+        with pytest.raises(SystemExit, match=rf"^mercato: .* was made by {age} version .*: set DATA_DIR .*$"):
+            use(tmp_path)
+    assert not (tmp_path / "lock").exists()
