@@ -1,4 +1,4 @@
-"""A stream is decided on by one at a time: who comes second decides again, on what the first has done."""
+"""Concurrent decisions about one stream: the second is made again, on the commit of the first."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def take(seats, by):
     return seats.execute("s1", Seat(), lambda seat: None if seat.by else Taken(seat="s1", by=by)).by
 
 
-def test_of_two_that_decide_at_once_one_wins(seats, monkeypatch):
+def test_one_of_two_concurrent_decisions_wins(seats, monkeypatch):
     load = seats.load
 
     def another_is_faster(stream):

@@ -1,4 +1,4 @@
-"""An embedded log and store for the counters, a clock that the test sets, and a relay."""
+"""An embedded bus and store for the counters, a fake clock, and a relay."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Counters that say what they count, for the tests of the relay and of the consumer."""
+"""Counters that publish what they count, for the tests of the relay and of the consumer."""
 
 from chassis.events import dead_letters, outbox
 from chassis.events.outbox import EmbeddedOutbox
@@ -31,9 +31,9 @@ def open_counter(id, steps=1):
     counters.insert({"_id": id, **outbox.new_outbox(id, *(Counted(counter=id, step=n) for n in range(1, steps + 1)))})
 
 
-def say(id, event):
-    change, guard = outbox.append_event(counters.get(id), event)
-    assert counters.update(id, change, when=guard)
+def append(id, event):
+    update, guard = outbox.append_event(counters.get(id), event)
+    assert counters.update(id, update, when=guard)
 
 
 def new_relay(bus):

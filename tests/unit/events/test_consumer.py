@@ -1,4 +1,4 @@
-"""The consumer over a real engine: an event has its effect once, and poison blocks nobody."""
+"""The consumer on an embedded bus: each event takes effect once, and a poison event blocks its own key only."""
 
 import pytest
 
@@ -6,11 +6,21 @@ from chassis.bus import Record
 from chassis.events import dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.store import StoreUnavailable, merge_updates
-from tests.unit.events.counters import TOPIC, Counted, Erased, Ignored, counters, open_counter, published, say, totals
+from tests.unit.events.counters import (
+    TOPIC,
+    Counted,
+    Erased,
+    Ignored,
+    append,
+    counters,
+    open_counter,
+    published,
+    totals,
+)
 
 
-class Reader:
-    """A consumer that sums up, and can be told to fail."""
+class TotalsConsumer:
+    """A consumer that sums up the counted steps. Handling a counter in `failing` raises its error."""
 
     def __init__(self, bus):
         self.failing: dict[str, Exception] = {}
@@ -42,70 +52,70 @@ def total(id):
     return doc["sum"] if doc else None
 
 
-def test_an_event_has_its_effect_once_however_often_it_is_delivered(bus, relay):
+def test_event_takes_effect_once_when_it_is_redelivered(bus, relay):
     open_counter("c1", steps=3)
     relay.step()
     bus.publish([Record(TOPIC, each.key, each.value, each.headers) for each in published(bus)] * 2, 5)
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.run()
     assert (len(reader.seen), total("c1")) == (9, 6)
 
 
-def test_poison_parks_its_key_and_nobody_elses(bus, relay):
+def test_poison_event_parks_its_own_key_only(bus, relay):
     open_counter("bad", steps=3)
     open_counter("good", steps=3)
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
     assert (total("good"), total("bad")) == (6, None)
-    letters = dead_letters.of_key(TOPIC, "bad")
-    assert [letter["_id"] for letter in letters] == [f"{TOPIC}:bad:{n}" for n in (1, 2, 3)]
-    assert letters[0]["attempts"] == 3 and "I cannot" in letters[0]["reason"] and "count" in letters[0]["handler"]
+    parked = dead_letters.of_key(TOPIC, "bad")
+    assert [dead_letter["_id"] for dead_letter in parked] == [f"{TOPIC}:bad:{n}" for n in (1, 2, 3)]
+    assert parked[0]["attempts"] == 3 and "I cannot" in parked[0]["reason"] and "count" in parked[0]["handler"]
 
 
-def test_a_redrive_handles_the_key_in_order_and_leaves_nothing_parked(bus, relay, fake_clock):
+def test_redrive_handles_the_key_in_order_and_unparks_it(bus, relay, fake_clock):
     open_counter("bad", steps=3)
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
     reader.failing.clear()
-    say("bad", Counted(counter="bad", step=4))
+    append("bad", Counted(counter="bad", step=4))
     relay.step()
     reader.run()
-    assert reader.seen == [], "what comes later joins the key"
+    assert reader.seen == [], "later events of a parked key are parked"
     dead_letters.request_redrive(dead_letters.of_key(TOPIC, "bad")[-1])
     fake_clock.pass_time(2)
     reader.run()
     assert reader.seen == [f"bad:{n}" for n in (1, 2, 3, 4)]
     assert (dead_letters.of_key(TOPIC, "bad"), total("bad")) == ([], 10)
-    say("bad", Counted(counter="bad", step=5))
+    append("bad", Counted(counter="bad", step=5))
     relay.step()
     reader.run()
-    assert total("bad") == 15, "the key flows again"
+    assert total("bad") == 15, "the key is handled again"
 
 
-def test_a_redrive_that_fails_keeps_everything(bus, relay, fake_clock):
+def test_failed_redrive_keeps_all_dead_letters(bus, relay, fake_clock):
     open_counter("bad", steps=2)
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
     dead_letters.request_redrive(dead_letters.of_key(TOPIC, "bad")[0])
     fake_clock.pass_time(2)
     reader.run()
-    letters = dead_letters.of_key(TOPIC, "bad")
-    assert [(letter["attempts"], letter["redrive"]) for letter in letters] == [(4, False), (0, False)]
+    parked = dead_letters.of_key(TOPIC, "bad")
+    assert [(dead_letter["attempts"], dead_letter["redrive"]) for dead_letter in parked] == [(4, False), (0, False)]
 
 
-def test_an_erasure_drops_what_is_parked_of_its_key(bus, relay):
+def test_erasing_event_deletes_the_dead_letters_of_its_key(bus, relay):
     open_counter("bad", steps=2)
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
-    say("bad", Erased(counter="bad"))
+    append("bad", Erased(counter="bad"))
     relay.step()
     reader.run()
     assert dead_letters.of_key(TOPIC, "bad") == []
@@ -123,7 +133,7 @@ def test_an_erasure_drops_what_is_parked_of_its_key(bus, relay):
         (b"[]", None, ""),
     ],
 )
-def test_an_unreadable_record_is_parked_and_the_next_is_handled(bus, relay, value, headers, reason):
+def test_malformed_record_is_parked_and_the_next_is_handled(bus, relay, value, headers, reason):
     good = {
         "ce_id": "x:1",
         "ce_source": "counters",
@@ -135,38 +145,38 @@ def test_an_unreadable_record_is_parked_and_the_next_is_handled(bus, relay, valu
     bus.publish([Record(TOPIC, "x", value, good if headers is None else headers)], 5)
     open_counter("good")
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.run()
-    (letter,) = dead_letters.collection.iterate()
-    assert reason in letter["reason"]
+    (dead_letter,) = dead_letters.collection.iterate()
+    assert reason in dead_letter["reason"]
     assert total("good") == 1
 
 
-def test_a_type_that_nobody_declares_is_kept_and_blocks_nobody(bus, relay):
+def test_undeclared_event_type_is_parked_and_blocks_no_key(bus, relay):
     open_counter("c1")
     entry = counters.get("c1")["outbox"][0]
     counters.update("c1", {"$set": {"outbox": [{**entry, "type": "counter.invented"}]}})
-    say("c1", Counted(counter="c1", step=2))
+    append("c1", Counted(counter="c1", step=2))
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.run()
-    (letter,) = dead_letters.collection.iterate()
-    assert "counter.invented" in letter["reason"]
+    (dead_letter,) = dead_letters.collection.iterate()
+    assert "counter.invented" in dead_letter["reason"]
     assert total("c1") == 2
 
 
-def test_a_type_that_is_declared_but_not_read_is_skipped(bus, relay):
+def test_declared_event_without_handler_is_skipped(bus, relay):
     counters.insert({"_id": "c1", **outbox.new_outbox("c1", Ignored(counter="c1"), Counted(counter="c1", step=7))})
     relay.step()
-    Reader(bus).run()
+    TotalsConsumer(bus).run()
     assert total("c1") == 7
     assert list(dead_letters.collection.iterate()) == []
 
 
-def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
+def test_transient_error_parks_nothing_and_the_batch_is_retried(bus, relay):
     open_counter("c1", steps=3)
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["c1"] = StoreUnavailable("the disk is full")
     for _ in range(5):
         with pytest.raises(StoreUnavailable):
@@ -176,10 +186,10 @@ def test_trouble_parks_nothing_and_the_batch_is_handled_later(bus, relay):
     assert (total("c1"), list(dead_letters.collection.iterate())) == (6, [])
 
 
-def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay, store):
+def test_batch_is_retried_when_parked_keys_cannot_be_loaded(bus, relay, store):
     open_counter("c1", steps=3)
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     store.fail(1, False)
     with pytest.raises(StoreUnavailable):
         reader.consumer.step(wait_s=0)
@@ -188,11 +198,11 @@ def test_a_batch_whose_parked_keys_could_not_be_read_is_handled_later(bus, relay
     assert total("c1") == 6
 
 
-def test_a_batch_that_takes_long_keeps_its_place_in_the_group(bus, relay, fake_clock):
+def test_long_batch_keeps_its_partitions(bus, relay, fake_clock):
     for number in range(20):
         open_counter(f"c{number}")
     relay.step()
-    reader, other = Reader(bus), Reader(bus)
+    reader, other = TotalsConsumer(bus), TotalsConsumer(bus)
     count = reader.count
 
     def slowly(event, meta):
@@ -203,69 +213,69 @@ def test_a_batch_that_takes_long_keeps_its_place_in_the_group(bus, relay, fake_c
     reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: slowly})
     reader.run()
     other.run()
-    assert len(reader.seen) > 5, "for longer than a silent member is waited for"
+    assert len(reader.seen) > 5, "the batch takes longer than a silent member keeps its partitions"
     assert sorted(reader.seen + other.seen) == sorted({f"c{number}:1" for number in range(20)})
 
 
-def test_what_is_left_of_a_batch_goes_to_whom_its_partition_went(bus, relay, fake_clock):
+def test_new_owner_of_a_partition_handles_the_rest_of_the_batch(bus, relay, fake_clock):
     for number in range(20):
         open_counter(f"c{number}")
     relay.step()
-    reader, heir = Reader(bus), Reader(bus)
+    reader, new_owner = TotalsConsumer(bus), TotalsConsumer(bus)
     count = reader.count
 
     def sleep(event, meta):
         count(event, meta)
         if len(reader.seen) == 2:
             fake_clock.pass_time(11)
-            heir.run()
+            new_owner.run()
 
     reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: sleep})
     reader.consumer.step(wait_s=0)
     assert len(reader.seen) == 2
-    assert len(heir.seen) == 20
+    assert len(new_owner.seen) == 20
 
 
-def test_a_handler_that_ends_the_process_is_parked_after_three_crashes(bus, relay, fake_clock):
+def test_event_that_kills_the_process_is_parked_after_3_crashes(bus, relay, fake_clock):
     open_counter("deadly")
     open_counter("good")
     relay.step()
     for _ in range(4):
-        reader = Reader(bus)
-        reader.failing["deadly"] = SystemExit()  # stands for the end: nothing of the consumer runs after it
+        reader = TotalsConsumer(bus)
+        reader.failing["deadly"] = SystemExit()  # as if killed: the consumer runs no code after it
         with pytest.raises(SystemExit):
             reader.run()
         fake_clock.pass_time(11)
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["deadly"] = SystemExit()
     reader.run()
-    (letter,) = dead_letters.collection.iterate()
-    assert (letter["key"], letter["attempts"]) == ("deadly", 3)
+    (dead_letter,) = dead_letters.collection.iterate()
+    assert (dead_letter["key"], dead_letter["attempts"]) == ("deadly", 3)
     assert total("good") == 1
 
 
-def test_a_consumer_cut_off_anywhere_has_each_effect_once(bus, relay, store, fake_clock):
+def test_consumer_interrupted_anywhere_has_each_effect_once(bus, relay, store, fake_clock):
     cut = 0
     for after in (False, True):
         for at in range(1, 12):
             open_counter(f"{after}-{at}", steps=3)
             relay.step()
-            cut += store.cuts(Reader(bus).run, at, after)
+            cut += store.cuts(TotalsConsumer(bus).run, at, after)
             fake_clock.pass_time(11)
-            Reader(bus).run()
+            TotalsConsumer(bus).run()
             fake_clock.pass_time(11)
             assert total(f"{after}-{at}") == 6
     assert cut == 2 * 11
     assert list(dead_letters.collection.iterate()) == []
 
 
-def test_a_copy_of_each_dead_letter_goes_to_the_dead_topic_with_its_reason(bus, relay, fake_clock):
+def test_dead_letter_is_copied_to_the_dead_topic_with_its_reason(bus, relay, fake_clock):
     open_counter("bad")
     relay.step()
-    reader = Reader(bus)
+    reader = TotalsConsumer(bus)
     reader.failing["bad"] = ValueError("I cannot")
     reader.run()
-    fake_clock.pass_time(2)  # it looks for them now and then
+    fake_clock.pass_time(2)  # the poll interval of dead letters
     relay.step()
     (copy,) = published(bus, "totals.dead")
     assert copy.key == "bad" and "I cannot" in copy.headers["x-reason"]

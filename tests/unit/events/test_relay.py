@@ -1,4 +1,4 @@
-"""The relay over a real engine: events leave in order, and none is lost or sent twice by two hands."""
+"""The relay on an embedded bus: events are published in order, none is lost, and no two workers publish the same."""
 
 import threading
 
@@ -13,10 +13,10 @@ from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import MAX_AGGREGATES, MAX_PER_AGGREGATE, SMALL_BATCH, WORKERS
 from chassis.observe.throttled import Throttled
 from chassis.store import leases as leasing
-from tests.unit.events.counters import TOPIC, Counted, counters, leases, new_relay, open_counter, published, say
+from tests.unit.events.counters import TOPIC, Counted, append, counters, leases, new_relay, open_counter, published
 
 
-def test_events_leave_in_order_and_the_outbox_is_empty_then(bus, relay):
+def test_events_are_published_in_order_and_cleared(bus, relay):
     for number in range(20):
         open_counter(f"c{number}", steps=5)
     relay.step()
@@ -29,13 +29,13 @@ def test_events_leave_in_order_and_the_outbox_is_empty_then(bus, relay):
     assert (doc["pending"], doc["outbox"], doc["published"], doc["seq"]) == (0, [], 5, 5)
 
 
-def test_an_event_said_while_others_are_published_is_not_cleared_with_them(bus, relay, monkeypatch):
+def test_event_appended_during_publishing_is_not_cleared(bus, relay, monkeypatch):
     open_counter("c1")
     publish = bus.publish
 
     def slowly(records, timeout_s):
         result = publish(records, timeout_s)
-        say("c1", Counted(counter="c1", step=2))
+        append("c1", Counted(counter="c1", step=2))
         monkeypatch.undo()
         return result
 
@@ -45,19 +45,19 @@ def test_an_event_said_while_others_are_published_is_not_cleared_with_them(bus, 
     assert (doc["pending"], [entry["seq"] for entry in doc["outbox"]]) == (1, [2])
 
 
-def test_a_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
+def test_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
     open_counter("c1", steps=2)
     source = EmbeddedOutbox("counters", counters)
     (asleep,) = source.pending(range(16), 10)
     relay.step()
-    say("c1", Counted(counter="c1", step=3))
+    append("c1", Counted(counter="c1", step=3))
     source.clear([(asleep, 2)])
     assert counters.get("c1")["pending"] == 1
     relay.step()
     assert len({record.headers["ce_id"] for record in published(bus)}) == 3
 
 
-def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus, relay, monkeypatch):
+def test_unacknowledged_events_stay_pending_and_are_published_later(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
     monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [TransientError("down")] * len(records))
     with pytest.raises(TransientError, match="down"):
@@ -68,7 +68,7 @@ def test_what_the_log_did_not_acknowledge_stays_in_the_outbox_and_goes_later(bus
     assert counters.get("c1")["pending"] == 0
 
 
-def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, monkeypatch):
+def test_only_events_acknowledged_before_a_failure_are_cleared(bus, relay, monkeypatch):
     open_counter("c1", steps=3)
     open_counter("c2", steps=3)
     monkeypatch.setattr(
@@ -81,7 +81,7 @@ def test_what_the_log_took_before_it_failed_is_cleared_and_no_more(bus, relay, m
     assert [record.headers["ce_sequence"] for record in published(bus) if record.key == "c1"] == ["2", "3"]
 
 
-def test_much_that_waits_leaves_in_order_by_many_hands(bus, relay):
+def test_many_pending_events_are_published_in_order_by_workers(bus, relay):
     ids = [f"c{number}" for number in range(3 * MAX_AGGREGATES)]
     for id in ids:
         open_counter(id, steps=3)
@@ -96,7 +96,7 @@ def test_much_that_waits_leaves_in_order_by_many_hands(bus, relay):
     assert counters.find({"pending": {"$gt": 0}}) == []
 
 
-def test_a_relay_whose_slots_went_to_another_while_it_read_publishes_nothing(bus, relay, fake_clock, monkeypatch):
+def test_relay_that_lost_its_slots_while_reading_publishes_nothing(bus, relay, fake_clock, monkeypatch):
     open_counter("c1")
     find = counters.find
 
@@ -112,7 +112,7 @@ def test_a_relay_whose_slots_went_to_another_while_it_read_publishes_nothing(bus
     assert len(published(bus)) == 2
 
 
-def test_a_relay_cut_off_anywhere_loses_nothing(bus, store, fake_clock):
+def test_relay_interrupted_anywhere_loses_no_event(bus, store, fake_clock):
     cut = 0
     for after in (False, True):
         for at in range(1, 15):
@@ -128,7 +128,7 @@ def test_a_relay_cut_off_anywhere_loses_nothing(bus, store, fake_clock):
     assert cut >= 8
 
 
-def test_a_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
+def test_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
     first, second = new_relay(bus), new_relay(bus)
     first.step()
     open_counter("c1")
@@ -138,7 +138,7 @@ def test_a_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
     assert counters.get("c1")["pending"] == 0
 
 
-def test_the_copies_of_many_dead_letters_of_one_key_leave_though_other_slots_are_empty(bus, relay):
+def test_many_dead_letters_of_one_slot_are_all_copied(bus, relay):
     key = next(key for key in map(str, range(100)) if outbox.slot_of(key) % WORKERS == WORKERS - 1)
     for offset in range(2 * SMALL_BATCH):
         dead_letters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
@@ -146,15 +146,15 @@ def test_the_copies_of_many_dead_letters_of_one_key_leave_though_other_slots_are
     assert len(published(bus, "totals.dead")) == 2 * SMALL_BATCH
 
 
-def test_a_relay_stops_when_it_is_told_and_leaves_its_slots(bus):
+def test_relay_releases_its_slots_when_it_stops(bus):
     stop = threading.Event()
     stop.set()
     new_relay(bus).run(stop)
     assert leasing.Slots(leases, "relay", 16, 10).held().keys() == set(range(16))
 
 
-def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
-    def told(*slots):
+def test_backlog_is_counted_per_slot_and_adds_up(fake_clock):
+    def exported(*slots):
         backlog([EmbeddedOutbox("counters", counters)], lambda: slots)()
         names = ("mercato_outbox_pending", "mercato_outbox_oldest_age_seconds")
         return [REGISTRY.get_sample_value(name, {"collection": "counters"}) for name in names]
@@ -163,13 +163,13 @@ def test_what_waits_is_counted_whole_and_each_slot_by_one_relay(fake_clock):
         open_counter(f"c{number:03}", steps=3)
         fake_clock.pass_time(1)
     every = range(outbox.SLOTS)
-    assert told(*every) == [360, 120]
-    shares = [told(*every[hand::3]) for hand in range(3)]
+    assert exported(*every) == [360, 120]
+    shares = [exported(*every[hand::3]) for hand in range(3)]
     assert (sum(count for count, _ in shares), max(age for _, age in shares)) == (360, 120)
-    assert told() == [0, 0]
+    assert exported() == [0, 0]
 
 
-def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch):
+def test_backlog_is_exported_while_the_bus_is_unavailable(bus, relay, monkeypatch):
     class Once(threading.Event):
         def wait(self, timeout=None):
             self.set()
@@ -181,7 +181,7 @@ def test_what_waits_is_told_while_the_log_takes_nothing(bus, relay, monkeypatch)
     assert REGISTRY.get_sample_value("mercato_outbox_pending", {"collection": "counters"}) == 7
 
 
-def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_relay(relay, store):
+def test_throttled_function_runs_rarely_and_ignores_transient_errors(relay, store):
     asked = []
     looking = Throttled(lambda: asked.append(store.fail(1, False)) or counters.get("c1"))
     for _ in range(3):
@@ -189,7 +189,7 @@ def test_what_waits_is_asked_for_seldom_and_no_trouble_with_it_holds_up_the_rela
     assert len(asked) == 1
 
 
-def test_an_event_that_is_not_acknowledged_is_counted_as_failed(bus, relay, monkeypatch):
+def test_unacknowledged_event_is_counted_as_failed(bus, relay, monkeypatch):
     def counted(name):
         return REGISTRY.get_sample_value(name, {"collection": "counters"}) or 0
 

@@ -1,4 +1,4 @@
-"""The rules of a saga, for every sequence of outcomes that there can be."""
+"""The rules of a saga, for every possible sequence of outcomes."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
-from chassis.sagas import MAX_UNDO_BACKOFF_S, MAX_BACKOFF_S, Done, Outcome, Saga, State, Step
+from chassis.sagas import MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S, Done, Outcome, Saga, State, Step
 from chassis.testing import FakeClock
 
-WITHIN = 20.0
+TIME_LIMIT_S = 20.0
 
 
 class Rejected(DomainError):
@@ -24,18 +24,18 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
     [Done({"seen": "x"}), Rejected(), NotAttempted("away"), OutcomeUnknown("late")]
 )
 UNDONE: st.SearchStrategy[Outcome] = st.sampled_from([Done(), OutcomeUnknown("late"), NotAttempted("away")])
-"""What an undo may come to: the driver turns a refusal into not knowing."""
+"""The outcomes of an undo: the driver turns a rejection into an unknown outcome."""
 
 
 @st.composite
 def sagas(draw: st.DrawFn) -> Saga:
-    """One to five steps, some without an undo, some that never give up."""
+    """Draw a saga of one to five steps, some without an undo, some without a time limit."""
     steps = tuple(
         Step(
             f"step {n}",
             do=nothing,
             undo=nothing if draw(st.booleans()) else None,
-            time_limit_s=draw(st.sampled_from([WITHIN, WITHIN, None])),
+            time_limit_s=draw(st.sampled_from([TIME_LIMIT_S, TIME_LIMIT_S, None])),
         )
         for n in range(draw(st.integers(1, 5)))
     )
@@ -44,7 +44,7 @@ def sagas(draw: st.DrawFn) -> Saga:
 
 @st.composite
 def played(draw: st.DrawFn) -> tuple[Saga, list[tuple[str, bool, Outcome]], State]:
-    """A saga played to its end: (step, undoing, outcome) of each action, and the last state."""
+    """Play a saga to its end; return it with (step, undoing, outcome) of each attempt, and its last state."""
     time = FakeClock()
     clock.use(time)
     try:
@@ -53,7 +53,7 @@ def played(draw: st.DrawFn) -> tuple[Saga, list[tuple[str, bool, Outcome]], Stat
         actions: list[tuple[str, bool, Outcome]] = []
         while not state.ended:
             step = saga.steps[state.step]
-            # After enough tries luck turns, or a step that never gives up would play for ever.
+            # Succeed after enough attempts, or a step without a time limit would be repeated for ever.
             outcome: Outcome = Done() if state.attempts > 8 else draw(UNDONE if state.undoing else OUTCOMES)
             actions.append((step.name, state.undoing, outcome))
             state = saga.advance(state, outcome)
@@ -68,7 +68,7 @@ def played(draw: st.DrawFn) -> tuple[Saga, list[tuple[str, bool, Outcome]], Stat
 
 @given(played())
 @settings(deadline=None)
-def test_a_saga_that_is_done_did_every_step_once_and_undid_none(run: tuple[Saga, list[Any], State]) -> None:
+def test_done_saga_did_every_step_once_and_undid_none(run: tuple[Saga, list[Any], State]) -> None:
     saga, actions, state = run
     if state.ended == "done":
         assert [name for name, _, outcome in actions if isinstance(outcome, Done)] == [s.name for s in saga.steps]
@@ -77,7 +77,7 @@ def test_a_saga_that_is_done_did_every_step_once_and_undid_none(run: tuple[Saga,
 
 @given(played())
 @settings(deadline=None)
-def test_what_was_or_may_have_been_done_is_undone_once_in_reverse(run: tuple[Saga, list[Any], State]) -> None:
+def test_steps_that_may_be_done_are_undone_once_in_reverse(run: tuple[Saga, list[Any], State]) -> None:
     saga, actions, state = run
     if state.ended != "undone":
         return
@@ -95,7 +95,7 @@ def test_what_was_or_may_have_been_done_is_undone_once_in_reverse(run: tuple[Sag
 
 @given(played())
 @settings(deadline=None)
-def test_an_action_is_repeated_under_its_key_and_no_other_has_it(run: tuple[Saga, list[Any], State]) -> None:
+def test_each_action_has_one_key_of_its_own(run: tuple[Saga, list[Any], State]) -> None:
     saga, actions, _ = run
     keys = {(name, undoing): set[str]() for name, undoing, _ in actions}
     for name, undoing, _ in actions:
@@ -107,7 +107,7 @@ def test_an_action_is_repeated_under_its_key_and_no_other_has_it(run: tuple[Saga
 
 @given(played())
 @settings(deadline=None)
-def test_a_saga_that_has_ended_holds_no_secret_and_a_log_that_tells_all(run: tuple[Saga, list[Any], State]) -> None:
+def test_ended_saga_has_no_secret_and_a_complete_log(run: tuple[Saga, list[Any], State]) -> None:
     _, actions, state = run
     assert "token" not in state.data
     assert state.data["order_id"] == "o1"
@@ -116,14 +116,14 @@ def test_a_saga_that_has_ended_holds_no_secret_and_a_log_that_tells_all(run: tup
 
 @given(played())
 @settings(deadline=None)
-def test_a_saga_survives_being_written_down(run: tuple[Saga, list[Any], State]) -> None:
+def test_state_is_the_same_after_storing_and_reading(run: tuple[Saga, list[Any], State]) -> None:
     _, _, state = run
     assert State.read(state.fields()) == state
 
 
-def test_a_step_that_takes_too_long_is_undone_only_if_it_may_have_been_done(fake_clock: FakeClock) -> None:
-    saga = Saga("two", (Step("one", nothing, nothing), Step("two", nothing, nothing, time_limit_s=WITHIN)))
+def test_step_at_its_time_limit_is_undone_only_if_it_may_be_done(fake_clock: FakeClock) -> None:
+    saga = Saga("two", (Step("one", nothing, nothing), Step("two", nothing, nothing, time_limit_s=TIME_LIMIT_S)))
     for outcome, first in ((OutcomeUnknown("late"), "two"), (NotAttempted("away"), "one")):
         run = saga.given().expects("one").replies(Done()).expects("two").replies(outcome)
-        fake_clock.pass_time(WITHIN)
+        fake_clock.pass_time(TIME_LIMIT_S)
         run.replies(NotAttempted("away")).expects_undo(first, because="timeout")

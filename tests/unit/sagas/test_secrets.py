@@ -1,4 +1,4 @@
-"""What a saga is given to keep, such as a payment token, is in no log line and in no line of its own log."""
+"""The secrets of a saga, such as a payment token, are in no log line and not in the log of the saga."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def sagas(store, fake_clock):
     return collection
 
 
-def test_a_secret_is_in_no_line_whatever_becomes_of_the_step(sagas, fake_clock):
+def test_secret_is_in_no_log_line_whatever_the_outcome(sagas, fake_clock):
     outcomes = [OutcomeUnknown("no answer"), NotAttempted("breaker"), ValueError("a defect"), None]
 
     def send(command, key):
