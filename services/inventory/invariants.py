@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chassis import clock
-from chassis.audit import BATCH, Suspect, Finding, NotChecked
+from chassis.audit import BATCH, Finding, NotChecked, Suspect
 from chassis.store import MAX_PAGE_SIZE, Doc
 from services.inventory import domain, repository
 

@@ -2,42 +2,31 @@
 
 from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.service import Service
-from services.inventory import application, domain, handlers, invariants, jobs, repository
+from services.inventory import application, domain, handlers, invariants, jobs, messages, repository
 from services.inventory.api import api
-from services.inventory.messages import (
-    AdjustStock,
-    ConfirmStock,
-    GetReservations,
-    ListReservations,
-    Release,
-    RenewReservation,
-    Reserve,
-    StockChanged,
-    StockConfirmed,
-    StockProduct,
-    StockReleased,
-    StockReserved,
-    StockReturned,
-)
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted
 
 service = Service("inventory")
 service.stores(repository.stock, repository.reservations)
-service.publishes(LatestStateOutbox("inventory", repository.stock, domain.stock_changed), StockChanged)
+service.publishes(LatestStateOutbox("inventory", repository.stock, domain.stock_changed), messages.StockChanged)
 service.publishes(
-    EmbeddedOutbox("inventory", repository.reservations), StockReserved, StockReleased, StockConfirmed, StockReturned
+    EmbeddedOutbox("inventory", repository.reservations),
+    messages.StockReserved,
+    messages.StockReleased,
+    messages.StockConfirmed,
+    messages.StockReturned,
 )
 service.serves(api)
 service.verifies("users")
-service.answers(StockProduct, application.stock_product)
-service.answers(AdjustStock, application.adjust_stock)
-service.answers(Reserve, application.reserve)
-service.answers(RenewReservation, application.renew)
-service.answers(ConfirmStock, application.confirm)
-service.answers(Release, application.release)
-service.answers(GetReservations, application.get_reservations)
-service.answers(ListReservations, application.list_reservations)
+service.answers(messages.StockProduct, application.stock_product)
+service.answers(messages.AdjustStock, application.adjust_stock)
+service.answers(messages.Reserve, application.reserve)
+service.answers(messages.RenewReservation, application.renew)
+service.answers(messages.ConfirmStock, application.confirm)
+service.answers(messages.Release, application.release)
+service.answers(messages.GetReservations, application.get_reservations)
+service.answers(messages.ListReservations, application.list_reservations)
 service.on(ProductCreated, handlers.on_product_created)
 service.on(ProductDeleted, handlers.on_product_deleted)
 service.on(OrderCancelled, handlers.on_order_cancelled)

@@ -1,1 +1,1 @@
-"""Event-sourced orders, and the checkout saga."""
+"""Event-sourced orders, and the checkout saga that decides them."""

@@ -1,11 +1,10 @@
-"""Orders: event-sourced, with the checkout saga."""
+"""Orders: event-sourced orders, and the checkout saga that decides them."""
 
 from chassis.events.eventsourcing import StreamOutbox
 from chassis.service import Service
 from services.inventory.messages import StockReturned
-from services.orders import domain, handlers, invariants, projection, repository
+from services.orders import checkout, domain, handlers, invariants, projection, repository
 from services.orders.api import api
-from services.orders.checkout import driver
 from services.payments.messages import PaymentRefunded
 
 service = Service("orders")
@@ -14,7 +13,7 @@ service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
 service.serves(api)
 service.verifies("users")
 service.calls("users", "products", "inventory", "payments")
-service.runs(driver)
+service.runs(checkout.driver)
 service.replays(projection.rebuild)
 service.on(PaymentRefunded, handlers.on_payment_refunded)
 service.on(StockReturned, handlers.on_stock_returned)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chassis import clock
-from chassis.audit import BATCH, Suspect, Finding
+from chassis.audit import BATCH, Finding, Suspect
 from chassis.store import Doc
 from services.payments import application, domain, repository
 from services.payments.providers import Capture

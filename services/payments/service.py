@@ -3,28 +3,24 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.orders.messages import OrderCancelled
-from services.payments import application, handlers, invariants, jobs, repository
+from services.payments import application, handlers, invariants, jobs, messages, repository
 from services.payments.api import api
-from services.payments.messages import (
-    CancelPayment,
-    Charge,
-    GetPayments,
-    ListPayments,
-    PaymentCompleted,
-    PaymentFailed,
-    PaymentRefunded,
-)
 from services.payments.providers.test import ledger
 
 service = Service("payments")
 service.stores(repository.payments, ledger)
-service.publishes(EmbeddedOutbox("payments", repository.payments), PaymentCompleted, PaymentFailed, PaymentRefunded)
+service.publishes(
+    EmbeddedOutbox("payments", repository.payments),
+    messages.PaymentCompleted,
+    messages.PaymentFailed,
+    messages.PaymentRefunded,
+)
 service.serves(api)
 service.verifies("users")
-service.answers(Charge, application.charge)
-service.answers(CancelPayment, application.cancel)
-service.answers(GetPayments, application.get_payments)
-service.answers(ListPayments, application.list_payments)
+service.answers(messages.Charge, application.charge)
+service.answers(messages.CancelPayment, application.cancel)
+service.answers(messages.GetPayments, application.get_payments)
+service.answers(messages.ListPayments, application.list_payments)
 service.on(OrderCancelled, handlers.on_order_cancelled)
 service.schedules(jobs.refund_cancelled_orders, every_s=0.5)
 service.audits("payment", invariants.payment_ids, invariants.check_payments)
