@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.run import PLANS
 from tests.system.running import ROOT, eventually, free_port
 
 README = (ROOT / "README.md").read_text()
@@ -74,8 +75,11 @@ def test_make_demo_ends_as_it_expects(newcomer):
     assert "confirmed" in run(newcomer, block("make demo"))
 
 
-def test_make_test_is_what_must_pass_before_a_change_lands():
-    assert block("make test").strip() in (ROOT / ".ci" / "run").read_text()
+def test_make_test_runs_stages_that_ci_runs():
+    assert block("make test").strip() == "make test"
+    assert re.search(r"^test: .*\n\t@\S+ tests/run.py test$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "tests/run.py ci" in (ROOT / ".ci" / "run").read_text()
+    assert all(group in PLANS["ci"] for group in PLANS["test"])
 
 
 def test_every_folder_of_the_map_is_there():
