@@ -21,13 +21,17 @@ from chassis.schema import Schema
 
 
 class Event(Schema):
-    """Something that happened. `type` is its permanent name, `key` the field with the aggregate's id."""
+    """Something that happened to an aggregate."""
 
     type: ClassVar[str] = ""
+    """The permanent name of the event."""
     key: ClassVar[str] = ""
+    """The field with the id of the aggregate."""
     service: ClassVar[str] = ""
     public: ClassVar[bool] = True
+    """Whether the event is published; an internal event stays in its stream."""
     erases: ClassVar[bool] = False
+    """Whether the event ends its aggregate: consumers then delete the dead letters of its key."""
 
     def __init_subclass__(cls, *, type: str = "", key: str = "", public: bool = True, erases: bool = False) -> None:
         cls.type, cls.key, cls.public, cls.erases = type, key, public, erases
@@ -35,7 +39,7 @@ class Event(Schema):
 
     @property
     def subject(self) -> str:
-        """The id of the aggregate."""
+        """The id of the aggregate that the event happened to."""
         return str(getattr(self, self.key))
 
 
@@ -44,16 +48,16 @@ class EmptyReply(Schema):
 
 
 class Command(Schema):
-    """What one service asks another, at `POST /internal/<name>`; repeated under the same key, it takes effect once."""
+    """A request of one service to another, `POST /internal/<name>`. Repeated with its key, it takes effect once."""
 
     name: ClassVar[str] = ""
     service: ClassVar[str] = ""
     timeout_s: ClassVar[float] = 1.0
-    """How long a caller waits for one reply."""
+    """Seconds that a caller waits for a reply."""
     read_only: ClassVar[bool] = False
-    """It changes nothing, and needs no key to be repeated."""
+    """Whether the command changes nothing; then it is repeated without a key."""
     errors: ClassVar[tuple[type[DomainError], ...]] = ()
-    """The domain errors that it may be answered with."""
+    """The domain errors with which the service may reject the command."""
     Reply: ClassVar[type[Schema]] = EmptyReply
 
     def __init_subclass__(

@@ -1,1 +1,10 @@
-"""Events: how they leave a service (outbox, relay) and how they arrive in another (consumer, inbox, dead letters)."""
+"""Events: how a service publishes its events, and how it consumes those of other services.
+
+    publisher                                                  consumer
+    document with outbox  --relay-->  topic <service>.events  --consumer-->  handler -> document with inbox
+                                                                  |-> dead letters --relay-->  topic <consumer>.dead
+
+The outbox stores an event in the write that makes it true, so no event is lost. The relay publishes the events of an
+aggregate in order, each at least once. The inbox makes each take effect once. An event that cannot be handled is kept
+as a dead letter, while events of other keys are handled.
+"""
