@@ -1,4 +1,4 @@
-"""Writes the dashboards, a module each: `python k8s/observability/dashboards/boards.py [FOLDER]`."""
+"""Writes the dashboards, one module each: `python k8s/observability/dashboards/boards.py [FOLDER]`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Orders, how long a checkout takes, its sagas and their undoing."""
+"""Orders, the duration of checkouts, sagas and their compensation."""
 
 from panels import bars, board, row, timeseries
 from queries import quantile, rate
@@ -8,7 +8,7 @@ checkout = board(
     "checkout",
     [
         row(
-            "Orders, over the time shown",
+            "Orders in the selected time range",
             [
                 bars(
                     "Funnel",
@@ -18,32 +18,34 @@ checkout = board(
                     'Confirmed: sum(increase(mercato_orders_total{outcome="confirmed"}[$__range]))',
                 ),
                 bars(
-                    "What became of them",
+                    "Outcomes",
                     "Orders {{outcome}}: sum by (outcome) (increase(mercato_orders_total[$__range]))",
                     "Reservations {{outcome}}: sum by (outcome) (increase(mercato_reservations_total[$__range]))",
                     "Payments {{outcome}}: sum by (outcome) (increase(mercato_payments_total[$__range]))",
                 ),
-                timeseries("Orders", "{{outcome}}: " + rate("mercato_orders_total", "outcome"), unit="ops", service="orders"),
+                timeseries(
+                    "Orders", "{{outcome}}: " + rate("mercato_orders_total", "outcome"), unit="ops", service="orders"
+                ),
                 timeseries(
                     "Revenue",
                     "{{currency}}: " + rate("mercato_orders_revenue_minor_units_total", "currency") + " * 3600 / 100",
-                    about="An hour, of confirmed orders, where a unit of the currency has 100 parts.",
+                    about="Per hour, of confirmed orders, in currencies with 100 minor units.",
                     service="orders",
                 ),
                 timeseries(
-                    "Within 800 ms",
+                    "Checkouts within 800 ms",
                     "1 - platform:checkouts_slow:ratio_rate5m",
                     unit="percentunit",
                     service="orders",
-                    about="Of the checkouts of the last five minutes.",
+                    about="Share of the checkouts of the last 5 minutes.",
                 ),
             ],
         ),
         row(
-            "How long a checkout takes",
+            "Duration of checkouts",
             [
                 timeseries(
-                    "From placed to decided",
+                    "From order placed to confirmed or rejected",
                     "50 %: " + quantile(0.5, "mercato_checkout_duration_seconds"),
                     "95 %: " + quantile(0.95, "mercato_checkout_duration_seconds"),
                     "99 %: " + quantile(0.99, "mercato_checkout_duration_seconds"),
@@ -53,7 +55,7 @@ checkout = board(
                     limit=0.8,
                 ),
                 timeseries(
-                    "The saga, 95 %",
+                    "Saga duration, 95 %",
                     "{{saga}} {{outcome}}: " + quantile(0.95, "mercato_saga_duration_seconds", "saga, outcome"),
                     unit="s",
                     service="orders",
@@ -62,38 +64,40 @@ checkout = board(
             ],
         ),
         row(
-            "Sagas and their undoing",
+            "Sagas and compensation",
             [
                 timeseries(
-                    "Begun and ended",
-                    "{{saga}} begun: " + rate("mercato_saga_started_total", "saga"),
+                    "Started and finished",
+                    "{{saga}} started: " + rate("mercato_saga_started_total", "saga"),
                     "{{saga}} {{outcome}}: " + rate("mercato_saga_finished_total", "saga, outcome"),
                     unit="ops",
                     service="orders",
                 ),
-                timeseries("Open, by step", "{{saga}} {{step}}: max by (saga, step) (mercato_saga_open)", service="orders"),
                 timeseries(
-                    "The oldest, by step",
+                    "Open sagas by step", "{{saga}} {{step}}: max by (saga, step) (mercato_saga_open)", service="orders"
+                ),
+                timeseries(
+                    "Oldest open saga by step",
                     "{{saga}} {{step}}: max by (saga, step) (mercato_saga_oldest_age_seconds)",
                     unit="s",
                     service="orders",
                     limit=300,
                 ),
                 timeseries(
-                    "Steps that were not done",
+                    "Steps not done",
                     "{{step}} {{outcome}}: " + rate("mercato_saga_steps_total", "step, outcome", 'outcome!="done"'),
                     unit="ops",
                     service="orders",
                 ),
                 timeseries(
-                    "Undoing that does not succeed",
+                    "Stuck compensations",
                     "{{saga}}: max by (saga) (mercato_saga_stuck)",
                     service="orders",
                     limit=1,
-                    about="Tried ten times or more: somebody has to look.",
+                    about="Failed ten times or more: an operator has to act.",
                 ),
                 timeseries(
-                    "Reservations overdue",
+                    "Overdue reservations",
                     "{{service}}: max by (service) (mercato_reservations_overdue)",
                     service="inventory",
                     limit=1,

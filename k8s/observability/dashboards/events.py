@@ -8,16 +8,16 @@ events = board(
     "events",
     [
         row(
-            "Outboxes and their relays",
+            "Outbox and relay",
             [
                 timeseries(
-                    "Wait",
+                    "Pending events",
                     "{{service}} {{collection}}: sum by (service, collection) (mercato_outbox_pending)",
                     service=OF_SERIES,
                     width=6,
                 ),
                 timeseries(
-                    "The oldest that waits",
+                    "Oldest pending event",
                     "{{service}} {{collection}}: max by (service, collection) (mercato_outbox_oldest_age_seconds)",
                     unit="s",
                     service=OF_SERIES,
@@ -25,14 +25,14 @@ events = board(
                     limit=30,
                 ),
                 timeseries(
-                    "Published",
+                    "Published events",
                     "{{service}} {{collection}}: " + rate("mercato_relay_published_total", "service, collection"),
                     unit="ops",
                     service=OF_SERIES,
                     width=6,
                 ),
                 timeseries(
-                    "Not acknowledged",
+                    "Failed publishes",
                     "{{service}} {{collection}}: " + rate("mercato_relay_failed_total", "service, collection"),
                     unit="ops",
                     service=OF_SERIES,
@@ -44,14 +44,15 @@ events = board(
             "Consumers",
             [
                 timeseries(
-                    "Behind, in records",
+                    "Consumer lag in records",
                     "{{service}} of {{topic}}: sum by (service, topic) (mercato_consumer_lag)",
                     service=OF_SERIES,
                     limit=500,
                 ),
                 timeseries(
-                    "Events",
-                    "{{service}} {{topic}} {{outcome}}: " + rate("mercato_consumer_events_total", "service, topic, outcome"),
+                    "Consumed events",
+                    "{{service}} {{topic}} {{outcome}}: "
+                    + rate("mercato_consumer_events_total", "service, topic, outcome"),
                     unit="ops",
                     service=OF_SERIES,
                 ),
@@ -67,10 +68,14 @@ events = board(
             "Dead letters",
             [
                 timeseries(
-                    "Parked", "{{service}}: max by (service) (mercato_dead_letters)", service=OF_SERIES, width=12, limit=1
+                    "Dead letters",
+                    "{{service}}: max by (service) (mercato_dead_letters)",
+                    service=OF_SERIES,
+                    width=12,
+                    limit=1,
                 ),
                 timeseries(
-                    "Tried again, and given up",
+                    "Retried and parked",
                     "{{service}} {{topic}} {{outcome}}: "
                     + rate("mercato_consumer_events_total", "service, topic, outcome", 'outcome=~"retried|parked"'),
                     unit="ops",

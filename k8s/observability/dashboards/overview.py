@@ -1,4 +1,4 @@
-"""The platform at a glance: its promises, requests by service, calls between services."""
+"""The platform at a glance: objectives, requests by service, calls between services."""
 
 from panels import OF_SERIES, board, row, stat, timeseries
 from queries import quantile, rate
@@ -8,19 +8,19 @@ AVAILABILITY = ("service:http_server_errors:rate5m", "service:http_server_reques
 CHECKOUT = ("platform:checkouts_slow:rate5m", "platform:checkouts:rate5m")
 
 
-def spent(bad: str, all: str) -> str:
-    """Which part of what was asked within 30 days went badly."""
+def bad_share(bad: str, all: str) -> str:
+    """Return the share of 30 days that was bad."""
     return f"sum(sum_over_time({bad}[30d])) / sum(sum_over_time({all}[30d]))"
 
 
-def kept(bad: str, all: str) -> str:
-    """Which part went well."""
-    return f"1 - {spent(bad, all)}"
+def good_share(bad: str, all: str) -> str:
+    """Return the share of 30 days that was good."""
+    return f"1 - {bad_share(bad, all)}"
 
 
-def left(bad: str, all: str, budget: float) -> str:
-    """Which part of the error budget is left; below 0 where more than all of it is spent."""
-    return f"1 - {spent(bad, all)} / {budget}"
+def budget_left(bad: str, all: str, budget: float) -> str:
+    """Return the share of the error budget that is left; negative if it is overspent."""
+    return f"1 - {bad_share(bad, all)} / {budget}"
 
 
 overview = board(
@@ -28,14 +28,14 @@ overview = board(
     "platform",
     [
         row(
-            "Promises, over 30 days",
+            "Objectives over 30 days",
             [
-                stat("Availability", kept(*AVAILABILITY), unit="percentunit", least=0.999, decimals=3),
-                stat("Its error budget left", left(*AVAILABILITY, 0.001), unit="percentunit", least=0),
-                stat("Checkouts within 800 ms", kept(*CHECKOUT), unit="percentunit", least=0.95, decimals=2),
-                stat("Its error budget left", left(*CHECKOUT, 0.05), unit="percentunit", least=0),
-                stat("Alerts", 'count(ALERTS{alertstate="firing"}) or vector(0)', limit=1),
-                stat("Processes", 'sum(up{job="mercato"})', about="That tell their metrics."),
+                stat("Availability", good_share(*AVAILABILITY), unit="percentunit", least=0.999, decimals=3),
+                stat("Availability budget left", budget_left(*AVAILABILITY, 0.001), unit="percentunit", least=0),
+                stat("Checkouts within 800 ms", good_share(*CHECKOUT), unit="percentunit", least=0.95, decimals=2),
+                stat("Checkout budget left", budget_left(*CHECKOUT, 0.05), unit="percentunit", least=0),
+                stat("Firing alerts", 'count(ALERTS{alertstate="firing"}) or vector(0)', limit=1),
+                stat("Processes", 'sum(up{job="mercato"})', about="Processes whose metrics endpoint can be scraped."),
                 timeseries(
                     "Burn rate of the availability budget",
                     "{{service}} 1 h: service:http_server_errors:ratio_rate1h / 0.001",
@@ -43,7 +43,7 @@ overview = board(
                     service=OF_SERIES,
                     width=12,
                     limit=14.4,
-                    about="1 spends the budget in just 30 days. 14.4 pages within an hour, 6 within six.",
+                    about="At 1 the budget lasts exactly 30 days. 14.4 pages within one hour, 6 within six.",
                 ),
                 timeseries(
                     "Burn rate of the checkout budget",
@@ -58,9 +58,9 @@ overview = board(
         row(
             "Requests by service",
             [
-                timeseries("Rate", "service:http_server_requests:rate5m", unit="reqps", service=OF_SERIES),
+                timeseries("Request rate", "service:http_server_requests:rate5m", unit="reqps", service=OF_SERIES),
                 timeseries(
-                    "Errors",
+                    "Error rate",
                     "service:http_server_errors:ratio_rate5m",
                     unit="percentunit",
                     service=OF_SERIES,
@@ -73,10 +73,10 @@ overview = board(
                     service=OF_SERIES,
                 ),
                 timeseries(
-                    "Refused",
-                    "{{service}} for want of a thread: " + rate("mercato_http_server_requests_shed_total", "service"),
-                    "{{service}} by a rate limit: " + rate("mercato_http_server_rate_limited_total", "service"),
-                    "{{service}} too late: " + rate("mercato_http_server_deadline_misses_total", "service"),
+                    "Rejected requests",
+                    "{{service}} shed: " + rate("mercato_http_server_requests_shed_total", "service"),
+                    "{{service}} rate limited: " + rate("mercato_http_server_rate_limited_total", "service"),
+                    "{{service}} deadline missed: " + rate("mercato_http_server_deadline_misses_total", "service"),
                     unit="reqps",
                     service=OF_SERIES,
                     width=12,
@@ -96,7 +96,7 @@ overview = board(
             "Calls between services",
             [
                 timeseries(
-                    "Failed",
+                    "Failed calls",
                     "{{service}} to {{server_address}}, {{error_type}}: "
                     + rate(
                         "http_client_request_duration_seconds_count",
@@ -107,15 +107,16 @@ overview = board(
                     service=OF_SERIES,
                 ),
                 timeseries(
-                    "Breakers",
-                    "{{service}} to {{server_address}}: max by (service, server_address) (mercato_circuit_breaker_state)",
+                    "Circuit breakers",
+                    "{{service}} to {{server_address}}: "
+                    "max by (service, server_address) (mercato_circuit_breaker_state)",
                     service=OF_SERIES,
                     limit=2,
                     about="0 closed, 1 half-open, 2 open.",
                 ),
                 timeseries(
-                    "Retries and stale answers",
-                    "{{service}} to {{server_address}}, again: "
+                    "Retries and stale responses",
+                    "{{service}} to {{server_address}}, retries: "
                     + rate("mercato_http_client_retries_total", "service, server_address"),
                     "{{service}} to {{server_address}}, stale: "
                     + rate("mercato_http_client_fallbacks_total", "service, server_address"),

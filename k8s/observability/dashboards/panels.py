@@ -1,4 +1,4 @@
-"""The words that the dashboards are written in: panels of Grafana's classic schema, laid out from left to right.
+"""Builders of Grafana panels (classic schema), laid out from left to right.
 
 board("checkout", "Checkout", [row("Funnel", [stat("Orders", 'sum(increase(mercato_orders_total[$__range]))')])])
 """
@@ -16,13 +16,13 @@ _SPAN = {"from": "${__from}", "to": "${__to}"}
 
 
 def explore(datasource: str, query: Json) -> str:
-    """Where Grafana's Explore shows this query, over the time that the dashboard shows. `${...}` stays as it is."""
+    """Return the URL of a query in Grafana's Explore, for the time range shown. `${...}` is not encoded."""
     pane = {"datasource": datasource, "queries": [{"refId": "A", **query}], "range": _SPAN}
     return "/explore?schemaVersion=1&orgId=1&panes=" + quote(json.dumps({"a": pane}), safe="${}.")
 
 
 def links(service: str) -> list[Json]:
-    """From a panel to the traces and the logs of a service; `service` is a name, or a variable of Grafana's."""
+    """Return links to the traces and logs of a service: a name, or a variable of Grafana."""
     return [
         {"title": f"Traces of {service}", "url": explore("jaeger", {"queryType": "search", "service": service})},
         {"title": f"Logs of {service}", "url": explore("loki", {"expr": f'{{service_name="{service}"}}'})},
@@ -30,13 +30,13 @@ def links(service: str) -> list[Json]:
 
 
 OF_SERIES = "${__field.labels.service}"
-"""The service of the series that was clicked on."""
+"""The service of the clicked series."""
 
 
 def timeseries(title: str, *queries: str, unit: str = "short", service: str = "", width: int = 8, **more: Any) -> Json:
-    """Lines over time. A query is PromQL, or `legend: PromQL`; `service` is whose traces and logs it leads to.
+    """Build a panel of time series. A query is PromQL, or `legend: PromQL`; `service` is that of the links.
 
-    `limit`, in `more`, draws a line from which on it is red; `about` says what is to be seen.
+    `more` has `limit`, the value from which the panel is red, and `about`, its description.
     """
     defaults: Json = {"unit": unit, "min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}}
     if service:
@@ -49,7 +49,7 @@ def timeseries(title: str, *queries: str, unit: str = "short", service: str = ""
 
 
 def stat(title: str, *queries: str, unit: str = "short", width: int = 4, **more: Any) -> Json:
-    """One number. From `limit` on it is red; below `least` it is."""
+    """Build a panel with one number, red from `limit` on or below `least`."""
     defaults: Json = {"unit": unit}
     if "limit" in more:
         defaults["thresholds"] = _thresholds(more["limit"])
@@ -62,14 +62,14 @@ def stat(title: str, *queries: str, unit: str = "short", width: int = 4, **more:
 
 
 def bars(title: str, *queries: str, unit: str = "short", width: int = 12, about: str = "") -> Json:
-    """A bar for each query, one below the other."""
+    """Build a panel with a horizontal bar for each query."""
     options = {"orientation": "horizontal", "displayMode": "basic", "reduceOptions": {"calcs": ["lastNotNull"]}}
     field: Json = {"defaults": {"unit": unit, "min": 0, "color": {"mode": "continuous-BlPu"}}}
     return _panel("bargauge", title, queries, width, field, options, about)
 
 
 def heatmap(title: str, query: str, service: str, width: int = 12) -> Json:
-    """The buckets of a histogram over time, in seconds."""
+    """Build a heatmap of the buckets of a histogram in seconds."""
     options: Json = {"calculate": False, "yAxis": {"unit": "s"}, "exemplars": {"color": "rgba(255,0,255,0.7)"}}
     panel = _panel("heatmap", title, [query], width, {"defaults": {"links": links(service)}}, options, "")
     panel["targets"][0] |= {"format": "heatmap", "legendFormat": "{{le}}"}
@@ -77,19 +77,19 @@ def heatmap(title: str, query: str, service: str, width: int = 12) -> Json:
 
 
 def logs(title: str, query: str) -> Json:
-    """Lines from Loki."""
+    """Build a panel of log lines from Loki."""
     options = {"showTime": True, "wrapLogMessage": True, "enableLogDetails": True, "sortOrder": "Descending"}
     panel = _panel("logs", title, [query], COLUMNS, {"defaults": {}}, options, "")
     return panel | {"datasource": LOKI, "targets": [{"refId": "A", "datasource": LOKI, "expr": query}]}
 
 
 def row(title: str, panels: list[Json]) -> list[Json]:
-    """Panels under a heading."""
+    """Build a row: a heading and its panels."""
     return [{"type": "row", "title": title, "collapsed": False, "panels": []}, *panels]
 
 
 def board(uid: str, title: str, rows: list[list[Json]], variables: tuple[Json, ...] = ()) -> Json:
-    """A dashboard; its variable `datasource` is the Prometheus it asks."""
+    """Build a dashboard; its variable `datasource` chooses the Prometheus."""
     datasource = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
     others: Json = {"title": "Mercato", "type": "dashboards", "tags": ["mercato"], "asDropdown": True, "keepTime": True}
     return {
@@ -128,7 +128,7 @@ def _target(number: int, query: str) -> Json:
     target: Json = {"refId": "ABCDEFGH"[number], "datasource": PROMETHEUS, "expr": expression if colon else query}
     target["legendFormat"] = legend if colon else "__auto"
     if "_bucket" in query:
-        target["exemplar"] = True  # the dots, each of which leads to its trace
+        target["exemplar"] = True  # dots that link to their traces
     return target
 
 
@@ -137,7 +137,7 @@ def _thresholds(value: float, below: str = "green", above: str = "red") -> Json:
 
 
 def _placed(panels: list[Json]) -> list[Json]:
-    """The panels with ids and places: side by side as long as there is room, a row's heading on a line of its own."""
+    """Give the panels ids and positions: side by side while they fit, the heading of a row on its own line."""
     x = y = height = 0
     for id, panel in enumerate(panels, 1):
         size = panel.get("gridPos") or {"w": COLUMNS, "h": 1}

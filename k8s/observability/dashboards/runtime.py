@@ -1,4 +1,4 @@
-"""The processes, and Python in them."""
+"""Processes and their Python runtime."""
 
 from panels import OF_SERIES, board, row, timeseries
 from queries import rate
@@ -14,19 +14,19 @@ runtime = board(
             "Processes",
             [
                 timeseries(
-                    "Processor",
+                    "CPU",
                     PROCESS + f"rate(process_cpu_seconds_total{{{RUNTIME}}}[$__rate_interval])",
                     service=OF_SERIES,
-                    about="Cores; a process uses one at most.",
+                    about="Cores; a process uses at most one.",
                 ),
                 timeseries(
                     "Memory", PROCESS + f"process_resident_memory_bytes{{{RUNTIME}}}", unit="bytes", service=OF_SERIES
                 ),
                 timeseries(
-                    "Up for", PROCESS + f"time() - process_start_time_seconds{{{RUNTIME}}}", unit="s", service=OF_SERIES
+                    "Uptime", PROCESS + f"time() - process_start_time_seconds{{{RUNTIME}}}", unit="s", service=OF_SERIES
                 ),
                 timeseries(
-                    "Restarts, in ten minutes",
+                    "Restarts in 10 minutes",
                     PROCESS + f"changes(process_start_time_seconds{{{RUNTIME}}}[10m])",
                     service=OF_SERIES,
                     limit=3,
@@ -38,7 +38,7 @@ runtime = board(
                     limit=1,
                 ),
                 timeseries(
-                    "Log lines that were lost",
+                    "Lost log lines",
                     "{{service}}: " + rate("mercato_log_lines_lost_total", "service"),
                     unit="ops",
                     service=OF_SERIES,
@@ -61,24 +61,24 @@ runtime = board(
                     unit="ops",
                     service=OF_SERIES,
                 ),
-                timeseries("Open descriptors", PROCESS + f"process_open_fds{{{RUNTIME}}}", service=OF_SERIES),
+                timeseries("Open file descriptors", PROCESS + f"process_open_fds{{{RUNTIME}}}", service=OF_SERIES),
                 timeseries(
-                    "Descriptors left",
+                    "Free file descriptors",
                     PROCESS + f"process_max_fds{{{RUNTIME}}} - process_open_fds{{{RUNTIME}}}",
                     service=OF_SERIES,
                 ),
                 timeseries("Threads", PROCESS + f"mercato_process_threads{{{RUNTIME}}}", service=OF_SERIES),
                 timeseries(
-                    "Threads that call others",
+                    "Calls in flight",
                     "{{service}} to {{server_address}}: sum by (service, server_address) (mercato_bulkhead_in_use)",
                     service=OF_SERIES,
                 ),
                 timeseries(
-                    "Threads wanting",
+                    "Shed requests",
                     "{{service}}: " + rate("mercato_http_server_requests_shed_total", "service"),
                     unit="reqps",
                     service=OF_SERIES,
-                    about="Requests refused for want of one.",
+                    about="Requests rejected because no worker thread was free.",
                 ),
             ],
         ),

@@ -1,4 +1,4 @@
-"""One service, chosen by a variable: what it is asked, whom it calls, its store, its log lines."""
+"""One service, chosen by a variable: inbound requests, outbound calls, store, logs."""
 
 from panels import PROMETHEUS, Json, board, heatmap, logs, row, timeseries
 from queries import quantile, rate
@@ -18,10 +18,10 @@ SERVICE: Json = {
 
 service = board(
     "service",
-    "one service",
+    "service",
     [
         row(
-            "What it is asked",
+            "Inbound requests",
             [
                 timeseries(
                     "Requests",
@@ -31,7 +31,7 @@ service = board(
                     service=S,
                 ),
                 timeseries(
-                    "Answers",
+                    "Responses by status",
                     "{{http_response_status_code}}: "
                     + rate("http_server_request_duration_seconds_count", "http_response_status_code", ONE),
                     unit="reqps",
@@ -45,11 +45,13 @@ service = board(
                 ),
                 heatmap("Durations", rate("http_server_request_duration_seconds_bucket", "le", ONE), S),
                 timeseries(
-                    "Refused, and answered again",
-                    "for want of a thread: " + rate("mercato_http_server_requests_shed_total", "service", ONE),
-                    "by a rate limit, {{http_route}}: " + rate("mercato_http_server_rate_limited_total", "http_route", ONE),
-                    "too late, {{http_route}}: " + rate("mercato_http_server_deadline_misses_total", "http_route", ONE),
-                    "with the first answer, {{http_route}}: "
+                    "Rejected and replayed",
+                    "shed: " + rate("mercato_http_server_requests_shed_total", "service", ONE),
+                    "rate limited, {{http_route}}: "
+                    + rate("mercato_http_server_rate_limited_total", "http_route", ONE),
+                    "deadline missed, {{http_route}}: "
+                    + rate("mercato_http_server_deadline_misses_total", "http_route", ONE),
+                    "idempotent replay, {{http_route}}: "
                     + rate("mercato_http_server_idempotent_replays_total", "http_route", ONE),
                     unit="reqps",
                     service=S,
@@ -58,7 +60,7 @@ service = board(
             ],
         ),
         row(
-            "Whom it calls",
+            "Outbound calls",
             [
                 timeseries(
                     "Calls",
@@ -77,35 +79,35 @@ service = board(
                     service=S,
                 ),
                 timeseries(
-                    "Breakers",
+                    "Circuit breakers",
                     f"{{{{server_address}}}}: max by (server_address) (mercato_circuit_breaker_state{{{ONE}}})",
-                    "{{server_address}} becomes {{state}}: "
+                    "{{server_address}} to {{state}}: "
                     + rate("mercato_circuit_breaker_changes_total", "server_address, state", ONE),
                     service=S,
                     limit=2,
-                    about="0 closed, 1 half-open, 2 open; and how often that changes.",
+                    about="0 closed, 1 half-open, 2 open; and changes per second.",
                 ),
                 timeseries(
                     "Retries",
                     "{{server_address}}: " + rate("mercato_http_client_retries_total", "server_address", ONE),
-                    "{{server_address}}, the budget was spent: "
+                    "{{server_address}}, budget exhausted: "
                     + rate("mercato_retry_budget_exhausted_total", "server_address", ONE),
                     unit="reqps",
                     service=S,
                 ),
                 timeseries(
-                    "Retries that it may still make",
+                    "Retry budget left",
                     f"{{{{server_address}}}}: min by (server_address) (mercato_retry_budget_remaining{{{ONE}}})",
                     service=S,
                 ),
                 timeseries(
                     "Bulkheads",
                     f"{{{{server_address}}}} in use: max by (server_address) (mercato_bulkhead_in_use{{{ONE}}})",
-                    "{{server_address}} refused: " + rate("mercato_bulkhead_rejected_total", "server_address", ONE),
+                    "{{server_address}} rejected: " + rate("mercato_bulkhead_rejected_total", "server_address", ONE),
                     service=S,
                 ),
                 timeseries(
-                    "No time left for a call",
+                    "Missed deadlines of calls",
                     "{{server_address}}: " + rate("mercato_http_client_deadline_misses_total", "server_address", ONE),
                     unit="reqps",
                     service=S,
@@ -113,7 +115,7 @@ service = board(
             ],
         ),
         row(
-            "Its store",
+            "Store",
             [
                 timeseries(
                     "Operations",
@@ -132,15 +134,15 @@ service = board(
                     service=S,
                 ),
                 timeseries(
-                    "By how they ended",
+                    "Operations by error",
                     "{{error_type}}: " + rate("db_client_operation_duration_seconds_count", "error_type", ONE),
                     unit="ops",
                     service=S,
-                    about="Without a name: well.",
+                    about="The series without a name counts successes.",
                 ),
             ],
         ),
-        row("What it says", [logs("Logs", f'{{service_name="{S}"}}')]),
+        row("Logs", [logs("Logs", f'{{service_name="{S}"}}')]),
     ],
     (SERVICE,),
 )
