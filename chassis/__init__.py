@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         VersionConflict,
     )
     from chassis.events.envelope import Meta
+    from chassis.events.erasure import Subjects
     from chassis.events.eventsourcing import StreamOutbox, Streams
     from chassis.events.outbox import PENDING, EmbeddedOutbox, LatestStateOutbox, append_event, new_outbox
     from chassis.messages import Command, Event
@@ -42,6 +43,7 @@ _MODULES = {
     "errors": "DeadlineExceeded DomainError ErrorCategory Forbidden InvalidInput NotAttempted NotFound OutcomeUnknown "
     "ServiceError TransientError VersionConflict",
     "events.envelope": "Meta",
+    "events.erasure": "Subjects",
     "events.eventsourcing": "StreamOutbox Streams",
     "events.outbox": "PENDING EmbeddedOutbox LatestStateOutbox append_event new_outbox",
     "messages": "Command Event",
@@ -99,6 +101,7 @@ __all__ = [
     "Step",
     "StreamOutbox",
     "Streams",
+    "Subjects",
     "Timestamp",
     "TransientError",
     "Update",
