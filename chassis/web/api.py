@@ -94,7 +94,7 @@ class Operation:
 
     def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> WsgiResponse:
         """Handle a request of this caller."""
-        add_response_headers(request, limits.of_request(self.method, caller))
+        add_response_headers(request, limits.hit_for_request(self.method, caller))
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
         given: dict[str, Any] = {**parts, "caller": caller}

@@ -1,6 +1,6 @@
-"""Users' access tokens: checked offline against the platform's public keys, in every service alike.
+"""Access tokens of users: every service verifies them offline, with the public keys of `users`.
 
-A verified token is kept until it expires, in a bounded cache: verifying costs more than all the rest of a request.
+A bounded cache keeps verified tokens until they expire: verifying costs more than the rest of a request.
 """
 
 import threading
@@ -20,18 +20,18 @@ from chassis.settings import PLATFORM
 ISSUER = AUDIENCE = PLATFORM
 ALGORITHM = "Ed25519"
 TYPE = "at+jwt"
-LEEWAY = 30
-LONGEST = 4096
-KEEP_KEYS = 600.0
-REFETCH = 10.0
-REFRESH = 300.0
-RETRY = 1.0  # seconds between two tries where there are no keys at all
-_CACHED = 10_000
+CLOCK_SKEW_S = 30
+MAX_TOKEN_CHARS = 4096
+MAX_KEYS_AGE_S = 600.0
+MIN_REFETCH_S = 10.0
+KEYS_REFRESH_S = 300.0
+FIRST_FETCH_RETRY_S = 1.0  # while there are no keys at all
+_MAX_CACHED_TOKENS = 10_000
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a user by id and role, or nobody (""), known by address alone."""
+    """The caller of a request: a user with id and role, or an anonymous client (id "") with an address."""
 
     id: str
     role: str
@@ -43,26 +43,26 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """What limits and idempotency keys are counted under."""
+        """The name that rate limits and idempotency keys belong to."""
         return self.id or f"@{self.address}"
 
 
-class KeysUnreachable(TransientError):
-    """The public keys are older than they may be, and cannot be fetched."""
+class KeysUnavailable(TransientError):
+    """The public keys are too old, and cannot be fetched."""
 
 
 class Verifier:
-    """Checks access tokens. `fetch` returns the JWKS as data and raises TransientError where it cannot be had."""
+    """Verifies access tokens. `fetch` returns the JWKS as data, or raises TransientError."""
 
     def __init__(self, fetch: Callable[[], Any]) -> None:
         self._fetch = fetch
         self._keys: dict[str, Any] = {}
-        self._fetched = self._tried = float("-inf")
-        self._known: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
-        self._lock, self._fetching = threading.Lock(), threading.Lock()
+        self._fetched_at = self._tried_at = float("-inf")
+        self._verified: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
+        self._lock, self._fetch_lock = threading.Lock(), threading.Lock()
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
-            leeway=LEEWAY,
+            leeway=CLOCK_SKEW_S,
             iss={"essential": True, "value": ISSUER},
             aud={"essential": True, "value": AUDIENCE},
             exp={"essential": True},
@@ -71,25 +71,25 @@ class Verifier:
         )
 
     def verify(self, token: str) -> tuple[str, str] | None:
-        """(user id, role), or None if the token is not good. Raises KeysUnreachable."""
-        known = self._known.get(token)
-        if known is not None:
-            if known[0] > clock.now().timestamp() - LEEWAY:
-                return known[1], known[2]
-            self._known.pop(token, None)
+        """Return (user id, role), or None if the token is not valid. Raises KeysUnavailable."""
+        cached = self._verified.get(token)
+        if cached is not None:
+            if cached[0] > clock.now().timestamp() - CLOCK_SKEW_S:
+                return cached[1], cached[2]
+            self._verified.pop(token, None)
             return None
-        if len(token) > LONGEST:
+        if len(token) > MAX_TOKEN_CHARS:
             return None
-        claims = self._decoded(token)
+        claims = self._decode(token)
         if claims is None:
             return None
         with self._lock:
-            self._known[token] = claims["exp"], claims["sub"], claims["role"]
-            if len(self._known) > _CACHED:
-                self._known.popitem(last=False)
+            self._verified[token] = claims["exp"], claims["sub"], claims["role"]
+            if len(self._verified) > _MAX_CACHED_TOKENS:
+                self._verified.popitem(last=False)
         return claims["sub"], claims["role"]
 
-    def _decoded(self, token: str) -> dict[str, Any] | None:
+    def _decode(self, token: str) -> dict[str, Any] | None:
         try:
             header = _header(token)
             key = self._key(header.get("kid"))
@@ -102,32 +102,32 @@ class Verifier:
         return decoded.claims
 
     def _key(self, kid: object) -> Any:
-        """The public key of this name. Asked for an unknown one, the keys are fetched again, at most every 10 s."""
+        """Return a public key. For an unknown `kid`, fetch the keys again, at most every 10 s."""
         if not isinstance(kid, str):
             return None
         if self._is_stale(kid):
-            with self._fetching:  # who comes meanwhile waits for the keys, instead of being judged without them
+            with self._fetch_lock:  # concurrent requests wait for the keys
                 if self._is_stale(kid):
                     self._refresh()
-        if clock.monotonic() - self._fetched >= KEEP_KEYS:
-            raise KeysUnreachable("the signing keys are too old")
+        if clock.monotonic() - self._fetched_at >= MAX_KEYS_AGE_S:
+            raise KeysUnavailable("the signing keys are too old")
         return self._keys.get(kid)
 
     def _is_stale(self, kid: str) -> bool:
-        return clock.monotonic() - self._fetched >= REFRESH or kid not in self._keys
+        return clock.monotonic() - self._fetched_at >= KEYS_REFRESH_S or kid not in self._keys
 
     def _refresh(self) -> None:
         now = clock.monotonic()
-        if now - self._tried < REFETCH:
+        if now - self._tried_at < MIN_REFETCH_S:
             return
-        self._tried = now
+        self._tried_at = now
         try:
             self._keys = {key.kid: key for key in KeySet.import_key_set(self._fetch()).keys if key.kid}
-            self._fetched = now
+            self._fetched_at = now
         except TransientError as error:
-            if now - self._fetched >= KEEP_KEYS:
-                self._tried = clock.monotonic() - REFETCH + RETRY
-                raise KeysUnreachable("the signing keys cannot be fetched") from error
+            if now - self._fetched_at >= MAX_KEYS_AGE_S:
+                self._tried_at = clock.monotonic() - MIN_REFETCH_S + FIRST_FETCH_RETRY_S
+                raise KeysUnavailable("the signing keys cannot be fetched") from error
 
 
 def _header(token: str) -> dict[str, Any]:
@@ -135,5 +135,5 @@ def _header(token: str) -> dict[str, Any]:
 
     header = extract_compact(token.encode("ascii")).headers()
     if not isinstance(header, dict):
-        raise ValueError("the header is no object")
+        raise ValueError("the header is not an object")
     return header

@@ -1,4 +1,4 @@
-"""Reading what a client sent: JSON by the letter of the standard, with exact decimals, and nothing else."""
+"""Request bodies: strict JSON with exact decimals, and nothing else."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from flask import Request
 
 from chassis.web.problems import Problem
 
-LARGEST = 64 * 1024
-DEEPEST = 20
+MAX_BODY_BYTES = 64 * 1024
+MAX_DEPTH = 20
 
 
 def read_json(request: Request) -> Any:
-    """The body as data, decimals as Decimal. Raises Problem 400 (malformed), 413 (too large), 415 (another type)."""
+    """Return the body as data, fractions as Decimal. Raises Problem 400 (malformed) or 415 (another media type)."""
     if request.mimetype != "application/json":
         raise Problem(415, "Send application/json.")
     if request.headers.get("Content-Encoding", "identity") != "identity":
@@ -23,8 +23,8 @@ def read_json(request: Request) -> Any:
         )
     except ValueError as error:
         raise Problem(400, f"The body is not JSON: {error}.") from None
-    if _depth(data) > DEEPEST:
-        raise Problem(400, f"The body is nested deeper than {DEEPEST}.")
+    if _depth(data) > MAX_DEPTH:
+        raise Problem(400, f"The body is nested deeper than {MAX_DEPTH}.")
     return data
 
 

@@ -1,4 +1,4 @@
-"""Idempotency keys of clients: the record comes first, then the work, then the answer, kept for 24 hours.
+"""Idempotency keys of clients: first the record, then the work, then the response, which is kept for 24 hours.
 
     {_id, caller, subjectId: "the id in the path", createdId: "the id of what the request creates", bodyHash,
      until: "end of the lease", fence, status, body, headers, expiresAt}
@@ -19,10 +19,10 @@ from chassis.store import Collection, Doc, Duplicate, Index, Update
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
-LONGEST_KEY = 255
-KEPT = 24 * 3600.0
+MAX_KEY_CHARS = 255
+KEPT_S = 24 * 3600.0
 REPLAYED = "Idempotent-Replayed"
-"""The header of an answer that was given before."""
+"""Header of a response that was sent before."""
 
 records = Collection("idempotency", Index("expiresAt"), Index("caller"), Index("subjectId"), Index("createdId"))
 
@@ -50,25 +50,25 @@ class Attempt:
 
 
 def without_key() -> Attempt:
-    """An attempt that no key ties to another."""
+    """Return an attempt for a request without a key."""
     return Attempt(clock.new_id(), clock.new_id())
 
 
 def run_once(
     key: str, caller: str, operation: str, subject_id: str, body: bytes, work: Callable[[Attempt], WsgiResponse]
 ) -> WsgiResponse:
-    """The answer of `work`, done once for this key of this caller; replayed where it is known.
+    """Do `work` once for this key of this caller and return its response; replay it if it is known.
 
-    `subject_id` is the object that the operation changes, "" where it makes one.
+    `subject_id` is the object that the operation changes, "" if it creates one.
     Raises: Problem 400 (key too long), KeyReused, KeyInUse.
     """
-    if not key or len(key) > LONGEST_KEY or not key.isprintable():
-        raise Problem(400, f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters.")
+    if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise Problem(400, f"Idempotency-Key has 1 to {MAX_KEY_CHARS} printable characters.")
     secret = settings().platform_secret.get_secret_value().encode()
     id = hashlib.sha256(f"{caller}\n{operation}\n{key}".encode()).hexdigest()
     record = _claim(id, caller, subject_id, hmac.new(secret, body, "sha256").hexdigest())
     if record["status"]:
-        return _replayed(record)
+        return _replay(record)
     try:
         response = work(Attempt(record["createdId"], id))
     except BaseException:
@@ -77,28 +77,28 @@ def run_once(
     if response.status_code >= 500 or response.status_code in (401, 429):
         _release(record)
     else:
-        answer = {
+        result = {
             "status": response.status_code,
             "body": response.get_data(as_text=True),
             "headers": {
                 name: value for name, value in response.headers if name in ("Content-Type", "Location", "ETag")
             },
         }
-        if not records.update(id, {"$set": answer}, when={"fence": record["fence"]}):
-            return _overtaken(id, response)
+        if not records.update(id, {"$set": result}, when={"fence": record["fence"]}):
+            return _superseded(id, response)
     return response
 
 
-def forget(person: str) -> None:
-    """Drop every record that was made by or about this user."""
-    for where in ({"caller": person}, {"subjectId": person}, {"createdId": person}):
+def forget(user_id: str) -> None:
+    """Delete every record of the requests that this user made, or that were about the user."""
+    for where in ({"caller": user_id}, {"subjectId": user_id}, {"createdId": user_id}):
         while found := records.find(where):
             for record in found:
                 records.delete(record["_id"])
 
 
 def sweep_records() -> None:
-    """Drop the records whose time is over."""
+    """Delete the expired records."""
     while found := records.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for record in found:
             records.delete(record["_id"])
@@ -116,7 +116,7 @@ def _claim(id: str, caller: str, subject_id: str, body_hash: str) -> Doc:
         "status": 0,
         "body": "",
         "headers": {},
-        "expiresAt": clock.timestamp_in(KEPT),
+        "expiresAt": clock.timestamp_in(KEPT_S),
     }
     try:
         records.insert(record)
@@ -140,20 +140,20 @@ def _claim(id: str, caller: str, subject_id: str, body_hash: str) -> Doc:
     return claimed
 
 
-def _replayed(record: Doc) -> WsgiResponse:
+def _replay(record: Doc) -> WsgiResponse:
     return WsgiResponse(record["body"], record["status"], {**record["headers"], REPLAYED: "true"})
 
 
-def _overtaken(id: str, response: WsgiResponse) -> WsgiResponse:
-    """The one answer of a key whose work outlasted its lease and was taken over; this one if its user was erased."""
+def _superseded(id: str, response: WsgiResponse) -> WsgiResponse:
+    """Return the response of the request that took over after our lease; our own if its user was erased meanwhile."""
     record = records.get(id)
     if record is None:
         return response
     if not record["status"]:
         raise KeyInUse("Another")
-    return _replayed(record)
+    return _replay(record)
 
 
 def _release(record: Doc) -> None:
-    """Let a retry begin at once."""
+    """Let a retry start at once."""
     records.update(record["_id"], {"$set": {"until": clock.timestamp()}}, when={"fence": record["fence"]})

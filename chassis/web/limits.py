@@ -1,7 +1,7 @@
-"""Rate limits: so many requests of a caller in a window that begins with the first of them.
+"""Rate limits: requests per caller in a window that starts with the first of them.
 
-What is counted in this process costs nothing and is enough against a flood; where guessing pays, as at sign-in, the
-count is kept in the store and shared by all replicas.
+Most limits count in the memory of one process, which costs little and stops a flood. Where guessing pays, as at
+sign-in, the count is in the store and holds for all replicas.
 """
 
 import hmac
@@ -17,48 +17,48 @@ from chassis.web.auth import Caller
 from chassis.web.problems import Problem
 
 counters = Collection("limits", Index("until"))
-"""{_id: "hash of limit and caller", count, until: "the end of the window"}"""
+"""{_id: "hash of limit and caller", count, until: "end of the window"}"""
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_MANY = 10_000
+_MAX_WINDOWS = 10_000
 
 Count = Callable[[str, int], tuple[int, float]]
-"""(who, seconds of a window) -> (requests in the present window with this one, seconds until its end)"""
+"""(key, seconds of a window) -> (requests in the current window, this one included; seconds until its end)"""
 
 
-class Counts:
-    """Windows of callers in memory, the oldest forgotten first where they are too many."""
+class LocalCounter:
+    """Windows in the memory of this process; of too many, it forgets the oldest."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._windows: dict[str, list[float]] = {}
 
-    def __call__(self, who: str, seconds: int) -> tuple[int, float]:
+    def __call__(self, key: str, seconds: int) -> tuple[int, float]:
         now = clock.monotonic()
         with self._lock:
-            window = self._windows.get(who)
+            window = self._windows.get(key)
             if window is None or window[1] <= now:
-                self._windows.pop(who, None)  # so that the order is that of the beginnings
-                if len(self._windows) >= _MANY:
+                self._windows.pop(key, None)  # keeps the windows in the order of their start
+                if len(self._windows) >= _MAX_WINDOWS:
                     del self._windows[next(iter(self._windows))]
-                window = self._windows[who] = [0, now + seconds]
+                window = self._windows[key] = [0, now + seconds]
             window[0] += 1
             return int(window[0]), window[1] - now
 
 
-def shared(who: str, seconds: int) -> tuple[int, float]:
-    """Count in the store, for all replicas. Raises StoreUnavailable."""
+def count_in_store(key: str, seconds: int) -> tuple[int, float]:
+    """Count a request in the store, for all replicas. Raises StoreUnavailable."""
     secret = settings().platform_secret.get_secret_value().encode()
-    id = hmac.new(secret, who.encode(), "sha256").hexdigest()  # it may hold an e-mail address
+    id = hmac.new(secret, key.encode(), "sha256").hexdigest()  # the key may hold an e-mail address
     while True:
         now = clock.timestamp()
         found = counters.update(id, {"$inc": {"count": 1}}, when={"until": {"$gt": now}})
         if found is None:
-            anew = {"count": 1, "until": clock.timestamp_in(seconds)}
-            found = counters.update(id, {"$set": anew}, when={"until": {"$lte": now}})
+            fresh = {"count": 1, "until": clock.timestamp_in(seconds)}
+            found = counters.update(id, {"$set": fresh}, when={"until": {"$lte": now}})
             if found is None:
                 try:
-                    found = {"_id": id, **anew}
+                    found = {"_id": id, **fresh}
                     counters.insert(found)
                 except Duplicate:
                     continue
@@ -66,38 +66,38 @@ def shared(who: str, seconds: int) -> tuple[int, float]:
 
 
 def sweep_counters() -> None:
-    """Drop the windows that are over."""
+    """Delete the windows that have ended."""
     while found := counters.find({"until": {"$lt": clock.timestamp()}}, sort="until"):
         for counter in found:
             counters.delete(counter["_id"], when={"until": counter["until"]})
 
 
-_here = Counts()
+_local = LocalCounter()
 
 
 class RateLimited(Problem):
     """A 429: more requests than a limit allows."""
 
 
-def hit(name: str, rule: str, caller: str, count: Count = _here) -> dict[str, str]:
-    """Count a request under a limit such as "100/15minutes"; the RateLimit headers. Raises RateLimited beyond it."""
+def hit(name: str, rule: str, caller: str, count: Count = _local) -> dict[str, str]:
+    """Count a request against a limit such as "100/15minutes" and return the RateLimit headers. Raises RateLimited."""
     if settings().rate_limits == "off":
         return {}
-    most, seconds = parse(rule)
-    done, left = count(f"{name} {caller}", seconds)
-    wait = max(1, round(left))
+    limit, seconds = parse(rule)
+    done, left_s = count(f"{name} {caller}", seconds)
+    wait = max(1, round(left_s))
     headers = {
-        "RateLimit": f'"{name}";r={max(0, most - done)};t={wait}',
-        "RateLimit-Policy": f'"{name}";q={most};w={seconds}',
+        "RateLimit": f'"{name}";r={max(0, limit - done)};t={wait}',
+        "RateLimit-Policy": f'"{name}";q={limit};w={seconds}',
     }
-    if done > most:
+    if done > limit:
         headers["Retry-After"] = str(wait)
         raise RateLimited(429, f"More than {rule} of these requests; wait {wait} s.", headers=headers)
     return headers
 
 
-def of_request(method: str, caller: Caller) -> dict[str, str]:
-    """Count a request under the limit of its kind."""
+def hit_for_request(method: str, caller: Caller) -> dict[str, str]:
+    """Count a request against the limit for its method and caller."""
     if method in ("GET", "HEAD"):
         return hit("read", settings().rate_read, caller.name)
     if caller.id:
@@ -107,7 +107,7 @@ def of_request(method: str, caller: Caller) -> dict[str, str]:
 
 @cache
 def parse(rule: str) -> tuple[int, int]:
-    """(requests, seconds) of a rule such as "5/minute"."""
+    """Return (requests, seconds) of a rule such as "5/minute"."""
     found = re.match(RATE, rule)
-    assert found is not None, rule  # noqa: S101  the settings have checked it
+    assert found is not None, rule  # noqa: S101  the settings validate it
     return int(found[1]), int(found[2] or 1) * _SECONDS[found[3]]

@@ -1,4 +1,4 @@
-"""What every request passes before Flask sees it: trace, deadline, its body whole, one metric, one log line."""
+"""The WSGI middleware of every request: trace, deadline, body, one metric, one log line."""
 
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -15,7 +15,7 @@ from chassis.web.problems import Problem
 from chassis.web.request_buffer import arrived
 
 ROUTE, CALLER, RESPONSE_HEADERS = "chassis.route", "chassis.caller", "chassis.response_headers"
-"""Where in the environment the app leaves the route's template, the caller's id, and headers for whatever answer."""
+"""Keys of the WSGI environment, set by the app: the route's template, the caller's id, headers for any response."""
 
 
 class Middleware:
@@ -24,35 +24,35 @@ class Middleware:
     def __init__(self, flask: Flask) -> None:
         self.flask, self._app = flask, flask.wsgi_app
 
-    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        began = arrived.get() or clock.monotonic()
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        arrived_at = arrived.get() or clock.monotonic()
         status = "500"
 
-        def started(line: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        def start_with_headers(line: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal status
             status = line[:3]
-            if told := environ.get(RESPONSE_HEADERS):
+            if extra := environ.get(RESPONSE_HEADERS):
                 own = {name for name, _ in headers}
-                headers += [each for each in told.items() if each[0] not in own]
+                headers += [each for each in extra.items() if each[0] not in own]
             headers.append(("X-Trace-Id", trace.trace_id()))
-            return start(line, headers, *error)
+            return start_response(line, headers, *error)
 
         method = environ["REQUEST_METHOD"]
         with (
             trace.continue_trace(environ.get("HTTP_TRACEPARENT"), method, "server") as span,
-            deadline.within(_allowed(environ, began)),
+            deadline.within(_time_left_s(environ, arrived_at)),
         ):
             try:
                 if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-                    _take_body(environ)
-                return self._app(environ, started)
+                    _read_body(environ)
+                return self._app(environ, start_with_headers)
             except Problem as problem:
-                return problems.to_response(problem, environ["PATH_INFO"])(environ, started)
+                return problems.to_response(problem, environ["PATH_INFO"])(environ, start_with_headers)
             finally:
-                took = clock.monotonic() - began
+                duration_s = clock.monotonic() - arrived_at
                 route = environ.get(ROUTE, "")
-                known = method if route or method in trace.METHODS else "_OTHER"
-                metrics.requests[known, route, status].observe(took, trace.exemplar(span.traceparent))
+                metric_method = method if route or method in trace.METHODS else "_OTHER"
+                metrics.requests[metric_method, route, status].observe(duration_s, trace.exemplar(span.traceparent))
                 if status == "504":
                     metrics.deadline_misses[route].inc()
                 span.set_response(method, route, int(status))
@@ -61,24 +61,24 @@ class Middleware:
                     method=method[:10],
                     route=route,
                     status=int(status),
-                    ms=round(took * 1000, 1),
+                    ms=round(duration_s * 1000, 1),
                     caller=environ.get(CALLER, ""),
                 )
 
 
-def _allowed(environ: dict[str, Any], began: float) -> float:
-    """Seconds this request may still take: only a service may shorten it, for what is asked from outside has ours."""
+def _time_left_s(environ: dict[str, Any], arrived_at: float) -> float:
+    """Return the seconds this request may still take. Only another service may shorten them: others get the default."""
     allowed = settings().deadline
     given = environ.get("HTTP_X_DEADLINE_MS", "")
     if given and environ["PATH_INFO"].startswith("/internal/") and given.isascii() and given.isdigit():
         allowed = min(allowed, int(given[:9]) / 1000)
-    return allowed - (clock.monotonic() - began)
+    return allowed - (clock.monotonic() - arrived_at)
 
 
-def _take_body(environ: dict[str, Any]) -> None:
-    """Read it whatever becomes of the request: the server closes a connection on which a body was left."""
+def _read_body(environ: dict[str, Any]) -> None:
+    """Read the body in any case: the server closes a connection on which a part of it is left."""
     body = environ["wsgi.input"].read()
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-    if len(body) > bodies.LARGEST:
-        raise Problem(413, f"A body has at most {bodies.LARGEST} bytes.")
+    if len(body) > bodies.MAX_BODY_BYTES:
+        raise Problem(413, f"A body has at most {bodies.MAX_BODY_BYTES} bytes.")

@@ -7,7 +7,7 @@ from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, Schema
 from chassis.service import Service
 from chassis.web.api import ADMIN, ANYONE, Operation, Response
-from chassis.web.idempotency import LONGEST_KEY, KeyInUse, KeyReused
+from chassis.web.idempotency import MAX_KEY_CHARS, KeyInUse, KeyReused
 from chassis.web.problem_document import MEDIA_TYPE, problem_type
 from chassis.web.problems import STATUS
 from mercato.contracts import info
@@ -90,7 +90,7 @@ _PARAMETERS: dict[str, JsonSchema] = {
         "in": "header",
         "required": False,
         "description": "The same key and body within 24 hours have one effect and one answer.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
     },
     "IfMatch": {
         "name": "If-Match",

@@ -91,8 +91,8 @@ def sign_up(body: NewUser, attempt: Attempt) -> Response:
 def sign_in(body: Credentials, caller: Caller) -> Tokens:
     """Sign in with e-mail address and password."""
     account_and_address = f"{domain.email_key(body.email)} {caller.address}"
-    limits.hit("sign-in", "5/minute", account_and_address, limits.shared)
-    limits.hit("sign-in-address", "20/minute", caller.address, limits.shared)
+    limits.hit("sign-in", "5/minute", account_and_address, limits.count_in_store)
+    limits.hit("sign-in-address", "20/minute", caller.address, limits.count_in_store)
     return _tokens(*application.sign_in(body.email, body.password))
 
 

@@ -10,12 +10,12 @@ from joserfc.jwk import OKPKey
 
 from chassis import clock
 from chassis.store import Collection, Doc, Duplicate
-from chassis.web.auth import ALGORITHM, AUDIENCE, ISSUER, KEEP_KEYS, TYPE
+from chassis.web.auth import ALGORITHM, AUDIENCE, ISSUER, MAX_KEYS_AGE_S, TYPE
 from services.users.settings import settings
 
 signing_keys = Collection("signing_keys")
 _ID = "signing"
-_PUBLISH_AHEAD_S = 2 * KEEP_KEYS
+_PUBLISH_AHEAD_S = 2 * MAX_KEYS_AGE_S
 """Time between publishing a key and signing with it: longer than a verifier caches the keys."""
 _CACHED_S = 60.0
 

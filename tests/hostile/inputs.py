@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.web.bodies import LARGEST
+from chassis.web.bodies import MAX_BODY_BYTES
 from tests.hostile import values
 from tests.hostile.contract import Route, fields
 from tests.hostile.values import EITHER, MALFORMED, REFUSED
@@ -95,7 +95,7 @@ def _bodies(target: str, good: bytes) -> Iterator[Input]:
         yield Input("another type", target, (415,), good, {"Content-Type": kind})
     for coding in values.CODINGS:
         yield Input("compressed", target, (415,), good, {"Content-Encoding": coding})
-    large = good[:-1] + b" " * (LARGEST + 1 - len(good)) + good[-1:]
+    large = good[:-1] + b" " * (MAX_BODY_BYTES + 1 - len(good)) + good[-1:]
     yield Input("too large", target, (413,), large)
     yield Input("too large, in chunks", target, (413,), large, {"Transfer-Encoding": "chunked"})
     yield Input("twice", target, EITHER, b"{" + good[1:-1] + b"," + good[1:])

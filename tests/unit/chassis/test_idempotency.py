@@ -1,4 +1,4 @@
-"""A key is for one piece of work: done once, under one id, whoever asks again and whenever."""
+"""Idempotency keys: one piece of work per key, done once and under one id."""
 
 import pytest
 
@@ -13,67 +13,67 @@ def bound(store, fake_clock):
     idempotency.records.attach(store).ensure_indexes()
 
 
-def once(work, key="k1"):
+def run(work, key="k1"):
     return idempotency.run_once(key, "u1", "POST /api/orders", "", b"{}", work)
 
 
-def test_work_that_was_cut_off_is_done_again_under_the_same_id(fake_clock):
-    made = []
+def test_interrupted_work_is_repeated_under_the_same_id(fake_clock):
+    created_ids = []
 
-    def dies(attempt):
-        made.append(attempt.created_id)
+    def crash(attempt):
+        created_ids.append(attempt.created_id)
         raise SystemExit
 
-    def works(attempt):
-        made.append(attempt.created_id)
+    def work(attempt):
+        created_ids.append(attempt.created_id)
         return WsgiResponse(b"{}", 201)
 
     with pytest.raises(SystemExit):
-        once(dies)
+        run(crash)
     fake_clock.pass_time(settings().lease + 1)
-    once(works)
-    assert len(made) == 2
-    assert made[0] == made[1]
+    run(work)
+    assert len(created_ids) == 2
+    assert created_ids[0] == created_ids[1]
 
 
-def test_a_key_whose_work_is_under_way_is_refused():
-    def asks_again(attempt):
-        with pytest.raises(DomainError) as refused:
-            once(asks_again)
-        assert refused.value.kind == "key_in_use"
+def test_key_in_use_is_rejected():
+    def repeat(attempt):
+        with pytest.raises(DomainError) as error:
+            run(repeat)
+        assert error.value.kind == "key_in_use"
         return WsgiResponse(b"{}", 201)
 
-    assert once(asks_again).status_code == 201
+    assert run(repeat).status_code == 201
 
 
-def test_one_that_outlasted_its_lease_gives_the_answer_of_the_other(fake_clock):
+def test_request_past_its_lease_returns_the_response_of_its_successor(fake_clock):
     def slow(attempt):
         fake_clock.pass_time(settings().lease + 1)
-        assert once(lambda attempt: WsgiResponse(b"pending", 202)).status_code == 202
+        assert run(lambda attempt: WsgiResponse(b"pending", 202)).status_code == 202
         return WsgiResponse(b"confirmed", 201)
 
-    answer = once(slow)
-    assert (answer.status_code, answer.get_data()) == (202, b"pending")
+    response = run(slow)
+    assert (response.status_code, response.get_data()) == (202, b"pending")
 
 
-def test_one_that_outlasted_its_lease_while_nobody_has_answered_is_refused(fake_clock):
-    def dies(attempt):
+def test_request_past_its_lease_is_rejected_while_no_response_is_known(fake_clock):
+    def crash(attempt):
         raise SystemExit
 
     def slow(attempt):
         fake_clock.pass_time(settings().lease + 1)
         with pytest.raises(SystemExit):
-            once(dies)
+            run(crash)
         return WsgiResponse(b"confirmed", 201)
 
-    with pytest.raises(DomainError) as refused:
-        once(slow)
-    assert refused.value.kind == "key_in_use"
+    with pytest.raises(DomainError) as error:
+        run(slow)
+    assert error.value.kind == "key_in_use"
 
 
-def test_one_whose_record_was_erased_with_its_user_is_answered():
-    def erases(attempt):
+def test_request_that_erases_its_own_record_returns_its_response():
+    def erase(attempt):
         idempotency.forget("u1")
         return WsgiResponse(b"", 204)
 
-    assert once(erases).status_code == 204
+    assert run(erase).status_code == 204

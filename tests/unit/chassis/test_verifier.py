@@ -1,4 +1,4 @@
-"""A verifier whose keys are not there yet, and many who ask at once."""
+"""A verifier that does not have its keys yet."""
 
 import threading
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from joserfc.jwk import OKPKey
 from chassis import clock
 from chassis.errors import OutcomeUnknown
 from chassis.testing import FakeClock
-from chassis.web.auth import ALGORITHM, AUDIENCE, ISSUER, RETRY, TYPE, KeysUnreachable, Verifier
+from chassis.web.auth import ALGORITHM, AUDIENCE, FIRST_FETCH_RETRY_S, ISSUER, TYPE, KeysUnavailable, Verifier
 
 KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "k1", "use": "sig", "alg": ALGORITHM}, private=True)
-ASKING = 8
+THREADS = 8
 
 
 def token(user: str) -> str:
@@ -33,13 +33,13 @@ def fetched(times: list[float], wait: Callable[[], object] = lambda: None) -> Ca
     return fetch
 
 
-def test_who_asks_while_the_keys_are_being_fetched_waits_for_them() -> None:
+def test_concurrent_requests_wait_for_one_fetch_of_the_keys() -> None:
     times: list[float] = []
-    barrier = threading.Barrier(ASKING)
-    under_way, answer = threading.Event(), threading.Event()
+    barrier = threading.Barrier(THREADS)
+    started, answer = threading.Event(), threading.Event()
 
     def slow() -> None:
-        under_way.set()
+        started.set()
         answer.wait(10)
 
     verifier = Verifier(fetched(times, slow))
@@ -48,16 +48,16 @@ def test_who_asks_while_the_keys_are_being_fetched_waits_for_them() -> None:
         barrier.wait(10)
         return verifier.verify(token(f"u{number}"))
 
-    with ThreadPoolExecutor(ASKING) as pool:
-        asked = [pool.submit(ask, number) for number in range(ASKING)]
-        assert under_way.wait(10)
-        assert not any(one.done() for one in asked)
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = [pool.submit(ask, number) for number in range(THREADS)]
+        assert started.wait(10)
+        assert not any(one.done() for one in results)
         answer.set()
-        assert [one.result() for one in asked] == [(f"u{number}", "customer") for number in range(ASKING)]
+        assert [one.result() for one in results] == [(f"u{number}", "customer") for number in range(THREADS)]
     assert len(times) == 1
 
 
-def test_keys_that_cannot_be_fetched_are_tried_again_a_second_later(fake_clock: FakeClock) -> None:
+def test_failed_fetch_of_the_keys_is_retried_after_a_second(fake_clock: FakeClock) -> None:
     times: list[float] = []
     down = True
 
@@ -67,9 +67,9 @@ def test_keys_that_cannot_be_fetched_are_tried_again_a_second_later(fake_clock: 
 
     verifier = Verifier(fetched(times, refuse))
     for _ in range(3):
-        with pytest.raises(KeysUnreachable):
+        with pytest.raises(KeysUnavailable):
             verifier.verify(token("u1"))
     assert len(times) == 1
     down = False
-    fake_clock.pass_time(RETRY)
+    fake_clock.pass_time(FIRST_FETCH_RETRY_S)
     assert verifier.verify(token("u1")) == ("u1", "customer")
