@@ -18,7 +18,7 @@ NEEDS_ENGINES = test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/e
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos soak bench images cluster deploy observability e2e undeploy lint record-release lock clean
+.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos soak bench nightly images cluster deploy observability e2e undeploy lint record-release lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -73,6 +73,10 @@ soak: $(STAMP) ## the same for an hour: five rounds of faults, then half an hour
 
 bench: $(STAMP) ## measure performance, as ratios within one run
 	@exec $(BIN)/python -m tests.bench
+
+nightly: $(STAMP) ## run the long forms of engines, outages, hostile, soak and bench (2 hours): needs ENGINES
+	@$(NEEDS_ENGINES)
+	@$(BIN)/python tests/run.py nightly
 
 images: ## build mercato/base and an image of each service; TAG=dev
 	@$(BUILD) --file Dockerfile.base --tag mercato/base:$(TAG) .

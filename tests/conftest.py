@@ -6,7 +6,7 @@ import pytest
 
 from chassis import clock
 from chassis.testing import FakeClock
-from tests import engines
+from tests import engines, sizes
 
 os.environ.setdefault("STRICT_ERRORS", "on")  # in this process and in every platform that a test starts
 
@@ -22,6 +22,7 @@ def fake_clock():
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engines", action="store_true", help="run platforms on MongoDB and Kafka: see tests/engines.py")
+    parser.addoption("--nightly", action="store_true", help="run the long forms, and the tests marked nightly")
     parser.addoption(
         "--at", metavar="URL", help="ask the platform there, as ADMIN_EMAIL with ADMIN_PASSWORD; start none"
     )
@@ -29,13 +30,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "embedded: is about the embedded engines, or looks into their files")
+    config.addinivalue_line("markers", "nightly: takes minutes; runs with --nightly alone")
     if config.getoption("--engines"):
         os.environ[engines.WANTED] = "1"
+    if config.getoption("--nightly"):
+        os.environ[sizes.NIGHTLY] = "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--engines"):
         items[:] = [item for item in items if not _embedded(item)]
+    if not config.getoption("--nightly"):
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
 
 
 def pytest_sessionfinish() -> None:

@@ -1,4 +1,4 @@
-"""Named stages of checks, with the time each took; `make test`, `make test-engines`, `make nightly` and CI run plans of them.
+"""Named stages of checks, and plans of them: `make lint`, `make test`, `make test-engines`, `make nightly` and CI.
 
     python tests/run.py test             every stage that needs no engine, cluster or tool
     python tests/run.py ci --kit DIR     all that must pass before a change lands
@@ -51,6 +51,10 @@ NO_ENGINE = tuple(
 """Files that start no platform, or none of the real services: they run on no engine."""
 BUSY = ("tests/faults/test_drain.py", "tests/faults/test_race.py")
 """Files whose tests keep both cores busy: they run alone."""
+ENGINE_INDEPENDENT = tuple(
+    f"tests/system/{name}.py" for name in ("test_demo", "test_import", "test_metrics", "test_reload", "test_traces")
+)
+"""Files whose subject does not depend on the engine: on engines they run nightly."""
 
 
 @dataclass(frozen=True)
@@ -86,29 +90,32 @@ class Outcome:
 def stages(kit: Path | None) -> dict[str, Stage]:
     """Every stage by its name; those that need engines or tools find them in the folder `kit`."""
     engines = {"ENGINES": str(kit / "engines")} if kit else {}
-    deselected = tuple(f"--ignore={file}" for file in (*NO_ENGINE, *BUSY))
+    on_engines = ("--engines", "tests/faults", "tests/contract", "tests/system")
+    not_on_engines = tuple(f"--ignore={file}" for file in (*NO_ENGINE, *BUSY))
+    not_in_ci = tuple(f"--ignore={file}" for file in ENGINE_INDEPENDENT)
     return {
         "style": Stage("ruff", ("check", ".")),
         "spelling": Stage("codespell"),
         "format": Stage("ruff", ("format", "--check", ".")),
         "imports": Stage("lint-imports"),
         "types": Stage("mypy"),
-        "tests": Stage("pytest", ("-n", "2", *BY_FILE)),
+        "tests": Stage("pytest", ("-n", "3", *BY_FILE)),
         "chart": Stage("pytest", ("tests/charts",)),
         "observability": Stage("pytest", ("tests/observability",)),
         "engines-busy": Stage("pytest", ("--engines", *BUSY), engines),
-        "engines": Stage(
-            "pytest",
-            ("-n", "3", *BY_FILE, "--engines", "tests/faults", "tests/contract", "tests/system", *deselected),
-            engines,
-        ),
+        "engines": Stage("pytest", ("-n", "3", *BY_FILE, *on_engines, *not_on_engines, *not_in_ci), engines),
+        "engines-all": Stage("pytest", ("-n", "3", *BY_FILE, "--nightly", *on_engines, *not_on_engines), engines),
         "outages": Stage("pytest", ("tests/outages",), engines),
+        "outages-long": Stage("pytest", ("--nightly", "tests/outages"), engines),
         "docker": Stage(".ci/docker", (str(kit),)),
         "containers": Stage("pytest", ("tests/containers",), {"DOCKER": "/usr/bin/docker"}),
         "cluster": Stage(".ci/cluster", (str(kit),)),
         "hostile": Stage("pytest", ("tests/hostile",)),
+        "hostile-long": Stage("pytest", ("--nightly", "tests/hostile")),
         "chaos": Stage("make", ("--no-print-directory", "chaos")),
+        "soak": Stage("make", ("--no-print-directory", "soak")),
         "bench": Stage("python", ("-m", "tests.bench", "--short"), engines),
+        "bench-long": Stage("python", ("-m", "tests.bench"), engines),
     }
 
 
@@ -126,6 +133,13 @@ PLANS = {
         [["cluster"]],
         [["chaos"]],
         [["bench"]],
+    ],
+    "nightly": [
+        [["engines-busy", "engines-all"]],
+        [["outages-long"]],
+        [["hostile-long"]],
+        [["soak"]],
+        [["bench-long"]],
     ],
 }
 

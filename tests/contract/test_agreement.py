@@ -13,12 +13,13 @@ from test_store_random import INDEXES, UNIQUE, Model, changes, documents, guards
 from chassis import clock
 from chassis.store import Collection
 from chassis.store.mongodb.store import MongodbStore
+from tests.sizes import by_form
 
 pytestmark = pytest.mark.timeout(900)
 
 PARTS = 4
-RUNS = 465
-AT_ONCE = 150
+RUNS = by_form(75, 465)
+AT_ONCE = by_form(50, 150)
 CLIENTS = 3
 indexes = (*(index for index in INDEXES if index.fields != ("key",)), UNIQUE)
 careful = settings(

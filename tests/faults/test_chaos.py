@@ -11,6 +11,7 @@ from tests.system.running import ROOT
 
 
 @pytest.mark.skipif(not engines.wanted(), reason="`make chaos` runs it")
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_a_storm_leaves_the_books_of_a_platform_that_sells_as_they_must_be() -> None:
     apart = os.environ | {"PYTEST_XDIST_WORKER": f"{engines.worker()}-chaos"}

@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.hostile.contract import document, routes
+from tests.sizes import by_form
 
 TOO_LONG = 414
 CHECKS = [
@@ -37,16 +38,16 @@ CHECKS = [
 SEED = int(os.environ.get("SEED", "1"))
 """The requests of a run are those of its seed."""
 
-GOOD, BAD, FEW = 270, 80, 10
+GOOD, BAD, FEW = by_form((60, 25, 10), (270, 80, 10))
 """Cases for a route that follow its schema, that break it, and for one that takes nothing."""
 TURNS = 3
 """Each is sent so many times, in turn by another caller and about another object: to make a case costs most."""
 COSTLY = {
-    "POST /api/auth/login": 100,
-    "PUT /api/users/{id}": 150,
-    "POST /api/users": 300,
-    "POST /api/orders": 300,
-    "POST /api/products": 300,
+    "POST /api/auth/login": by_form(25, 100),
+    "PUT /api/users/{id}": by_form(37, 150),
+    "POST /api/users": by_form(75, 300),
+    "POST /api/orders": by_form(75, 300),
+    "POST /api/products": by_form(75, 300),
 }
 """Good cases, sent once, for a route that hashes a password, or that has other services work for it."""
 

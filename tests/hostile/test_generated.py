@@ -8,8 +8,9 @@ import pytest
 
 from tests.hostile.cast import Cast
 from tests.hostile.generate import World, jobs, run
+from tests.sizes import by_form
 
-AT_LEAST = 20_000
+AT_LEAST = by_form(5_000, 20_000)
 REACHING = 0.6
 PROCESSES = 2
 

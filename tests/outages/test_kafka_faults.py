@@ -36,15 +36,16 @@ from chassis.messages import Event
 from chassis.store import Collection, Duplicate, merge_updates
 from chassis.store.sqlite.store import SqliteStore
 from tests.engines import Engine, worker
+from tests.sizes import by_form
 from tests.system.running import free_port
 
-COUNTERS, EACH = 2000, 10
+COUNTERS, EACH = by_form(500, 2000), 10
 SPOILT = 5
 """Counters whose events no consumer can handle, until they are mended."""
-WRITING = 20.0
+WRITING = by_form(10.0, 20.0)
 """Seconds over which the counters are written."""
 SETTLED = 90.0
-COPIES = 10_000
+COPIES = by_form(2_000, 10_000)
 LEASE, SESSION = 4.0, 6.0
 
 pytestmark = pytest.mark.timeout(300)

@@ -22,11 +22,12 @@ from chassis.store.mongodb.store import MongodbStore
 from services.users.repository import accounts
 from tests import engines
 from tests.engines import Engine
+from tests.sizes import by_form
 from tests.system.running import ROOT, eventually, free_port
 
 WRITERS = 6
 KILLS = 3
-PAUSED = 20.0
+PAUSED = by_form(8.0, 20.0)
 REFUSED_IN = 1.0
 MARGIN = 2.0  # seconds that a busy machine may add
 DEADLINE = 5.0

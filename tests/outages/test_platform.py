@@ -16,10 +16,11 @@ from mercato.catalog import catalog
 from tests import dump, engines
 from tests.engines import Engine
 from tests.faults.scenario import Scenario
+from tests.sizes import by_form
 from tests.system.platform import Client, Shop, eventually
 
-ORDERS = 300
-LOG_AWAY, STORE_AWAY = 60.0, 20.0
+ORDERS = by_form(90, 300)
+LOG_AWAY, STORE_AWAY = by_form((15.0, 10.0), (60.0, 20.0))
 DRAINED, WELL = 60.0, 60.0
 REFUSED_IN = 1.0
 DEADLINE = 5.0
