@@ -6,7 +6,7 @@
 A handler that raises is called again, and after three attempts the event is parked with its key. A handler that kills
 the process is found by the saved progress: after a crash each event of the batch is counted before it is handled.
 A TransientError (the store is unavailable) parks nothing: the batch is polled again later. A consumer that handles a
-long batch commits what is done now and then, and sends heartbeats, so that it keeps its partitions.
+long batch commits its progress and sends a heartbeat every second, so that it keeps its partitions.
 """
 
 import sys
@@ -36,16 +36,16 @@ _HEARTBEAT_S = 1.0
 _REDRIVE_POLL_S = 1.0
 
 progress = Collection("consumer_progress")
-"""{_id: "topic:partition", first, last, current, attempts}: the offsets of the batch that is being handled.
+"""{_id: "topic:partition", first, last, current, attempts}: the first and last offset of the current batch.
 
-After a crash, `current` is the offset that is being handled, for the `attempts`th time.
+After a crash, `current` is the offset of the current event, and `attempts` counts how often it was tried.
 """
 
 Handler = Callable[[Any, Meta], None]
 
 
 class Consumer:
-    """Calls the handlers of one service, event type -> handler(event, meta), as one member of its consumer group."""
+    """A member of the service's consumer group, which calls `handler(event, meta)` for each event, by event type."""
 
     def __init__(self, member: bus.Consumer, handlers: Mapping[type[Event], Handler]) -> None:
         self._member = member
@@ -74,7 +74,7 @@ class Consumer:
         return 0.0
 
     def step(self, wait_s: float = 0.5) -> int:
-        """Handle one batch, for whose first record it waits up to `wait_s`; return the number of records."""
+        """Poll and handle one batch, and return its size. Waits up to `wait_s` for the first record."""
         records = self._member.poll(MAX_BATCH, wait_s)
         self._last_heartbeat, self._owned = clock.monotonic(), self._member.owned()
         batches: dict[Partition, list[Record]] = {}

@@ -42,7 +42,7 @@ DELIVERY_SHARE = 0.6
 
 
 class Relay:
-    """Publishes the events of these outboxes. It polls each `poll_s` seconds while nothing is pending."""
+    """The relay of these outboxes. It polls every `poll_s` seconds while nothing is pending."""
 
     def __init__(self, outboxes: list[Outbox], bus: Bus, leases: Collection, lease_s: float, poll_s: float) -> None:
         self._outboxes, self._bus, self._lease_s, self._poll_s = outboxes, bus, lease_s, poll_s

@@ -38,7 +38,7 @@ def _send(command: Command, key: str) -> object:
 
 
 class Driver:
-    """Drives the sagas of one collection. `lease_s` is longer than any call takes."""
+    """The driver of the sagas in one collection. `lease_s` must be longer than any call takes."""
 
     def __init__(self, saga: Saga, collection: Collection, lease_s: Callable[[], float], send: Send = _send) -> None:
         self.saga, self.collection, self._lease_s, self._send = saga, collection, lease_s, send
