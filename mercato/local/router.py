@@ -1,7 +1,7 @@
-"""The router: stands in the Ingress's place on one machine and sends each public path, unchanged, to its service.
+"""The router: on one machine it replaces the Ingress and sends each public path, unchanged, to its service.
 
 client ──► router ──► the service whose longest prefix the path is under
-             └──────► 404 for everything else, so /internal/ and /metrics stay inside
+             └──────► 404 for everything else, so that /internal/ and /metrics cannot be reached
 """
 
 import sys
@@ -15,57 +15,57 @@ from chassis import clock
 from chassis.settings import settings
 from chassis.web import problem_document
 from mercato.catalog import catalog, owner
-from mercato.local.upstream import Lost, NoAnswer, Unreachable, Upstream
+from mercato.local.upstream import ConnectionLost, ResponseTimeout, Unreachable, Upstream
 
 THREADS = 48
 
-_HOP = {"CONNECTION", "KEEP_ALIVE", "PROXY_AUTHENTICATE", "PROXY_AUTHORIZATION", "PROXY_CONNECTION"}
-_HOP |= {"TE", "TRAILER", "TRANSFER_ENCODING", "UPGRADE", "EXPECT"}
+_HOP_BY_HOP = {"CONNECTION", "KEEP_ALIVE", "PROXY_AUTHENTICATE", "PROXY_AUTHORIZATION", "PROXY_CONNECTION"}
+_HOP_BY_HOP |= {"TE", "TRAILER", "TRANSFER_ENCODING", "UPGRADE", "EXPECT"}
 _SPOOFED = {"X_DEADLINE_MS", "FORWARDED", "X_REAL_IP", "TRACEPARENT", "TRACESTATE", "BAGGAGE"}
-_DROPPED = {f"HTTP_{name}" for name in _HOP | _SPOOFED}
+_DROPPED = {f"HTTP_{name}" for name in _HOP_BY_HOP | _SPOOFED}
+"""Removed from a request, as keys of a WSGI environment."""
 
-_HOP_BACK = {name.lower().replace("_", "-") for name in _HOP}
-_OURS = {"server", "date"}  # gunicorn answers with its own
-"""Dropped from an answer."""
+_RESPONSE_DROPPED = {name.lower().replace("_", "-") for name in _HOP_BY_HOP} | {"server", "date"}
+"""Removed from a response; gunicorn adds its own Server and Date."""
 
-Start = Callable[[str, list[tuple[str, str]]], Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Router:
-    """A WSGI app. It sets X-Forwarded-For and -Proto in place of the client's, and X-Request-Id where there is none."""
+    """A WSGI app. It replaces the client's X-Forwarded-For and -Proto, and adds X-Request-Id if there is none."""
 
     def __init__(self) -> None:
-        patience = settings().deadline + 1
+        timeout_s = settings().deadline + 1
         self._upstreams = {
-            name: Upstream(settings().addresses[name], patience) for name in catalog() if name in settings().addresses
+            name: Upstream(settings().addresses[name], timeout_s) for name in catalog() if name in settings().addresses
         }
 
-    def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         target: str = environ["RAW_URI"]
         name = owner(target.partition("?")[0])
         upstream = self._upstreams.get(name or "")
         if name is None or upstream is None:
             return _problem(start, 404, "There is nothing at this address.", environ)
         if "," in environ.get("HTTP_HOST", ""):
-            return _problem(start, 400, "The Host header is there more than once.", environ)
-        body: bytes = environ["wsgi.input"].read()  # whole, and within the limit: the server saw to that
+            return _problem(start, 400, "There is more than one Host header.", environ)
+        body: bytes = environ["wsgi.input"].read()  # complete and within the limit: the server checks both
         head = _head(environ, target, len(body))
         try:
-            status, headers, answer = upstream.send(environ["REQUEST_METHOD"], head, body)
+            status, headers, content = upstream.send(environ["REQUEST_METHOD"], head, body)
         except Unreachable as error:
-            return _problem(start, 503, f"The service {name} is not there just now.", environ, error)
-        except Lost as error:
-            why = f"The service {name} broke off; the request may or may not have been carried out."
+            return _problem(start, 503, f"The service {name} is unavailable.", environ, error)
+        except ConnectionLost as error:
+            why = f"The service {name} closed the connection; the request may or may not have been carried out."
             return _problem(start, 502, why, environ, error)
-        except NoAnswer as error:
+        except ResponseTimeout as error:
             why = f"The service {name} did not answer in time; the request may or may not have been carried out."
             return _problem(start, 504, why, environ, error)
-        start(status, [(key, value) for key, value in headers if key.lower() not in _HOP_BACK | _OURS])
-        return [answer]
+        start(status, [(key, value) for key, value in headers if key.lower() not in _RESPONSE_DROPPED])
+        return [content]
 
 
 def _head(environ: dict[str, Any], target: str, length: int) -> bytes:
-    """The request line and the header fields for the service."""
+    """Return the request line and the header fields for the service."""
     tokens = environ.get("HTTP_CONNECTION", "").split(",")
     dropped = _DROPPED | {f"HTTP_{token.strip().upper().replace('-', '_')}" for token in tokens}
     lines = [f"{environ['REQUEST_METHOD']} {target} HTTP/1.1"]
@@ -84,9 +84,9 @@ def _head(environ: dict[str, Any], target: str, length: int) -> bytes:
 
 
 def _problem(
-    start: Start, status: int, detail: str, environ: dict[str, Any], error: Exception | None = None
+    start: StartResponse, status: int, detail: str, environ: dict[str, Any], error: Exception | None = None
 ) -> list[bytes]:
-    """An RFC 9457 answer; one with a cause is logged under the same trace id."""
+    """Return an RFC 9457 response; an error is logged under the same trace id."""
     trace = clock.entropy(16).hex()
     if error is not None:
         line = {"time": clock.timestamp(), "level": "warning", "service": "router", "traceId": trace}

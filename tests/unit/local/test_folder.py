@@ -37,9 +37,7 @@ def test_new_folder_is_marked_with_its_format(tmp_path):
     assert Folder(tmp_path / "data").read("format.json") == {"format": VERSION}
 
 
-@pytest.mark.parametrize(
-    ("marker", "age"), [(None, "an earlier"), (1, "an earlier"), (VERSION + 1, "a later")]
-)
+@pytest.mark.parametrize(("marker", "age"), [(None, "an earlier"), (1, "an earlier"), (VERSION + 1, "a later")])
 def test_folder_of_another_version_is_refused(tmp_path, marker, age):
     (tmp_path / "secret").write_text("of that version")
     if marker is not None:

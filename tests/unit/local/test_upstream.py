@@ -1,4 +1,4 @@
-"""The router's connections to a service, against a scripted server: when is a request sent again, and when never?"""
+"""The router's connections to a service, against a scripted server: which requests are sent again, and which never?"""
 
 import socket
 import struct
@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from mercato.local.upstream import Lost, NoAnswer, Unreachable, Upstream
+from mercato.local.upstream import ConnectionLost, ResponseTimeout, Unreachable, Upstream
 from tests.system.running import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\nA: 2\r\n\r\nok"
@@ -16,7 +16,7 @@ REQUEST = b"X /a HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Server:
-    """Each connection plays the next script, an answer for each request, and closes; after RESET hard."""
+    """Each connection plays the next script, one response per request, and closes; RESET ends it with a TCP reset."""
 
     def __init__(self, *scripts: list[bytes]) -> None:
         self.requests = 0
@@ -40,7 +40,7 @@ class Server:
         self._socket.close()
 
 
-def test_a_connection_is_used_again():
+def test_connection_is_reused():
     server = Server([OK, OK, OK])
     upstream = Upstream(server.address, 2)
     assert [upstream.send("GET", REQUEST, b"") for _ in range(3)] == [
@@ -48,7 +48,7 @@ def test_a_connection_is_used_again():
     ] * 3
 
 
-def test_a_connection_that_the_service_has_closed_is_not_tried():
+def test_connection_closed_by_the_service_is_not_reused():
     server = Server([OK], [OK])
     upstream = Upstream(server.address, 2)
     upstream.send("POST", REQUEST, b"")
@@ -57,7 +57,7 @@ def test_a_connection_that_the_service_has_closed_is_not_tried():
     assert server.requests == 2
 
 
-def test_a_connection_lost_before_the_answer_is_replaced_once_if_repeating_does_no_harm():
+def test_idempotent_request_is_sent_again_after_a_lost_connection():
     server = Server([OK, b""], [OK])
     upstream = Upstream(server.address, 2)
     upstream.send("GET", REQUEST, b"")
@@ -65,36 +65,36 @@ def test_a_connection_lost_before_the_answer_is_replaced_once_if_repeating_does_
     assert server.requests == 3
 
 
-def test_a_post_that_may_have_been_done_is_never_sent_again():
+def test_post_that_may_have_been_carried_out_is_not_sent_again():
     server = Server([OK, b""], [OK])
     upstream = Upstream(server.address, 2)
     upstream.send("POST", REQUEST, b"")
-    with pytest.raises(Lost):
+    with pytest.raises(ConnectionLost):
         upstream.send("POST", REQUEST, b"")
     assert server.requests == 2
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 20", OK[:-1], OK[:-1] + RESET, b"nonsense\r\n\r\n"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_half_an_answer_is_lost_and_not_asked_for_again(answer, method):
+def test_request_is_not_sent_again_after_half_a_response(answer, method):
     server = Server([OK, answer], [OK])
     upstream = Upstream(server.address, 2)
     upstream.send(method, REQUEST, b"")
-    with pytest.raises(Lost):
+    with pytest.raises(ConnectionLost):
         upstream.send(method, REQUEST, b"")
     assert server.requests == 2
 
 
-def test_silence_is_no_answer_and_its_connection_is_not_used_again():
+def test_connection_is_not_reused_after_a_response_timeout():
     server = Server([b"HTTP/1.1 200 OK\r\n"] * 2, [OK])
     upstream = Upstream(server.address, 0.2)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(ResponseTimeout):
         upstream.send("GET", REQUEST, b"")
     server.closed.wait(5)
     assert upstream.send("GET", REQUEST, b"")[2] == b"ok"
 
 
-def test_addresses_take_turns_and_one_that_is_away_is_passed_over():
+def test_addresses_are_used_in_turn_without_an_unreachable_one():
     one, other = Server([OK] * 4), Server([OK] * 4)
     away = f"127.0.0.1:{free_port()}"
     upstream = Upstream(f"{one.address}|{other.address}|{away}", 2)
