@@ -97,25 +97,25 @@ class Operation:
         add_response_headers(request, limits.hit_for_request(self.method, caller))
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
-        given: dict[str, Any] = {**parts, "caller": caller}
+        values: dict[str, Any] = {**parts, "caller": caller}
         if self.query:
-            given["query"] = self.query.read(_single(request))
+            values["query"] = self.query.read(_query(request))
         elif request.query_string and request.args:
             raise Problem(422, "This route takes no query.")
         if self.body:
-            given["body"] = self.body.read(read_json(request))
+            values["body"] = self.body.read(read_json(request))
         if "if_match" in self.arguments:
-            given["if_match"] = _version(request.headers.get("If-Match"))
+            values["if_match"] = _parse_version(request.headers.get("If-Match"))
         if self.auth == ADMIN and not caller.is_admin:
             raise Problem(403, "This needs an administrator.")
 
         key = request.headers.get("Idempotency-Key") if self.idempotent else None
         if key is None:
-            return self._answer(given, idempotency.without_key() if "attempt" in self.arguments else None)
+            return self._call(values, idempotency.without_key() if "attempt" in self.arguments else None)
 
         def work(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
-                return self._answer(given, attempt)
+                return self._call(values, attempt)
             except Exception as error:  # an error is kept and replayed, too
                 return current_app.make_response(current_app.handle_user_exception(error))  # type: ignore[return-value]
 
@@ -124,9 +124,9 @@ class Operation:
         body = precondition + b"\n" + request.get_data()
         return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", subject_id, body, work)
 
-    def _answer(self, given: dict[str, Any], attempt: idempotency.Attempt | None) -> WsgiResponse:
-        given["attempt"] = attempt
-        result = self.function(**{name: value for name, value in given.items() if name in self.arguments})
+    def _call(self, values: dict[str, Any], attempt: idempotency.Attempt | None) -> WsgiResponse:
+        values["attempt"] = attempt
+        result = self.function(**{name: value for name, value in values.items() if name in self.arguments})
         return result.to_wsgi() if isinstance(result, Response) else Response(result).to_wsgi()
 
 
@@ -194,13 +194,13 @@ def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:
     request.environ.setdefault(RESPONSE_HEADERS, {}).update(headers)
 
 
-def _single(request: Request) -> dict[str, str]:
+def _query(request: Request) -> dict[str, str]:
     if repeated := [name for name, values in request.args.lists() if len(values) > 1]:
         raise Problem(422, f"The query has {repeated[0][:50]} more than once.")
     return request.args.to_dict()
 
 
-def _version(header: str | None) -> int | None:
+def _parse_version(header: str | None) -> int | None:
     if header is None or header.strip() == "*":
         return None
     found = re.fullmatch(r'\s*"([0-9]{1,18})"\s*', header)

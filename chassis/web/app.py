@@ -1,4 +1,4 @@
-"""The Flask app of a service: its public routes, the commands other services send it, its health."""
+"""The Flask app of a service: its public routes, its commands, its health."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -37,7 +37,7 @@ from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
-Answering = Callable[[Any], Schema | None]
+CommandHandler = Callable[[Any], Schema | None]
 
 
 class _NoSessions(SessionInterface):
@@ -89,7 +89,11 @@ class _App(Flask):
 
 
 def make_app(
-    name: str, apis: list[Api], commands: Mapping[type[Command], Answering], verifier: Verifier, tokens: ServiceTokens
+    name: str,
+    apis: list[Api],
+    commands: Mapping[type[Command], CommandHandler],
+    verifier: Verifier,
+    tokens: ServiceTokens,
 ) -> Middleware:
     """Return the WSGI app of the service `name`; its `flask` takes hooks before the first request."""
     app = _App(name, static_folder=None)
@@ -123,7 +127,7 @@ def make_app(
         declared[path] = (InvalidInput, *command.errors)
         app.add_url_rule(path, path, view, methods=["POST"], provide_automatic_options=False)
     for path in ("/health", f"/api/{name}/health"):
-        app.add_url_rule(path, path, _healthy(name), methods=["GET"], provide_automatic_options=False)
+        app.add_url_rule(path, path, _health(name), methods=["GET"], provide_automatic_options=False)
 
     @app.errorhandler(Exception)
     def respond_to_error(error: Exception) -> WsgiResponse:
@@ -134,69 +138,68 @@ def make_app(
 
 
 def client_address(request: Request) -> str:
-    """The client's address; what a proxy says of it counts only from a trusted one."""
+    """Return the client's address; X-Forwarded-For counts only from a trusted proxy."""
     address = request.remote_addr or ""
-    if address and _trusted(address):
+    if address and _is_trusted(address):
         forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         return forwarded[:64] or address
     return address
 
 
 @lru_cache(1024)
-def _trusted(address: str) -> bool:
-    """Whether a proxy with this address says the truth about its clients."""
+def _is_trusted(address: str) -> bool:
     return any(ip_address(address) in network for network in settings().trusted_proxies)
 
 
 def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., WsgiResponse]:
     def view(**parts: str) -> WsgiResponse:
-        asked = _current(operation.path)
+        current = _current_request(operation.path)
         try:
-            answer = operation(asked, authenticate(asked, operation.auth != ANYONE), parts)
+            response = operation(current, authenticate(current, operation.auth != ANYONE), parts)
         except RateLimited:
             metrics.rate_limited[operation.path].inc()
             raise
-        if operation.idempotent and REPLAYED in answer.headers:
+        if operation.idempotent and REPLAYED in response.headers:
             metrics.idempotent_replays[operation.path].inc()
-        return answer
+        return response
 
     return view
 
 
-def _internal(command: type[Command], handler: Answering, tokens: ServiceTokens) -> Callable[[], WsgiResponse]:
-    id = next((name for name in command.model_fields if name.endswith("_id")), "")
+def _internal(command: type[Command], handler: CommandHandler, tokens: ServiceTokens) -> Callable[[], WsgiResponse]:
+    id_field = next((name for name in command.model_fields if name.endswith("_id")), "")
 
     def view() -> WsgiResponse:
-        asked = _current(f"/internal/{command.name}")
-        kind, _, token = asked.headers.get("Authorization", "").partition(" ")
+        current = _current_request(f"/internal/{command.name}")
+        kind, _, token = current.headers.get("Authorization", "").partition(" ")
         caller = tokens.caller(token) if kind == "Bearer" else None
         if caller is None:
             raise problems.unauthenticated()
         if not caller:
             raise Problem(403, "This service may not call here.")
-        asked.environ[CALLER] = caller
+        current.environ[CALLER] = caller
         deadline.remaining(settings().deadline)
-        said = command.read(bodies.read_json(asked))
-        if id:
-            trace.bind(**{to_camel(id): getattr(said, id)})
-        answer = handler(said)
-        return WsgiResponse(orjson.dumps(answer.data() if answer else {}), content_type="application/json")
+        received = command.read(bodies.read_json(current))
+        if id_field:
+            trace.bind(**{to_camel(id_field): getattr(received, id_field)})
+        reply = handler(received)
+        return WsgiResponse(orjson.dumps(reply.data() if reply else {}), content_type="application/json")
 
     return view
 
 
-def _current(route: str) -> Request:
-    """The request under way, itself and not Flask's stand-in for it, which costs at each use; its route is noted."""
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-    asked.environ[ROUTE] = route
-    return asked
+def _current_request(route: str) -> Request:
+    """Note the route and return the request itself: Flask's proxy costs at each use."""
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    current.environ[ROUTE] = route
+    return current
 
 
-def _healthy(name: str) -> Callable[[], WsgiResponse]:
+def _health(name: str) -> Callable[[], WsgiResponse]:
     body = orjson.dumps({"status": "healthy", "service": name})
 
     def view() -> WsgiResponse:
-        _current("/health")
+        _current_request("/health")
         return WsgiResponse(body, content_type="application/json")
 
     return view

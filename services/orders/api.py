@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from chassis.errors import Forbidden, InvalidInput
-from chassis.schema import Decimals, Id, RequestBody, Schema, Timestamp
+from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
@@ -48,14 +48,14 @@ class Item(Schema):
     product_id: Id
     name: str
     quantity: int
-    price: Decimals
+    price: DecimalString
 
 
 class Order(Schema):
     id: Id
     user_id: Id
     items: list[Item]
-    total_amount: Decimals
+    total_amount: DecimalString
     currency: str
     status: Status
     reason: str | None

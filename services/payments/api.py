@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from chassis.money import Money
-from chassis.schema import Decimals, Id, Schema, Timestamp
+from chassis.schema import DecimalString, Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
@@ -20,10 +20,10 @@ class PaymentQuery(PageQuery):
 class Payment(Schema):
     id: Id
     order_id: Id
-    amount: Decimals
+    amount: DecimalString
     currency: str
     status: Literal["pending", "completed", "failed", "unknown", "refunded"]
-    refunded_amount: Decimals
+    refunded_amount: DecimalString
     provider: str
     created_at: Timestamp
 

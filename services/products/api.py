@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import InvalidInput
 from chassis.money import Money
-from chassis.schema import CLEAN, Amount, Decimals, Id, RequestBody, Schema, Timestamp
+from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
@@ -43,8 +43,8 @@ class StockChange(RequestBody):
 
 
 class Search(PageQuery):
-    category: Annotated[str, StringConstraints(max_length=100), CLEAN] | None = None
-    q: Annotated[str, StringConstraints(max_length=200), CLEAN] | None = None
+    category: Annotated[str, StringConstraints(max_length=100), SINGLE_LINE] | None = None
+    q: Annotated[str, StringConstraints(max_length=200), SINGLE_LINE] | None = None
     min_price: Bound | None = None
     max_price: Bound | None = None
     sort: Literal["name", "price", "-price", "-createdAt"] = "name"
@@ -54,7 +54,7 @@ class Product(Schema):
     id: Id
     name: str
     description: str
-    price: Decimals
+    price: DecimalString
     currency: str
     category: str
     stock: int

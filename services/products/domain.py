@@ -8,11 +8,11 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import InvalidInput
 from chassis.money import Money
-from chassis.schema import CLEAN, CLEAN_LINES
+from chassis.schema import MULTI_LINE, SINGLE_LINE
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
-Description = Annotated[str, StringConstraints(max_length=5000), CLEAN_LINES]
-Category = Annotated[str, StringConstraints(max_length=100), CLEAN]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), SINGLE_LINE]
+Description = Annotated[str, StringConstraints(max_length=5000), MULTI_LINE]
+Category = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 MAX_SEARCH_WORDS = 200

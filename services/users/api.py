@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from chassis.errors import NotFound
-from chassis.schema import CLEAN, Id, RequestBody, Schema, Timestamp
+from chassis.schema import SINGLE_LINE, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web import idempotency, limits
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_self
@@ -17,11 +17,11 @@ from services.users.settings import settings
 
 api = Api()
 
-Email = Annotated[str, StringConstraints(min_length=3, max_length=254), CLEAN]
-Name = Annotated[str, StringConstraints(min_length=2, max_length=100), CLEAN]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=128), CLEAN]
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254), SINGLE_LINE]
+Name = Annotated[str, StringConstraints(min_length=2, max_length=100), SINGLE_LINE]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=128), SINGLE_LINE]
 Age = Annotated[int, Field(ge=0, le=150)]
-Token = Annotated[str, StringConstraints(max_length=200), CLEAN]
+Token = Annotated[str, StringConstraints(max_length=200), SINGLE_LINE]
 
 
 class NewUser(RequestBody):
@@ -39,8 +39,8 @@ class UserChange(RequestBody):
 
 
 class Credentials(RequestBody):
-    email: Annotated[str, StringConstraints(max_length=254), CLEAN]
-    password: Annotated[str, StringConstraints(max_length=128), CLEAN]
+    email: Annotated[str, StringConstraints(max_length=254), SINGLE_LINE]
+    password: Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
 
 
 class RefreshToken(RequestBody):
