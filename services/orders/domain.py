@@ -169,7 +169,7 @@ def cancel(order: Order) -> OrderCancelled | CancelRequested | None:
         return OrderCancelled(order_id=order.id, user_id=order.user_id, reason="cancelled")
     if order.status == "cancelled":
         return None
-    raise WrongStatus(order.status, "cancelled")
+    raise WrongStatus(order.status, "canceled")
 
 
 def ship(order: Order) -> OrderShipped:

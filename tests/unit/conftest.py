@@ -1,4 +1,4 @@
-"""Handlers over a real embedded store, and a store that fails at a chosen operation."""
+"""A real embedded store that fails at a chosen operation."""
 
 from functools import partial
 
@@ -9,16 +9,16 @@ from chassis.store.sqlite.store import SqliteStore
 
 
 class FaultyStore:
-    """Fails at its `at`-th operation, before it is carried out or after (done, but the answer was lost)."""
+    """A store that fails at operation number `at`: before it runs, or after it (done, but the answer is lost)."""
 
     def __init__(self, store):
-        self._store, self.at, self.after, self.asked = store, 0, False, 0
+        self._store, self.at, self.after, self.operations = store, 0, False, 0
 
     def fail(self, at, after):
-        self.at, self.after, self.asked = at, after, 0
+        self.at, self.after, self.operations = at, after, 0
 
-    def cuts(self, work, at, after):
-        """Run `work` and fail there; whether that cut it off."""
+    def interrupts(self, work, at, after):
+        """Run `work`, fail at that operation, and return whether that interrupted it."""
         self.fail(at, after)
         try:
             work()
@@ -34,8 +34,8 @@ class FaultyStore:
             return operation
 
         def counted(*arguments):
-            self.asked += 1
-            if self.asked != self.at:
+            self.operations += 1
+            if self.operations != self.at:
                 return operation(*arguments)
             if self.after:
                 operation(*arguments)
@@ -46,20 +46,23 @@ class FaultyStore:
 
 @pytest.fixture
 def store(tmp_path):
-    """A store of its own; bind collections to it."""
+    """A new store to attach collections to."""
     engine = SqliteStore(tmp_path / "store.db")
     yield FaultyStore(engine)
     engine.close()
 
 
-def crashes(store, work, most=40):
-    """Run `work` once for each place in it where the store can fail, before and after; yields the order after each."""
+def crashes(store, work, max_operations=40):
+    """Run `work` once for each operation at which the store can fail; yield its argument after each run.
+
+    The store fails before an operation and after it, until `work` runs to its end.
+    """
     for after in (False, True):
-        for at in range(1, most):
+        for at in range(1, max_operations):
             place = f"{'after' if after else 'before'}-{at}"
-            cut = store.cuts(partial(work, place), at, after)
+            interrupted = store.interrupts(partial(work, place), at, after)
             yield place
-            if not cut:
+            if not interrupted:
                 break
         else:
-            raise AssertionError("the work never ended")
+            raise AssertionError("the work does not end")

@@ -2,10 +2,19 @@
 
 import pytest
 
-from chassis.errors import DomainError, NotFound
+from chassis.errors import NotFound
 from chassis.events.envelope import Meta
 from services.inventory import application, domain, handlers, jobs, repository
-from services.inventory.messages import AdjustStock, ConfirmStock, Line, Release, Reserve, StockProduct
+from services.inventory.messages import (
+    AdjustStock,
+    ConfirmStock,
+    InsufficientStock,
+    Line,
+    Release,
+    ReservationReleased,
+    Reserve,
+    StockProduct,
+)
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductDeleted
 from tests.unit.conftest import crashes
@@ -70,17 +79,17 @@ def test_a_repeated_command_takes_effect_once(again):
 
 
 def test_reserve_rejects_all_lines_when_one_product_is_short():
-    with pytest.raises(DomainError) as refused:
+    with pytest.raises(InsufficientStock) as refused:
         reserve("o1", [LINES[0], Line(product_id="pot", quantity=1001)])
     assert refused.value.extra == {"productId": "pot", "available": 1000}
     assert units("mug") == (1000, 0, 0)
-    with pytest.raises(DomainError):
+    with pytest.raises(InsufficientStock):
         reserve("o1")
 
 
 def test_reserve_is_rejected_after_a_release():
     release("o1")
-    with pytest.raises(DomainError):
+    with pytest.raises(ReservationReleased):
         reserve("o1")
     assert units("mug") == (1000, 0, 0)
 
@@ -114,7 +123,7 @@ def test_confirm_is_rejected_when_expired_units_are_gone(fake_clock):
     fake_clock.pass_time(15 * 60 + 1)
     jobs.finish_reservations()
     reserve("o2", [Line(product_id="mug", quantity=600)])
-    with pytest.raises(DomainError) as refused:
+    with pytest.raises(InsufficientStock) as refused:
         confirm("o1")
     assert refused.value.kind == "insufficient_stock"
     assert units("mug") == (400, 600, 0)
@@ -125,7 +134,7 @@ def test_confirm_is_rejected_after_a_release(fake_clock):
     fake_clock.pass_time(15 * 60 + 1)
     jobs.finish_reservations()
     release("o1")
-    with pytest.raises(DomainError):
+    with pytest.raises(ReservationReleased):
         confirm("o1")
     assert units("mug") == (1000, 0, 0)
 
@@ -134,7 +143,7 @@ def test_a_deleted_product_rejects_only_new_reservations():
     reserve("o1")
     meta = Meta("mug:2", "products", "product.deleted", "", "mug", 2)
     handlers.on_product_deleted(ProductDeleted(product_id="mug"), meta)
-    with pytest.raises(DomainError):
+    with pytest.raises(InsufficientStock):
         reserve("o2")
     confirm("o1")
     assert units("mug") == (998, 0, 2)
@@ -154,7 +163,7 @@ def test_adjust_stock_applies_once_per_key_and_never_below_zero():
     for _ in range(3):
         answer = application.adjust_stock(AdjustStock(product_id="mug", adjustment=-400, dedup_key="m1"))
         assert answer.available == 600
-    with pytest.raises(DomainError):
+    with pytest.raises(InsufficientStock):
         application.adjust_stock(AdjustStock(product_id="mug", adjustment=-601, dedup_key="m2"))
     with pytest.raises(NotFound):
         application.adjust_stock(AdjustStock(product_id="none", adjustment=1, dedup_key="m3"))
@@ -232,7 +241,7 @@ def test_a_late_reserve_stage_after_a_release_holds_nothing():
 def test_job_releases_units_that_a_late_stage_took(fake_clock):
     lines = [Line(product_id="pot", quantity=1001), LINES[0]]
     asleep = repository.new_reservation("o1", lines, "reserving")
-    with pytest.raises(DomainError):
+    with pytest.raises(InsufficientStock):
         reserve("o1", lines)
     assert repository.apply_stage(asleep, asleep["lines"][1], domain.hold)
     assert units("mug") == (998, 2, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.errors import DomainError, InvalidInput, NotFound
+from chassis.errors import InvalidInput, NotFound
 from chassis.money import Money
 from services.orders import domain
 from services.orders.domain import CancelRequested
@@ -49,19 +49,19 @@ def test_folding_a_history_yields_its_status(status):
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "confirmed"])
 def test_only_a_confirmed_order_can_be_shipped(status):
-    with pytest.raises(DomainError, match=status):
+    with pytest.raises(domain.WrongStatus, match=status):
         domain.ship(order(*HISTORIES[status]))
 
 
 @pytest.mark.parametrize("status", [each for each in HISTORIES if each != "shipped"])
 def test_only_a_shipped_order_can_be_delivered(status):
-    with pytest.raises(DomainError, match=status):
+    with pytest.raises(domain.WrongStatus, match=status):
         domain.deliver(order(*HISTORIES[status]))
 
 
 @pytest.mark.parametrize("status", ["shipped", "delivered", "rejected"])
 def test_a_shipped_or_rejected_order_cannot_be_canceled(status):
-    with pytest.raises(DomainError, match=status):
+    with pytest.raises(domain.WrongStatus, match=status):
         domain.cancel(order(*HISTORIES[status]))
 
 

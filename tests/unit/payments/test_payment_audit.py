@@ -3,9 +3,9 @@
 import pytest
 
 from chassis import clock, deadline
-from chassis.errors import DomainError, OutcomeUnknown
+from chassis.errors import OutcomeUnknown
 from services.payments import application, invariants, jobs, repository
-from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments
+from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments, PaymentDeclined
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
 
@@ -57,7 +57,7 @@ def test_audit_accepts_a_refund_that_is_pending():
 
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds"])
 def test_audit_accepts_a_declined_payment(token):
-    with pytest.raises(DomainError):
+    with pytest.raises(PaymentDeclined):
         charge("o1", token)
     assert findings() == set()
 

@@ -3,11 +3,11 @@
 import pytest
 
 from chassis import deadline
-from chassis.errors import DomainError, OutcomeUnknown
+from chassis.errors import OutcomeUnknown
 from chassis.events.envelope import Meta
 from services.orders.messages import OrderCancelled
 from services.payments import application, handlers, jobs, repository
-from services.payments.messages import CancelPayment, Charge
+from services.payments.messages import CancelPayment, Charge, PaymentCancelled, PaymentDeclined
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
 
@@ -46,9 +46,8 @@ def test_a_repeated_charge_captures_once():
 @pytest.mark.parametrize("token", ["tok_declined", "tok_insufficient_funds", "tok_nobody_knows"])
 def test_a_declined_charge_stays_declined(token):
     for _ in range(2):
-        with pytest.raises(DomainError) as refused:
+        with pytest.raises(PaymentDeclined):
             charge("o1", token)
-        assert refused.value.kind == "payment_declined"
     assert (net("o1"), published("o1")) == (0, ["payment.failed"])
 
 
@@ -76,9 +75,9 @@ def test_cancel_refunds_a_capture_whose_answer_was_lost():
 
 def test_a_charge_after_a_cancel_is_rejected():
     cancel("o1")
-    with pytest.raises(DomainError) as refused:
+    with pytest.raises(PaymentCancelled):
         charge("o1")
-    assert (refused.value.kind, net("o1")) == ("payment_cancelled", 0)
+    assert net("o1") == 0
 
 
 def test_a_charge_canceled_while_it_runs_captures_nothing():
