@@ -255,17 +255,17 @@ def test_event_that_kills_the_process_is_parked_after_3_crashes(bus, relay, fake
 
 
 def test_consumer_interrupted_anywhere_has_each_effect_once(bus, relay, store, fake_clock):
-    cut = 0
+    interrupted = 0
     for after in (False, True):
         for at in range(1, 12):
             open_counter(f"{after}-{at}", steps=3)
             relay.step()
-            cut += store.cuts(TotalsConsumer(bus).run, at, after)
+            interrupted += store.interrupts(TotalsConsumer(bus).run, at, after)
             fake_clock.pass_time(11)
             TotalsConsumer(bus).run()
             fake_clock.pass_time(11)
             assert total(f"{after}-{at}") == 6
-    assert cut == 2 * 11
+    assert interrupted == 2 * 11
     assert list(dead_letters.collection.iterate()) == []
 
 

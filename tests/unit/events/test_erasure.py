@@ -138,7 +138,7 @@ def test_erasure_interrupted_anywhere_is_complete_when_repeated(store):
 
 def test_insert_interrupted_after_its_write_is_undone_by_redelivery(store):
     create()
-    interrupted = store.cuts(write_to, 3, after=False)
+    interrupted = store.interrupts(write_to, 3, after=False)
     assert interrupted and letters.count() == 1
     erase()
     people.finish_erasures(lambda id: True)  # the job has looked before the insert

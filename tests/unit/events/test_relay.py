@@ -113,19 +113,19 @@ def test_relay_that_lost_its_slots_while_reading_publishes_nothing(bus, relay, f
 
 
 def test_relay_interrupted_anywhere_loses_no_event(bus, store, fake_clock):
-    cut = 0
+    interrupted = 0
     for after in (False, True):
         for at in range(1, 15):
             id = f"{after}-{at}"
             open_counter(id, steps=2)
-            cut += store.cuts(new_relay(bus).step, at, after)
+            interrupted += store.interrupts(new_relay(bus).step, at, after)
             fake_clock.pass_time(11)
             new_relay(bus).step()
             fake_clock.pass_time(11)
             assert counters.get(id)["pending"] == 0
     ids = [record.headers["ce_id"] for record in published(bus)]
     assert len(set(ids)) == 2 * 2 * 14
-    assert cut >= 8
+    assert interrupted >= 8
 
 
 def test_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
