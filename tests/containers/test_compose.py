@@ -43,7 +43,7 @@ def answers(url, names):
         return False
 
 
-def test_an_order_is_confirmed_and_the_events_arrive(admin):
+def test_order_is_confirmed_and_its_events_arrive(admin):
     product = expect(admin.post("/api/products", {"name": "Lantern", "price": "12.50", "stock": 3}), 201)
     account = {"email": "ada@shop.example", "name": "Ada", "password": "correct horse"}
     expect(Client(admin.url).post("/api/users", account), 201)
@@ -60,7 +60,7 @@ def test_every_container_is_healthy(compose, admin):
     eventually(lambda: set(project.states(form).values()) <= expected, within=PATIENCE)
 
 
-def test_a_platform_that_was_stopped_comes_back_with_its_data(compose, admin):
+def test_restarted_platform_has_its_data(compose, admin):
     project, url = compose
     project("stop")
     ended = project.states("{{.State.ExitCode}}")

@@ -37,7 +37,7 @@ def default(text: str) -> str:
     return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text).replace("$$", "$")
 
 
-def test_compose_runs_a_web_and_a_worker_for_each_service_of_the_chart():
+def test_compose_runs_processes_for_each_service_of_the_chart():
     expected: dict[str, Any] = {}
     for name, entry in catalog().items():
         expected[name] = (f"mercato/{name}:dev", None)
@@ -50,7 +50,7 @@ def test_compose_runs_a_web_and_a_worker_for_each_service_of_the_chart():
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_what_compose_tells_a_process_is_what_the_settings_know(name):
+def test_compose_sets_only_known_settings(name):
     told = {variable: default(value) for variable, value in COMPOSE[name]["environment"].items()}
     assert set(told) - OPENTELEMETRY <= {field.upper() for model in models().values() for field in model.model_fields}
     settings = Settings.from_environment(told)
@@ -59,18 +59,18 @@ def test_what_compose_tells_a_process_is_what_the_settings_know(name):
     assert len(settings.platform_secret.get_secret_value()) >= 32
 
 
-def test_compose_publishes_on_loopback_alone():
+def test_compose_publishes_ports_on_loopback_only():
     published = [port for each in COMPOSE.values() for port in each.get("ports", [])]
     assert len(published) > 3
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_the_processes_of_compose_can_do_no_more_than_those_of_the_chart():
+def test_compose_restricts_processes_like_the_chart():
     for name, each in OURS.items():
         assert (each["read_only"], each["tmpfs"], each["cap_drop"]) == (True, ["/tmp"], ["ALL"]), name
 
 
-def test_every_image_has_a_tag_and_none_is_latest():
+def test_every_image_has_a_tag_other_than_latest():
     named = [default(each["image"]) for each in COMPOSE.values()]
     named += re.findall(r"\bimage: ([^\s,}]+)", "".join(path.read_text() for path in K8S.rglob("*.yaml")))
     for file in ("Dockerfile.base", "services/Dockerfile"):
@@ -85,7 +85,7 @@ def test_compose_and_the_cluster_run_the_same_engines():
         assert container["image"] == COMPOSE[name]["image"]
 
 
-def test_the_engines_are_where_the_chart_looks_for_them():
+def test_engines_have_the_addresses_of_the_chart():
     values = yaml.safe_load(CHART.read_text())
     services = objects("Service")
     assert values["secret"]["values"]["MONGODB_URI"] == f"mongodb://mongodb:{port(services['mongodb'])}"
@@ -99,7 +99,7 @@ def port(service: Any) -> int:
 
 
 @pytest.mark.parametrize("file", ["Dockerfile.base", "services/Dockerfile"])
-def test_an_image_ends_as_a_user_that_has_a_number_and_no_rights(file):
+def test_image_runs_as_a_numbered_unprivileged_user(file):
     users = {"${BASE}": "10001:10001"}
     stage = ""
     for line in (ROOT / file).read_text().splitlines():
@@ -113,12 +113,12 @@ def test_an_image_ends_as_a_user_that_has_a_number_and_no_rights(file):
     assert users.get("dev", "10001:10001") == "10001:10001"
 
 
-def test_apply_k_applies_every_file_of_k8s():
+def test_kustomization_lists_every_file():
     listed = yaml.safe_load((K8S / "kustomization.yaml").read_text())["resources"]
     assert sorted(map(Path, listed)) == sorted(MANIFESTS)
 
 
-def test_kind_opens_the_ports_of_the_ingress_controller_on_loopback():
+def test_kind_maps_the_ingress_ports_on_loopback():
     (node,) = yaml.safe_load((K8S / "kind.yaml").read_text())["nodes"]
     (controller,) = objects("Deployment")["traefik"]["spec"]["template"]["spec"]["containers"]
     opened = {each["containerPort"] for each in node["extraPortMappings"]}
@@ -144,7 +144,7 @@ def test_skaffold_builds_an_image_for_each_service_and_deploys_it():
     assert templates == {f"services.{name}.image.tag": f"{{{{ .IMAGE_TAG_mercato_{name} }}}}" for name in catalog()}
 
 
-def test_skaffold_names_files_that_are_there():
+def test_skaffold_names_existing_files():
     for artifact in SKAFFOLD["build"]["artifacts"]:
         assert (ROOT / artifact["docker"]["dockerfile"]).is_file()
     for release in SKAFFOLD["deploy"]["helm"]["releases"]:
@@ -153,7 +153,7 @@ def test_skaffold_names_files_that_are_there():
     assert f"AS {dev['patches'][0]['value']}\n" in (ROOT / "Dockerfile.base").read_text()
 
 
-def test_skaffold_yaml_has_the_form_that_skaffold_reads():
+def test_skaffold_yaml_matches_its_schema():
     schema = os.environ.get("SKAFFOLD_SCHEMA")
     if not schema:
         pytest.skip("SKAFFOLD_SCHEMA names no file with the schema of skaffold.yaml")

@@ -37,13 +37,13 @@ def inside(image, script):
     return docker("run", "--rm", image, "sh", "-c", script).stdout.split()
 
 
-def test_base_holds_of_the_services_what_they_tell_each_other_and_nothing_else(images):
+def test_base_holds_only_the_messages_of_the_services(images):
     found = [path for path in inside(f"mercato/base:{TAG}", LISTED) if not path.startswith("/app/chassis/")]
     told = [f"/app/services/{name}/{file}.py" for name in catalog() for file in ("__init__", "messages")]
     assert found == sorted([*told, "/app/services/__init__.py", "/app/charts/mercato/values.yaml"])
 
 
-def test_a_service_holds_its_own_folder_beside(images):
+def test_service_image_adds_its_own_folder(images):
     before, after = (set(inside(f"mercato/{name}:{TAG}", LISTED)) for name in ("base", "orders"))
     own = {f"/app/{path.relative_to(ROOT)}" for path in (ROOT / "services" / "orders").rglob("*.py")}
     assert before <= after and own <= after
@@ -51,7 +51,7 @@ def test_a_service_holds_its_own_folder_beside(images):
 
 
 @pytest.mark.parametrize("name", ["base", "orders"])
-def test_everything_is_compiled_nothing_can_be_written_and_no_tool_is_left(images, name):
+def test_image_is_compiled_read_only_and_has_no_tools(images, name):
     image = f"mercato/{name}:{TAG}"
     assert docker("run", "--rm", image, "python", "-c", NOT_COMPILED).stdout == ""
     assert inside(image, "id -u; id -g") == ["10001", "10001"]
@@ -60,14 +60,14 @@ def test_everything_is_compiled_nothing_can_be_written_and_no_tool_is_left(image
 
 
 @pytest.mark.parametrize("command", [(), ("mercato", "worker", "orders")], ids=["web", "worker"])
-def test_a_service_runs_where_nothing_but_tmp_can_be_written_and_ends_when_told(images, command):
+def test_service_runs_on_a_read_only_filesystem_and_stops(images, command):
     with container(f"mercato/orders:{TAG}", *command, **SETTINGS) as orders:
         eventually(lambda: ready(orders), within=60)
         docker("stop", "--time", "40", orders)
         assert docker("inspect", "--format", "{{.State.ExitCode}}", orders).stdout.strip() == "0"
 
 
-def test_a_change_of_a_service_is_a_change_of_its_image_alone(tmp_path):
+def test_change_of_a_service_changes_only_its_image(tmp_path):
     images = Images(copied(tmp_path), "changed")
     ids = [images.base(), images.service("orders"), images.service("users")]
     change(tmp_path / "services/orders/handlers.py")
@@ -81,7 +81,7 @@ def test_a_change_of_a_service_is_a_change_of_its_image_alone(tmp_path):
     docker("rmi", *(f"mercato/{name}:changed" for name in ("base", "orders", "users")))
 
 
-def test_the_process_under_development_begins_again_when_a_file_changes(images):
+def test_development_image_restarts_when_a_file_changes(images):
     developed = Images(ROOT, "developed")
     developed.base(target="dev")
     developed.service("orders")

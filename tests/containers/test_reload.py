@@ -27,14 +27,14 @@ def developed(tmp_path):
     assert process.wait(20) == 0
 
 
-def test_it_begins_again_when_a_file_that_it_imports_changes(developed):
+def test_process_restarts_when_an_imported_file_changes(developed):
     folder, printed = developed
     eventually(lambda: "one" in printed())
     (folder / "told.py").write_text("WHAT = 'another'")
     eventually(lambda: "another" in printed())
 
 
-def test_what_cannot_run_is_tried_again_until_it_is_mended(developed):
+def test_failing_process_is_retried_until_it_is_fixed(developed):
     folder, printed = developed
     eventually(lambda: "one" in printed())
     (folder / "told.py").write_text("WHAT = ")

@@ -1,4 +1,4 @@
-"""`mercato audit` on a platform that sells: silent while all agrees, and by name what does not."""
+"""`mercato audit` on a running platform: it finds nothing while all agrees, and exactly what does not."""
 
 import json
 import sqlite3
@@ -19,12 +19,12 @@ from tests.system.running import Platform, image
 
 pytestmark = pytest.mark.embedded
 Harm = tuple[str, Callable[[sqlite3.Connection], int]]
-"""A service, and what is done to its store; the number of documents it changed."""
+"""(service, damage to its store); the latter returns the number of documents that it changed."""
 
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A platform of this file alone, whose books are harmed and mended."""
+    """Start a platform for this file only, whose data is damaged."""
     platform = Shop(tmp_path_factory.mktemp("audited"), RATE_LIMITS="off")
     try:
         yield platform.up()
@@ -33,7 +33,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def audit(shop: Platform, *services: str, code: int = 0) -> tuple[list[str], dict[str, Any]]:
-    """(what was found, a line each; the summary)."""
+    """Return (findings, one line each; summary)."""
     done = shop.mercato("audit", *services, "--json")
     assert done.returncode == code, done.stdout + done.stderr
     *rows, summary = [json.loads(line) for line in done.stdout.splitlines()]
@@ -42,7 +42,7 @@ def audit(shop: Platform, *services: str, code: int = 0) -> tuple[list[str], dic
 
 
 def change(service: str, collection: str, id: str, **fields: object) -> Harm:
-    """Set fields of a document, as no code of ours would."""
+    """Set fields of a document, as none of our code does."""
 
     def do(db: sqlite3.Connection) -> int:
         ((text,),) = db.execute(f"SELECT doc FROM {collection} WHERE id = ?", (id,))
@@ -73,7 +73,7 @@ def plant(shop: Shop, harm: Harm) -> None:
 
 @dataclass
 class Story:
-    """What was bought and what became of it, once everything has come to rest."""
+    """Orders of each outcome, once nothing is in progress."""
 
     shop: Shop
     buyer: Client
@@ -96,7 +96,7 @@ class Story:
         return order
 
     def sold(self) -> str:
-        """A product of which two units are sold."""
+        """Return a product of which two units are sold."""
         product = self.shop.product()
         self.confirmed(product)
         return str(product["id"])
@@ -110,14 +110,14 @@ def story(audited: Shop) -> Story:
     return Story(audited, audited.shopper())
 
 
-def test_all_agrees_after_orders_cancellations_and_refunds(audited: Shop, story: Story) -> None:
+def test_audit_finds_nothing_after_orders_and_refunds(audited: Shop, story: Story) -> None:
     story.confirmed(), story.rejected(), story.cancelled(), story.shipped()
     found, summary = audit(audited)
     assert found == []
     assert summary["checked"] == {"products": 4, "reservations": 4, "orders": 4, "payments": 4}
 
 
-def test_while_orders_are_placed_and_cancelled_nothing_is_found(audited: Shop, story: Story) -> None:
+def test_audit_finds_nothing_while_orders_are_placed(audited: Shop, story: Story) -> None:
     product, over = audited.product(stock=10_000), threading.Event()
     buyers, placed = [audited.shopper() for _ in range(3)], []
 
@@ -137,14 +137,14 @@ def test_while_orders_are_placed_and_cancelled_nothing_is_found(audited: Shop, s
             before = len(placed)
             found, summary = audit(audited)
             assert (found, summary["findings"]) == ([], 0)
-            assert len(placed) > before + 5, "nobody bought anything meanwhile"
+            assert len(placed) > before + 5, "no order was placed meanwhile"
     finally:
         over.set()
         for thread in threads:
             thread.join()
 
 
-def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Story) -> None:
+def test_audit_finds_exactly_the_planted_damage(audited: Shop, story: Story) -> None:
     long_ago, far = "2020-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
     mark = {"quantity": 1, "stageVersion": 1, "at": clock.timestamp()}
     planted: list[Harm] = []
@@ -268,20 +268,22 @@ def test_what_does_not_agree_is_named_and_nothing_else(audited: Shop, story: Sto
 
 
 @pytest.mark.parametrize(("service", "nouns"), [("payments", {"payments"}), ("orders", {"orders"}), ("users", set())])
-def test_in_an_image_it_looks_at_the_books_of_that_service(
+def test_audit_in_an_image_checks_its_service_only(
     audited: Shop, tmp_path: Path, service: str, nouns: set[str]
 ) -> None:
     alone = image(tmp_path, service, DATA_DIR=str(audited.data))
     found, summary = audit(alone, code=1 if nouns else 2)
-    assert all(line.startswith(service) for line in found) or found == ["no service whose code is here audits anything"]
+    assert all(line.startswith(service) for line in found) or found == [
+        "no service that is installed here audits anything"
+    ]
     assert summary["checked"].keys() == nouns
 
 
-def test_where_another_service_is_away_it_says_what_it_could_not_look_at(audited: Shop) -> None:
+def test_audit_reports_what_an_unavailable_service_hides(audited: Shop) -> None:
     with audited.frozen("payments"):
         found, summary = audit(audited, "orders", code=2)
-    (said,) = found
-    assert said.startswith("orders order payments: ")
+    (line,) = found
+    assert line.startswith("orders order payments: ")
     assert summary == {"checked": {"orders": 0}, "findings": 0, "notChecked": 1}
 
 
@@ -293,8 +295,8 @@ def test_where_another_service_is_away_it_says_what_it_could_not_look_at(audited
         (("orderz",), "there is no service 'orderz'"),
     ],
 )
-def test_what_cannot_be_looked_at_is_no_agreement(tmp_path: Path, services: tuple[str, ...], why: str) -> None:
+def test_audit_that_cannot_check_exits_with_2(tmp_path: Path, services: tuple[str, ...], why: str) -> None:
     done = Platform(tmp_path).mercato("audit", *services)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert f"could not look: {why}" in done.stderr
-    assert done.stdout == "looked at nothing: 0 findings, 1 could not be looked at\n"
+    assert f"could not check: {why}" in done.stderr
+    assert done.stdout == "checked nothing: 0 findings, 1 could not be checked\n"

@@ -88,7 +88,7 @@ def copy(tmp_path: Path) -> Iterator[Copy]:
 
 
 @pytest.mark.timeout(400)
-def test_the_page_leads_from_nothing_to_a_service_that_is_tested(copy: Copy) -> None:
+def test_every_step_of_the_page_works(copy: Copy) -> None:
     found = copy.run(
         ".venv/bin/python -c 'import chassis, services; print(chassis.__file__, services.__file__)'"
     ).stdout
@@ -101,7 +101,7 @@ def test_the_page_leads_from_nothing_to_a_service_that_is_tested(copy: Copy) -> 
     assert (copy.folder / "services" / "reviews" / "contract" / "openapi.yaml").is_file()
 
 
-def test_a_name_that_is_bad_or_taken_is_refused_in_one_line_and_nothing_is_written(copy: Copy) -> None:
+def test_new_rejects_an_invalid_or_taken_name(copy: Copy) -> None:
     before = copy.files()
     for name in ("", "Reviews", "re/views", "on"):
         assert f"{name!r} is not a valid service name" in refused(copy, name)
@@ -110,7 +110,7 @@ def test_a_name_that_is_bad_or_taken_is_refused_in_one_line_and_nothing_is_writt
     assert copy.files() == before
 
 
-def test_a_service_that_cannot_be_written_whole_is_not_written(copy: Copy) -> None:
+def test_new_that_fails_midway_leaves_nothing_behind(copy: Copy) -> None:
     (copy.folder / "charts" / "mercato" / "values.new").mkdir()
     before = copy.files()
     assert copy.run(".venv/bin/mercato new reviews").returncode == 1
@@ -119,7 +119,7 @@ def test_a_service_that_cannot_be_written_whole_is_not_written(copy: Copy) -> No
     assert not (copy.folder / "tests" / "unit" / "reviews").exists()
 
 
-def test_an_entry_joins_the_list_and_leaves_every_other_line_of_the_chart(copy: Copy) -> None:
+def test_new_adds_its_entry_and_keeps_the_rest_of_the_chart(copy: Copy) -> None:
     chart = copy.folder / "charts" / "mercato" / "values.yaml"
     before = chart.read_text() + "  # a remark\n\n# about images\nimages:\n  tag: dev\n"
     chart.write_text(before)
@@ -128,7 +128,7 @@ def test_an_entry_joins_the_list_and_leaves_every_other_line_of_the_chart(copy: 
     assert chart.read_text() == before.replace("  # a remark\n", f"  # a remark\n{entry}")
 
 
-def test_whatever_lists_the_services_lists_it(copy: Copy) -> None:
+def test_new_adds_the_service_to_every_list(copy: Copy) -> None:
     copy.follow(".venv/bin/mercato new reviews")
     files = "tests/containers/test_files.py tests/observability/test_setup.py"
     copy.follow(f".venv/bin/pytest {files} -k 'each_service_of_the_chart or every_process or for_each_service'")

@@ -19,25 +19,25 @@ SERVICES = set(catalog())
 
 
 def rows(shop: Shop, *command: str, code: int = 0) -> list[dict[str, Any]]:
-    """What a command prints with --json, a row for each line."""
+    """Return the rows that a command prints with --json, one per line."""
     done = shop.mercato(*command, "--json")
     assert done.returncode == code, done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def said(shop: Shop, *command: str) -> str:
+def printed(shop: Shop, *command: str) -> str:
     done = shop.mercato(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def shown(shop: Shop, *command: str) -> dict[str, Any]:
-    """The one object that a command prints."""
-    found: dict[str, Any] = json.loads(said(shop, *command))
+    """Return the object that a command prints."""
+    found: dict[str, Any] = json.loads(printed(shop, *command))
     return found
 
 
-def test_the_status_shows_every_process_ready(shop: Shop) -> None:
+def test_status_shows_every_process_ready(shop: Shop) -> None:
     status = shown(shop, "status", "--json")
     assert status["ready"] is True
     assert all(process["ready"] for process in status["processes"])
@@ -46,18 +46,18 @@ def test_the_status_shows_every_process_ready(shop: Shop) -> None:
     assert len(status["processes"]) == 2 * len(SERVICES) + 1
 
 
-def test_the_outboxes_run_empty(shop: Shop, buyer: Client) -> None:
+def test_outboxes_become_empty(shop: Shop, buyer: Client) -> None:
     buyer.buy(shop.product())
     assert {row["service"] for row in rows(shop, "outbox")} == SERVICES
     eventually(lambda: not any(row["waiting"] for row in rows(shop, "outbox")))
 
 
-def test_a_saga_is_listed_while_it_is_open_and_shown_without_its_secret(shop: Shop, buyer: Client) -> None:
+def test_open_saga_is_listed_and_shown_without_its_secret(shop: Shop, buyer: Client) -> None:
     order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
     with shop.frozen("orders"):
         (saga,) = (row for row in rows(shop, "sagas", "list") if row["id"] == order)
         assert (saga["saga"], saga["at"]) == ("checkout", "take payment")
-        assert "tok_slow" not in said(shop, "sagas", "show", order)
+        assert "tok_slow" not in printed(shop, "sagas", "show", order)
     buyer.final(order)
     eventually(lambda: order in [saga["_id"] for saga in shop.documents("orders", "sagas") if saga["ended"]])
     assert order not in [row["id"] for row in rows(shop, "sagas", "list")]
@@ -66,7 +66,7 @@ def test_a_saga_is_listed_while_it_is_open_and_shown_without_its_secret(shop: Sh
 
 
 @pytest.mark.embedded
-def test_a_replay_finds_nothing_until_a_summary_is_wrong_and_mends_it(shop: Shop, buyer: Client) -> None:
+def test_replay_finds_and_repairs_wrong_summaries(shop: Shop, buyer: Client) -> None:
     broken, lost = (buyer.buy(shop.product())["id"] for _ in range(2))
     before = buyer.items("/api/orders")
     eventually(lambda: not any(saga["open"] for saga in shop.documents("orders", "sagas")))
@@ -75,11 +75,11 @@ def test_a_replay_finds_nothing_until_a_summary_is_wrong_and_mends_it(shop: Shop
         db.execute("UPDATE summaries SET doc = json_set(doc, '$.status', 'rejected') WHERE id = ?", (broken,))
         db.execute("DELETE FROM summaries WHERE id = ?", (lost,))
     assert buyer.items("/api/orders") != before
-    mended = {row["id"]: row for row in rows(shop, "replay", "orders", code=1)}
-    assert mended.keys() == {broken, lost}
-    assert json.loads(mended[broken]["was"])["status"] == "rejected"
-    assert json.loads(mended[broken]["is"])["status"] == "confirmed"
-    assert mended[lost]["was"] == ""
+    repaired = {row["id"]: row for row in rows(shop, "replay", "orders", code=1)}
+    assert repaired.keys() == {broken, lost}
+    assert json.loads(repaired[broken]["was"])["status"] == "rejected"
+    assert json.loads(repaired[broken]["is"])["status"] == "confirmed"
+    assert repaired[lost]["was"] == ""
     assert rows(shop, "replay", "orders") == []
     assert buyer.items("/api/orders") == before
 
@@ -103,11 +103,11 @@ def cloud_event(type: str, key: str, sequence: int = 1) -> dict[str, str]:
 
 
 def parked(shop: Shop, service: str, key: str) -> list[dict[str, Any]]:
-    """The dead letters of a key in the store of a service."""
-    return [letter for letter in shop.documents(service, "dead_letters") if letter["key"] == key]
+    """Return the dead letters of a key in the store of a service."""
+    return [doc for doc in shop.documents(service, "dead_letters") if doc["key"] == key]
 
 
-def test_poison_is_parked_with_its_reason_and_blocks_no_other(shop: Shop, buyer: Client) -> None:
+def test_malformed_records_are_parked_and_block_no_other_key(shop: Shop, buyer: Client) -> None:
     key = clock.new_id()
     publish(shop, "orders.events", key, b'{"orderId": 7}', cloud_event("order.cancelled", key))
     publish(shop, "orders.events", key, b"\x00 no JSON", cloud_event("order.cancelled", key, 2))
@@ -118,23 +118,27 @@ def test_poison_is_parked_with_its_reason_and_blocks_no_other(shop: Shop, buyer:
     listed = [row for row in rows(shop, "dlq", "list") if row["id"] == f"orders.events:{key}:1"]
     assert {row["service"] for row in listed} == set(consumers)
     assert all("orderId" in row["reason"] for row in listed)
-    letter = shown(shop, "dlq", "show", "payments", listed[0]["id"])
-    assert (letter["key"], letter["value"], letter["handler"]) == (key, '{"orderId": 7}', "note_cancelled")
+    dead_letter = shown(shop, "dlq", "show", "payments", listed[0]["id"])
+    assert (dead_letter["key"], dead_letter["value"], dead_letter["handler"]) == (
+        key,
+        '{"orderId": 7}',
+        "note_cancelled",
+    )
 
     order = buyer.buy(shop.product())["id"]
-    told = eventually(lambda: [item for item in buyer.items("/api/notifications") if order in item["body"]])
-    assert [item["kind"] for item in told] == ["order_confirmed"]
+    notified = eventually(lambda: [item for item in buyer.items("/api/notifications") if order in item["body"]])
+    assert [item["kind"] for item in notified] == ["order_confirmed"]
 
     redrive = ("dlq", "redrive", "--key", key, "--service", "payments")
-    assert "4 dead letters would be handled again" in said(shop, *redrive, "--dry-run")
-    assert "4 dead letters are being handled again" in said(shop, *redrive)
-    eventually(lambda: any(again["attempts"] > letter["attempts"] for again in parked(shop, "payments", key)))
+    assert "4 dead letters would be handled again" in printed(shop, *redrive, "--dry-run")
+    assert "4 dead letters are being handled again" in printed(shop, *redrive)
+    eventually(lambda: any(again["attempts"] > dead_letter["attempts"] for again in parked(shop, "payments", key)))
     assert len(parked(shop, "payments", key)) == 4
 
 
 @contextmanager
-def refusing(shop: Shop, word: str) -> Iterator[None]:
-    """Let notifications fail to write what has this word in it: what a defect in a handler looks like from outside."""
+def failing_on(shop: Shop, word: str) -> Iterator[None]:
+    """Let notifications fail to write what contains this word, as a defect in a handler would."""
     with closing(sqlite3.connect(shop.data / "store" / "notifications.db", timeout=10)) as db:
         db.execute(
             "CREATE TRIGGER defect BEFORE INSERT ON notifications WHEN instr(NEW.doc, "
@@ -147,23 +151,23 @@ def refusing(shop: Shop, word: str) -> Iterator[None]:
 
 
 @pytest.mark.embedded
-def test_what_a_defect_parked_is_redriven_in_order_once_it_is_mended(shop: Shop, admin: Client, buyer: Client) -> None:
-    with refusing(shop, buyer.id):
+def test_redrive_handles_dead_letters_in_order_after_a_fix(shop: Shop, admin: Client, buyer: Client) -> None:
+    with failing_on(shop, buyer.id):
         order = buyer.buy(shop.product())["id"]
         eventually(lambda: parked(shop, "notifications", order))
         expect(admin.post(f"/api/orders/{order}/ship"), 200)
         expect(admin.post(f"/api/orders/{order}/deliver"), 200)
         eventually(lambda: len(parked(shop, "notifications", order)) == 3)
         assert order not in str(buyer.items("/api/notifications"))
-    assert "3 dead letters are being handled" in said(shop, "dlq", "redrive", "--key", order)
+    assert "3 dead letters are being handled" in printed(shop, "dlq", "redrive", "--key", order)
     eventually(lambda: not parked(shop, "notifications", order))
-    told = [item["kind"] for item in buyer.items("/api/notifications") if order in item["body"]]
-    assert told[::-1] == ["order_confirmed", "order_shipped", "order_delivered"]
+    notified = [item["kind"] for item in buyer.items("/api/notifications") if order in item["body"]]
+    assert notified[::-1] == ["order_confirmed", "order_shipped", "order_delivered"]
 
 
-def test_where_one_service_alone_is_installed_the_commands_tell_of_that_one(tmp_path: Path) -> None:
+def test_commands_cover_the_installed_service_only(tmp_path: Path) -> None:
     alone = image(tmp_path, "orders")
     listed = alone.mercato("outbox", "--json")
     assert {json.loads(line)["service"] for line in listed.stdout.splitlines()} == {"orders"}, listed.stderr
     other = alone.mercato("dlq", "show", "users", "1")
-    assert (other.returncode, "the code of users is not here" in other.stderr) == (1, True), other.stderr
+    assert (other.returncode, "the code of users is not installed here" in other.stderr) == (1, True), other.stderr

@@ -54,24 +54,24 @@ def run(newcomer, text):
     return done.stdout
 
 
-def test_make_up_says_where_the_shop_is_and_who_may_do_everything(newcomer):
+def test_make_up_prints_the_address_and_the_administrator(newcomer):
     said = newcomer[2].read_text()
     assert newcomer[1] in said
     assert "admin@mercato.example" in said and "password" in said
 
 
-def test_a_first_order_with_curl_is_confirmed(newcomer):
+def test_first_order_with_curl_is_confirmed(newcomer):
     said = run(newcomer, block("my first order"))
     assert '"status":"confirmed"' in said
     assert '"type": "order.confirmed"' in said
 
 
-def test_the_commands_to_look_after_it_work(newcomer):
+def test_operator_commands_work(newcomer):
     said = run(newcomer, block("mercato status"))
     assert "orders" in said
 
 
-def test_make_demo_ends_as_it_expects(newcomer):
+def test_make_demo_succeeds(newcomer):
     assert "confirmed" in run(newcomer, block("make demo"))
 
 
@@ -82,7 +82,7 @@ def test_make_test_runs_stages_that_ci_runs():
     assert all(group in PLANS["ci"] for group in PLANS["test"])
 
 
-def test_every_folder_of_the_map_is_there():
+def test_every_folder_of_the_layout_exists():
     house = README.split("## Repository layout")[1].split("```")[1]
     parent = ""
     for line in house.strip().splitlines():

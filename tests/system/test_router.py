@@ -1,4 +1,4 @@
-"""The router and the server under it, by raw sockets: what passes, what does not, and what a client sees of a fault."""
+"""The router and its server, over raw sockets: what passes, what does not, and what a client sees of a fault."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ def shop(tmp_path_factory):
 
 
 def send(port: int, raw: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, header fields and body of the answer to exactly these bytes."""
+    """Return status, headers and body of the response to exactly these bytes."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(raw)
         response = http.client.HTTPResponse(connection)
@@ -44,7 +44,7 @@ def get(shop, target: str, *fields: str) -> tuple[int, dict[str, str], bytes]:
         ("/api/shop/%2e%2e/%00//x?q=%2F&q=%zz", "shop"),
     ],
 )
-def test_a_path_goes_unchanged_to_the_service_with_the_longest_prefix(shop, target, service):
+def test_path_goes_unchanged_to_the_longest_matching_prefix(shop, target, service):
     status, _, body = get(shop, target)
     assert (status, json.loads(body)["service"], json.loads(body)["target"]) == (200, service, target)
 
@@ -54,13 +54,13 @@ def test_a_path_goes_unchanged_to_the_service_with_the_longest_prefix(shop, targ
     ["/", "/api", "/api/shopping", "/internal/shop", "/metrics", "/readyz", "//api/shop", "/API/shop", "/x/../api/shop",
      "/api%2Fshop", "/;/api/shop", "http://elsewhere/api/shop"],
 )  # fmt: skip
-def test_everything_else_stays_outside(shop, target):
+def test_other_paths_are_not_found(shop, target):
     status, fields, body = get(shop, target)
     assert (status, fields["Content-Type"]) == (404, "application/problem+json")
     assert json.loads(body)["status"] == 404
 
 
-def test_fields_pass_but_for_those_of_the_connection_and_those_that_only_the_edge_may_set(shop):
+def test_headers_pass_except_hop_by_hop_and_edge_headers(shop):
     _, fields, body = get(
         shop,
         "/api/shop",
@@ -75,9 +75,9 @@ def test_fields_pass_but_for_those_of_the_connection_and_those_that_only_the_edg
         "X-Private: 1",
         "TE: trailers",
     )
-    said = json.loads(body)["headers"]
-    assert len(said.pop("HTTP_X_REQUEST_ID")) == 26
-    assert said == {
+    echo = json.loads(body)["headers"]
+    assert len(echo.pop("HTTP_X_REQUEST_ID")) == 26
+    assert echo == {
         "HTTP_HOST": "here",
         "HTTP_AUTHORIZATION": "Bearer a.b.c",
         "HTTP_IDEMPOTENCY_KEY": "k",
@@ -87,31 +87,31 @@ def test_fields_pass_but_for_those_of_the_connection_and_those_that_only_the_edg
     assert "Set-Cookie" in fields
 
 
-def test_a_request_id_of_the_client_is_kept(shop):
+def test_request_id_of_the_client_is_kept(shop):
     assert json.loads(get(shop, "/api/shop", "X-Request-Id: mine")[2])["headers"]["HTTP_X_REQUEST_ID"] == "mine"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("body", [b"", b"hello"])
-def test_a_method_and_a_body_pass(shop, method, body):
+def test_method_and_body_pass(shop, method, body):
     head = f"{method} /api/shop HTTP/1.1\r\nHost: here\r\nContent-Type: text/x\r\nContent-Length: {len(body)}\r\n\r\n"
-    said = json.loads(send(shop.port, head.encode() + body)[2])
-    assert (said["method"], said["body"], said["headers"]["CONTENT_TYPE"]) == (method, body.decode(), "text/x")
+    echo = json.loads(send(shop.port, head.encode() + body)[2])
+    assert (echo["method"], echo["body"], echo["headers"]["CONTENT_TYPE"]) == (method, body.decode(), "text/x")
 
 
-def test_a_chunked_body_passes(shop):
+def test_chunked_body_passes(shop):
     head = b"POST /api/shop HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert json.loads(send(shop.port, head + b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n")[2])["body"] == "abcde"
 
 
-def test_head_answers_without_a_body(shop):
+def test_head_has_no_body(shop):
     with socket.create_connection(("127.0.0.1", shop.port), timeout=30) as connection:
         connection.sendall(b"HEAD /api/shop HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n\r\n") and b"Content-Length: " in answer
 
 
-def test_a_megabyte_passes_and_more_is_refused(shop):
+def test_body_of_more_than_a_megabyte_is_rejected(shop):
     head = b"POST /api/shop HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
     assert json.loads(send(shop.port, head % 2**20 + b"x" * 2**20)[2])["size"] == 2**20
     status, fields, _ = send(shop.port, head % (2**20 + 1) + b"x" * (2**20 + 1))
@@ -133,24 +133,24 @@ def test_a_megabyte_passes_and_more_is_refused(shop):
         (b"GET /api/shop HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 70_000, 431),
     ],
 )
-def test_what_is_no_request_is_refused_as_a_problem(shop, raw, status):
+def test_malformed_request_is_rejected_with_a_problem(shop, raw, status):
     got, fields, body = send(shop.port, raw)
     assert (got, fields["Content-Type"], json.loads(body)["status"]) == (status, "application/problem+json", status)
 
 
-def test_what_a_client_sent_is_escaped_in_the_log(shop):
+def test_client_input_is_escaped_in_the_log(shop):
     send(shop.port, b"GET /api/shop\x1b[31m\r[fake] HTTP/1.1\r\nHost: a\r\n\r\n")
     assert "\x1b" not in shop.log("router") and "\r" not in shop.log("router")
 
 
-def test_two_requests_in_one_packet_get_two_answers(shop):
+def test_two_requests_in_one_packet_get_two_responses(shop):
     one = b"GET /api/shop HTTP/1.1\r\nHost: a\r\n"
     with socket.create_connection(("127.0.0.1", shop.port), timeout=30) as connection:
         connection.sendall(one + b"\r\n" + one + b"Connection: close\r\n\r\n")
         assert b"".join(iter(lambda: connection.recv(65536), b"")).count(b"HTTP/1.1 200") == 2
 
 
-def test_a_client_that_waits_to_be_told_is_told_to_continue(shop):
+def test_expect_100_continue_is_answered(shop):
     with socket.create_connection(("127.0.0.1", shop.port), timeout=30) as connection:
         connection.sendall(b"POST /api/shop HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -160,7 +160,7 @@ def test_a_client_that_waits_to_be_told_is_told_to_continue(shop):
         assert (response.status, json.loads(response.read())["body"]) == (200, "hi")
 
 
-def test_slow_clients_hold_nobody_up_and_are_cut_after_ten_seconds(shop):
+def test_slow_clients_delay_no_one_and_are_cut_off_after_10_s(shop):
     port, begun = shop.port, time.monotonic()
     starts = [b"", b"GET /api/shop HTTP/1.1\r\nHost: ", b"POST /api/shop HTTP/1.1\r\nContent-Length: 9\r\n\r\nab"]
     slow = []
@@ -182,27 +182,27 @@ def test_slow_clients_hold_nobody_up_and_are_cut_after_ten_seconds(shop):
         connection.close()
 
 
-def test_a_service_that_is_too_slow_is_a_504(shop):
+def test_slow_service_is_a_504(shop):
     asked = time.monotonic()
     status, fields, _ = get(shop, "/api/people/slow?20")
     assert (status, fields["Content-Type"]) == (504, "application/problem+json")
     assert 1.9 < time.monotonic() - asked < 15
 
 
-def test_a_service_that_breaks_off_is_a_502_since_nobody_knows_what_was_done(shop):
+def test_service_that_dies_during_a_request_is_a_502(shop):
     head = b"POST /api/people/die HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
     assert send(shop.port, head)[0] == 502
     eventually(lambda: get(shop, "/api/people")[0] == 200)
 
 
-def test_a_service_that_is_away_is_a_503_and_found_again_where_it_was(shop):
+def test_dead_service_is_a_503_until_it_is_restarted(shop):
     assert get(shop, "/api/people")[0] == 200  # over a connection that the router keeps
     head = b"POST /api/people HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
     launcher = shop.run()["pid"]
-    os.kill(launcher, signal.SIGSTOP)  # or it would start the service again before it is missed
+    os.kill(launcher, signal.SIGSTOP)  # or it would restart the service before a request fails
     try:
         os.killpg(shop.process("people", "web")["pid"], signal.SIGKILL)
-        # While one of its threads is dying its connections are open, and what is sent over them has no known end: 502.
+        # While its threads are dying, its connections are still open, and a request over them ends as a 502.
         eventually(lambda: send(shop.port, head)[0] == 503)
         status, fields, body = send(shop.port, head)
     finally:

@@ -1,4 +1,4 @@
-"""Two toy services, so that the launcher and the router are tested apart from the real ones."""
+"""Two toy services, to test the launcher and the router without the real ones."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ class Service:
 
     def application(self):
         self.open()
-        return self.answer
+        return self.echo
 
-    def answer(self, environ, start):
+    def echo(self, environ, start):
         body = environ["wsgi.input"].read()
         path, _, query = environ["RAW_URI"].partition("?")
         if path.endswith("/slow"):
@@ -33,7 +33,7 @@ class Service:
             time.sleep(float(query))
         if path.endswith("/die"):
             os.kill(os.getpid(), signal.SIGKILL)
-        said = {
+        echo = {
             "service": self.name,
             "pid": os.getpid(),
             "target": environ["RAW_URI"],
@@ -43,10 +43,10 @@ class Service:
             "headers": {k: v for k, v in environ.items() if k.startswith("HTTP_") or k == "CONTENT_TYPE"},
             "environment": dict(os.environ),
         }
-        answer = json.dumps(said).encode()
-        start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer))),
+        body = json.dumps(echo).encode()
+        start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body))),
                          ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
-        return [answer]
+        return [body]
 
     def drain(self):
         self.health.draining = True
@@ -71,7 +71,7 @@ class Service:
 
 
 def platform(folder: Path, **environment: str | None) -> Platform:
-    """A platform of the toys, not yet started."""
+    """Return a platform of the toys, not yet started."""
     toys = folder / "toys"
     for name in ("shop", "people"):
         package = toys / "services" / name

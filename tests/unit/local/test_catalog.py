@@ -28,16 +28,16 @@ def values(tmp_path, monkeypatch):
         ("", None),
     ],
 )
-def test_a_path_belongs_to_the_longest_prefix_that_ends_where_a_segment_does(path, owner):
+def test_owner_has_the_longest_prefix_of_whole_segments(path, owner):
     assert catalog.owner(path) == owner
 
 
 @pytest.mark.usefixtures("values")
-def test_the_callers_of_a_service_are_those_that_say_they_call_it():
+def test_callers_are_the_services_that_list_it():
     assert (catalog.callers("b"), catalog.callers("a")) == (["a"], [])
 
 
-def test_each_service_has_a_route_and_calls_only_services():
+def test_each_service_has_routes_and_calls_known_services():
     services = catalog.catalog()
     assert services
     assert all(entry.routes and set(entry.calls) <= set(services) - {entry.name} for entry in services.values())

@@ -7,12 +7,12 @@ from mercato.local.folder import Folder
 from mercato.local.running_platform import find_run
 
 
-def test_only_one_may_run_in_a_folder(tmp_path):
+def test_folder_can_be_locked_once(tmp_path):
     first, second = Folder(tmp_path), Folder(tmp_path)
     assert first.lock() and not second.lock()
 
 
-def test_a_password_is_made_once_and_one_that_is_given_is_kept(tmp_path):
+def test_administrator_keeps_the_first_password(tmp_path):
     made = Folder(tmp_path).administrator("a@b.example", "")
     assert len(made["password"]) == 16
     assert Folder(tmp_path).administrator("a@b.example", "") == made
@@ -20,7 +20,7 @@ def test_a_password_is_made_once_and_one_that_is_given_is_kept(tmp_path):
     assert Folder(tmp_path).administrator("c@d.example", "given by hand")["password"] == "given by hand"
 
 
-def test_a_log_that_has_grown_large_is_set_aside_and_one_old_one_is_kept(tmp_path):
+def test_large_log_is_rotated_and_one_old_log_is_kept(tmp_path):
     folder = Folder(tmp_path)
     for text in ("first ", "second"):
         folder.log_path("web").write_text(text * 2_000_000)

@@ -14,7 +14,7 @@ print(threading.active_count(), set(os.listdir("/proc/self/fd")) - before, setti
 """
 
 
-def test_what_is_imported_before_a_fork_starts_opens_and_reads_nothing():
+def test_preloaded_imports_start_open_and_read_nothing():
     engines = {"MONGODB_URI": "mongodb://127.0.0.1/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092"}
     done = subprocess.run([sys.executable, "-c", SAID], capture_output=True, text=True, env=engines)
     assert done.stdout == "1 set() 0 {}\n", done.stderr
