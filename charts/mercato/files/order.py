@@ -1,6 +1,6 @@
-"""What `helm test` runs in the cluster: an administrator adds a product, a shopper buys it, and the order is confirmed.
+"""The test of `helm test`: an administrator adds a product, a shopper buys it, and the order is confirmed.
 
-The argument is the administrator's e-mail address. What was made is taken away again, but for the order.
+The argument is the administrator's e-mail address. The script deletes what it creates, except the order.
 """
 
 import os
@@ -12,43 +12,43 @@ import requests
 
 from chassis import clock
 
-PATIENCE = 60.0
-PASSWORD = "correct horse battery"  # noqa: S105  of an account made for this run
+TIMEOUT_S = 60.0
+PASSWORD = "correct horse battery"  # noqa: S105  of an account that exists during this run only
 
 session = requests.Session()
 session.trust_env = False
 
 
-def ask(method: str, service: str, path: str, token: str = "", body: dict[str, Any] | None = None) -> Any:
-    """The answer's body. Exits where it is none of the 2xx."""
+def call(method: str, service: str, path: str, token: str = "", body: dict[str, Any] | None = None) -> Any:
+    """Return the body of the response; exit unless the status is 2xx."""
     headers = {"Idempotency-Key": clock.new_id()} if method == "POST" else {}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    answer = session.request(method, f"http://{service}/api/{path}", json=body, headers=headers, timeout=10)
-    click.echo(f"{method} /api/{path}: {answer.status_code}")
-    if not answer.ok:
-        sys.exit(answer.text)
-    return answer.json() if answer.content else None
+    response = session.request(method, f"http://{service}/api/{path}", json=body, headers=headers, timeout=10)
+    click.echo(f"{method} /api/{path}: {response.status_code}")
+    if not response.ok:
+        sys.exit(response.text)
+    return response.json() if response.content else None
 
 
 def sign_in(email: str, password: str) -> str:
-    token: str = ask("POST", "users", "auth/login", body={"email": email, "password": password})["accessToken"]
+    token: str = call("POST", "users", "auth/login", body={"email": email, "password": password})["accessToken"]
     return token
 
 
 admin = sign_in(sys.argv[1], os.environ["ADMIN_PASSWORD"])
-product = ask("POST", "products", "products", admin, {"name": "Sample", "price": "1.00", "stock": 1})["id"]
+product = call("POST", "products", "products", admin, {"name": "Sample", "price": "1.00", "stock": 1})["id"]
 account = {"email": f"{clock.new_id().lower()}@test.example", "name": "Test", "password": PASSWORD}
-user = ask("POST", "users", "users", body=account)["id"]
+user = call("POST", "users", "users", body=account)["id"]
 try:
     shopper = sign_in(account["email"], PASSWORD)
-    order = ask("POST", "orders", "orders", shopper, {"productId": product, "quantity": 1})
-    until = clock.monotonic() + PATIENCE
-    while order["status"] == "pending" and clock.monotonic() < until:
+    order = call("POST", "orders", "orders", shopper, {"productId": product, "quantity": 1})
+    deadline = clock.monotonic() + TIMEOUT_S
+    while order["status"] == "pending" and clock.monotonic() < deadline:
         clock.sleep(0.5)
-        order = ask("GET", "orders", f"orders/{order['id']}", shopper)
+        order = call("GET", "orders", f"orders/{order['id']}", shopper)
 finally:
-    ask("DELETE", "products", f"products/{product}", admin)
-    ask("DELETE", "users", f"users/{user}", admin)
+    call("DELETE", "products", f"products/{product}", admin)
+    call("DELETE", "users", f"users/{user}", admin)
 click.echo(f"the order is {order['status']}")
 sys.exit(order["status"] != "confirmed")

@@ -1,6 +1,6 @@
-{{/* A scope is what a pod is made of: root ($), name, component, service (its entry over the defaults), command */}}
+{{/* A scope holds the parts of a pod: root ($), name, component, service (its entry merged over the defaults), command */}}
 
-{{/* name -> service: each entry over the defaults, and who calls it. As JSON. */}}
+{{/* name -> service, as JSON: its entry merged over the defaults, and its callers. */}}
 {{- define "mercato.services" -}}
 {{- $services := dict }}
 {{- range $name, $entry := .Values.services }}
@@ -13,7 +13,7 @@
 {{- toJson $services }}
 {{- end }}
 
-{{/* The head of an object, of [scope, apiVersion, kind, name]. */}}
+{{/* The head of an object, from [scope, apiVersion, kind, name]. */}}
 {{- define "mercato.object" }}
 ---
 apiVersion: {{ index . 1 }}
@@ -36,7 +36,7 @@ app.kubernetes.io/part-of: mercato
 {app.kubernetes.io/name: {{ .name }}, app.kubernetes.io/component: {{ .component }}}
 {{- end }}
 
-{{/* The name of the Secret. What is "" in the chart's own is kept from the cluster or drawn, once for all. */}}
+{{/* The name of the Secret. Empty values of the chart's own are those in the cluster, or generated once. */}}
 {{- define "mercato.secret" -}}
 {{- $name := .Values.secret.existing | default "mercato" }}
 {{- $kept := (lookup "v1" "Secret" .Release.Namespace $name).data | default dict }}
@@ -48,18 +48,18 @@ app.kubernetes.io/part-of: mercato
 {{- else if or $kept (not (lookup "v1" "ServiceAccount" .Release.Namespace "default")) }}
 {{- $_ := set .Values.secret "values" $kept }}
 {{- else }}
-{{- fail (printf "secret.existing: there is no Secret %s in the namespace %s" $name .Release.Namespace) }}
+{{- fail (printf "secret.existing: no Secret %s in namespace %s" $name .Release.Namespace) }}
 {{- end }}
 {{- $name }}
 {{- end }}
 
-{{/* What a service's processes are told. A callee is found by the headless name of its pods; where DNS still tells
-     of none that lives, by its ClusterIP, which knows at once who is ready. */}}
+{{/* The settings of a service. It finds an upstream by the headless Service of its pods; while DNS lists no live pod,
+     by its ClusterIP, which knows at once which pods are ready. */}}
 {{- define "mercato.settings" -}}
 {{- $addresses := list }}
 {{- range .service.calls }}{{ $addresses = append $addresses (printf "%s=%s-pods:8080||%s:80" . . .) }}{{ end }}
 {{- if and .service.settings.KAFKA_SASL_MECHANISM (not (hasKey .service.secrets "KAFKA_SASL_PASSWORD")) }}
-{{- fail (printf "%s: with KAFKA_SASL_MECHANISM in settings it needs KAFKA_SASL_PASSWORD in secrets" .name) }}
+{{- fail (printf "%s: KAFKA_SASL_MECHANISM in settings needs KAFKA_SASL_PASSWORD in secrets" .name) }}
 {{- end }}
 {{- $found := dict "ADDRESSES" (join "," $addresses) "ALLOWED_CALLERS" (join "," .service.callers) }}
 {{- toYaml (mergeOverwrite $found .service.settings) }}
@@ -72,7 +72,7 @@ data: {{- include "mercato.settings" . | nindent 2 }}
 automountServiceAccountToken: false
 {{- end }}
 
-{{/* A pod that runs the scope's command with the settings and account of `identity`; `restart` if it is to end. */}}
+{{/* A pod that runs the command of the scope with the settings and account of `identity`; `restart` for one that ends. */}}
 {{- define "mercato.pod" -}}
 {{- $secret := include "mercato.secret" .root }}
 metadata:
@@ -92,7 +92,7 @@ spec:
   {{- with .restart }}
   restartPolicy: {{ . }}
   {{- else }}
-  terminationGracePeriodSeconds: 45 # 5 until nobody sends any more, 25 to finish, and some room
+  terminationGracePeriodSeconds: 45 # 5 s until clients stop sending, 25 s to finish, and a margin
   topologySpreadConstraints:
     {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
     - maxSkew: 1
@@ -114,7 +114,7 @@ spec:
       env:
         {{- range $setting, $where := .service.secrets }}
         {{- if and (not $where) $.root.Values.secret.values (not (get $.root.Values.secret.values $setting)) }}
-        {{- fail (printf "the setting %s is to come from the Secret %s, which does not have it" $setting $secret) }}
+        {{- fail (printf "setting %s: Secret %s has no such key" $setting $secret) }}
         {{- end }}
         {{- $parts := append (splitList "/" ($where | default $secret)) $setting }}
         - name: {{ $setting }}
@@ -129,7 +129,7 @@ spec:
         - {name: http, containerPort: 8080}
         {{- end }}
         - {name: health, containerPort: 9090}
-      startupProbe: # ten minutes: a process waits for its store
+      startupProbe: # ten minutes, because a process waits for its store
         {httpGet: {path: /startupz, port: health}, periodSeconds: 2, failureThreshold: 300}
       livenessProbe: {httpGet: {path: /livez, port: health}, timeoutSeconds: 5}
       readinessProbe: {httpGet: {path: /readyz, port: health}, periodSeconds: 5, timeoutSeconds: 2}
