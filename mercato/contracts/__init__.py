@@ -1,4 +1,4 @@
-"""The contracts of a service, made from its code: what clients and consumers may rely on."""
+"""The contracts of a service, generated from its code: what clients, callers and consumers may rely on."""
 
 import sys
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 from chassis.service import Service
 
 VERSION = "1"
-"""A breaking change needs another one."""
+"""The version of all contracts; a breaking change needs a new one."""
 
 
 def info(service: Service) -> dict[str, Any]:
-    """How both documents of a service begin."""
+    """Return the `info` of each document of a service."""
     module = sys.modules.get(f"services.{service.name}.service")
-    said = (module.__doc__ or "").strip() if module else ""
-    return {"title": f"Mercato {service.name}", "version": VERSION, **({"description": said} if said else {})}
+    description = (module.__doc__ or "").strip() if module else ""
+    found = {"title": f"Mercato {service.name}", "version": VERSION}
+    return found | {"description": description} if description else found

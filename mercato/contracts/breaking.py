@@ -1,9 +1,9 @@
-"""What breaks between two versions of a contract: each thing that a client or a consumer of the old one may trip over.
+"""Breaking changes between two versions of a contract: what fails for a client, caller or consumer of the old one.
 
-    an answer or an event, read by others:   every new value must be one that the old schema allows
-    a body, a query or a header, sent to us: every old value must be one that the new schema allows
+    a response, reply or event, read by others: the old schema must allow every value of the new one
+    a body, query or command, sent by others:   the new schema must allow every value of the old one
 
-Both are one question: does a schema hold no value that another does not?
+Both are one question: is every value of one schema a value of the other? New errors never break a contract.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,9 @@ _HIGHEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 
 
 def changes(old: Document, new: Document) -> list[str]:
-    """A sentence for each breaking change, in the order of the old document; the two are of one kind."""
-    return list(_openapi(old, new) if "openapi" in old else _asyncapi(old, new))
+    """Return a sentence for each breaking change, in the order of the old document. Both are of one kind."""
+    compare = _openapi if "openapi" in old else _asyncapi if "asyncapi" in old else _commands
+    return list(compare(old, new))
 
 
 def _openapi(old: Document, new: Document) -> Iterator[str]:
@@ -32,7 +33,7 @@ def _openapi(old: Document, new: Document) -> Iterator[str]:
                 yield f"{name} is gone"
                 continue
             yield from _sent(methods[method], now, name, _Within(old, new))
-            yield from _answered(methods[method], now, name, _Within(new, old))
+            yield from _received(methods[method], now, name, _Within(new, old))
 
 
 def _asyncapi(old: Document, new: Document) -> Iterator[str]:
@@ -49,8 +50,23 @@ def _asyncapi(old: Document, new: Document) -> Iterator[str]:
             yield f"{type}: has another key"
 
 
+def _commands(old: Document, new: Document) -> Iterator[str]:
+    for name, command in old["operations"].items():
+        now = new["operations"].get(name)
+        if now is None:
+            yield f"{name} is gone"
+            continue
+        if now["path"] != command["path"]:
+            yield f"{name}: is at {now['path']}"
+        if command["readOnly"] and not now["readOnly"]:
+            yield f"{name}: is no longer read-only"
+        request = command["request"] | {"additionalProperties": False}  # an old caller sends nothing else
+        yield from _Within(old, new).flaws(request, now["request"], f"{name}: an old request's")
+        yield from _Within(new, old).flaws(now["reply"], command["reply"], f"{name} reply")
+
+
 def _messages(document: Document) -> dict[str, tuple[str, JsonSchema]]:
-    """Message -> its channel's address and itself, for those that the service sends."""
+    """Return message name -> (address of its channel, message) of what the service sends."""
     return {
         message["$ref"].rpartition("/")[2]: (_at(document, operation["channel"])["address"], _at(document, message))
         for operation in document["operations"].values()
@@ -73,8 +89,8 @@ def _sent(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Ite
             yield f"{name}: takes no {kind} any more"
 
 
-def _answered(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Iterator[str]:
-    """Successes alone: any refusal may end, and a client must be ready for any."""
+def _received(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Iterator[str]:
+    """Compare the successes alone: errors may come and go, and a client must be ready for any."""
     before, now = ({s: r for s, r in each["responses"].items() if s < "400"} for each in (old, new))
     for status in sorted(before.keys() ^ now.keys()):
         yield f"{name}: {'no longer' if status in before else 'now'} answers {status}"
@@ -90,13 +106,13 @@ def _answered(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") ->
 
 
 def _rights(operation: JsonSchema) -> set[str]:
-    """The schemes and roles that a caller needs."""
+    """Return the security schemes and roles that a caller needs."""
     needed = operation["security"][0] if operation.get("security") else {}
     return {*needed} | {f"{scheme} {role}" for scheme, roles in needed.items() for role in roles}
 
 
 def _parameters(operation: JsonSchema, document: Document) -> JsonSchema:
-    """The parameters as the fields of one object that takes no others."""
+    """Return the parameters as the fields of one closed object."""
     listed = [_at(document, parameter) for parameter in operation.get("parameters", ())]
     named = {f"{parameter['in']} {parameter['name']}": parameter for parameter in listed}
     return {
@@ -108,7 +124,7 @@ def _parameters(operation: JsonSchema, document: Document) -> JsonSchema:
 
 
 def _at(document: Document, schema: JsonSchema) -> JsonSchema:
-    """The schema itself, or what its `$ref` leads to."""
+    """Return the schema, or the one that its `$ref` leads to."""
     while "$ref" in schema:
         found: Any = document
         for part in schema["$ref"].removeprefix("#/").split("/"):
@@ -119,13 +135,13 @@ def _at(document: Document, schema: JsonSchema) -> JsonSchema:
 
 @dataclass(frozen=True)
 class _Within:
-    """Is a schema of the document `small` held within one of `large`? Unsure counts as no."""
+    """Whether every value of a schema in `small` is one of a schema in `large`; when unsure, not."""
 
     small: Document
     large: Document
 
     def flaws(self, small: JsonSchema, large: JsonSchema, at: str) -> list[str]:
-        """Why some value of `small` may be none of `large`; empty if there is none."""
+        """Return why a value of `small` may not be one of `large`; empty if every value is."""
         found: list[str] = []
         for one in _branches(self.small, small):
             tries = [list(self._flaws(one, other, at)) for other in _branches(self.large, large)]
@@ -170,7 +186,7 @@ class _Within:
 
 
 def _branches(document: Document, schema: JsonSchema) -> list[JsonSchema]:
-    """The alternatives that a schema is made of, each with one type."""
+    """Return the alternatives of a schema, each with one type."""
     schema = _at(document, schema)
     if "anyOf" in schema:
         rest = {word: value for word, value in schema.items() if word != "anyOf"}

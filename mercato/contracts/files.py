@@ -1,4 +1,4 @@
-"""The contracts as files: `services/<name>/contract/openapi.yaml` and `asyncapi.yaml`, kept beside the code."""
+"""The contract files of a service, committed beside its code: `services/<name>/contract/*.yaml`."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import yaml
 
 from chassis.service import Service
-from mercato.contracts import asyncapi, openapi
+from mercato.contracts import asyncapi, commands, openapi
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
-_HEAD = "# Made from the code by `mercato contracts`; do not edit.\n"
+_HEAD = "# Generated from the code by `mercato contracts`; do not edit.\n"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists are indented, and what occurs twice is written twice."""
+    """A dumper that indents lists and writes no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -23,20 +23,21 @@ class _Dumper(yaml.SafeDumper):
 
 
 def contract(service: Service) -> dict[Path, str]:
-    """The text of each file of a service's contract, as the code says it now."""
+    """Return the text of each contract file of a service, as the code is now."""
     folder = SERVICES / service.name / "contract"
-    return {
+    found = {
         folder / "openapi.yaml": _text(openapi.document(service)),
         folder / "asyncapi.yaml": _text(asyncapi.document(service)),
     }
+    return found | ({folder / "commands.yaml": _text(commands.document(service))} if service.commands else {})
 
 
 def drifted(service: Service) -> dict[Path, str]:
-    """Those of `contract` whose file holds something else, or is not there."""
-    return {path: text for path, text in contract(service).items() if _held(path) != text}
+    """Return those files of `contract` that are missing or differ."""
+    return {path: text for path, text in contract(service).items() if _committed(path) != text}
 
 
-def _held(path: Path) -> str:
+def _committed(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 

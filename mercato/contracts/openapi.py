@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of a service: its public routes, as they were declared."""
+"""The OpenAPI 3.1 document of a service: its public routes as declared."""
 
 import inspect
 from typing import Any
@@ -20,7 +20,7 @@ class BadField(Schema):
 
 
 class Problem(Schema):
-    """RFC 9457. What is wrong, for programs (`type`, `status`) and for people; a refusal may add members of its own."""
+    """A problem document (RFC 9457): `type` and `status` are for programs, the rest is for people."""
 
     type: str
     title: str
@@ -65,11 +65,11 @@ _PLATFORM_TYPES: dict[int, tuple[str, ...]] = {
 _HEADERS: dict[str, JsonSchema] = {
     "ETag": {"description": "The version, for If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
     "Idempotent-Replayed": {
-        "description": "The answer is that of an earlier request with the same key.",
+        "description": "The response is that of an earlier request with the same key.",
         "schema": {"type": "string", "const": "true"},
     },
-    "Location": {"description": "Where what was made is found.", "schema": {"type": "string"}},
-    "RateLimit": {"description": "What is left of the limit, and until when.", "schema": {"type": "string"}},
+    "Location": {"description": "The path of the new object.", "schema": {"type": "string"}},
+    "RateLimit": {"description": "The rest of the limit, and when it is reset.", "schema": {"type": "string"}},
     "RateLimit-Policy": {"description": "The limit.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
     "WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string"}},
@@ -89,21 +89,21 @@ _PARAMETERS: dict[str, JsonSchema] = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "The same key and body within 24 hours have one effect and one answer.",
+        "description": "The same key and body within 24 hours have one effect and one response.",
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
     },
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
         "required": False,
-        "description": "The ETag that the caller knows; another version is not touched.",
+        "description": "The ETag that the caller knows; the request fails if the object has another version.",
         "schema": {"type": "string"},
     },
 }
 
 
 def document(service: Service) -> dict[str, Any]:
-    """The document as data, always in the same order."""
+    """Return the document as data, always in the same order."""
     operations = [operation for api in service.apis for operation in api.operations]
     refs, definitions = schemas(use for operation in operations for use in _uses(operation))
     paths: dict[str, Any] = {}
@@ -176,9 +176,9 @@ def _response(operation: Operation, status: int, model: type[Schema] | None, ref
     if operation.idempotent:
         headers.insert(0, "Idempotent-Replayed")
     if model and inspect.get_annotations(operation.function, eval_str=True).get("return") is Response:
-        headers.insert(0, "ETag")  # a function that answers a bare body has no version to tell
-    said = (model.__doc__ or model.__name__) if model else "Done."
-    described: JsonSchema = {"description": said, "headers": _refs(*headers)}
+        headers.insert(0, "ETag")  # a handler that returns a bare body has no version
+    description = (model.__doc__ or model.__name__) if model else "Done."
+    described: JsonSchema = {"description": description, "headers": _refs(*headers)}
     if model:
         described["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
     return described
@@ -226,5 +226,10 @@ def _refs(*headers: str) -> JsonSchema:
 def _health(name: str) -> JsonSchema:
     properties = {"status": {"const": "healthy"}, "service": {"const": name}}
     schema = {"type": "object", "properties": properties, "required": [*properties]}
-    answer = {"description": "The process answers.", "content": {"application/json": {"schema": schema}}}
-    return {"operationId": "health", "summary": "Is the service there", "security": [], "responses": {"200": answer}}
+    answer = {"description": "The service responds.", "content": {"application/json": {"schema": schema}}}
+    return {
+        "operationId": "health",
+        "summary": "Check that it responds",
+        "security": [],
+        "responses": {"200": answer},
+    }

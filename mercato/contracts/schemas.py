@@ -1,4 +1,4 @@
-"""The JSON Schemas of wire models, as people like to read them: camelCase, and no title that only repeats a name."""
+"""JSON Schemas of our models, made for readers: camelCase, and no title that only repeats a name."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -11,9 +11,10 @@ from chassis.schema import QueryParams, Schema
 JsonSchema = dict[str, Any]
 Mode = Literal["serialization", "validation"]
 Use = tuple[type[Schema], Mode]
-"""A model and the side it is seen from: an answer is serialized; a body, a query and an event are validated."""
+"""A model and its mode: a response is serialized; a body, a query and an event are validated."""
 
-_LEFT_OUT: tuple[Any, ...] = (None, "", [])
+_REF_TEMPLATE = "#/components/schemas/{model}"
+_EMPTY_DEFAULTS: tuple[Any, ...] = (None, "", [])
 
 
 class _Generator(GenerateJsonSchema):
@@ -21,35 +22,40 @@ class _Generator(GenerateJsonSchema):
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:
-        """An answer holds all of its fields, also those that have a default."""
+        """A response holds all of its fields, also those with a default."""
         return self.mode == "serialization" or super().field_is_required(field, total)
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """An empty default only marks what was left out; it need not be a value that a client may send."""
+        """Leave out an empty default: it marks a missing field, and need not be a value that a client may send."""
         described = super().default_schema(schema)
-        if described.get("default") in _LEFT_OUT:
+        if described.get("default") in _EMPTY_DEFAULTS:
             described.pop("default", None)
         return described
 
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
-        """As it was declared: the type first, the fields in the order of the model."""
+        """Keep the declared order: the type first, the fields as in the model."""
         return value
 
 
 def schemas(uses: Iterable[Use]) -> tuple[dict[Use, JsonSchema], dict[str, JsonSchema]]:
-    """A `$ref` for each use, and the definitions, by name, that these lead to."""
+    """Return a `$ref` for each use, and the definitions that these lead to."""
     listed = list(dict.fromkeys(uses))
     if not listed:
         return {}, {}
-    refs, found = models_json_schema(
-        listed, by_alias=True, ref_template="#/components/schemas/{model}", schema_generator=_Generator
-    )
+    refs, found = models_json_schema(listed, by_alias=True, ref_template=_REF_TEMPLATE, schema_generator=_Generator)
     definitions = {name: _untitled(schema) for name, schema in sorted(found["$defs"].items())}
     return {use: refs[use] for use in listed}, definitions
 
 
+def schema_of(model: type[Schema], mode: Mode, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    """Return the schema of a model itself; the models within it join `definitions`."""
+    schema = model.model_json_schema(by_alias=True, ref_template=_REF_TEMPLATE, schema_generator=_Generator, mode=mode)
+    definitions |= {name: _untitled(found) for name, found in schema.pop("$defs", {}).items()}
+    return {word: value for word, value in _untitled(schema).items() if word != "description"}
+
+
 def parameters(query: type[QueryParams]) -> list[JsonSchema]:
-    """The fields of a query as OpenAPI parameters. None of them can be null: a URL has no word for it."""
+    """Return the fields of a query as OpenAPI parameters. None of them is nullable: a URL has no null."""
     schema = query.model_json_schema(by_alias=True, schema_generator=_Generator)
     required = schema.get("required", ())
     return [

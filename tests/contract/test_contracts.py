@@ -1,4 +1,4 @@
-"""The contracts in `services/*/contract`: what the code says, valid, and never broken for those who rely on them."""
+"""The contracts in `services/*/contract`: generated from the code, valid, and without breaking changes."""
 
 import shutil
 import subprocess
@@ -10,6 +10,8 @@ import yaml
 from openapi_spec_validator import validate
 
 from chassis.web.api import ADMIN, ANYONE
+from chassis.web.problem_document import problem_type
+from chassis.web.problems import STATUS
 from mercato.catalog import catalog
 from mercato.cli.services import load_service
 from mercato.contracts import breaking
@@ -18,6 +20,7 @@ from mercato.contracts.files import SERVICES, contract, drifted
 ROOT = SERVICES.parent
 OPENAPI = [SERVICES / name / "contract" / "openapi.yaml" for name in catalog()]
 ASYNCAPI = [SERVICES / name / "contract" / "asyncapi.yaml" for name in catalog()]
+COMMANDS = sorted(SERVICES.glob("*/contract/commands.yaml"))
 
 
 def of_service(path):
@@ -27,7 +30,10 @@ def of_service(path):
 each_service = pytest.mark.parametrize("name", catalog())
 each_openapi = pytest.mark.parametrize("path", OPENAPI, ids=of_service)
 each_asyncapi = pytest.mark.parametrize("path", ASYNCAPI, ids=of_service)
-each_file = pytest.mark.parametrize("path", OPENAPI + ASYNCAPI, ids=lambda path: f"{of_service(path)}-{path.stem}")
+each_commands = pytest.mark.parametrize("path", COMMANDS, ids=of_service)
+each_file = pytest.mark.parametrize(
+    "path", OPENAPI + ASYNCAPI + COMMANDS, ids=lambda path: f"{of_service(path)}-{path.stem}"
+)
 
 
 @cache
@@ -36,18 +42,18 @@ def read(path):
 
 
 @each_service
-def test_a_contract_is_what_the_code_says(name):
+def test_contract_matches_the_code(name):
     stale = [str(path.relative_to(ROOT)) for path in drifted(load_service(name))]
     assert not stale, "run `mercato contracts` and look at what it changed"
 
 
 @each_service
-def test_a_contract_folder_holds_nothing_else(name):
+def test_contract_folder_holds_nothing_else(name):
     assert set((SERVICES / name / "contract").iterdir()) == set(contract(load_service(name)))
 
 
 @each_file
-def test_a_contract_breaks_nobody_who_relies_on_an_earlier_one(path):
+def test_contract_has_no_breaking_change(path):
     now = read(path)
     earlier = [yaml.safe_load(text) for text in committed(path)]
     broken = [
@@ -60,7 +66,7 @@ def test_a_contract_breaks_nobody_who_relies_on_an_earlier_one(path):
 
 
 def committed(path: Path) -> list[str]:
-    """The file as the last two commits that changed it left it."""
+    """Return the file as the last two commits left it that changed it."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("there is no git history here")
@@ -77,12 +83,12 @@ def committed(path: Path) -> list[str]:
 
 
 @each_openapi
-def test_the_openapi_document_is_valid(path):
+def test_openapi_document_is_valid(path):
     validate(read(path))
 
 
 @each_service
-def test_every_route_is_in_the_document_with_whom_it_is_for(name):
+def test_every_route_is_described_with_its_security(name):
     paths = read(SERVICES / name / "contract" / "openapi.yaml")["paths"]
     needs = {ANYONE: [], ADMIN: [{"bearer": ["admin"]}]}
     for api in load_service(name).apis:
@@ -94,8 +100,28 @@ def test_every_route_is_in_the_document_with_whom_it_is_for(name):
                 assert "401" in described["responses"]
 
 
+@each_service
+def test_every_error_of_a_route_is_described_with_its_status(name):
+    document = read(SERVICES / name / "contract" / "openapi.yaml")
+    for operation in (operation for api in load_service(name).apis for operation in api.operations):
+        responses = document["paths"][operation.path][operation.method.lower()]["responses"]
+        for error in operation.all_errors:
+            response = responses[str(STATUS[error.category])]
+            response = resolved(None, response["$ref"], document) if "$ref" in response else response
+            schema = response["content"]["application/problem+json"]["schema"]
+            assert problem_type(error.kind) in schema["allOf"][1]["properties"]["type"]["enum"]
+
+
+@each_commands
+def test_every_command_is_described_with_its_errors(path):
+    service, document = load_service(of_service(path)), read(path)
+    assert {command.name: [problem_type(error.kind) for error in command.errors] for command in service.commands} == {
+        name: command["errors"] for name, command in document["operations"].items()
+    }
+
+
 @each_asyncapi
-def test_the_asyncapi_document_has_what_the_standard_asks_for(path):
+def test_asyncapi_document_has_the_required_parts(path):
     document = read(path)
     assert document["asyncapi"] == "3.0.0"
     assert document["info"]["title"] and document["info"]["version"]
@@ -110,7 +136,7 @@ def test_the_asyncapi_document_has_what_the_standard_asks_for(path):
 
 
 @each_file
-def test_every_reference_leads_somewhere(path):
+def test_every_reference_resolves(path):
     for reference in references(read(path)):
         assert resolved(path, reference) is not None, reference
 
@@ -126,17 +152,17 @@ def references(part):
             yield from references(value)
 
 
-def resolved(path, reference):
-    """What a reference leads to, through another file where it names one, or None."""
+def resolved(path, reference, document=None):
+    """Return what a reference leads to, in this or another file, or None."""
     file, _, pointer = reference.partition("#/")
-    found = read((path.parent / file).resolve() if file else path)
+    found = document or read((path.parent / file).resolve() if file else path)
     for part in pointer.split("/"):
         found = found.get(part) if isinstance(found, dict) else None
     return found
 
 
 @each_asyncapi
-def test_every_event_that_is_consumed_is_published_by_its_owner(path):
+def test_every_consumed_event_is_published_by_its_owner(path):
     document = read(path)
     for channel in document["channels"].values():
         for type, message in channel["messages"].items():

@@ -1,4 +1,4 @@
-"""What a client or a consumer would trip over is found, and what they would not is left alone."""
+"""Breaking changes for clients, consumers and callers are found, and compatible changes are not."""
 
 from copy import deepcopy
 
@@ -98,6 +98,24 @@ ASYNCAPI = {
     },
 }
 
+COMMANDS = {
+    "commands": "1.0.0",
+    "operations": {
+        "sew": {
+            "path": "/internal/sew",
+            "readOnly": True,
+            "request": {
+                "type": "object",
+                "properties": {"size": {"type": "string", "enum": ["s", "m"]}, "tags": {"type": "integer"}},
+                "required": ["size"],
+            },
+            "reply": {"$ref": "#/components/schemas/Shirt"},
+            "errors": ["/problems/no-thread"],
+        }
+    },
+    "components": {"schemas": {"Shirt": SHIRT, "Tag": TAG}},
+}
+
 PATHS = OPENAPI["paths"]
 
 
@@ -110,7 +128,7 @@ GONE = _Gone()
 
 
 def edited(document, place, value):
-    """A copy with `value` at `place`, a path with slashes (~1 is one); GONE takes it out."""
+    """Return a copy with `value` at `place`, a JSON pointer; GONE removes what is there."""
     copy = deepcopy(document)
     at = copy
     *parents, last = (part.replace("~1", "/") for part in place.split("/"))
@@ -125,7 +143,7 @@ def edited(document, place, value):
     return copy
 
 
-SHIRTS, FIELD, ASKED = "paths/~1shirts", "components/schemas/Shirt/properties", "components/schemas/NewShirt/properties"
+SHIRTS, FIELD, BODY = "paths/~1shirts", "components/schemas/Shirt/properties", "components/schemas/NewShirt/properties"
 FOR_CLIENTS = [
     (SHIRTS, GONE, "GET /shirts is gone"),
     (f"{SHIRTS}/get", GONE, "GET /shirts is gone"),
@@ -152,15 +170,15 @@ FOR_CLIENTS = [
     (f"{FIELD}/id/pattern", "^[a-z0-9]+$", "GET /shirts 200 id: another pattern"),
     ("components/schemas/Tag/properties/text/type", "integer", "GET /shirts 200 tags[] text may be integer"),
     ("components/schemas/NewShirt/required", ["size", "count"], "an old body's count may be missing"),
-    (f"{ASKED}/label", GONE, "an old body's label is not known"),
-    (f"{ASKED}/price/type", "string", "an old body's price may be number, not only string"),
-    (f"{ASKED}/gift", {"type": "boolean"}, "an old body's gift may be null, not only boolean"),
-    (f"{ASKED}/size/enum", ["s"], "an old body's size may be m"),
-    (f"{ASKED}/count/minimum", 2, "an old body's count: minimum is 1, not 2"),
-    (f"{ASKED}/count/maximum", 9, "an old body's count: maximum is 10, not 9"),
-    (f"{ASKED}/label/maxLength", 10, "an old body's label: maxLength is 20, not 10"),
-    (f"{ASKED}/label/minLength", 1, "an old body's label: minLength is nothing, not 1"),
-    (f"{ASKED}/label/pattern", "^[a-c]*$", "an old body's label: another pattern"),
+    (f"{BODY}/label", GONE, "an old body's label is not known"),
+    (f"{BODY}/price/type", "string", "an old body's price may be number, not only string"),
+    (f"{BODY}/gift", {"type": "boolean"}, "an old body's gift may be null, not only boolean"),
+    (f"{BODY}/size/enum", ["s"], "an old body's size may be m"),
+    (f"{BODY}/count/minimum", 2, "an old body's count: minimum is 1, not 2"),
+    (f"{BODY}/count/maximum", 9, "an old body's count: maximum is 10, not 9"),
+    (f"{BODY}/label/maxLength", 10, "an old body's label: maxLength is 20, not 10"),
+    (f"{BODY}/label/minLength", 1, "an old body's label: minLength is nothing, not 1"),
+    (f"{BODY}/label/pattern", "^[a-c]*$", "an old body's label: another pattern"),
 ]
 FOR_CONSUMERS = [
     ("operations/publish/messages", [], "shirt.sewn is gone"),
@@ -173,6 +191,24 @@ FOR_CONSUMERS = [
     (f"{FIELD}/size/enum", ["s", "m", "l"], "shirt.sewn payload size may be l"),
     ("components/schemas/Shirt/required", ["id", "size", "note", "tags"], "shirt.sewn payload price may be missing"),
 ]
+SEW = "operations/sew"
+FOR_CALLERS = [
+    (SEW, GONE, "sew is gone"),
+    (f"{SEW}/path", "/internal/stitch", "sew: is at /internal/stitch"),
+    (f"{SEW}/readOnly", False, "sew: is no longer read-only"),
+    (f"{SEW}/request/required", ["size", "tags"], "sew: an old request's tags may be missing"),
+    (f"{SEW}/request/properties/size/enum", ["s"], "sew: an old request's size may be m"),
+    (f"{FIELD}/price", GONE, "sew reply price is gone"),
+    (f"{FIELD}/size/enum", ["s", "m", "l"], "sew reply size may be l"),
+]
+HARMLESS_FOR_CALLERS = [
+    (f"{SEW}/errors", ["/problems/no-thread", "/problems/no-needle"]),
+    (f"{SEW}/errors", []),
+    (f"{SEW}/request/properties/color", {"type": "string"}),
+    (f"{SEW}/request/properties/tags", GONE),
+    (f"{FIELD}/color", {"type": "string"}),
+    ("operations/iron", COMMANDS["operations"]["sew"]),
+]
 HARMLESS = [
     ("paths/~1socks", {"get": PATHS["/shirts"]["get"]}),
     (f"{SHIRTS}/post/responses/422", GONE),
@@ -183,35 +219,45 @@ HARMLESS = [
     (f"{FIELD}/size/enum", ["s"]),
     (f"{FIELD}/note", {"type": "string"}),
     (f"{FIELD}/price/maxLength", 20),
-    (f"{ASKED}/color", {"type": "string"}),
-    (f"{ASKED}/size/enum", ["s", "m", "l"]),
-    (f"{ASKED}/size/enum", GONE),
-    (f"{ASKED}/count", {"type": "number"}),
-    (f"{ASKED}/label/maxLength", GONE),
+    (f"{BODY}/color", {"type": "string"}),
+    (f"{BODY}/size/enum", ["s", "m", "l"]),
+    (f"{BODY}/size/enum", GONE),
+    (f"{BODY}/count", {"type": "number"}),
+    (f"{BODY}/label/maxLength", GONE),
     ("components/schemas/NewShirt/required", []),
     ("components/schemas/Shirt/description", "A shirt."),
 ]
 
 
 @pytest.mark.parametrize("place, value, found", FOR_CLIENTS, ids=lambda each: str(each)[:60])
-def test_what_breaks_a_client_is_named(place, value, found):
+def test_breaking_change_for_clients_is_named(place, value, found):
     assert any(found in each for each in changes(OPENAPI, edited(OPENAPI, place, value)))
 
 
 @pytest.mark.parametrize("place, value, found", FOR_CONSUMERS, ids=lambda each: str(each)[:60])
-def test_what_breaks_a_consumer_is_named(place, value, found):
+def test_breaking_change_for_consumers_is_named(place, value, found):
     assert any(found in each for each in changes(ASYNCAPI, edited(ASYNCAPI, place, value)))
 
 
 @pytest.mark.parametrize("place, value", HARMLESS, ids=lambda each: str(each)[:60])
-def test_what_breaks_nobody_passes(place, value):
+def test_compatible_change_passes(place, value):
     assert changes(OPENAPI, edited(OPENAPI, place, value)) == []
 
 
-@pytest.mark.parametrize("document", [OPENAPI, ASYNCAPI], ids=["openapi", "asyncapi"])
-def test_a_contract_does_not_break_itself(document):
+@pytest.mark.parametrize("place, value, found", FOR_CALLERS, ids=lambda each: str(each)[:60])
+def test_breaking_change_for_callers_is_named(place, value, found):
+    assert any(found in each for each in changes(COMMANDS, edited(COMMANDS, place, value)))
+
+
+@pytest.mark.parametrize("place, value", HARMLESS_FOR_CALLERS, ids=lambda each: str(each)[:60])
+def test_compatible_change_of_a_command_passes(place, value):
+    assert changes(COMMANDS, edited(COMMANDS, place, value)) == []
+
+
+@pytest.mark.parametrize("document", [OPENAPI, ASYNCAPI, COMMANDS], ids=["openapi", "asyncapi", "commands"])
+def test_unchanged_contract_passes(document):
     assert changes(document, deepcopy(document)) == []
 
 
-def test_an_event_that_is_consumed_no_more_breaks_nobody():
+def test_event_that_is_no_longer_consumed_passes():
     assert changes(ASYNCAPI, edited(ASYNCAPI, "operations/consumeWool", GONE)) == []
