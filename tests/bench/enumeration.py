@@ -25,7 +25,7 @@ def run(short: bool) -> list[dict[str, Any]]:
 
 
 def _measure(shop: Shop, pairs: int) -> list[dict[str, Any]]:
-    person, client = shop.shopper(), Client(shop.at("users"))
+    person, client = shop.shopper(), Client(shop.url_of("users"))
     used, family = person.refresh_token, person.refresh_token.partition(".")[0]
     assert client.post("/api/auth/logout", {"refreshToken": used}).status_code == 204
 

@@ -44,7 +44,7 @@ def run(short: bool) -> list[dict[str, Any]]:
 
 def _measure(shop: Shop, orders: "Orders", seconds: float, hangs: bool) -> float:
     """Return the median time of `GET /api/products`, in ms, while orders are placed; then wait until they are final."""
-    reader, stopped = shop.nobody(), threading.Event()
+    reader, stopped = shop.guest(), threading.Event()
     took = []
     with ThreadPoolExecutor(1) as pool, shop.frozen("payments") if hangs else nullcontext():
         placing = pool.submit(orders.place, stopped)
@@ -81,7 +81,7 @@ class Orders:
 
     def wait_until_final(self) -> None:
         for buyer, id in self._accepted:
-            buyer.final(id, _FINAL_TIMEOUT_S)
+            buyer.final_order(id, _FINAL_TIMEOUT_S)
         self._accepted.clear()
 
     def _place_one(self, number: int) -> None:

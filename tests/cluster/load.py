@@ -75,7 +75,7 @@ class Load:
 
     def final_status(self, order: str) -> str:
         """Wait until an order of this load is final; return its status."""
-        return str(self._buyer.final(order)["status"])
+        return str(self._buyer.final_order(order)["status"])
 
     def wait_for(self, count: int) -> None:
         """Wait until `count` requests have ended."""

@@ -34,7 +34,7 @@ class Buyer:
 
     def final_statuses(self) -> dict[str, str]:
         """Return order id -> final status."""
-        return {id: self._client.final(id, TIMEOUT_S)["status"] for id in self.orders}
+        return {id: self._client.final_order(id, TIMEOUT_S)["status"] for id in self.orders}
 
     def listed(self) -> list[str]:
         """Return the ids of the orders that the platform lists for this buyer."""

@@ -83,7 +83,7 @@ class FaultInjector:
                     assert response.status_code == 503, f"{fault}: {response.status_code} {response.text}"
                     assert int(response.headers["Retry-After"]) >= 1
                 for kind in ("web", "worker"):
-                    live = requests.get(f"{self.shop.health(fault.name, kind)}/livez", timeout=PROBE_TIMEOUT_S)
+                    live = requests.get(f"{self.shop.health_url_of(fault.name, kind)}/livez", timeout=PROBE_TIMEOUT_S)
                     assert live.status_code == 200, f"{fault}: the {kind} process is not live"
                 time.sleep(0.2)  # between two probes
         assert self._processes(fault.name) == processes, f"{fault}: a process has ended"

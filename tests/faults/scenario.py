@@ -18,7 +18,7 @@ import requests
 from chassis import clock
 from tests import dump
 from tests.faults import checker, history
-from tests.system.platform import FINAL, Client, Shop, eventually
+from tests.system.platform import FINAL_STATUSES, Client, Shop, eventually
 from tests.system.running import ROOT
 
 EVIDENCE = ROOT / ".mercato" / "faults"
@@ -117,7 +117,7 @@ class Scenario:
         def status() -> str | None:
             found = checker.event_streams(dump.read_store(self.shop.place, "orders", "streams")).get(order, [])
             now = checker.fold(found)["status"] if found else ""
-            return now if now in FINAL else None
+            return now if now in FINAL_STATUSES else None
 
         return str(eventually(status, SETTLE_TIMEOUT_S))
 

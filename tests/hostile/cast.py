@@ -11,7 +11,7 @@ from chassis import clock
 from tests.hostile.contract import Route, Schema, plain
 from tests.hostile.line import Answer, Line
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
-from tests.system.test_tokens import bad_tokens, service_token
+from tests.system.test_tokens import invalid_tokens, service_token
 
 CARD = "4242424242424242"
 _NOTHING = "no-such-thing"
@@ -45,7 +45,7 @@ class Cast:
         order = self.owner.client.buy(product)["id"]
         declined = self.owner.client.order(product, paymentToken=CARD)
         assert declined.status_code == 402
-        self.owner.client.final(declined.json()["orderId"])
+        self.owner.client.final_order(declined.json()["orderId"])
         shipped = self.owner.client.buy(product)["id"]
         expect(self.admin.post(f"/api/orders/{shipped}/ship"), 200)
         self.things = {
@@ -63,7 +63,7 @@ class Cast:
         """Tokens that open nothing, by what is wrong with them."""
         (doc,) = self.shop.documents("users", "signing_keys")
         key = OKPKey.import_key(doc["keys"][-1]["private"])
-        found = bad_tokens(self.shop, key, self.admin.id)
+        found = invalid_tokens(self.shop, key, self.admin.id)
         found |= {f"of {name}": service_token(self.shop, "orders", name) for name in ("users", "payments")}
         return found | {"a refresh token": self.owner.client.refresh_token}
 

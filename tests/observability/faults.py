@@ -27,7 +27,7 @@ def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
 def late(shop: Shop) -> None:
     """A call that came with so little time that it was over before the work began."""
     token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).issue("payments")
-    address = f"{shop.at('payments')}/internal/{CancelPayment.name}"
+    address = f"{shop.url_of('payments')}/internal/{CancelPayment.name}"
 
     def answered(milliseconds: int) -> int:
         headers = {"Authorization": f"Bearer {token}", "X-Deadline-Ms": str(milliseconds)}

@@ -201,7 +201,7 @@ def test_a_worker_that_does_not_come_back_is_missed(
 
 def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client, product: Any) -> None:
     for _ in range(7):
-        shop.nobody().post("/api/auth/login", {"email": buyer.email, "password": "wrong"})
+        shop.guest().post("/api/auth/login", {"email": buyer.email, "password": "wrong"})
     late(shop)
     empty = set(queries())
 

@@ -110,7 +110,7 @@ def test_a_checkout_is_one_tree_service_by_service(traced: Shop, jaeger: Jaeger,
     person.buy(traced.product())  # the public keys are known from now on
     answer = person.order(traced.product(), paymentToken="tok_ok")
     assert answer.status_code in (201, 202), answer.text
-    person.final(answer.json()["id"])
+    person.final_order(answer.json()["id"])
 
     def whole() -> list[Span]:
         found = jaeger.trace(answer.headers["X-Trace-Id"])
@@ -153,9 +153,9 @@ def test_nothing_that_is_told_of_it_all_holds_a_secret(
     traced: Shop, jaeger: Jaeger, person: Client, canary: str
 ) -> None:
     card = f"tok_{canary}"
-    person.ask("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
+    person.request("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
     person.get("/api/products", params={"q": canary})
-    person.ask("GET", f"/api/users/{canary}")
+    person.request("GET", f"/api/users/{canary}")
     declined = person.order(traced.product(), paymentToken=card)
     assert declined.status_code in (402, 409, 422), declined.text
     rejected = traced.product()

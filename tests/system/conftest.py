@@ -1,4 +1,4 @@
-"""One platform for the whole session, and a second one for the file that needs settings of its own."""
+"""One platform for the whole session, and another one for a file that needs settings of its own."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Shop | Remote]:
-    """The platform as `mercato up` starts it, without rate limits; or the one of `--at`."""
+    """Start a platform without rate limits, or use the one of `--at`."""
     if url := pytestconfig.getoption("--at"):
         yield Remote(url, os.environ["ADMIN_EMAIL"], os.environ["ADMIN_PASSWORD"])
         return
@@ -26,9 +26,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 @pytest.fixture(scope="module")
 def strict_shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Shop]:
-    """A platform with the default rate limits, and with reservations that expire after two seconds."""
+    """Start a platform with the default rate limits and with reservations that expire after two seconds."""
     if pytestconfig.getoption("--at"):
-        pytest.skip("it needs settings of its own")
+        pytest.skip("needs settings of its own")
     platform = Shop(tmp_path_factory.mktemp("strict"), RATE_LIMITS="on", RESERVATION="2")
     try:
         yield platform.up()
@@ -43,16 +43,16 @@ def admin(shop: Shop) -> Client:
 
 @pytest.fixture
 def buyer(shop: Shop) -> Client:
-    """A shopper of this test alone."""
+    """Return a shopper of this test only."""
     return shop.shopper()
 
 
 @pytest.fixture
-def nobody(shop: Shop) -> Client:
-    return shop.nobody()
+def guest(shop: Shop) -> Client:
+    return shop.guest()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files of the session's platform come last: it would stand idle while those run that have one of their own."""
+    """Run the files of the session's platform last: it would idle while files with their own platform run."""
     files = {item.path for item in items if "shop" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path.parent == HERE and item.path in files)

@@ -51,7 +51,7 @@ def test_demo_starts_a_platform_and_succeeds_each_time(empty: Shop) -> None:
         for answer in ("201 confirmed", "202 pending", "402 Payment declined", "409 Insufficient stock"):
             assert f"│ {answer}" in output
     assert json.loads(empty.mercato("status", "--json").stdout)["ready"], "the platform runs on"
-    assert not [each for each in empty.nobody().items("/api/products") if each["name"] == "Trail kettle"]
+    assert not [each for each in empty.guest().items("/api/products") if each["name"] == "Trail kettle"]
 
 
 @pytest.mark.timeout(2 * TIMEOUT_S + 60)

@@ -63,9 +63,9 @@ def fill(path: str, ids: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("method", "path", "body"), SIGNED_IN + ADMIN)
 def test_a_request_without_a_token_gets_401(
-    nobody: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
+    guest: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    response = nobody.ask(method, fill(path, ids), body)
+    response = guest.request(method, fill(path, ids), body)
     problem(response, 401)
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
@@ -74,22 +74,22 @@ def test_a_request_without_a_token_gets_401(
 def test_a_shopper_gets_403_on_admin_routes(
     buyer: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    problem(buyer.ask(method, fill(path, ids), body), 403)
+    problem(buyer.request(method, fill(path, ids), body), 403)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [row for row in SIGNED_IN if "{" in row[1]])
 def test_a_resource_of_another_user_gets_404(
     buyer: Client, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    problem(buyer.ask(method, fill(path, ids), body), 404)
+    problem(buyer.request(method, fill(path, ids), body), 404)
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), ANYONE)
 def test_public_routes_need_no_token(
     shop: Shop, ids: dict[str, str], method: str, path: str, body: dict[str, Any] | None, status: int
 ) -> None:
-    for client in (shop.nobody(), Client(shop.url, "garbage")):
-        expect(client.ask(method, fill(path, ids), body), status)
+    for client in (shop.guest(), Client(shop.url, "garbage")):
+        expect(client.request(method, fill(path, ids), body), status)
 
 
 @pytest.mark.parametrize(
@@ -125,16 +125,16 @@ def test_a_number_of_400_digits_is_rejected(buyer: Client) -> None:
     assert buyer.post("/api/orders", data=raw, headers=JSON).status_code in (400, 422)
 
 
-def test_a_lone_surrogate_is_rejected(nobody: Client) -> None:
+def test_a_lone_surrogate_is_rejected(guest: Client) -> None:
     raw = '{"email": "a@example.com", "password": "12345678", "name": "ab\\ud800"}'
-    assert nobody.post("/api/users", data=raw, headers=JSON).status_code in (400, 422)
+    assert guest.post("/api/users", data=raw, headers=JSON).status_code in (400, 422)
 
 
 @pytest.mark.parametrize(("size", "status"), [(65_536, 422), (65_537, 413), (70_000, 413), (300_000, 413)])
 def test_a_body_above_64_kib_gets_413(shop: Shop, admin: Client, size: int, status: int) -> None:
     start, end = b'{"name": "a", "price": "1", "stock": -1, "description": "', b'"}'
     raw = start + b"x" * (size - len(start) - len(end)) + end
-    for client in (admin, Client(shop.at("products"), admin.token)):
+    for client in (admin, Client(shop.url_of("products"), admin.token)):
         for _ in range(5):
             problem(client.post("/api/products", data=raw, headers=JSON), status)
             problem(client.post("/api/products", data=iter([raw[:9], raw[9:]]), headers=JSON), status)
@@ -170,13 +170,13 @@ def test_a_list_rejects_a_foreign_cursor(admin: Client, path: str, cursor: str) 
     assert refused_fields(admin.get(path, params={"cursor": cursor})) == ["cursor"]
 
 
-def test_a_list_page_has_20_items_by_default(shop: Shop, nobody: Client) -> None:
+def test_a_list_page_has_20_items_by_default(shop: Shop, guest: Client) -> None:
     for _ in range(21):
         shop.product(category="twenty-one")
-    page = expect(nobody.get("/api/products?category=twenty-one"), 200)
+    page = expect(guest.get("/api/products?category=twenty-one"), 200)
     assert page.keys() == {"items", "nextCursor"}
     assert len(page["items"]) == 20
-    rest = expect(nobody.get(f"/api/products?category=twenty-one&cursor={page['nextCursor']}"), 200)
+    rest = expect(guest.get(f"/api/products?category=twenty-one&cursor={page['nextCursor']}"), 200)
     assert (len(rest["items"]), rest["nextCursor"]) == (1, None)
 
 
@@ -257,16 +257,16 @@ def test_single_resources_have_a_strong_etag(shop: Shop, buyer: Client) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_reports_healthy(shop: Shop, nobody: Client, service: str) -> None:
+def test_every_service_reports_healthy(shop: Shop, guest: Client, service: str) -> None:
     healthy = {"status": "healthy", "service": service}
-    assert expect(nobody.get(f"/api/{service}/health"), 200) == healthy
-    assert expect(Client(shop.at(service)).get("/health"), 200) == healthy
+    assert expect(guest.get(f"/api/{service}/health"), 200) == healthy
+    assert expect(Client(shop.url_of(service)).get("/health"), 200) == healthy
 
 
 @pytest.mark.parametrize("kind", ["web", "worker"])
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_process_serves_probes_and_metrics(shop: Shop, service: str, kind: str) -> None:
-    client = Client(shop.health(service, kind))
+    client = Client(shop.health_url_of(service, kind))
     for probe in ("/livez", "/readyz", "/startupz"):
         assert client.get(probe).status_code == 200
     metrics = client.get("/metrics")

@@ -91,13 +91,13 @@ def test_two_operations_may_use_the_same_key(shop: Shop, admin: Client) -> None:
         assert REPLAYED not in response.headers
 
 
-def test_a_repeated_sign_up_creates_one_account(nobody: Client) -> None:
+def test_a_repeated_sign_up_creates_one_account(guest: Client) -> None:
     person = {"email": f"{clock.new_id().lower()}@example.com", "name": "Ada", "password": PASSWORD}
     key = clock.new_id()
-    first, again = (nobody.post("/api/users", person, key=key) for _ in range(2))
+    first, again = (guest.post("/api/users", person, key=key) for _ in range(2))
     expect(first, 201)
     assert is_replay(first, again)
-    assert problem(nobody.post("/api/users", person), 409)["title"] == "Email already exists"
+    assert problem(guest.post("/api/users", person), 409)["title"] == "Email already exists"
 
 
 def test_changes_and_deletions_are_replayed(shop: Shop, admin: Client) -> None:
@@ -109,10 +109,10 @@ def test_changes_and_deletions_are_replayed(shop: Shop, admin: Client) -> None:
     assert is_replay(first, again)
 
 
-def test_sign_in_ignores_the_key(nobody: Client, buyer: Client) -> None:
+def test_sign_in_ignores_the_key(guest: Client, buyer: Client) -> None:
     credentials = {"email": buyer.email, "password": PASSWORD}
     key = clock.new_id()
-    responses = [nobody.post("/api/auth/login", credentials, key=key) for _ in range(2)]
+    responses = [guest.post("/api/auth/login", credentials, key=key) for _ in range(2)]
     assert len({expect(response, 200)["refreshToken"] for response in responses}) == 2
     assert all(REPLAYED not in response.headers for response in responses)
 

@@ -48,16 +48,16 @@ def test_imported_products_can_be_ordered_and_reimported(
     assert (shop.stock(small), shop.stock(large)) == ((4, 0, 0), (7, 0, 2))
 
 
-def test_a_second_import_changes_fields_but_no_stock(shop: Shop, nobody: Client, tmp_path: Path, handle: str) -> None:
+def test_a_second_import_changes_fields_but_no_stock(shop: Shop, guest: Client, tmp_path: Path, handle: str) -> None:
     assert shop.mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,4,")).returncode == 0
     changed = shop.mercato("import", "products", write(tmp_path, f"{handle},Wool sock,,,Clothing,,,11.00,400,"))
     assert changed.stdout == "0 created, 1 changed, 0 unchanged, 0 refused\n"
-    sock = expect(nobody.get(f"/api/products/{handle}"), 200)
+    sock = expect(guest.get(f"/api/products/{handle}"), 200)
     assert (sock["name"], sock["price"], sock["category"], sock["stock"]) == ("Wool sock", "11.00", "Clothing", 4)
 
 
 def test_refused_rows_are_reported_and_the_others_imported(
-    shop: Shop, nobody: Client, tmp_path: Path, handle: str
+    shop: Shop, guest: Client, tmp_path: Path, handle: str
 ) -> None:
     file = write(tmp_path, "bad,Bad,,,,,,1.999,1,", f"{handle},Sock,,,,,,12.50,,", ",No handle,,,,,,1.00,1,")
     result = shop.mercato("import", "products", file)
@@ -67,8 +67,8 @@ def test_refused_rows_are_reported_and_the_others_imported(
         "line 2: bad: Variant Price: EUR has 2 decimal places",
         "line 4: (no handle): Handle: empty",
     ]
-    assert expect(nobody.get(f"/api/products/{handle}"), 200)["stock"] == 0
-    expect(nobody.get("/api/products/bad"), 404)
+    assert expect(guest.get(f"/api/products/{handle}"), 200)["stock"] == 0
+    expect(guest.get("/api/products/bad"), 404)
 
     report = json.loads(shop.mercato("import", "products", file, "--json").stdout)
     assert (report["created"], report["changed"], report["unchanged"], report["stopped"]) == (0, 0, 1, "")

@@ -21,7 +21,7 @@ def test_a_pending_payment_keeps_the_units_reserved(shop: Shop, buyer: Client) -
     product = shop.product(stock=7)
     order = expect(buyer.order(product, 3, paymentToken="tok_slow"), 202)
     assert shop.stock(product) == (4, 3, 0)
-    buyer.final(order["id"])
+    buyer.final_order(order["id"])
     assert shop.stock(product) == (4, 0, 3)
 
 

@@ -8,7 +8,7 @@ from tests.system.platform import Client, Shop, eventually, expect, problem
 
 def from_address(shop: Shop, service: str, address: str) -> Client:
     """Return an anonymous client whose requests seem to come from this address through the router."""
-    return Client(shop.at(service), headers={"X-Forwarded-For": address})
+    return Client(shop.url_of(service), headers={"X-Forwarded-For": address})
 
 
 def rate_limit(response: requests.Response, name: str) -> tuple[int, int, int]:
@@ -43,14 +43,14 @@ def test_anonymous_writes_are_limited_by_address(strict_shop: Shop) -> None:
 
 
 def test_rate_limit_headers_show_the_remaining_quota(strict_shop: Shop) -> None:
-    nobody, buyer = from_address(strict_shop, "users", "198.51.100.3"), strict_shop.shopper()
-    first, second = (rate_limit(nobody.post("/api/auth/logout", {"refreshToken": "x"}), "anonymous") for _ in range(2))
+    guest, buyer = from_address(strict_shop, "users", "198.51.100.3"), strict_shop.shopper()
+    first, second = (rate_limit(guest.post("/api/auth/logout", {"refreshToken": "x"}), "anonymous") for _ in range(2))
     assert (first[:2], second[:2]) == ((100, 99), (100, 98))
     quota, left, _ = rate_limit(buyer.put(f"/api/users/{buyer.id}", {"name": "Ada"}), "user")
     assert quota > 100
     assert 0 < left < quota
     assert rate_limit(buyer.get("/api/users/me"), "read")[0] > quota
-    for refused in (nobody.post("/api/users", {}), buyer.get("/api/users/none")):
+    for refused in (guest.post("/api/users", {}), buyer.get("/api/users/none")):
         assert refused.headers.keys() >= {"RateLimit", "RateLimit-Policy"}
 
 
@@ -82,7 +82,7 @@ def test_an_expired_reservation_is_reserved_again(strict_shop: Shop) -> None:
     assert strict_shop.stock(product) == (0, 1, 0)
     with strict_shop.frozen("orders"):
         eventually(lambda: strict_shop.stock(product) == (1, 0, 0))
-    assert buyer.final(order)["status"] == "confirmed"
+    assert buyer.final_order(order)["status"] == "confirmed"
     assert strict_shop.stock(product) == (0, 0, 1)
 
 
@@ -92,7 +92,7 @@ def test_a_payment_is_refunded_when_expired_units_are_gone(strict_shop: Shop) ->
     with strict_shop.frozen("orders"):
         eventually(lambda: strict_shop.stock(product) == (1, 0, 0))
         expect(admin.patch(f"/api/products/{product['id']}/stock", {"adjustment": -1}), 200)
-    ended = buyer.final(order)
+    ended = buyer.final_order(order)
     assert (ended["status"], ended["reason"]) == ("rejected", "insufficient_stock")
     assert strict_shop.stock(product) == (0, 0, 0)
     (payment,) = buyer.items(f"/api/payments?orderId={order}")
@@ -119,5 +119,5 @@ def test_a_sixth_open_checkout_gets_429(strict_shop: Shop) -> None:
         assert other.order(product).status_code == 202
         assert buyer.order(product, key="open-0").status_code == 202
     for response in placed[:5]:
-        assert buyer.final(response.json()["id"])["status"] == "confirmed"
+        assert buyer.final_order(response.json()["id"])["status"] == "confirmed"
     assert buyer.order(product, key="open-5").status_code in (201, 202)

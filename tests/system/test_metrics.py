@@ -41,11 +41,13 @@ def visit(shop: Shop) -> list[str]:
         made.append(word)
         for path in (f"/api/orders/{word}", f"/api/products/{word}", f"/api/{word}", f"/{word}", f"/internal/{word}"):
             buyer.get(path)
-            requests.get(shop.at("orders") + path, timeout=10)
+            requests.get(shop.url_of("orders") + path, timeout=10)
         buyer.get("/api/products", params={"q": word})
-        buyer.ask("POST", "/api/auth/login", {"email": f"{word}@example.com", "password": word}) if number < 3 else None
-        requests.request(f"X{word[-8:]}", shop.at("products") + "/api/products", timeout=10)
-        requests.get(shop.at("users") + "/api/users/me", headers={"Authorization": f"Bearer {word}"}, timeout=10)
+        buyer.request(
+            "POST", "/api/auth/login", {"email": f"{word}@example.com", "password": word}
+        ) if number < 3 else None
+        requests.request(f"X{word[-8:]}", shop.url_of("products") + "/api/products", timeout=10)
+        requests.get(shop.url_of("users") + "/api/users/me", headers={"Authorization": f"Bearer {word}"}, timeout=10)
     return made
 
 
@@ -69,7 +71,7 @@ def test_a_method_or_a_route_that_there_is_none_of_is_one_series(shop: Shop) -> 
 
     before = odd()
     for method in ("SPY", "BREW"):
-        requests.request(method, shop.at("orders") + "/api/orders", timeout=10)
+        requests.request(method, shop.url_of("orders") + "/api/orders", timeout=10)
     assert odd() == before + 2
 
 
@@ -105,13 +107,13 @@ def test_each_fact_of_an_order_is_counted_once(shop: Shop, admin: Client) -> Non
     first = buyer.order(product, 2, key=key)
     again = buyer.order(product, 2, key=key)
     assert again.headers["Idempotent-Replayed"] == "true"
-    buyer.final(first.json()["id"])
+    buyer.final_order(first.json()["id"])
     bought = dict.fromkeys(("placed", "confirmed", "took", "captured", "reserved", "sold", "done", "replayed"), 1.0)
     eventually(lambda: grown() == bought | {"revenue": 2500.0})
 
     before = now()
     declined = buyer.order(product, paymentToken="tok_declined")
-    buyer.final(declined.json()["orderId"])
+    buyer.final_order(declined.json()["orderId"])
     eventually(
         lambda: (
             grown() == dict.fromkeys(("placed", "rejected", "took", "refused", "reserved", "released", "undone"), 1.0)

@@ -58,7 +58,7 @@ def test_open_saga_is_listed_and_shown_without_its_secret(shop: Shop, buyer: Cli
         (saga,) = (row for row in rows(shop, "sagas", "list") if row["id"] == order)
         assert (saga["saga"], saga["at"]) == ("checkout", "take payment")
         assert "tok_slow" not in printed(shop, "sagas", "show", order)
-    buyer.final(order)
+    buyer.final_order(order)
     eventually(lambda: order in [saga["_id"] for saga in shop.documents("orders", "sagas") if saga["ended"]])
     assert order not in [row["id"] for row in rows(shop, "sagas", "list")]
     assert order in [row["id"] for row in rows(shop, "sagas", "list", "--all")]

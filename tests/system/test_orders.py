@@ -68,7 +68,7 @@ def test_a_slow_payment_is_pending_and_captured_once(shop: Shop, buyer: Client, 
     order = expect(response, 202)
     assert order.keys() == FIELDS
     assert (order["status"], response.headers["Location"]) == ("pending", f"/api/orders/{order['id']}")
-    assert buyer.final(order["id"])["status"] == "confirmed"
+    assert buyer.final_order(order["id"])["status"] == "confirmed"
     assert shop.captures(order["id"]) == [(1000, 0)]
     assert len(buyer.items(f"/api/payments?orderId={order['id']}")) == 1
     assert shop.stock(product) == (1, 0, 1)
@@ -77,7 +77,7 @@ def test_a_slow_payment_is_pending_and_captured_once(shop: Shop, buyer: Client, 
 def test_a_provider_error_is_retried_and_captured_once(shop: Shop, buyer: Client) -> None:
     response = buyer.order(shop.product(price="10.00"), paymentToken="tok_error")
     assert response.status_code in (201, 202)
-    assert buyer.final(response.json()["id"])["status"] == "confirmed"
+    assert buyer.final_order(response.json()["id"])["status"] == "confirmed"
     assert shop.captures(response.json()["id"]) == [(1000, 0)]
 
 
@@ -213,7 +213,7 @@ def test_canceling_a_pending_order_undoes_the_checkout(shop: Shop, buyer: Client
     order = expect(buyer.order(product, 2, paymentToken=token), 202)["id"]
     response = expect(buyer.post(f"/api/orders/{order}/cancel"), 202)
     assert response["status"] == "pending"
-    ended = buyer.final(order)
+    ended = buyer.final_order(order)
     assert (ended["status"], ended["reason"]) == ("cancelled", "cancelled")
     assert all(captured == refunded for captured, refunded in shop.captures(order))
     assert shop.stock(product) == (3, 0, 0)

@@ -42,7 +42,7 @@ def test_a_declined_payment_is_stored_as_failed(shop: Shop, buyer: Client, token
 def test_an_undecided_payment_is_visible(shop: Shop, buyer: Client) -> None:
     order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
     assert payment_of(buyer, order)["status"] in ("pending", "unknown")
-    buyer.final(order)
+    buyer.final_order(order)
     assert payment_of(buyer, order)["status"] == "completed"
 
 

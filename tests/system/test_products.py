@@ -18,13 +18,13 @@ def names(client: Client, query: str) -> list[str]:
     return [item["name"] for item in client.items(f"/api/products?{query}")]
 
 
-def test_a_new_product_is_returned_with_all_fields(admin: Client, nobody: Client) -> None:
+def test_a_new_product_is_returned_with_all_fields(admin: Client, guest: Client) -> None:
     wanted = body(currency="USD", description="It glows.", category="light")
     product = expect(admin.post("/api/products", wanted), 201)
     fields = {"id", "name", "description", "price", "currency", "category", "stock", "createdAt", "updatedAt"}
     assert product.keys() == fields
     assert wanted.items() <= product.items()
-    assert expect(nobody.get(f"/api/products/{product['id']}"), 200) == product
+    assert expect(guest.get(f"/api/products/{product['id']}"), 200) == product
 
 
 def test_a_product_can_be_bought_as_soon_as_it_is_created(shop: Shop, buyer: Client) -> None:
@@ -111,8 +111,8 @@ def shelf(shop: Shop) -> str:
     return category
 
 
-def test_a_category_is_listed_by_name(nobody: Client, shelf: str) -> None:
-    assert names(nobody, f"category={shelf}") == ["Axe", "Bowl", "Caf\u00e9 Cup", "Drum"]
+def test_a_category_is_listed_by_name(guest: Client, shelf: str) -> None:
+    assert names(guest, f"category={shelf}") == ["Axe", "Bowl", "Caf\u00e9 Cup", "Drum"]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_category_is_listed_by_name(nobody: Client, shelf: str) -> None:
     [("name", "ABCD"), ("price", "CBAD"), ("-price", "DABC"), ("-createdAt", "DBCA")],
 )
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_a_list_keeps_its_order_across_pages(nobody: Client, shelf: str, sort: str, order: str, limit: int) -> None:
-    found = nobody.items(f"/api/products?category={shelf}&sort={sort}", limit=limit)
+def test_a_list_keeps_its_order_across_pages(guest: Client, shelf: str, sort: str, order: str, limit: int) -> None:
+    found = guest.items(f"/api/products?category={shelf}&sort={sort}", limit=limit)
     assert "".join(item["name"][0] for item in found) == order
 
 
@@ -130,17 +130,17 @@ def test_a_list_keeps_its_order_across_pages(nobody: Client, shelf: str, sort: s
     [("wood", "AB"), ("WOOD hand", "B"), ("cafe", "C"), ("caf\u00e9 coffee", "C"), ("woo", ""), ("wood loud", "")],
 )
 def test_search_matches_whole_words_without_case_and_accents(
-    nobody: Client, shelf: str, words: str, found: str
+    guest: Client, shelf: str, words: str, found: str
 ) -> None:
-    assert "".join(name[0] for name in names(nobody, f"category={shelf}&q={words}")) == found
+    assert "".join(name[0] for name in names(guest, f"category={shelf}&q={words}")) == found
 
 
 @pytest.mark.parametrize(
     ("bounds", "found"),
     [("minPrice=12", "ABD"), ("maxPrice=12.00", "BC"), ("minPrice=8.51&maxPrice=30", "AB"), ("minPrice=100", "")],
 )
-def test_price_bounds_are_inclusive(nobody: Client, shelf: str, bounds: str, found: str) -> None:
-    assert "".join(name[0] for name in names(nobody, f"category={shelf}&{bounds}")) == found
+def test_price_bounds_are_inclusive(guest: Client, shelf: str, bounds: str, found: str) -> None:
+    assert "".join(name[0] for name in names(guest, f"category={shelf}&{bounds}")) == found
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,17 @@ def test_price_bounds_are_inclusive(nobody: Client, shelf: str, bounds: str, fou
         "category=a&category=b",
     ],
 )
-def test_an_invalid_query_gets_422(nobody: Client, query: str) -> None:
-    problem(nobody.get(f"/api/products?{query}"), 422)
+def test_an_invalid_query_gets_422(guest: Client, query: str) -> None:
+    problem(guest.get(f"/api/products?{query}"), 422)
 
 
-def test_a_cursor_is_valid_only_for_its_list(nobody: Client, shelf: str) -> None:
+def test_a_cursor_is_valid_only_for_its_list(guest: Client, shelf: str) -> None:
     path = f"/api/products?category={shelf}&limit=1"
-    cursor = expect(nobody.get(path), 200)["nextCursor"]
-    expect(nobody.get(f"{path}&cursor={cursor}"), 200)
-    assert refused_fields(nobody.get(f"/api/products?limit=1&cursor={cursor}")) == ["cursor"]
-    assert refused_fields(nobody.get(f"{path}&sort=price&cursor={cursor}")) == ["cursor"]
-    assert refused_fields(nobody.get(f"{path}&cursor={cursor[:-4]}AAAA")) == ["cursor"]
+    cursor = expect(guest.get(path), 200)["nextCursor"]
+    expect(guest.get(f"{path}&cursor={cursor}"), 200)
+    assert refused_fields(guest.get(f"/api/products?limit=1&cursor={cursor}")) == ["cursor"]
+    assert refused_fields(guest.get(f"{path}&sort=price&cursor={cursor}")) == ["cursor"]
+    assert refused_fields(guest.get(f"{path}&cursor={cursor[:-4]}AAAA")) == ["cursor"]
 
 
 def test_a_change_keeps_the_fields_it_does_not_name(shop: Shop, admin: Client) -> None:
@@ -193,11 +193,11 @@ def test_an_invalid_change_is_rejected_by_field(shop: Shop, admin: Client, field
     assert refused_fields(admin.put(path, {field: value})) == [field]
 
 
-def test_search_finds_the_new_name_and_not_the_old(shop: Shop, admin: Client, nobody: Client) -> None:
+def test_search_finds_the_new_name_and_not_the_old(shop: Shop, admin: Client, guest: Client) -> None:
     old, new = clock.new_id(), clock.new_id()
     product = shop.product(name=old)
     expect(admin.put(f"/api/products/{product['id']}", {"name": new}), 200)
-    assert (names(nobody, f"q={old}"), names(nobody, f"q={new}")) == ([], [new])
+    assert (names(guest, f"q={old}"), names(guest, f"q={new}")) == ([], [new])
 
 
 def test_a_deleted_product_gets_404_and_cannot_be_bought(shop: Shop, admin: Client, buyer: Client) -> None:
@@ -211,12 +211,12 @@ def test_a_deleted_product_gets_404_and_cannot_be_bought(shop: Shop, admin: Clie
     assert refused_fields(buyer.order(product)) == ["items"]
 
 
-def test_an_adjustment_is_visible_at_once(shop: Shop, admin: Client, nobody: Client) -> None:
+def test_an_adjustment_is_visible_at_once(shop: Shop, admin: Client, guest: Client) -> None:
     product = shop.product(stock=5)
     path = f"/api/products/{product['id']}"
     assert expect(admin.patch(f"{path}/stock", {"adjustment": 3}), 200)["stock"] == 8
     assert expect(admin.patch(f"{path}/stock", {"adjustment": -8}), 200)["stock"] == 0
-    assert expect(nobody.get(path), 200)["stock"] == 0
+    assert expect(guest.get(path), 200)["stock"] == 0
     assert shop.stock(product) == (0, 0, 0)
 
 
@@ -247,6 +247,6 @@ def test_the_stock_view_follows_sales(shop: Shop, buyer: Client) -> None:
     eventually(lambda: expect(buyer.get(f"/api/products/{product['id']}"), 200)["stock"] == 3)
 
 
-def test_an_unknown_product_gets_404(nobody: Client, admin: Client) -> None:
-    problem(nobody.get("/api/products/none"), 404)
+def test_an_unknown_product_gets_404(guest: Client, admin: Client) -> None:
+    problem(guest.get("/api/products/none"), 404)
     problem(admin.patch("/api/products/none/stock", {"adjustment": 1}), 404)

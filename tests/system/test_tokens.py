@@ -96,7 +96,7 @@ def test_every_invalid_token_gets_the_same_401(shop: Shop, signing: OKPKey, user
         body = problem(client.get(path, headers=headers), 401)
         return {name: value for name, value in body.items() if name != "traceId"}
 
-    client = shop.nobody()
+    client = shop.guest()
     without = response(None)
     for what, token in invalid_tokens(shop, signing, user).items():
         assert response(f"Bearer {token}") == without, what
@@ -116,7 +116,7 @@ def service_token(shop: Shop, caller: str, callee: str, life: int = 60) -> str:
 
 def test_an_internal_command_needs_an_allowed_service_token(shop: Shop) -> None:
     def charge(token: str) -> int:
-        return Client(shop.at("payments"), token).post("/internal/charge", {}).status_code
+        return Client(shop.url_of("payments"), token).post("/internal/charge", {}).status_code
 
     assert charge(service_token(shop, "orders", "payments")) == 422
     assert charge(service_token(shop, "notifications", "payments")) == 403

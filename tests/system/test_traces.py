@@ -95,7 +95,7 @@ def test_an_order_is_one_trace_from_the_first_request_to_the_last_consumer(
     product = traced.product()
     answer = person.order(product)
     assert answer.status_code in (201, 202), answer.text
-    person.final(answer.json()["id"])
+    person.final_order(answer.json()["id"])
     consumers = [("notifications", "process orders.events"), ("products", "process inventory.events")]
     spans = grown(collector, answer.headers["X-Trace-Id"], ("orders", "checkout confirm order"), *consumers)
     root = one(spans, "orders", "POST /api/orders")
@@ -116,7 +116,7 @@ def test_what_an_order_told_is_sent_and_processed_in_its_trace(
     traced: Shop, collector: Collector, person: Client
 ) -> None:
     answer = person.order(traced.product())
-    person.final(answer.json()["id"])
+    person.final_order(answer.json()["id"])
     wanted = [("notifications", "process orders.events"), ("products", "process inventory.events")]
     sent = [(service, f"send {service}.events") for service in ("orders", "inventory", "payments", "notifications")]
     spans = grown(collector, answer.headers["X-Trace-Id"], *wanted, *sent, ("orders", "checkout confirm order"))
@@ -164,7 +164,7 @@ def test_the_lines_of_an_order_are_exported_with_its_id_and_trace_and_are_those_
 ) -> None:
     answer = person.order(traced.product())
     order, trace = answer.json()["id"], answer.headers["X-Trace-Id"]
-    person.final(order)
+    person.final_order(order)
     wanted = {("orders", "/api/orders"), ("inventory", "/internal/reserve"), ("payments", "/internal/charge")}
 
     def exported() -> bool:
@@ -192,10 +192,10 @@ def test_no_trace_tells_who_it_was(traced: Shop, collector: Collector, person: C
     secret = f"tok_{canary}"
     product = traced.product()
     person.get("/api/products", params={"q": canary})
-    person.ask("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
+    person.request("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
     person.get(f"/api/users/{person.id}")
     person.get(f"/api/users/{canary}")
-    person.ask("GET", "/api/users/me", headers={"Authorization": f"Bearer {canary}", "traceparent": canary})
+    person.request("GET", "/api/users/me", headers={"Authorization": f"Bearer {canary}", "traceparent": canary})
     answer = person.order(product, paymentToken=secret)
     assert answer.status_code in (402, 409, 422), answer.text
     person.order(product, key=canary)

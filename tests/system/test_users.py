@@ -26,19 +26,19 @@ def is_signed_out(client: Client, token: str) -> bool:
     return client.post("/api/auth/refresh", {"refreshToken": token}).status_code == 401
 
 
-def test_sign_up_returns_the_user_without_the_password(nobody: Client) -> None:
+def test_sign_up_returns_the_user_without_the_password(guest: Client) -> None:
     wanted = person(age=37)
-    user = expect(nobody.post("/api/users", wanted), 201)
+    user = expect(guest.post("/api/users", wanted), 201)
     assert user.keys() == {"id", "email", "name", "age", "role", "createdAt", "updatedAt"}
     assert {name: user[name] for name in ("email", "name", "age")} == {n: wanted[n] for n in ("email", "name", "age")}
     assert user["role"] == "customer"
 
 
-def test_all_spellings_of_an_address_share_one_account(nobody: Client) -> None:
+def test_all_spellings_of_an_address_share_one_account(guest: Client) -> None:
     id = clock.new_id().lower()
-    expect(nobody.post("/api/users", person(email=f"zo\u00eb{id}@example.com")), 201)
+    expect(guest.post("/api/users", person(email=f"zo\u00eb{id}@example.com")), 201)
     for twin in (f"zo\u00eb{id}@example.com", f"ZO\u00cb{id}@Example.COM", f"zoe\u0308{id}@example.com"):
-        assert problem(nobody.post("/api/users", person(email=twin)), 409)["title"] == "Email already exists"
+        assert problem(guest.post("/api/users", person(email=twin)), 409)["title"] == "Email already exists"
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,23 @@ def test_all_spellings_of_an_address_share_one_account(nobody: Client) -> None:
         ("id", "mine"),
     ],
 )
-def test_an_invalid_sign_up_is_rejected_by_field(nobody: Client, field: str, value: Any) -> None:
-    assert refused_fields(nobody.post("/api/users", person(**{field: value}))) == [field]
+def test_an_invalid_sign_up_is_rejected_by_field(guest: Client, field: str, value: Any) -> None:
+    assert refused_fields(guest.post("/api/users", person(**{field: value}))) == [field]
 
 
-def test_a_sign_up_names_every_missing_field(nobody: Client) -> None:
-    assert refused_fields(nobody.post("/api/users", {})) == ["email", "name", "password"]
+def test_a_sign_up_names_every_missing_field(guest: Client) -> None:
+    assert refused_fields(guest.post("/api/users", {})) == ["email", "name", "password"]
 
 
-def test_sign_in_returns_a_pair_of_tokens(nobody: Client, buyer: Client) -> None:
-    tokens = sign_in(nobody, buyer.email)
+def test_sign_in_returns_a_pair_of_tokens(guest: Client, buyer: Client) -> None:
+    tokens = sign_in(guest, buyer.email)
     assert tokens.keys() == {"accessToken", "refreshToken", "tokenType", "expiresIn"}
     assert (tokens["tokenType"], tokens["expiresIn"]) == ("Bearer", 600)
 
 
-def test_wrong_password_and_unknown_address_get_the_same_401(nobody: Client, buyer: Client) -> None:
+def test_wrong_password_and_unknown_address_get_the_same_401(guest: Client, buyer: Client) -> None:
     responses = [
-        problem(nobody.post("/api/auth/login", {"email": email, "password": "not the password"}), 401)
+        problem(guest.post("/api/auth/login", {"email": email, "password": "not the password"}), 401)
         for email in (buyer.email, person()["email"], "no address")
     ]
     for response in responses:
@@ -85,50 +85,50 @@ def test_wrong_password_and_unknown_address_get_the_same_401(nobody: Client, buy
     assert responses[0] == responses[1] == responses[2]
 
 
-def test_refresh_replaces_the_token(nobody: Client, buyer: Client) -> None:
-    second = refresh(nobody, buyer.refresh_token)
+def test_refresh_replaces_the_token(guest: Client, buyer: Client) -> None:
+    second = refresh(guest, buyer.refresh_token)
     assert second["refreshToken"] != buyer.refresh_token
-    third = refresh(nobody, second["refreshToken"])
-    renewed = Client(nobody.url, third["accessToken"])
+    third = refresh(guest, second["refreshToken"])
+    renewed = Client(guest.url, third["accessToken"])
     assert expect(renewed.get("/api/users/me"), 200)["id"] == buyer.id
 
 
-def test_a_repeated_refresh_returns_the_same_successor(nobody: Client, buyer: Client) -> None:
-    first, again = (refresh(nobody, buyer.refresh_token)["refreshToken"] for _ in range(2))
+def test_a_repeated_refresh_returns_the_same_successor(guest: Client, buyer: Client) -> None:
+    first, again = (refresh(guest, buyer.refresh_token)["refreshToken"] for _ in range(2))
     assert first == again
-    refresh(nobody, first)
+    refresh(guest, first)
 
 
-def test_reuse_of_a_refresh_token_ends_the_session(nobody: Client, buyer: Client) -> None:
-    second = refresh(nobody, buyer.refresh_token)["refreshToken"]
-    third = refresh(nobody, second)["refreshToken"]
-    problem(nobody.post("/api/auth/refresh", {"refreshToken": buyer.refresh_token}), 401)
-    assert is_signed_out(nobody, third)
+def test_reuse_of_a_refresh_token_ends_the_session(guest: Client, buyer: Client) -> None:
+    second = refresh(guest, buyer.refresh_token)["refreshToken"]
+    third = refresh(guest, second)["refreshToken"]
+    problem(guest.post("/api/auth/refresh", {"refreshToken": buyer.refresh_token}), 401)
+    assert is_signed_out(guest, third)
 
 
-def test_sign_out_keeps_the_other_sessions_of_the_user(nobody: Client, buyer: Client) -> None:
-    other = sign_in(nobody, buyer.email)["refreshToken"]
-    expect(nobody.post("/api/auth/logout", {"refreshToken": buyer.refresh_token}), 204)
-    refresh(nobody, other)
+def test_sign_out_keeps_the_other_sessions_of_the_user(guest: Client, buyer: Client) -> None:
+    other = sign_in(guest, buyer.email)["refreshToken"]
+    expect(guest.post("/api/auth/logout", {"refreshToken": buyer.refresh_token}), 204)
+    refresh(guest, other)
 
 
-def test_sign_out_ends_the_session(nobody: Client, buyer: Client) -> None:
-    expect(nobody.post("/api/auth/logout", {"refreshToken": buyer.refresh_token}), 204)
-    assert is_signed_out(nobody, buyer.refresh_token)
+def test_sign_out_ends_the_session(guest: Client, buyer: Client) -> None:
+    expect(guest.post("/api/auth/logout", {"refreshToken": buyer.refresh_token}), 204)
+    assert is_signed_out(guest, buyer.refresh_token)
 
 
 @pytest.mark.parametrize("route", ["refresh", "logout"])
 @pytest.mark.parametrize("token", ["", "nothing", "a.b", "a.\u00e9", "." * 200, "01J00000000000000000000000.AAAA"])
-def test_a_forged_refresh_token_gets_401(nobody: Client, route: str, token: str) -> None:
-    problem(nobody.post(f"/api/auth/{route}", {"refreshToken": token}), 401)
+def test_a_forged_refresh_token_gets_401(guest: Client, route: str, token: str) -> None:
+    problem(guest.post(f"/api/auth/{route}", {"refreshToken": token}), 401)
 
 
-def test_an_access_token_is_rejected_as_refresh_token(nobody: Client, buyer: Client) -> None:
-    assert nobody.post("/api/auth/refresh", {"refreshToken": buyer.token}).status_code in (401, 422)
+def test_an_access_token_is_rejected_as_refresh_token(guest: Client, buyer: Client) -> None:
+    assert guest.post("/api/auth/refresh", {"refreshToken": buyer.token}).status_code in (401, 422)
 
 
-def test_jwks_contains_only_public_keys(nobody: Client) -> None:
-    keys = expect(nobody.get("/api/auth/jwks.json"), 200)["keys"]
+def test_jwks_contains_only_public_keys(guest: Client) -> None:
+    keys = expect(guest.get("/api/auth/jwks.json"), 200)["keys"]
     assert keys
     assert all(key["kty"] == "OKP" and "d" not in key for key in keys)
 
@@ -163,11 +163,11 @@ def test_a_change_to_a_taken_address_gets_409(shop: Shop, buyer: Client) -> None
     assert problem(response, 409)["title"] == "Email already exists"
 
 
-def test_sign_in_needs_the_new_address_after_a_change(nobody: Client, buyer: Client) -> None:
+def test_sign_in_needs_the_new_address_after_a_change(guest: Client, buyer: Client) -> None:
     fresh = person()["email"]
     expect(buyer.put(f"/api/users/{buyer.id}", {"email": fresh}), 200)
-    sign_in(nobody, fresh)
-    problem(nobody.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD}), 401)
+    sign_in(guest, fresh)
+    problem(guest.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD}), 401)
 
 
 @pytest.mark.parametrize(
@@ -178,21 +178,21 @@ def test_an_invalid_change_is_rejected_by_field(buyer: Client, field: str, value
     assert refused_fields(buyer.put(f"/api/users/{buyer.id}", {field: value})) == [field]
 
 
-def test_a_new_password_ends_all_sessions(nobody: Client, buyer: Client) -> None:
-    other = sign_in(nobody, buyer.email)["refreshToken"]
+def test_a_new_password_ends_all_sessions(guest: Client, buyer: Client) -> None:
+    other = sign_in(guest, buyer.email)["refreshToken"]
     expect(buyer.put(f"/api/users/{buyer.id}", {"password": "another secret"}), 200)
-    assert is_signed_out(nobody, buyer.refresh_token)
-    assert is_signed_out(nobody, other)
-    problem(nobody.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD}), 401)
-    sign_in(nobody, buyer.email, "another secret")
+    assert is_signed_out(guest, buyer.refresh_token)
+    assert is_signed_out(guest, other)
+    problem(guest.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD}), 401)
+    sign_in(guest, buyer.email, "another secret")
 
 
-def test_an_erased_account_gets_404_and_frees_its_address(nobody: Client, admin: Client, buyer: Client) -> None:
+def test_an_erased_account_gets_404_and_frees_its_address(guest: Client, admin: Client, buyer: Client) -> None:
     expect(buyer.delete(f"/api/users/{buyer.id}"), 204)
     problem(admin.get(f"/api/users/{buyer.id}"), 404)
     problem(admin.delete(f"/api/users/{buyer.id}"), 404)
     problem(buyer.get("/api/users/me"), 404)
-    problem(nobody.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD}), 401)
-    assert is_signed_out(nobody, buyer.refresh_token)
+    problem(guest.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD}), 401)
+    assert is_signed_out(guest, buyer.refresh_token)
     assert buyer.id not in [user["id"] for user in admin.items("/api/users")]
-    assert expect(nobody.post("/api/users", person(email=buyer.email)), 201)["id"] != buyer.id
+    assert expect(guest.post("/api/users", person(email=buyer.email)), 201)["id"] != buyer.id
