@@ -25,13 +25,13 @@ _COMMANDS = {
 
 
 def _service_commands() -> dict[str, click.Command]:
-    """Return the commands that services add: `commands` of each `services.<name>.commands`."""
+    """Return the commands that services add: `commands` of each `services.<name>.cli`."""
     from mercato.catalog import catalog
 
     found: dict[str, click.Command] = {}
     for name in catalog():
-        if find_spec(f"services.{name}") and find_spec(f"services.{name}.commands"):
-            found |= import_module(f"services.{name}.commands").commands
+        if find_spec(f"services.{name}") and find_spec(f"services.{name}.cli"):
+            found |= import_module(f"services.{name}.cli").commands
     return found
 
 
