@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.run import BUDGET, PLANS
+
 ROOT = Path(__file__).parents[2]
 SKIPPED = {".venv", ".mercato", "node_modules"}
 PAGES = sorted(
@@ -62,3 +64,9 @@ def test_decision_has_number_date_and_status_and_is_in_the_index(page: Path) -> 
     assert stated, "no line with date and status"
     index = (page.parent / "README.md").read_text()
     assert f"| [{number}]({page.name}) | {title} | {stated[1]} | {stated[2]} |" in index
+
+
+def test_contributing_has_a_budget_for_every_stage_of_ci() -> None:
+    listed = [name for name, _ in BUDGET.findall((ROOT / "CONTRIBUTING.md").read_text())]
+    stages = {stage for group in PLANS["ci"] for lane in group for stage in lane}
+    assert sorted(listed) == sorted(stages)
