@@ -122,7 +122,7 @@ def test_malformed_records_are_parked_and_block_no_other_key(shop: Shop, buyer: 
     assert (dead_letter["key"], dead_letter["value"], dead_letter["handler"]) == (
         key,
         '{"orderId": 7}',
-        "note_cancelled",
+        "on_order_cancelled",
     )
 
     order = buyer.buy(shop.product())["id"]
