@@ -42,7 +42,7 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
     account = {"email": email, "name": "Ada Byron", "password": PASSWORD}
     story.expect_reply("Ada signs up", ada.post("/api/users", account), 201)
     story.expect_reply("Ada signs in", ada.sign_in(email, PASSWORD), 200)
-    story.expect_reply("She searches for a kettle", ada.get("/api/products?q=kettle"), 200)
+    story.expect_reply("Ada searches for a kettle", ada.get("/api/products?q=kettle"), 200)
 
     def order(quantity: int, card: str = "tok_ok") -> dict[str, Any]:
         return {"items": [{"productId": product["id"], "quantity": quantity}], "paymentToken": card}
@@ -61,8 +61,8 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
     story.expect_soon("The shop shows three units", "3", stock)
     story.expect_reply("She orders ten kettles", ada.post("/api/orders", order(10)), 409, title="Insufficient stock")
     declined = ada.post("/api/orders", order(3, "tok_declined"))
-    refused = story.expect_reply("Her card is declined", declined, 402, title="Payment declined")
-    story.expect_soon("That order is rejected", "rejected", lambda: status(refused["orderId"]))
+    rejected = story.expect_reply("Her card is declined", declined, 402, title="Payment declined")
+    story.expect_soon("That order is rejected", "rejected", lambda: status(rejected["orderId"]))
     story.expect_soon("Its three units are back in stock", "3", stock)
     late = story.expect_reply(
         "The payment provider does not respond", ada.post("/api/orders", order(1, "tok_timeout")), 202, status="pending"
@@ -73,7 +73,7 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
 
     # The shopper cancels an order.
     cancelled = ada.post(f"/api/orders/{bought['id']}/cancel")
-    story.expect_reply("She cancels the first order", cancelled, 200, status="cancelled")
+    story.expect_reply("Ada cancels the first order", cancelled, 200, status="cancelled")
     story.expect_soon("Her payment is refunded", "refunded", lambda: payment(bought["id"]))
     story.expect_soon("Its two units are back in stock", "4", stock)
 
@@ -83,7 +83,7 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
         "The administrator ships the other order", admin.post(f"{late_path}/ship"), 200, status="shipped"
     )
     too_late = ada.post(f"{late_path}/cancel")
-    story.add_step("Canceling a shipped order is too late", "409", str(too_late.status), too_late.seconds)
+    story.add_step("Canceling a shipped order is too late", "409", str(too_late.status), too_late.took_s)
     story.expect_reply("She marks it as delivered", admin.post(f"{late_path}/deliver"), 200, status="delivered")
 
     # Notifications and the timeline.

@@ -12,7 +12,7 @@ class Reply(NamedTuple):
 
     status: int
     body: Any
-    seconds: float
+    took_s: float
 
 
 class Person:
@@ -30,15 +30,15 @@ class Person:
         return reply
 
     def get(self, path: str) -> Reply:
-        return self._ask("GET", path)
+        return self._request("GET", path)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Reply:
-        return self._ask("POST", path, body)
+        return self._request("POST", path, body)
 
     def delete(self, path: str) -> Reply:
-        return self._ask("DELETE", path)
+        return self._request("DELETE", path)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
         """Send a request; a POST with an idempotency key, so that a repetition would be carried out once."""
         key = {"Idempotency-Key": clock.new_id()} if method == "POST" else {}
         started_at = clock.monotonic()

@@ -41,7 +41,7 @@ class Story:
             got = " ".join((str(reply.status), *(str(body[name]) for name in fields)))
         else:
             got = f"{reply.status} {body['title'] if isinstance(body, dict) and 'title' in body else ''}".strip()
-        self.add_step(step, " ".join((str(status), *fields.values())), got, reply.seconds)
+        self.add_step(step, " ".join((str(status), *fields.values())), got, reply.took_s)
         return body
 
     def expect_soon(self, step: str, expected: str, read: Callable[[], Any]) -> None:

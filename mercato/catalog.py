@@ -1,4 +1,4 @@
-"""The services of the platform, as the chart's values list them: the one list that everything else reads."""
+"""The services of the platform, read from the values of the chart: the only list of services."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ CHART = Path(__file__).resolve().parent.parent / "charts" / "mercato" / "values.
 
 @dataclass(frozen=True)
 class Entry:
-    """One service: the public path prefixes it serves, whether it has a worker, and whom it calls."""
+    """One service: its public path prefixes, whether it has a worker, and the services that it calls."""
 
     name: str
     routes: tuple[str, ...]
@@ -22,7 +22,7 @@ class Entry:
 
 @cache
 def catalog() -> dict[str, Entry]:
-    """Name -> entry. Read from the file in `MERCATO_VALUES`, or from the chart beside the code."""
+    """Return name -> entry, read from the file in `MERCATO_VALUES`, or from the chart beside the code."""
     path = Path(os.environ.get("MERCATO_VALUES") or CHART)
     services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
     return {
@@ -37,12 +37,12 @@ def catalog() -> dict[str, Entry]:
 
 
 def callers(name: str) -> list[str]:
-    """The services that call this one."""
+    """Return the services that call this one."""
     return [entry.name for entry in catalog().values() if name in entry.calls]
 
 
 def owner(path: str) -> str | None:
-    """The service whose longest prefix the raw path is under, or None; a prefix ends where a segment ends."""
+    """Return the service with the longest prefix of this raw path, or None; a prefix consists of whole segments."""
     longest, found = 0, None
     for entry in catalog().values():
         for route in entry.routes:

@@ -1,4 +1,4 @@
-"""The list of services, and what is read from it."""
+"""The list of services, and what is derived from it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is kept in DATA_DIR."""
+"""DATA_DIR: lock, administrator, logs and format."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What processes are forked from has begun nothing: else it would be the forks' too, and in none of them as it is."""
+"""The fork server has started and opened nothing: a fork would inherit files, but no threads."""
 
 import subprocess
 import sys
