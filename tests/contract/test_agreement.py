@@ -61,7 +61,7 @@ def emptied(collection):
 @pytest.mark.parametrize("part", range(PARTS))
 @settings(careful, max_examples=RUNS)
 @given(sequence=st.lists(operations, min_size=5, max_size=30))
-def test_both_engines_answer_a_sequence_of_operations_alike(both, part, sequence):
+def test_engines_agree_on_sequences_of_operations(both, part, sequence):
     sqlite, mongodb = both
     answers = [
         (plain(run(sqlite, operation, *arguments)), plain(run(mongodb, operation, *arguments)))
@@ -93,7 +93,7 @@ writes = st.one_of(
 
 @settings(careful, max_examples=AT_ONCE)
 @given(clients=st.lists(st.lists(writes, min_size=1, max_size=5), min_size=CLIENTS, max_size=CLIENTS))
-def test_what_several_clients_are_answered_at_once_could_have_happened_one_by_one(both, clients):
+def test_concurrent_operations_are_linearizable(both, clients):
     for collection in both:
         history = at_once(collection, clients)
         left = emptied(collection)

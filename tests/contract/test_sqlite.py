@@ -1,4 +1,4 @@
-"""What is the SQLite engine's own: its plans, its durability, and what it says when a disk or a lock is in the way."""
+"""The SQLite engine of the store: query plans, transactions, locks, full disks, forks and threads."""
 
 import gc
 import os
@@ -10,13 +10,14 @@ import time
 
 import pytest
 
-from chassis.bus import BusUnavailable, Record, Topic
+from chassis.bus import BusUnavailable, Record
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.store import Collection, Index, StoreUnavailable
 from chassis.store.sqlite.file import SqliteFile
 from chassis.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.embedded
+
 BOXES = (
     Index("town", "name"),
     Index("name"),
@@ -56,7 +57,7 @@ def boxes(tmp_path):
         ({"words": {"$all": ["x"]}}, {"sort": "name"}, "boxes:words"),
     ],
 )
-def test_a_search_reads_an_index_and_never_the_whole_table(boxes, where, how, index):
+def test_search_reads_an_index_and_never_the_whole_table(boxes, where, how, index):
     after, sort = how.get("after"), how.get("sort", "_id")
     query, values = boxes.store._table(boxes).find(where, sort, 10, after)
     plan = [row[3] for row in boxes.store._file.read(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -67,7 +68,7 @@ def test_a_search_reads_an_index_and_never_the_whole_table(boxes, where, how, in
         assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
-def test_an_index_that_is_declared_otherwise_is_made_anew(tmp_path, boxes):
+def test_index_with_changed_declaration_is_rebuilt(tmp_path, boxes):
     boxes.insert({"_id": "x", "email": "x@x", "pending": 1, "slot": 1})
     changed = Collection("boxes", Index("pending", "slot", partial={"pending": {"$gt": 5}}), Index("email"))
     store = SqliteStore(tmp_path / "store.db")
@@ -90,7 +91,7 @@ def test_every_connection_syncs_each_commit(tmp_path):
     file.close()
 
 
-def test_work_that_fails_half_way_is_undone_and_what_shares_its_transaction_is_not(tmp_path):
+def test_failed_job_is_rolled_back_alone(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     file.write(lambda db: db.execute("CREATE TABLE t (n)"))
     first_is_in, go_on = threading.Event(), threading.Event()
@@ -126,7 +127,7 @@ def test_work_that_fails_half_way_is_undone_and_what_shares_its_transaction_is_n
     file.close()
 
 
-def test_a_thread_that_waits_too_long_for_its_turn_is_told_and_writes_nothing(tmp_path):
+def test_thread_that_times_out_writes_nothing(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable, timeout_s=0.1)
     file.write(lambda db: db.execute("CREATE TABLE t (n)"))
     first_is_in, go_on = threading.Event(), threading.Event()
@@ -148,7 +149,7 @@ def test_a_thread_that_waits_too_long_for_its_turn_is_told_and_writes_nothing(tm
     file.close()
 
 
-def test_a_lock_that_another_process_keeps_is_reported_in_time_and_waited_for_if_short(tmp_path):
+def test_lock_of_another_process_is_waited_for_until_timeout(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable, timeout_s=0.2)
     store = SqliteStore(file)
     docs = Collection("docs")
@@ -172,7 +173,7 @@ def test_a_lock_that_another_process_keeps_is_reported_in_time_and_waited_for_if
     store.close()
 
 
-def test_a_store_that_cannot_be_opened_is_down(tmp_path):
+def test_store_that_cannot_be_opened_is_unavailable(tmp_path):
     with pytest.raises(StoreUnavailable):
         Collection("docs").attach(SqliteStore(tmp_path / "nowhere" / "x.db")).ensure_indexes()
     (tmp_path / "x.db").write_bytes(b"this is no database" * 100)
@@ -205,7 +206,7 @@ print(docs.get("again"))
 """
 
 
-def test_a_full_disk_is_reported_undone_and_survived(tmp_path):
+def test_full_disk_rolls_back_and_recovers(tmp_path):
     ran = subprocess.run(
         [sys.executable, "-c", FULL_DISK, tmp_path / "x.db"],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -213,14 +214,14 @@ def test_a_full_disk_is_reported_undone_and_survived(tmp_path):
     assert ran.stdout.splitlines() == ["down", "{'_id': 'small'} None", "{'_id': 'again'}"]
 
 
-def test_a_mistake_in_the_program_is_not_blamed_on_the_engine(tmp_path):
+def test_mistake_in_the_program_is_not_blamed_on_the_engine(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     with pytest.raises(sqlite3.OperationalError):
         file.read("SELECT * FROM nothing")
     file.close()
 
 
-def test_a_store_opened_before_a_fork_refuses_to_work_after_it(tmp_path):
+def test_store_used_before_a_fork_fails_after_it(tmp_path):
     docs = Collection("docs")
     docs.attach(SqliteStore(tmp_path / "x.db")).ensure_indexes()
     child = os.fork()
@@ -237,7 +238,7 @@ def test_a_store_opened_before_a_fork_refuses_to_work_after_it(tmp_path):
     docs.store.close()
 
 
-def test_a_store_made_before_a_fork_and_opened_after_it_works_in_both(tmp_path):
+def test_store_created_before_a_fork_works_in_both_processes(tmp_path):
     store = SqliteStore(tmp_path / "x.db")
     child = os.fork()
     docs = Collection("docs")
@@ -256,7 +257,7 @@ def test_a_store_made_before_a_fork_and_opened_after_it_works_in_both(tmp_path):
     store.close()
 
 
-def test_a_thread_that_ends_gives_its_connection_back(tmp_path):
+def test_connection_is_closed_when_its_thread_ends(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     for _ in range(30):
         thread = threading.Thread(target=file.read, args=("SELECT 1",))
@@ -265,75 +266,3 @@ def test_a_thread_that_ends_gives_its_connection_back(tmp_path):
     gc.collect()
     assert len(file._opened) == 0
     file.close()
-
-
-def test_a_poll_that_fails_half_way_skips_nothing(tmp_path, monkeypatch):
-    bus = SqliteBus(tmp_path / "bus.db")
-    bus.ensure_topics([Topic("t", partitions=4)])
-    bus.publish([Record("t", str(n), b"") for n in range(40)], 1)
-    consumer = bus.consumer("g", ["t"])
-    consumer.poll(1, 0)
-    read, reads = consumer._file.read, []
-
-    def failing(sql, values=()):
-        if "FROM records" in sql:
-            reads.append(sql)
-            if len(reads) == 3:
-                raise BusUnavailable("disk I/O error")
-        return read(sql, values)
-
-    monkeypatch.setattr(consumer._file, "read", failing)
-    with pytest.raises(BusUnavailable):
-        consumer.poll(100, 0)
-    assert len(consumer.poll(100, 0)) == 39
-    bus.close()
-
-
-def test_twelve_idle_consumers_use_less_than_a_tenth_of_a_core(tmp_path):
-    bus = SqliteBus(tmp_path / "bus.db")
-    topics = [Topic(f"t{n}") for n in range(6)]
-    bus.ensure_topics(topics)
-
-    def idle(group):
-        consumer = bus.consumer(group, [topic.name for topic in topics[:3]])
-        consumer.poll(50, 0)
-        ready.wait()
-        consumer.poll(50, 3)
-        ready.wait()
-
-    ready = threading.Barrier(13)
-    threads = [threading.Thread(target=idle, args=(f"g{n}",)) for n in range(12)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    began = time.process_time()
-    ready.wait()
-    used = time.process_time() - began
-    for thread in threads:
-        thread.join()
-    bus.close()
-    assert used < 0.3, f"{used:.2f} s of CPU in 3 s"
-
-
-def test_records_go_when_their_topics_retention_is_over_and_offsets_go_on(tmp_path, fake_clock):
-    bus = SqliteBus(tmp_path / "bus.db", session_s=10)
-    topics = [Topic("short", 1, retention_s=3600), Topic("long", 1, retention_s=7 * 86400)]
-    bus.ensure_topics(topics)
-    for topic in topics:
-        bus.publish([Record(topic.name, "k", b"old")] * 1203, 1)
-    fake_clock.pass_time(1800)
-    bus.publish([Record(topic.name, "k", b"kept") for topic in topics], 1)
-    fake_clock.pass_time(2000)
-    bus.publish([Record(topic.name, "k", b"new, and time to prune") for topic in topics], 1)
-    consumer = bus.consumer("g", ["short", "long"])
-    assert consumer.poll(5000, 0)
-    assert consumer.lag() == {("short", 0): 2, ("long", 0): 1205}
-    consumer.seek(("short", 0), 0)
-    assert [record.offset for record in consumer.poll(5000, 0)] == [1203, 1204]
-    fake_clock.pass_time(8 * 86400)
-    SqliteBus(tmp_path / "bus.db").ensure_topics(topics)
-    consumer.seek(("long", 0), 0)
-    assert consumer.poll(5000, 0) == []
-    bus.publish([Record("short", "k", b"next")], 1)
-    assert [record.offset for record in consumer.poll(5000, 0)] == [1205]
-    bus.close()

@@ -35,20 +35,20 @@ def accounts(store):
 
 
 @on_both_engines
-def test_an_empty_store_records_the_current_format(store):
+def test_empty_store_records_the_current_format(store):
     check_format(store)
     assert list(formats(store).find()) == [{"_id": "format", "version": VERSION}]
 
 
 @on_both_engines
-def test_an_empty_collection_is_no_data_of_an_earlier_version(store):
+def test_empty_collection_does_not_count_as_data(store):
     accounts(store).ensure_indexes()
     check_format(store)
     assert formats(store).get("format")
 
 
 @on_both_engines
-def test_a_store_of_the_current_format_is_accepted_again(engine, store):
+def test_store_of_the_current_format_is_accepted(engine, store):
     check_format(store)
     accounts(store).insert({"_id": "ada"})
     check_format(store)
@@ -59,7 +59,7 @@ def test_a_store_of_the_current_format_is_accepted_again(engine, store):
 
 
 @on_both_engines
-def test_documents_without_a_format_are_refused_and_stay(store):
+def test_documents_without_a_format_are_rejected(store):
     accounts(store).insert({"_id": "ada"})
     for _ in range(2):
         with pytest.raises(SystemExit) as refused:
@@ -74,14 +74,14 @@ def test_documents_without_a_format_are_refused_and_stay(store):
 
 @on_both_engines
 @pytest.mark.parametrize(("version", "named"), [(VERSION - 1, "an earlier version"), (VERSION + 1, "a later version")])
-def test_another_format_is_refused_by_its_number(store, version, named):
+def test_other_format_is_rejected_by_its_number(store, version, named):
     formats(store).insert({"_id": "format", "version": version})
     with pytest.raises(SystemExit, match=f"{named}.*format {version}, not {VERSION}"):
         check_format(store)
 
 
 @on_both_engines
-def test_a_process_that_starts_while_another_writes_is_accepted(store):
+def test_process_that_starts_beside_another_is_accepted(store):
     """The other process records the format and writes between our two looks."""
 
     class Raced:
@@ -99,7 +99,7 @@ def test_a_process_that_starts_while_another_writes_is_accepted(store):
 
 
 @pytest.mark.parametrize("process", ["web", "worker"])
-def test_a_service_with_data_of_an_earlier_version_exits_with_one_line(tmp_path, process):
+def test_service_with_old_data_exits_with_one_line(tmp_path, process):
     (tmp_path / "store").mkdir()
     old = SqliteStore(tmp_path / "store" / "toy.db")
     accounts(old).insert({"_id": "ada"})
@@ -121,7 +121,7 @@ def test_a_service_with_data_of_an_earlier_version_exits_with_one_line(tmp_path,
     assert "set DATA_DIR to a new folder" in line
 
 
-def test_a_collection_rejects_operations_until_the_format_is_checked():
+def test_collection_rejects_operations_before_the_check():
     docs = Collection("docs").attach(UncheckedStore())
     for operation in (docs.find, docs.ensure_indexes, lambda: docs.get("1"), lambda: docs.insert({"_id": "1"})):
         with pytest.raises(StoreUnavailable, match="not checked yet"):

@@ -158,7 +158,7 @@ def plain(value):
 @pytest.mark.parametrize("unique", [False, True])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(run_of=st.lists(operations, max_size=25))
-def test_random_operations_give_what_the_model_gives(store, unique, run_of):
+def test_random_operations_agree_with_the_model(store, unique, run_of):
     # Two indexes on one field would have one name; the plain one on `key` gives way to the unique one.
     indexes = tuple(index for index in INDEXES if not unique or index.fields != ("key",))
     collection = Collection(next(name), *indexes, *((UNIQUE,) if unique else ()))

@@ -148,7 +148,7 @@ def consume(place: Place) -> None:
         _until_told(Consumer(bus.consumer("readers", [place.topic]), {Counted: note}).run)
 
 
-def test_no_event_is_lost_doubled_or_out_of_order_whoever_is_killed(place: Place, broker: tuple[Engine, str]) -> None:
+def test_killed_processes_lose_and_repeat_no_event(place: Place, broker: tuple[Engine, str]) -> None:
     counters, _ = place.bound("writers.db", "counters", "leases")
     (seen,) = place.bound("readers.db", "seen")
     ids = [f"{'spoilt' if n < SPOILT else 'c'}-{n}" for n in range(COUNTERS)]
@@ -189,7 +189,7 @@ def test_no_event_is_lost_doubled_or_out_of_order_whoever_is_killed(place: Place
     print(f"\n{COUNTERS * EACH} events, {copies} of them published twice")
 
 
-def test_ten_thousand_copies_in_any_order_have_no_effect(place: Place) -> None:
+def test_ten_thousand_duplicates_have_no_effect(place: Place) -> None:
     random, ids, last = Random(1), [f"c-{n}" for n in range(500)], 6
     (seen,) = place.bound("readers.db", "seen")
     sent: list[Record] = []
@@ -207,9 +207,7 @@ def test_ten_thousand_copies_in_any_order_have_no_effect(place: Place) -> None:
     assert {tuple(doc["numbers"]) for doc in seen.iterate()} == {tuple(range(1, last + 1))}
 
 
-def test_a_worker_starts_without_the_log_lives_and_goes_on_once_it_is_there(
-    tmp_path: Path, broker: tuple[Engine, str]
-) -> None:
+def test_worker_starts_without_kafka_and_recovers(tmp_path: Path, broker: tuple[Engine, str]) -> None:
     engine, servers = broker
     engine.kill()
     port = free_port()

@@ -126,9 +126,7 @@ def count(writers: list[Writer]) -> int:
     return sum(writer.counted for writer in writers)
 
 
-def test_a_server_that_is_killed_under_writers_loses_nothing_and_does_nothing_twice(
-    server: Engine, docs: Collection
-) -> None:
+def test_killed_server_loses_and_repeats_no_write(server: Engine, docs: Collection) -> None:
     def kill(writers: list[Writer]) -> None:
         for _ in range(KILLS):
             before = count(writers)
@@ -144,7 +142,7 @@ def test_a_server_that_is_killed_under_writers_loses_nothing_and_does_nothing_tw
         writer.judge()
 
 
-def test_a_server_that_is_paused_is_waited_for_once_and_then_refuses_at_once(server: Engine, docs: Collection) -> None:
+def test_paused_server_is_waited_for_once(server: Engine, docs: Collection) -> None:
     def pause(writers: list[Writer]) -> None:
         eventually(lambda: count(writers) > 100, 60)
         server.pause()
@@ -213,9 +211,7 @@ class Process:
         self._process.wait()
 
 
-def test_a_service_that_starts_before_its_store_lives_refuses_and_is_ready_once_the_store_is(
-    server: Engine, process: Callable[[str, str], Process]
-) -> None:
+def test_service_starts_before_its_store_and_recovers(server: Engine, process: Callable[[str, str], Process]) -> None:
     uri = server.up()
     server.down()
     web, worker, other = process("web", uri), process("worker", uri), process("worker", uri)

@@ -43,12 +43,12 @@ def rounds(time, *members, seconds=TTL):
             member.held()
 
 
-def test_one_alone_holds_everything(join):
+def test_single_member_holds_every_slot(join):
     assert sorted(join().held()) == list(range(8))
 
 
 @pytest.mark.parametrize(("members", "slots"), [(2, 8), (3, 8), (3, 3), (4, 2)])
-def test_members_come_to_hold_even_shares_and_nothing_twice(join, time, members, slots):
+def test_members_hold_even_shares(join, time, members, slots):
     all = [join(slots) for _ in range(members)]
     rounds(time, *all)
     held = [sorted(member.held()) for member in all]
@@ -56,7 +56,7 @@ def test_members_come_to_hold_even_shares_and_nothing_twice(join, time, members,
     assert max(map(len, held)) - min(map(len, held)) <= 1
 
 
-def test_no_slot_is_held_by_two_at_any_moment(join, time):
+def test_no_slot_is_held_by_two_members(join, time):
     members = [join()]
     for _ in range(40):
         time.pass_time(1)
@@ -66,7 +66,7 @@ def test_no_slot_is_held_by_two_at_any_moment(join, time):
         assert len(held) == len(set(held))
 
 
-def test_the_slots_of_a_silent_member_are_taken_over_with_a_higher_fence(join, time):
+def test_slots_of_silent_member_get_a_higher_fence(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     before = one.held()
@@ -76,7 +76,7 @@ def test_the_slots_of_a_silent_member_are_taken_over_with_a_higher_fence(join, t
     assert all(after[slot] == fence + 1 for slot, fence in before.items())
 
 
-def test_one_that_slept_past_its_lease_learns_that_it_lost_its_slots(join, time):
+def test_member_that_slept_past_its_lease_loses_its_slots(join, time):
     sleeper, other = join(), join()
     rounds(time, sleeper, other)
     lost = sleeper.held()
@@ -85,14 +85,14 @@ def test_one_that_slept_past_its_lease_learns_that_it_lost_its_slots(join, time)
     assert not {(slot, fence) for slot, fence in lost.items()} & set(woken.items())
 
 
-def test_one_that_slept_while_nobody_came_keeps_slots_and_fences(join, time):
+def test_single_member_that_slept_keeps_slots_and_fences(join, time):
     alone = join()
     before = dict(alone.held())
     time.pass_time(TTL * 3)
     assert alone.held() == before
 
 
-def test_a_member_that_leaves_is_followed_without_waiting_for_its_lease(join, time):
+def test_released_slots_are_taken_over_before_the_lease_ends(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     one.release()
@@ -100,7 +100,7 @@ def test_a_member_that_leaves_is_followed_without_waiting_for_its_lease(join, ti
     assert sorted(other.held()) == list(range(8))
 
 
-def test_who_looks_takes_over_at_once(join, time):
+def test_refresh_takes_over_at_once(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     one.release()
@@ -108,7 +108,7 @@ def test_who_looks_takes_over_at_once(join, time):
     assert sorted(other.held()) == list(range(8))
 
 
-def test_looking_renews_nothing_where_nobody_came_or_went(join, time):
+def test_refresh_renews_nothing_if_membership_is_unchanged(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     for member in (one, other):
@@ -121,7 +121,7 @@ def test_looking_renews_nothing_where_nobody_came_or_went(join, time):
     assert one._collection.get("relay")["version"] == version
 
 
-def test_a_wall_clock_set_back_takes_nothing_from_a_holder(join, time):
+def test_clock_set_back_takes_no_slot_from_its_holder(join, time):
     one, other = join(), join()
     rounds(time, one, other)
     before = dict(one.held())
@@ -130,6 +130,6 @@ def test_a_wall_clock_set_back_takes_nothing_from_a_holder(join, time):
     assert one.held() == before
 
 
-def test_names_are_apart(join):
+def test_leases_of_different_names_are_independent(join):
     one, other = join(name="relay"), join(name="sweeps")
     assert sorted(one.held()) == sorted(other.held()) == list(range(8))

@@ -1,0 +1,58 @@
+"""What the suites of the MongoDB engine have in common."""
+
+import time
+
+import pytest
+from pymongo import monitoring
+
+from chassis import deadline
+from chassis.store import Collection, StoreUnavailable
+
+MARGIN = 2.0  # seconds that a busy machine may add
+
+
+class Spy(monitoring.CommandListener, monitoring.ConnectionPoolListener):
+    """What every client of this process sends, and how many connections each server has at most."""
+
+    def __init__(self):
+        self.commands, self.open, self.most = [], 0, 0
+
+    def started(self, event):
+        self.commands.append(event.command)
+
+    def named(self, name):
+        return [command for command in self.commands if next(iter(command)) == name]
+
+    def connection_created(self, event):
+        self.open += 1
+        self.most = max(self.most, self.open)
+
+    def connection_closed(self, event):
+        self.open -= 1
+
+    def nothing(self, event):
+        """Of no interest."""
+
+    succeeded = failed = pool_created = pool_cleared = pool_closed = pool_ready = nothing
+    connection_ready = connection_check_out_started = connection_check_out_failed = nothing
+    connection_checked_out = connection_checked_in = nothing
+
+
+spy = Spy()
+
+
+monitoring.register(spy)
+
+
+def bound(store, *indexes):
+    docs = Collection("docs", *indexes)
+    docs.attach(store).ensure_indexes()
+    return docs
+
+
+def in_a_request(work, seconds=5.0):
+    """Seconds that StoreUnavailable took where somebody waits for the answer."""
+    began = time.monotonic()
+    with deadline.within(seconds), pytest.raises(StoreUnavailable):
+        work()
+    return time.monotonic() - began

@@ -1,0 +1,147 @@
+"""The store's contract: order, pages, counts and sums."""
+
+import pytest
+from collections_under_test import created, ids
+
+from chassis.store import Index, cursor_after
+
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=True)
+
+
+def pages(collection, limit, where=None, sort="_id"):
+    found, after = [], None
+    while page := collection.find(where, sort=sort, limit=limit, after=after):
+        found += ids(page)
+        after = cursor_after(page, sort)
+    return found
+
+
+@pytest.fixture
+def people(store):
+    people = created(store, "people", Index("town", "age"), Index("age"), Index("at.seen"))
+    for n in range(40):
+        age = (n * 7) % 11
+        people.insert({"_id": f"p{n:02}", "age": age, "town": "NESW"[n % 4], "at": {"seen": f"2030-01-{n % 9 + 1:02}"}})
+    return people
+
+
+@pytest.mark.parametrize("limit", [1, 3, 40, 100])
+@pytest.mark.parametrize("sort", ["_id", "-_id", "age", "-age", "at.seen", "-at.seen"])
+@pytest.mark.parametrize(
+    "where", [None, {"town": "E"}, {"age": {"$gte": 3}}, {"town": {"$in": ["N", "S"]}, "age": {"$lt": 9}}]
+)
+def test_pages_return_every_match_once_in_order(people, limit, sort, where):
+    everything = people.find(where, sort=sort)
+
+    def key(doc):
+        value = doc
+        for name in sort.lstrip("-").split("."):
+            value = value[name]
+        return value, doc["_id"]
+
+    assert everything == sorted(everything, key=key, reverse=sort.startswith("-"))
+    assert pages(people, limit, where, sort) == ids(everything)
+    assert sorted(ids(everything)) == sorted(ids(people.iterate(where)))
+
+
+@pytest.mark.parametrize("where", [None, {"town": "N"}, {"town": {"$in": ["N", "E"]}, "age": {"$gt": 4}}, {"age": 99}])
+def test_count_and_sum_cover_all_matches(people, where):
+    found = people.find(where, limit=100)
+    assert people.count(where) == len(found)
+    assert people.sum("age", where) == sum(doc["age"] for doc in found)
+
+
+def test_sum_ignores_values_other_than_ints(store):
+    things = created(store, "things", Index("n"), Index("words", multikey=True))
+    for number, value in enumerate([3, -1, "7", True, None, {"n": 2}]):
+        things.insert({"_id": f"t{number}", "n": value, "words": ["a"] if number % 2 else []})
+    things.insert({"_id": "without", "words": []})
+    assert (things.count(), things.sum("n"), things.count({"words": {"$all": ["a"]}})) == (7, 2, 3)
+    for field, where in (("elsewhere", None), ("words", None), ("n", {"elsewhere": 1}), ("n", {"words": "a"})):
+        with pytest.raises(ValueError):
+            things.sum(field, where)
+    for where in ({"elsewhere": 1}, {"words": "a"}):
+        with pytest.raises(ValueError):
+            things.count(where)
+
+
+def test_text_sorts_by_code_point(store):
+    names = created(store, "names", Index("name"))
+    words = ["Z", "a", "é", "ab", "", "\uffff", "\U00010000", "A", "z", "~"]
+    for n, word in enumerate(words):
+        names.insert({"_id": str(n), "name": word})
+    assert [doc["name"] for doc in names.find(sort="name")] == sorted(words)
+    assert [doc["name"] for doc in names.find(sort="-name")] == sorted(words, reverse=True)
+
+
+def test_sort_leaves_out_values_other_than_text_and_ints(store):
+    mixed = created(store, "mixed", Index("v"))
+    values = {"1": 5, "2": "b", "3": True, "4": None, "5": {"x": 1}, "6": "a", "7": -1, "8": 5}
+    for id, value in values.items():
+        mixed.insert({"_id": id, "v": value})
+    mixed.insert({"_id": "9"})
+    assert ids(mixed.find(sort="v")) == ["7", "1", "8", "6", "2"]
+    assert ids(mixed.find(sort="-v")) == ["2", "6", "8", "1", "7"]
+    assert ids(mixed.find(sort="v", after=(5, "1"))) == ["8"], "behind an int there are ints alone"
+    assert ids(mixed.find(sort="-v", after=("b", "2"))) == ["6"]
+    assert ids(mixed.find({"_id": {"$gt": "1"}}, sort="v", limit=2)) == ["7", "8"]
+    assert len(mixed.find()) == 9
+
+
+def test_insert_behind_the_cursor_moves_no_page(people):
+    first = people.find(sort="age", limit=5)
+    people.insert({"_id": "p000", "age": 0, "town": "N", "at": {"seen": ""}})
+    rest = people.find(sort="age", after=cursor_after(first, "age"))
+    assert len(first) + len(rest) == 40
+    assert not set(ids(first)) & set(ids(rest))
+
+
+def test_iterate_continues_over_many_pages(store):
+    many = created(store, "many", Index("odd"))
+    for n in range(1203):
+        many.insert({"_id": f"{n:04}", "odd": n % 2})
+    assert len(list(many.iterate())) == 1203
+    assert ids(many.iterate({"odd": 1})) == [f"{n:04}" for n in range(1, 1203, 2)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"a": {"$regex": "."}},
+        {"a": {"$gt": None}},
+        {"a": None},
+        {"a": {"$in": "x"}},
+        {"a": {"$in": [None]}},
+        {"a": {"$exists": 1}},
+        {"a": [1]},
+        {"a": 1.5},
+        {"$or": []},
+        {"a": {}},
+        {"_w": 1},
+        {"a": {"$all": ["x"]}},
+        {"tags": "x"},
+        {"tags": {"$all": [1]}},
+        {"color": "red"},
+    ],
+)
+def test_find_rejects_unsupported_filters(things, where):
+    with pytest.raises(ValueError):
+        things.find(where)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"limit": 0},
+        {"limit": 1001},
+        {"sort": "color"},
+        {"sort": "tags"},
+        {"after": ({}, "t")},
+        {"after": (1, 5)},
+        {"after": (None, "t")},
+        {"after": (True, "t")},
+    ],
+)
+def test_find_rejects_invalid_pages(things, how):
+    with pytest.raises(ValueError):
+        things.find(**how)
