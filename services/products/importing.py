@@ -10,7 +10,7 @@ from services.products import application, repository
 from services.products.shopify import Item, Refused
 
 
-class Deleted(DomainError):
+class DeletedProduct(DomainError):
     """The catalog deleted the product before."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def _import_item(item: Item) -> str:
         application.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
         return "created"
     if stored["deleted"]:
-        raise Deleted
+        raise DeletedProduct
     wanted: dict[str, Any] = {
         "name": item.name,
         "price": item.price.minor,

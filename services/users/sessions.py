@@ -15,6 +15,7 @@ from chassis.store import Collection, Index
 from services.users.settings import settings
 
 REUSE_GRACE_S = 10.0
+"""Time in which a repeated refresh returns the same successor, in case the response was lost."""
 
 refresh_token_families = Collection("refresh_token_families", Index("userId"), Index("expiresAt"))
 
