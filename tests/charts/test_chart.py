@@ -30,13 +30,13 @@ REASONS = {
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_chart_has_no_lint(sample: str) -> None:
+def test_chart_passes_helm_lint(sample: str) -> None:
     done = run("helm", "lint", "--strict", str(CHART), "--values", str(SAMPLES[sample]))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_object_is_sound_for_this_kubernetes(version: str) -> None:
+def test_objects_are_valid_for_kubernetes_version(version: str) -> None:
     location = ("-schema-location", str(schemas()), "-kubernetes-version", version)
     custom = ("-skip", "ScaledObject,TriggerAuthentication,HTTPRoute,PodMonitor")
     everything = "\n---\n".join(text(sample) for sample in SAMPLES)
@@ -47,7 +47,7 @@ def test_every_object_is_sound_for_this_kubernetes(version: str) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_kube_score_finds_nothing_that_has_no_reason(sample: str) -> None:
+def test_kube_score_findings_have_a_reason(sample: str) -> None:
     done = run("kube-score", "score", "--output-format", "json", "-", stdin=text(sample))
     found = {
         f"{each['object_name']}: {check['check']['id']}: {comment['summary']}"
@@ -61,19 +61,19 @@ def test_kube_score_finds_nothing_that_has_no_reason(sample: str) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_render_is_the_golden_one(sample: str) -> None:
+def test_render_equals_the_golden_file(sample: str) -> None:
     with golden.small_chart() as chart:
         now = golden.golden(sample, chart)
     kept = golden.path(sample).read_text()
     assert now == kept, "see what differs with: python -m tests.charts.golden && git diff tests/charts/golden"
 
 
-def test_the_templates_stay_short() -> None:
+def test_templates_stay_below_the_line_limit() -> None:
     files = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
     assert sum(len(path.read_text().splitlines()) for path in files) <= LINES
 
 
-def test_every_service_has_its_web_and_its_worker_and_both_names() -> None:
+def test_service_has_deployments_and_both_services() -> None:
     docs = rendered()
     services = {name for entry in catalog().values() for name in (entry.name, f"{entry.name}-pods")}
     assert set(of_kind(docs, "Service")) == services
@@ -86,7 +86,7 @@ def test_every_service_has_its_web_and_its_worker_and_both_names() -> None:
             assert pod["spec"]["containers"][0]["command"] == ["mercato", "worker", name.removesuffix("-worker")]
 
 
-def test_the_headless_name_is_of_the_webs_pods_at_their_own_port() -> None:
+def test_headless_service_selects_web_pods() -> None:
     docs = rendered()
     for name in catalog():
         spec = of_kind(docs, "Service")[f"{name}-pods"]["spec"]
@@ -97,7 +97,7 @@ def test_the_headless_name_is_of_the_webs_pods_at_their_own_port() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_process_takes_the_settings_it_is_given(sample: str) -> None:
+def test_settings_of_each_pod_are_valid(sample: str) -> None:
     docs = rendered(sample)
     known = {name.upper() for model in models().values() for name in model.model_fields}
     for name, pod in pods(docs).items():
@@ -112,7 +112,7 @@ def test_a_process_takes_the_settings_it_is_given(sample: str) -> None:
 
 
 @pytest.mark.parametrize("sample", ["replicas", "production"])
-def test_an_audit_runs_from_the_image_of_its_service_with_what_its_web_is_told(sample: str) -> None:
+def test_audit_has_image_and_settings_of_its_service(sample: str) -> None:
     docs = rendered(sample)
     audits = {name for name, entry in VALUES["services"].items() if entry.get("audits")}
     assert set(of_kind(docs, "CronJob")) == {f"{name}-audit" for name in audits}
@@ -127,7 +127,7 @@ def test_an_audit_runs_from_the_image_of_its_service_with_what_its_web_is_told(s
             assert not deployment["spec"]["selector"]["matchLabels"].items() <= _labels(audit).items()
 
 
-def test_an_audit_that_found_something_is_not_run_again_and_one_that_could_not_look_is() -> None:
+def test_audit_is_retried_only_if_it_could_not_check() -> None:
     spec = of_kind(rendered("production"), "CronJob")["orders-audit"]["spec"]["jobTemplate"]["spec"]
     assert spec["backoffLimit"] > 0
     [rule] = spec["podFailurePolicy"]["rules"]
@@ -136,7 +136,7 @@ def test_an_audit_that_found_something_is_not_run_again_and_one_that_could_not_l
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_administrators_password_is_nobody_elses_business(sample: str) -> None:
+def test_only_admin_pods_get_the_admin_password(sample: str) -> None:
     docs = rendered(sample)
     assert {name for name, pod in pods(docs).items() if "ADMIN_PASSWORD" in _environment(docs, pod)} == {
         "users-admin",
@@ -161,7 +161,7 @@ def test_every_pod_is_restricted(sample: str) -> None:
             }
 
 
-def test_the_requests_of_all_fit_into_a_small_node() -> None:
+def test_memory_requests_fit_a_small_node() -> None:
     docs = rendered()
     memory = sum(
         deployment["spec"]["replicas"] * int(container["resources"]["requests"]["memory"].removesuffix("Mi"))
@@ -171,7 +171,7 @@ def test_the_requests_of_all_fit_into_a_small_node() -> None:
     assert memory < MEMORY
 
 
-def test_a_web_is_still_asked_while_everybody_learns_that_it_goes() -> None:
+def test_web_pod_serves_during_its_pre_stop_delay() -> None:
     for name, deployment in of_kind(rendered(), "Deployment").items():
         assert deployment["spec"]["strategy"] == {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
         pod = deployment["spec"]["template"]["spec"]
@@ -180,7 +180,7 @@ def test_a_web_is_still_asked_while_everybody_learns_that_it_goes() -> None:
         assert pod["terminationGracePeriodSeconds"] > pause + Settings.from_environment({}).shutdown + 10
 
 
-def test_the_edge_leads_to_the_routes_of_the_services_and_nowhere_else() -> None:
+def test_edge_routes_equal_those_of_the_services() -> None:
     expected = {(route, name) for name, entry in catalog().items() for route in entry.routes}
     [rule] = of_kind(rendered(), "Ingress")["mercato"]["spec"]["rules"]
     paths = {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]}
@@ -193,7 +193,7 @@ def test_the_edge_leads_to_the_routes_of_the_services_and_nowhere_else() -> None
     } == expected
 
 
-def test_an_entry_wins_over_the_defaults_also_where_it_says_no() -> None:
+def test_service_values_override_defaults_even_if_falsy() -> None:
     values = "services.users.worker=false,services.users.replicas=0,services.users.image.prefix="
     done = run("helm", "template", str(CHART), "--set", values)
     assert "users-worker" not in done.stdout

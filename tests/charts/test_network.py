@@ -20,7 +20,7 @@ def webs() -> list[str]:
     return list(catalog())
 
 
-def test_a_service_reaches_those_it_calls_and_no_other(world: World) -> None:
+def test_service_reaches_only_its_upstreams(world: World) -> None:
     edges = {
         (labels["app.kubernetes.io/name"], web)
         for source, (_, labels) in world.pods.items()
@@ -30,14 +30,14 @@ def test_a_service_reaches_those_it_calls_and_no_other(world: World) -> None:
     assert edges == {(entry.name, callee) for entry in catalog().values() for callee in entry.calls}
 
 
-def test_its_web_and_its_worker_may_call_alike(world: World) -> None:
+def test_web_and_worker_reach_the_same_upstreams(world: World) -> None:
     for entry in catalog().values():
         for callee in entry.calls:
             for process in (entry.name, *([f"{entry.name}-worker"] if entry.worker else [])):
                 assert world.may(world.pods[process], world.pods[callee], 8080)
 
 
-def test_an_audit_reaches_whom_its_service_calls_and_its_database() -> None:
+def test_audit_reaches_upstreams_and_database() -> None:
     world = World(rendered("replicas"))
     audits = [name for name in world.pods if name.endswith("-audit")]
     assert audits
@@ -47,25 +47,25 @@ def test_an_audit_reaches_whom_its_service_calls_and_its_database() -> None:
         assert world.may(world.pods[name], MONGODB, 27017)
 
 
-def test_strangers_reach_nothing(world: World) -> None:
+def test_unrelated_pods_reach_nothing(world: World) -> None:
     for place in world.pods.values():
         for stranger in (STRANGER, ("default", {}), MONGODB, KAFKA):
             assert not any(world.may(stranger, place, port) for port in (80, 8080, 9090))
 
 
-def test_the_edge_reaches_the_webs_that_have_routes_and_nothing_else(world: World) -> None:
+def test_edge_reaches_only_web_pods_with_routes(world: World) -> None:
     reached = {name for name, place in world.pods.items() if world.may(EDGE, place, 8080)}
     assert reached >= {entry.name for entry in catalog().values() if entry.routes}
     assert {world.pods[name][1]["app.kubernetes.io/name"] for name in reached} <= set(catalog())
     assert not any(world.may(EDGE, place, 9090) for place in world.pods.values())
 
 
-def test_prometheus_reaches_the_health_ports_alone(world: World) -> None:
+def test_prometheus_reaches_only_health_ports(world: World) -> None:
     assert all(world.may(PROMETHEUS, place, 9090) for place in world.pods.values())
     assert not any(world.may(PROMETHEUS, place, 8080) for place in world.pods.values())
 
 
-def test_every_pod_reaches_dns_its_database_and_the_log(world: World) -> None:
+def test_pods_reach_dns_database_and_message_bus(world: World) -> None:
     for place in world.pods.values():
         assert world.may(place, DNS, 53)
         assert world.may(place, MONGODB, 27017)
@@ -74,7 +74,7 @@ def test_every_pod_reaches_dns_its_database_and_the_log(world: World) -> None:
         assert not world.may(place, ("default", {}), 443)
 
 
-def test_traces_are_let_out_where_somebody_collects_them() -> None:
+def test_pods_reach_the_collector_if_traces_are_exported() -> None:
     collector = ("observability", {"app": "collector"})
     for sample, expected in (("minimal", False), ("replicas", True)):
         world = World(rendered(sample))
@@ -82,7 +82,7 @@ def test_traces_are_let_out_where_somebody_collects_them() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_edges_are_the_same_whatever_the_values(sample: str) -> None:
+def test_allowed_connections_do_not_depend_on_values(sample: str) -> None:
     world = World(rendered(sample))
     for entry in catalog().values():
         reached = {web for web in webs() if world.may(world.pods[entry.name], world.pods[web], 8080)}

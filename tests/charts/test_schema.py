@@ -48,14 +48,14 @@ DEFAULTS = {
         ("defaults.settings.KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_PASSWORD"),
     ],
 )
-def test_a_value_that_is_wrong_is_refused_by_its_name(value: str, named: str) -> None:
+def test_wrong_value_is_rejected_by_name(value: str, named: str) -> None:
     done = template("--set", value)
     assert done.returncode == 1
     assert named in done.stderr
     assert not done.stdout
 
 
-def test_nothing_in_the_schema_takes_keys_that_it_does_not_name() -> None:
+def test_schema_rejects_unknown_keys() -> None:
     free = {path for path, each in _objects(SCHEMA, "") if each.get("additionalProperties") is not False}
     assert free == {
         "/properties/global",  # belongs to a chart around this one
@@ -64,7 +64,7 @@ def test_nothing_in_the_schema_takes_keys_that_it_does_not_name() -> None:
     }
 
 
-def test_the_schema_knows_every_setting_by_its_name() -> None:
+def test_schema_lists_every_setting() -> None:
     service = SCHEMA["definitions"]["service"]["properties"]
     plain, secret = set(service["settings"]["properties"]), set(service["secrets"]["properties"])
     assert plain | secret == DEFAULTS.keys() - OURS - ADMIN
@@ -72,7 +72,7 @@ def test_the_schema_knows_every_setting_by_its_name() -> None:
     assert secret - plain <= set(SCHEMA["properties"]["secret"]["properties"]["values"]["properties"])
 
 
-def test_a_default_of_the_code_is_a_value_that_the_schema_takes() -> None:
+def test_schema_accepts_the_defaults_of_the_code() -> None:
     arguments = [
         part
         for name in SCHEMA["definitions"]["service"]["properties"]["settings"]["properties"]

@@ -15,25 +15,25 @@ NAMES = list(boards())
 DATASOURCES = yaml.safe_load((FOLDER / "grafana" / "datasources.yaml").read_text())["datasources"]
 
 
-def test_the_files_are_what_boards_py_writes(tmp_path):
+def test_files_equal_the_output_of_boards_py(tmp_path):
     subprocess.run([sys.executable, str(FOLDER / "dashboards" / "boards.py"), str(tmp_path)], check=True, timeout=60)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_text() for path in DASHBOARDS}
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_grafana_would_take_it(path):
+def test_dashboard_is_valid_for_grafana(path):
     command = [sys.executable, tool("dashcheck"), str(path)]  # it needs jsonschema, which we have
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "0 findings" in done.stdout, done.stdout + done.stderr
 
 
-def test_each_has_a_name_of_its_own_that_stays():
+def test_each_dashboard_has_a_stable_uid():
     assert {board["uid"] for board in boards().values()} == {f"mercato-{name}" for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_which_prometheus_it_asks_can_be_chosen(name):
+def test_datasource_is_a_variable(name):
     board = boards()[name]
     (chosen,) = [each for each in board["templating"]["list"] if each["name"] == "datasource"]
     assert (chosen["type"], chosen["query"]) == ("datasource", "prometheus")
@@ -41,22 +41,22 @@ def test_which_prometheus_it_asks_can_be_chosen(name):
     assert {source["uid"] for source in sources} <= {"${datasource}", "loki"}
 
 
-def test_every_query_reads_what_is_told():
+def test_queries_read_known_metrics():
     assert {(query.board, query.panel, name) for query in queries() for name in unknown(query.expr)} == set()
 
 
-def test_every_metric_is_shown():
+def test_every_metric_has_a_panel():
     assert listed() - {name for query in queries() for name in metrics(query.expr)} == set()
 
 
-def test_durations_show_their_exemplars():
+def test_panels_of_durations_show_exemplars():
     for board in boards().values():
         for panel in board["panels"]:
             for target in panel.get("targets", []):
                 assert ("_bucket" in target["expr"]) == target.get("exemplar", False), panel["title"]
 
 
-def test_panels_lead_to_traces_and_logs_where_these_are():
+def test_panels_link_to_traces_and_logs():
     uids = {source["uid"] for source in DATASOURCES}
     for board in boards().values():
         for panel in board["panels"]:
@@ -68,7 +68,7 @@ def test_panels_lead_to_traces_and_logs_where_these_are():
                 assert panel["fieldConfig"]["defaults"].get("links"), panel["title"]
 
 
-def test_a_dot_leads_to_its_trace_a_line_to_its_trace_and_a_span_to_its_lines():
+def test_datasources_link_exemplars_spans_and_log_lines():
     by = {source["type"]: source["jsonData"] for source in DATASOURCES}
     uids = {source["uid"] for source in DATASOURCES}
     (exemplar,) = by["prometheus"]["exemplarTraceIdDestinations"]

@@ -83,7 +83,7 @@ def product(shop: Shop) -> dict[str, Any]:
     return shop.product(stock=1000)
 
 
-def test_nothing_fires_while_all_is_well(
+def test_no_alert_fires_on_a_healthy_platform(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm
 ) -> None:
     seen = eventually(lambda: found if len(found := prometheus.ask("up == 1")) == 2 * len(catalog()) else None)
@@ -106,12 +106,12 @@ def test_nothing_fires_while_all_is_well(
     calm.update({alert: recorded(prometheus, alert, SOON) for alert in LONGER})
 
 
-def test_a_poison_event_is_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
+def test_dead_letter_raises_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
     publish(shop, "orders", "order.cancelled")
     fires(prometheus, ("DeadLetters", "payments"))
 
 
-def test_a_relay_that_cannot_publish_and_a_service_that_stands_still_are_pages(
+def test_stalled_outbox_and_hanging_service_page(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
 ) -> None:
     expected = {
@@ -133,7 +133,7 @@ def test_a_relay_that_cannot_publish_and_a_service_that_stands_still_are_pages(
     burns(tmp_path, "AvailabilityBudgetBurn", calm, fault, service="orders")
 
 
-def test_slow_checkouts_are_a_page(
+def test_slow_checkouts_page(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
 ) -> None:
     assert ("CheckoutBudgetBurn", "") not in prometheus.firing()
@@ -148,7 +148,7 @@ def test_slow_checkouts_are_a_page(
     burns(tmp_path, "CheckoutBudgetBurn", calm, recorded(prometheus, "CheckoutBudgetBurn", clock.monotonic() - begun))
 
 
-def test_a_worker_that_dies_again_and_again_is_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
+def test_crash_looping_worker_raises_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
     restarts = 'changes(process_start_time_seconds{service="notifications", process="worker"}[10m])'
     assert ("PodRestarts", "notifications") not in prometheus.firing()
     for restart in range(1, 4):
@@ -157,7 +157,7 @@ def test_a_worker_that_dies_again_and_again_is_a_ticket(shop: Shop, prometheus: 
     fires(prometheus, ("PodRestarts", "notifications"))
 
 
-def test_a_stock_that_cannot_be_written_holds_up_sagas_and_reservations(
+def test_locked_stock_delays_sagas_and_reservations(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
 ) -> None:
     with ExitStack() as fault:
@@ -178,9 +178,7 @@ def test_a_stock_that_cannot_be_written_holds_up_sagas_and_reservations(
     goes_on(tmp_path, "ReservationsOverdue", calm, during, {"severity": "page", "service": "inventory"})
 
 
-def test_a_consumer_that_has_no_store_falls_behind(
-    shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path
-) -> None:
+def test_consumer_without_store_lags(shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path) -> None:
     with locked(shop, "store/products.db"):
         publish(shop, "inventory", "stock.reserved", 600)
         stays(prometheus, 'sum(mercato_consumer_lag{service="products"}) >= bool 600')
@@ -190,9 +188,7 @@ def test_a_consumer_that_has_no_store_falls_behind(
     goes_on(tmp_path, "ConsumerLag", calm, during, expected)
 
 
-def test_a_worker_that_does_not_come_back_is_missed(
-    shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path
-) -> None:
+def test_missing_worker_pages(shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path) -> None:
     with gone(shop, prometheus, "users", "worker"):
         eventually(lambda: not prometheus.ask('up{service="users", process="worker"}'))
         during = {"ServiceMissing": recorded(prometheus, "ServiceMissing", STEADY)}
@@ -214,7 +210,7 @@ def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client,
     assert empty == set()
 
 
-def test_a_dot_on_a_panel_leads_to_a_trace(prometheus: Prometheus) -> None:
+def test_exemplar_has_a_trace(prometheus: Prometheus) -> None:
     for metric in ("http_server_request_duration_seconds_bucket", "mercato_checkout_duration_seconds_bucket"):
         found = prometheus.traced(metric)
         assert found and all(len(exemplar["labels"]["trace_id"]) == 32 for exemplar in found), metric

@@ -20,13 +20,13 @@ def kebab(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
-def test_the_rules_are_sound():
+def test_rules_pass_promtool_check():
     done = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("scrape", ["kubernetes", "compose"])
-def test_prometheus_can_read_its_configuration(scrape, tmp_path):
+def test_configuration_passes_promtool_check(scrape, tmp_path):
     for name in ("rules", "scrape"):
         (tmp_path / name).mkdir()
     for path in RULES:
@@ -40,13 +40,13 @@ def test_prometheus_can_read_its_configuration(scrape, tmp_path):
 
 @pytest.mark.timeout(PATIENCE + 10)
 @pytest.mark.parametrize("path", UNIT, ids=lambda path: path.stem)
-def test_the_rules_do_what_they_are_for(path):
+def test_rules_fire_as_specified(path):
     command = [tool("promtool"), "test", "rules", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_each_alert_is_tried_without_its_fault_and_with_it():
+def test_each_alert_has_a_silent_and_a_firing_case():
     cases = [
         case
         for path in UNIT
@@ -60,14 +60,14 @@ def test_each_alert_is_tried_without_its_fault_and_with_it():
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_each_alert_says_how_bad_it_is_and_where_to_read_on(name):
+def test_alert_has_severity_summary_and_runbook(name):
     for alert in (each for each in alerts() if each["alert"] == name):
         assert alert["labels"]["severity"] in ("page", "ticket")
         assert alert["annotations"]["summary"]
         assert alert["annotations"]["runbook_url"] == f"docs/operations/{kebab(name)}.md"
 
 
-def test_each_alert_has_its_page_and_the_list_leads_to_each_page():
+def test_each_alert_has_a_page_in_the_index():
     pages = {path.name for path in PAGES.glob("*.md") if "\n## What it means\n" in path.read_text()}
     assert pages == {f"{kebab(name)}.md" for name in ALERTS}
     index = (PAGES / "README.md").read_text()
@@ -75,13 +75,13 @@ def test_each_alert_has_its_page_and_the_list_leads_to_each_page():
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_a_page_says_what_it_means_what_to_look_at_and_what_to_do(name):
+def test_page_has_the_three_sections(name):
     text = (PAGES / f"{kebab(name)}.md").read_text()
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.*)", text, re.MULTILINE) == ["What it means", "What to look at", "What to do"]
     assert re.search(r"```\n.*\b(mercato|kubectl)\b", text, re.DOTALL)
 
 
-def test_a_rule_reads_what_is_told():
+def test_rules_read_known_metrics():
     assert {name for rule in rules() for name in unknown(rule["expr"])} == set()
     assert len({name for rule in rules() for name in metrics(rule["expr"])}) > 15

@@ -36,14 +36,14 @@ def container(name: str) -> Any:
     return found
 
 
-def test_the_manifests_are_sound():
+def test_manifests_pass_kubeconform():
     schemas = os.environ.get("KUBERNETES_SCHEMAS") or pytest.skip("KUBERNETES_SCHEMAS names no folder with schemas")
     text = "---\n".join(yaml.safe_dump(doc) for doc in OBJECTS)
     done = run("kubeconform", "-strict", "-kubernetes-version", "1.36.0", "-schema-location", schemas, "-", stdin=text)
     assert done.returncode == 0, done.stdout
 
 
-def test_kubectl_makes_one_thing_of_it():
+def test_kustomization_builds():
     kubectl = shutil.which("kubectl") or pytest.skip("kubectl is not in PATH")
     done = subprocess.run([kubectl, "kustomize", str(FOLDER)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ def test_every_rule_and_dashboard_is_applied():
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_is_restricted_and_has_no_token_unless_it_asks_for_pods(name):
+def test_pod_is_restricted_and_has_a_token_only_to_list_pods(name):
     spec = PODS[name]["spec"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] > 0
@@ -82,14 +82,14 @@ def test_a_pod_is_restricted_and_has_no_token_unless_it_asks_for_pods(name):
     assert not any("hostPath" in volume for volume in spec["volumes"])
 
 
-def test_prometheus_may_list_the_pods_of_the_platform_and_nothing_else():
+def test_prometheus_may_only_list_pods_of_the_platform():
     roles = [doc for doc in OBJECTS if doc["kind"] in ("Role", "ClusterRole")]
     (role,) = roles
     assert role["metadata"]["namespace"] == "mercato"
     assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
 
 
-def test_compose_runs_what_the_cluster_runs():
+def test_compose_and_cluster_run_the_same_images():
     assert TOOLS.keys() == PODS.keys()
     for name, tool in TOOLS.items():
         assert tool["image"] == container(name)["image"]
@@ -100,7 +100,7 @@ def test_compose_runs_what_the_cluster_runs():
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_compose_mounts_the_files_of_the_cluster(name):
+def test_compose_and_cluster_use_the_same_files(name):
     maps = {each["name"]: each["configMap"]["name"] for each in PODS[name]["spec"]["volumes"] if "configMap" in each}
     cluster = {
         f"{mount['mountPath']}/{Path(file).name}": FOLDER / file
@@ -127,7 +127,7 @@ def test_compose_mounts_the_files_of_the_cluster(name):
     assert found == cluster
 
 
-def test_in_compose_prometheus_looks_for_every_process():
+def test_compose_scrapes_every_process():
     scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "compose.yaml").read_text())["scrape_configs"]
     names = scrape[0]["dns_sd_configs"][0]["names"]
     expected = [
@@ -136,7 +136,7 @@ def test_in_compose_prometheus_looks_for_every_process():
     assert names == expected
 
 
-def test_a_pod_of_the_chart_is_found_with_its_service_and_its_process():
+def test_scraped_pod_has_service_and_process_labels():
     scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "kubernetes.yaml").read_text())["scrape_configs"]
     looked_at = set(re.findall(r"__meta_kubernetes_pod_((?:label|annotation)_\w+)", yaml.safe_dump(scrape)))
     for name, pod in pods(rendered()).items():
@@ -146,7 +146,7 @@ def test_a_pod_of_the_chart_is_found_with_its_service_and_its_process():
             assert looked_at <= {re.sub(r"\W", "_", key) for key in told}, name
 
 
-def test_the_chart_sends_where_the_collector_listens():
+def test_chart_exports_to_the_collector():
     settings = yaml.safe_load((FOLDER / "values.yaml").read_text())["defaults"]["settings"]
     (service,) = [doc for doc in OBJECTS if doc["kind"] == "Service" and doc["metadata"]["name"] == "collector"]
     at = f"http://{service['metadata']['name']}.{service['metadata']['namespace']}"

@@ -106,7 +106,7 @@ def person(traced: Shop, canary: str) -> Client:
     return traced.shopper(email=f"{canary}@example.com", name=f"{canary} Byron", password=f"{canary} battery")
 
 
-def test_a_checkout_is_one_tree_service_by_service(traced: Shop, jaeger: Jaeger, person: Client) -> None:
+def test_checkout_is_one_trace_across_services(traced: Shop, jaeger: Jaeger, person: Client) -> None:
     person.buy(traced.product())  # the public keys are known from now on
     answer = person.order(traced.product(), paymentToken="tok_ok")
     assert answer.status_code in (201, 202), answer.text
@@ -127,7 +127,7 @@ def test_a_checkout_is_one_tree_service_by_service(traced: Shop, jaeger: Jaeger,
             assert span.tags["messaging.destination.name"] == topic
 
 
-def test_a_saga_that_two_processes_died_of_goes_on_in_its_trace(traced: Shop, jaeger: Jaeger, person: Client) -> None:
+def test_saga_resumed_after_two_crashes_stays_in_its_trace(traced: Shop, jaeger: Jaeger, person: Client) -> None:
     scenario, product = Scenario(traced, "traced"), traced.product()
     scenario.arm_crash("orders-web", "do take payment", "before")
     scenario.arm_crash("orders-worker", "do confirm stock", "before")
@@ -149,9 +149,7 @@ def test_a_saga_that_two_processes_died_of_goes_on_in_its_trace(traced: Shop, ja
     assert {"payments: POST /internal/charge", "inventory: POST /internal/reserve"} <= served
 
 
-def test_nothing_that_is_told_of_it_all_holds_a_secret(
-    traced: Shop, jaeger: Jaeger, person: Client, canary: str
-) -> None:
+def test_telemetry_holds_no_secret(traced: Shop, jaeger: Jaeger, person: Client, canary: str) -> None:
     card = f"tok_{canary}"
     person.request("POST", "/api/auth/login", {"email": f"{canary}@example.com", "password": f"{canary}-wrong"})
     person.get("/api/products", params={"q": canary})

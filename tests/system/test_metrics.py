@@ -51,7 +51,7 @@ def visit(shop: Shop) -> list[str]:
     return made
 
 
-def test_what_clients_make_up_makes_no_series(shop: Shop) -> None:
+def test_client_input_creates_no_series(shop: Shop) -> None:
     visit(shop)
     made = visit(shop)
     before = children(shop)
@@ -64,7 +64,7 @@ def test_what_clients_make_up_makes_no_series(shop: Shop) -> None:
     assert {"_OTHER", "", "/api/orders/{id}"} <= labels
 
 
-def test_a_method_or_a_route_that_there_is_none_of_is_one_series(shop: Shop) -> None:
+def test_unknown_methods_and_routes_share_one_series(shop: Shop) -> None:
     def odd() -> float:
         name = "http_server_request_duration_seconds_count"
         return Told(shop).value(name, http_request_method="_OTHER", http_route="")
@@ -75,7 +75,7 @@ def test_a_method_or_a_route_that_there_is_none_of_is_one_series(shop: Shop) -> 
     assert odd() == before + 2
 
 
-def test_each_fact_of_an_order_is_counted_once(shop: Shop, admin: Client) -> None:
+def test_business_facts_are_counted_once(shop: Shop, admin: Client) -> None:
     counted = {
         "placed": ("mercato_orders_total", {"outcome": "placed"}),
         "confirmed": ("mercato_orders_total", {"outcome": "confirmed"}),
@@ -125,7 +125,7 @@ def test_each_fact_of_an_order_is_counted_once(shop: Shop, admin: Client) -> Non
     eventually(lambda: grown() == dict.fromkeys(("cancelled", "refunded", "returned"), 1.0))
 
 
-def test_what_waits_and_what_is_open_is_told_until_it_is_done(shop: Shop) -> None:
+def test_gauges_of_pending_work_return_to_zero(shop: Shop) -> None:
     shop.shopper().buy(shop.product())
 
     def told() -> dict[str, float]:
@@ -147,7 +147,7 @@ def test_what_waits_and_what_is_open_is_told_until_it_is_done(shop: Shop) -> Non
     assert steps == {"place", "check buyer", "reserve stock", "take payment", "confirm stock", "confirm order"}
 
 
-def test_what_takes_time_is_timed(shop: Shop) -> None:
+def test_durations_are_observed(shop: Shop) -> None:
     shop.shopper().buy(shop.product())
     names = (
         "http_server_request_duration",

@@ -89,9 +89,7 @@ def one(spans: list[Span], service: str, name: str) -> Span:
     return found
 
 
-def test_an_order_is_one_trace_from_the_first_request_to_the_last_consumer(
-    traced: Shop, collector: Collector, person: Client
-) -> None:
+def test_order_is_one_trace_up_to_the_last_consumer(traced: Shop, collector: Collector, person: Client) -> None:
     product = traced.product()
     answer = person.order(product)
     assert answer.status_code in (201, 202), answer.text
@@ -112,9 +110,7 @@ def test_an_order_is_one_trace_from_the_first_request_to_the_last_consumer(
     assert not [span for span in spans if span.failed]
 
 
-def test_what_an_order_told_is_sent_and_processed_in_its_trace(
-    traced: Shop, collector: Collector, person: Client
-) -> None:
+def test_events_of_an_order_are_in_its_trace(traced: Shop, collector: Collector, person: Client) -> None:
     answer = person.order(traced.product())
     person.final_order(answer.json()["id"])
     wanted = [("notifications", "process orders.events"), ("products", "process inventory.events")]
@@ -133,9 +129,7 @@ def test_what_an_order_told_is_sent_and_processed_in_its_trace(
     assert placed.id in [span.parent for span in spans if (span.service, span.kind) == ("orders", "PRODUCER")]
 
 
-def test_a_checkout_that_the_worker_resumes_stays_in_the_trace_of_its_order(
-    traced: Shop, collector: Collector, person: Client
-) -> None:
+def test_resumed_checkout_stays_in_the_trace_of_its_order(traced: Shop, collector: Collector, person: Client) -> None:
     scenario = Scenario(traced, "traced")
     product = traced.product()
     scenario.arm_crash("orders-web", "do take payment", "before")
@@ -159,9 +153,7 @@ def test_a_checkout_that_the_worker_resumes_stays_in_the_trace_of_its_order(
     assert set(steps.values()) <= resumed.keys() and set(calls.values()) <= steps.keys() and charged <= calls.keys()
 
 
-def test_the_lines_of_an_order_are_exported_with_its_id_and_trace_and_are_those_of_the_log(
-    traced: Shop, collector: Collector, person: Client
-) -> None:
+def test_exported_lines_equal_those_of_the_log(traced: Shop, collector: Collector, person: Client) -> None:
     answer = person.order(traced.product())
     order, trace = answer.json()["id"], answer.headers["X-Trace-Id"]
     person.final_order(order)
@@ -188,7 +180,7 @@ def test_the_lines_of_an_order_are_exported_with_its_id_and_trace_and_are_those_
     assert line.fields.keys() <= same.keys()
 
 
-def test_no_trace_tells_who_it_was(traced: Shop, collector: Collector, person: Client, canary: str) -> None:
+def test_traces_hold_no_personal_data(traced: Shop, collector: Collector, person: Client, canary: str) -> None:
     secret = f"tok_{canary}"
     product = traced.product()
     person.get("/api/products", params={"q": canary})
@@ -207,9 +199,7 @@ def test_no_trace_tells_who_it_was(traced: Shop, collector: Collector, person: C
     assert [word for word in words if word.encode() in collector.raw] == []
 
 
-def test_orders_are_taken_while_the_collector_is_gone_and_the_log_says_so_once(
-    traced: Shop, collector: Collector
-) -> None:
+def test_orders_succeed_while_the_collector_is_down(traced: Shop, collector: Collector) -> None:
     processes = ("orders-web", "orders-worker", "users-web")
     before = {process: len(traced.log(process)) for process in processes}
     collector.leave()
@@ -225,7 +215,7 @@ def test_orders_are_taken_while_the_collector_is_gone_and_the_log_says_so_once(
         assert not [line for line in lines if "stack" in line]
 
 
-def test_a_process_that_ends_exports_what_it_still_holds(collector: Collector, tmp_path: Path) -> None:
+def test_ending_process_exports_its_last_spans_and_lines(collector: Collector, tmp_path: Path) -> None:
     done = last_words(collector.url, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     (span,) = (span for span in collector.spans if span.name == "the last work")
@@ -233,7 +223,7 @@ def test_a_process_that_ends_exports_what_it_still_holds(collector: Collector, t
     assert (span.service, line.service, line.trace) == ("bells", "bells", span.trace)
 
 
-def test_a_process_ends_though_its_collector_never_answers(tmp_path: Path) -> None:
+def test_process_ends_in_time_if_the_collector_hangs(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         done = last_words(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

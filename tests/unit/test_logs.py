@@ -37,14 +37,14 @@ def named():
             yield from [to_camel(field) for field in command.model_fields if field.endswith("_id")][:1]
 
 
-def test_the_documented_fields_are_those_that_are_logged():
+def test_documented_fields_equal_the_logged_ones():
     rows = re.findall(r"^\| (`.+?) \| (.*) \|$", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE)
     documented = {name for names, about in rows for name in re.findall(r"`([a-z]\w+)`", names)}
     documented |= set(re.findall(r"`(\w+Id)`", dict(rows)["`orderId`"]))
     assert documented == {*ALWAYS, *said(), *named()}
 
 
-def test_a_line_says_what_its_work_is_about_and_no_other_does():
+def test_lines_have_the_ids_of_their_own_work():
     def work():
         with trace.continue_trace(None, "outer"):
             trace.bind(orderId="o1")

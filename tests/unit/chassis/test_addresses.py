@@ -25,24 +25,24 @@ def dns(monkeypatch):
 
 
 @pytest.mark.usefixtures("dns")
-def test_a_name_that_is_listed_stands_for_all_its_addresses():
+def test_listed_name_resolves_to_all_its_addresses():
     found = resolver("users", "users-pods:8080|users:80|gone:80")()
     assert found == [["10.1.0.7:8080", "10.1.0.8:8080", "10.2.0.1:80"]]
 
 
 @pytest.mark.usefixtures("dns")
-def test_a_spare_is_told_from_the_others():
+def test_spare_addresses_are_a_second_tier():
     found = resolver("users", "users-pods:8080||users:80")()
     assert found == [["10.1.0.7:8080", "10.1.0.8:8080"], ["10.2.0.1:80"]]
 
 
 @pytest.mark.usefixtures("dns")
-def test_a_callee_that_is_not_listed_is_found_under_its_own_name():
+def test_unlisted_upstream_resolves_by_its_own_name():
     assert resolver("users", "")() == [["10.2.0.1:80"]]
     assert resolver("nobody", "")() == [[]]
 
 
-def test_an_address_that_is_listed_is_itself():
+def test_listed_address_resolves_to_itself():
     assert resolver("users", "127.0.0.1:8101|[::1]:8102")() == [["127.0.0.1:8101", "[::1]:8102"]]
 
 
@@ -50,7 +50,7 @@ def test_an_address_that_is_listed_is_itself():
     ("proxy", "believed"),
     [("10.1.2.3", True), ("127.0.0.1", True), ("fd00::7", True), ("11.0.0.1", False), ("127.0.0.2", False)],
 )
-def test_a_client_is_who_a_trusted_proxy_says(monkeypatch, proxy, believed):
+def test_forwarded_address_is_believed_only_from_trusted_proxies(monkeypatch, proxy, believed):
     told: Settings = Settings.from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
     monkeypatch.setattr(app, "settings", lambda: told)
     app._trusted.cache_clear()
@@ -60,6 +60,6 @@ def test_a_client_is_who_a_trusted_proxy_says(monkeypatch, proxy, believed):
     app._trusted.cache_clear()
 
 
-def test_what_is_no_network_is_refused_by_its_name():
+def test_wrong_network_is_rejected_with_the_name_of_the_setting():
     with pytest.raises(SystemExit, match="TRUSTED_PROXIES"):
         Settings.from_environment({"TRUSTED_PROXIES": "everybody"})

@@ -32,7 +32,7 @@ def call(breaker, succeeded=True, times=1):
             breaker.record(era, succeeded)
 
 
-def test_five_failures_in_a_row_open_it(breaker, states):
+def test_five_consecutive_failures_open_the_circuit(breaker, states):
     call(breaker, False, 4)
     call(breaker)
     call(breaker, False, 4)
@@ -42,7 +42,7 @@ def test_five_failures_in_a_row_open_it(breaker, states):
     assert not breaker.acquire()
 
 
-def test_half_of_twenty_calls_open_it(breaker, states):
+def test_failure_rate_of_half_opens_the_circuit(breaker, states):
     for _ in range(9):
         call(breaker, False)
         call(breaker)
@@ -52,7 +52,7 @@ def test_half_of_twenty_calls_open_it(breaker, states):
     assert states == ["open"]
 
 
-def test_failures_of_more_than_ten_seconds_ago_do_not_count(breaker, states, fake_clock):
+def test_failures_outside_the_window_do_not_count(breaker, states, fake_clock):
     for _ in range(9):
         call(breaker, False)
         call(breaker)
@@ -63,7 +63,7 @@ def test_failures_of_more_than_ten_seconds_ago_do_not_count(breaker, states, fak
     assert states == []
 
 
-def test_an_upstream_may_have_thresholds_of_its_own(states, fake_clock):
+def test_policy_sets_the_thresholds(states, fake_clock):
     breaker = Breaker(states.append, BreakerPolicy(max_consecutive_failures=2, open_s=30.0, max_open_s=60.0, probes=1))
     call(breaker, False, 2)
     fake_clock.pass_time(23.9)
@@ -77,7 +77,7 @@ def open_it(breaker):
     call(breaker, False, 5)
 
 
-def test_three_probes_that_succeed_close_it(breaker, states, fake_clock):
+def test_three_successful_probes_close_the_circuit(breaker, states, fake_clock):
     open_it(breaker)
     fake_clock.pass_time(2.5)
     *probes, fourth = [breaker.acquire() for _ in range(4)]
@@ -87,7 +87,7 @@ def test_three_probes_that_succeed_close_it(breaker, states, fake_clock):
     assert states == ["open", "half-open", "closed"]
 
 
-def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_ten_seconds(breaker, states, fake_clock):
+def test_failed_probe_doubles_the_open_time_up_to_ten_seconds(breaker, states, fake_clock):
     open_it(breaker)
     for pause in (2, 4, 8, 10, 10):
         fake_clock.pass_time(pause * 0.79)
@@ -100,7 +100,7 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_ten_seconds(breaker
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
-def test_a_call_of_before_it_opened_says_nothing_of_the_callee_as_it_is_now(breaker, states, fake_clock, succeeded):
+def test_calls_of_an_earlier_era_do_not_count(breaker, states, fake_clock, succeeded):
     late = [breaker.acquire() for _ in range(3)]
     open_it(breaker)
     fake_clock.pass_time(2.5)
@@ -110,7 +110,7 @@ def test_a_call_of_before_it_opened_says_nothing_of_the_callee_as_it_is_now(brea
     assert states == ["open", "half-open"]
 
 
-def test_a_retry_is_paid_for_by_ten_successes():
+def test_ten_successes_earn_one_retry():
     budget = RetryBudget("payments")
     while budget.spend():
         pass
@@ -122,7 +122,7 @@ def test_a_retry_is_paid_for_by_ten_successes():
     assert budget.spend() and not budget.spend()
 
 
-def test_a_full_bulkhead_sends_nothing():
+def test_full_bulkhead_rejects_the_call():
     bulkhead = Bulkhead("payments", 1)
     with bulkhead.place(), pytest.raises(NotAttempted), bulkhead.place():
         pass
@@ -130,7 +130,7 @@ def test_a_full_bulkhead_sends_nothing():
         pass
 
 
-def test_who_waits_for_a_place_keeps_the_deadline():
+def test_bulkhead_wait_respects_the_deadline():
     bulkhead = Bulkhead("payments", 1)
     with bulkhead.place(), deadline.within(0), pytest.raises(DeadlineExceeded), bulkhead.place():
         pass
@@ -154,12 +154,12 @@ def ask(endpoints, fails="", error=OutcomeUnknown):
         return None
 
 
-def test_addresses_take_turns():
+def test_round_robin_alternates_addresses():
     some = endpoints("a", "b", "c")
     assert sorted(ask(some) for _ in range(6)) == ["a", "a", "b", "b", "c", "c"]
 
 
-def test_the_least_busy_address_is_asked():
+def test_least_connections_chooses_the_idle_address():
     some = endpoints("a", "b", policy="least-connections")
     asked = []
 
@@ -174,12 +174,12 @@ def test_the_least_busy_address_is_asked():
         assert set(asked) == {"a", "b"}
 
 
-def test_a_random_address_is_one_of_them():
+def test_random_policy_uses_all_addresses():
     some = endpoints("a", "b", policy="random")
     assert {ask(some) for _ in range(50)} == {"a", "b"}
 
 
-def test_an_address_that_fails_three_times_is_left_out_for_ten_seconds(fake_clock):
+def test_address_is_ejected_for_ten_seconds_after_three_failures(fake_clock):
     some = endpoints("a", "b")
     for _ in range(6):
         ask(some, fails="a")
@@ -188,7 +188,7 @@ def test_an_address_that_fails_three_times_is_left_out_for_ten_seconds(fake_cloc
     assert {ask(some) for _ in range(6)} == {"a", "b"}
 
 
-def test_an_address_that_was_left_out_is_asked_where_all_others_refuse_and_is_back_when_it_answers():
+def test_ejected_address_is_used_if_all_others_refuse():
     some = endpoints("a", "b")
     for _ in range(6):
         ask(some, fails="a")
@@ -202,21 +202,21 @@ def test_an_address_that_was_left_out_is_asked_where_all_others_refuse_and_is_ba
     assert {ask(some) for _ in range(6)} == {"a", "b"}
 
 
-def test_never_more_than_half_are_left_out():
+def test_at_most_half_of_the_addresses_are_ejected():
     some = endpoints("a", "b", "c")
     for _ in range(12):
         ask(some, fails="abc")
     assert len({ask(some) for _ in range(9)}) == 2
 
 
-def test_a_single_address_is_never_left_out():
+def test_single_address_is_never_ejected():
     some = endpoints("a")
     for _ in range(9):
         ask(some, fails="a")
     assert ask(some) == "a"
 
 
-def test_a_spare_is_asked_only_where_no_other_is_fit(fake_clock):
+def test_spare_is_used_only_while_no_other_is_healthy(fake_clock):
     some = endpoints("a", "b", spare=["s"])
     assert {ask(some) for _ in range(6)} == {"a", "b"}
 
@@ -234,7 +234,7 @@ def test_a_spare_is_asked_only_where_no_other_is_fit(fake_clock):
     assert {ask(alone) for _ in range(6)} == {"a"}
 
 
-def test_addresses_are_resolved_again_and_the_known_ones_serve_where_that_fails(fake_clock):
+def test_known_addresses_remain_if_resolving_fails(fake_clock):
     answers = [[["a"]], [["b"]], []]
     some = Endpoints("orders", lambda: answers.pop(0))
     assert ask(some) == "a"
@@ -246,7 +246,7 @@ def test_addresses_are_resolved_again_and_the_known_ones_serve_where_that_fails(
     assert ask(some) == "b"
 
 
-def test_who_comes_while_the_first_addresses_are_looked_up_waits_for_them():
+def test_first_calls_wait_for_the_first_resolution():
     asked, answered = threading.Event(), threading.Event()
 
     def slowly():
@@ -263,7 +263,7 @@ def test_who_comes_while_the_first_addresses_are_looked_up_waits_for_them():
         assert (first.result(), second.result()) == ("a", "a")
 
 
-def test_nobody_waits_for_a_name_server_once_an_address_is_known(fake_clock):
+def test_later_resolutions_do_not_block_calls(fake_clock):
     over = threading.Event()
     answers = iter((lambda: [["a"]], lambda: over.wait(5) and [["b"]]))
     some = Endpoints("orders", lambda: next(answers)())
@@ -274,17 +274,17 @@ def test_nobody_waits_for_a_name_server_once_an_address_is_known(fake_clock):
     eventually(lambda: ask(some) == "b")
 
 
-def test_where_nothing_is_known_nothing_is_sent():
+def test_call_without_any_address_is_not_attempted():
     with pytest.raises(NotAttempted):
         endpoints().call(lambda address: address)
 
 
-def test_a_connection_that_is_refused_leads_to_the_next_address_until_all_have_refused():
+def test_refused_connection_moves_on_to_the_next_address():
     some = endpoints("a", "b", "c")
     assert [ask(some, fails="ab", error=Unreachable) for _ in range(3)] == ["c"] * 3
     assert ask(some, fails="abc", error=Unreachable) is None
 
 
-def test_a_lost_answer_does_not_lead_to_the_next_address():
+def test_lost_response_does_not_move_on_to_the_next_address():
     some = endpoints("a", "b")
     assert [ask(some, fails="a") for _ in range(2)].count(None) == 1

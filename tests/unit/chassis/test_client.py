@@ -28,19 +28,19 @@ def send(client, attempts=1, seconds=5.0):
         return client.send(AskQuestion(), "key", attempts)
 
 
-def test_an_answer_comes_back_as_what_the_command_declares():
+def test_reply_has_the_type_that_the_command_declares():
     with stub_server(respond_with(OK_RESPONSE)) as (_, asking):
         assert send(asking).text == "yes"
 
 
-def test_a_refusal_comes_back_as_the_callees_own():
+def test_domain_error_of_the_upstream_is_raised():
     with stub_server(respond_with(REJECTED_RESPONSE)) as (server, asking):
         with pytest.raises(DomainError) as refused:
             send(asking, attempts=3)
         assert (refused.value.kind, refused.value.extra, server.request_count) == ("not_today", {"day": "friday"}, 1)
 
 
-def test_a_missing_object_is_a_refusal_and_a_missing_route_is_not():
+def test_missing_object_is_a_domain_error_and_missing_route_is_not():
     missing = http_response(404, '{"type": "/problems/not-found", "title": "Not found", "status": 404}')
     with stub_server(respond_with(missing, http_response(404, "<html>"))) as (_, asking):
         with pytest.raises(DomainError):
@@ -50,7 +50,7 @@ def test_a_missing_object_is_a_refusal_and_a_missing_route_is_not():
 
 
 @pytest.mark.parametrize("says", [drip, hang], ids=["drips", "hangs"])
-def test_the_whole_deadline_is_kept_however_the_answer_comes(says):
+def test_deadline_bounds_the_whole_exchange(says):
     with stub_server(says) as (_, asking):
         began = clock.monotonic()
         with pytest.raises(OutcomeUnknown):
@@ -58,7 +58,7 @@ def test_the_whole_deadline_is_kept_however_the_answer_comes(says):
         assert clock.monotonic() - began < 5
 
 
-def test_no_answer_within_the_commands_patience_is_unknown():
+def test_outcome_is_unknown_after_the_timeout_of_the_command():
     with stub_server(hang) as (_, asking):
         began = clock.monotonic()
         with pytest.raises(OutcomeUnknown):
@@ -66,24 +66,24 @@ def test_no_answer_within_the_commands_patience_is_unknown():
         assert clock.monotonic() - began < 5
 
 
-def test_a_connection_that_is_reset_leaves_it_unknown():
+def test_outcome_is_unknown_after_a_connection_reset():
     with stub_server(reset) as (_, asking), pytest.raises(OutcomeUnknown):
         send(asking)
 
 
-def test_where_nobody_listens_nothing_was_sent():
+def test_refused_connection_is_not_attempted():
     with pytest.raises(NotAttempted):
         send(client(closed_address()))
 
 
-def test_past_the_deadline_nothing_is_sent():
+def test_no_request_is_sent_after_the_deadline():
     with stub_server(respond_with(OK_RESPONSE)) as (server, asking):
         with pytest.raises(DeadlineExceeded):
             send(asking, seconds=0)
         assert server.request_count == 0
 
 
-def test_of_two_replicas_one_is_gone_and_no_call_fails(fake_clock):
+def test_no_call_fails_while_one_of_two_replicas_is_down(fake_clock):
     here, gone = StubServer(respond_with(OK_RESPONSE)), StubServer(respond_with(OK_RESPONSE))
     asking = client(here.address, gone.address)
     try:
@@ -95,7 +95,7 @@ def test_of_two_replicas_one_is_gone_and_no_call_fails(fake_clock):
         here.close()
 
 
-def test_a_replica_that_refuses_for_good_reasons_goes_on_to_be_asked():
+def test_domain_errors_do_not_eject_a_replica():
     first, second = StubServer(respond_with(REJECTED_RESPONSE)), StubServer(respond_with(REJECTED_RESPONSE))
     asking = client(first.address, second.address)
     try:
@@ -108,7 +108,7 @@ def test_a_replica_that_refuses_for_good_reasons_goes_on_to_be_asked():
         second.close()
 
 
-def test_five_failures_open_the_breaker_and_then_nothing_is_sent_or_waited_for(fake_clock):
+def test_open_circuit_fails_calls_at_once(fake_clock):
     with stub_server(respond_with(ERROR_RESPONSE)) as (server, asking):
         for _ in range(5):
             with pytest.raises(OutcomeUnknown):
@@ -118,7 +118,7 @@ def test_five_failures_open_the_breaker_and_then_nothing_is_sent_or_waited_for(f
         assert (server.request_count, fake_clock.monotonic()) == (5, 0)
 
 
-def test_each_change_of_a_breaker_is_counted_and_shown(fake_clock):
+def test_metrics_show_each_change_of_the_circuit_breaker(fake_clock):
     def shown(name, **labels):
         return REGISTRY.get_sample_value(name, {"server_address": "stub", **labels}) or 0
 
@@ -139,7 +139,7 @@ def test_each_change_of_a_breaker_is_counted_and_shown(fake_clock):
     )
 
 
-def test_who_sheds_is_not_cut_off():
+def test_shed_requests_do_not_open_the_circuit():
     with stub_server(respond_with(SHED_RESPONSE)) as (server, asking):
         for _ in range(30):
             with pytest.raises(NotAttempted):
@@ -151,7 +151,7 @@ def fetch(client, stale=0.0):
     return client.fetch("stub", "/api/stub", stale)
 
 
-def test_an_answer_that_may_be_stale_stands_in_while_the_callee_cannot_be_asked(fake_clock):
+def test_fetch_falls_back_to_a_stale_response(fake_clock):
     counted = REGISTRY.get_sample_value("mercato_http_client_fallbacks_total", {"server_address": "stub"}) or 0
     with stub_server(respond_with(OK_RESPONSE, ERROR_RESPONSE)) as (server, asking):
         assert fetch(asking, stale=60) == {"text": "yes"}
@@ -167,7 +167,7 @@ def test_an_answer_that_may_be_stale_stands_in_while_the_callee_cannot_be_asked(
             fetch(asking, stale=60)
 
 
-def test_what_is_not_there_any_more_is_not_answered_from_memory():
+def test_fetch_does_not_fall_back_after_a_domain_error():
     missing = http_response(404, '{"type": "/problems/not-found", "title": "Not found", "status": 404}')
     with stub_server(respond_with(OK_RESPONSE, missing)) as (_, asking):
         assert fetch(asking, stale=60) == {"text": "yes"}
@@ -175,7 +175,7 @@ def test_what_is_not_there_any_more_is_not_answered_from_memory():
             fetch(asking, stale=60)
 
 
-def test_an_answer_is_not_kept_unless_it_may_be_stale():
+def test_fetch_keeps_no_response_unless_it_may_be_stale():
     with stub_server(respond_with(OK_RESPONSE, ERROR_RESPONSE)) as (_, asking):
         assert fetch(asking) == {"text": "yes"}
         with pytest.raises(OutcomeUnknown):

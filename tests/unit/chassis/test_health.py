@@ -13,7 +13,7 @@ from tests.system.running import eventually, free_port
 GIVE_UP = struct.pack("ii", 1, 0)  # SO_LINGER: the close is a reset
 
 
-def test_a_probe_that_gives_up_leaves_no_trace_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+def test_aborted_probe_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     asked, gone = threading.Event(), threading.Event()
 
     def check() -> None:

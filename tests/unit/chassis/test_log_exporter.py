@@ -74,7 +74,7 @@ def lost():
     return metrics.lost_log_lines._value.get()
 
 
-def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, monkeypatch):
+def test_line_is_exported_with_severity_fields_and_trace(receiver, exporter, monkeypatch):
     monkeypatch.setattr(log, "export", exporter)
     with capture_logs() as lines, trace.continue_trace(f"00-{TRACE}-{PARENT}-01"):
         trace.bind(orderId="o1")
@@ -102,7 +102,7 @@ def test_a_line_is_sent_with_its_severity_fields_and_trace(receiver, exporter, m
     }
 
 
-def test_the_time_is_the_lines_own_and_without_a_trace_there_is_none(receiver, exporter):
+def test_line_outside_a_trace_has_its_time_and_no_trace(receiver, exporter):
     ring(exporter)
     eventually(lambda: receiver.taken)
     ((record,),) = (body["logRecords"] for body in receiver.taken)
@@ -110,7 +110,7 @@ def test_the_time_is_the_lines_own_and_without_a_trace_there_is_none(receiver, e
     assert not record.keys() & {"traceId", "spanId"}
 
 
-def test_values_that_are_equal_keep_their_kinds(receiver, exporter):
+def test_equal_values_of_different_types_keep_their_types(receiver, exporter):
     values = [1, True, 1.0, "1", 1]
     for value in values:
         exporter(NOON, "info", "a bell rings", {"times": value}, "")
@@ -121,7 +121,7 @@ def test_values_that_are_equal_keep_their_kinds(receiver, exporter):
 
 
 @pytest.mark.parametrize("own", ["", "/elsewhere"])
-def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
+def test_otel_variables_set_endpoint_headers_and_resource(receiver, monkeypatch, own):
     if own:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}{own}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,tenant=t1")
@@ -137,14 +137,14 @@ def test_lines_go_where_and_as_the_variables_say(receiver, monkeypatch, own):
     assert (found["deployment.environment.name"], found["level"]) == ("test", "3")
 
 
-def test_a_batch_is_sent_again_until_it_is_taken(receiver, exporter):
+def test_batch_is_retried_until_accepted(receiver, exporter):
     before, receiver.statuses = lost(), [503, 429, 502, 504]
     ring(exporter)
     eventually(lambda: receiver.taken)
     assert (len(receiver.asked), receiver.messages(), lost()) == (5, ["a bell rings"], before)
 
 
-def test_a_batch_that_is_refused_is_lost_and_counted_and_the_next_is_sent(receiver, exporter):
+def test_rejected_batch_is_counted_as_lost(receiver, exporter):
     before, receiver.statuses = lost(), [400]
     ring(exporter)
     eventually(lambda: lost() == before + 1)
@@ -153,7 +153,7 @@ def test_a_batch_that_is_refused_is_lost_and_counted_and_the_next_is_sent(receiv
     assert receiver.messages() == ["the next"]
 
 
-def test_lines_that_come_while_a_batch_is_sent_leave_together(receiver, exporter, monkeypatch):
+def test_lines_added_during_an_export_form_the_next_batch(receiver, exporter, monkeypatch):
     receiver.open.clear()
     ring(exporter)
     eventually(lambda: receiver.asked)
@@ -167,7 +167,7 @@ def test_lines_that_come_while_a_batch_is_sent_leave_together(receiver, exporter
     assert len(receiver.asked) == 2
 
 
-def test_while_nothing_is_taken_the_oldest_lines_fall_out_and_are_counted(receiver, exporter):
+def test_full_buffer_drops_and_counts_the_oldest_lines(receiver, exporter):
     before = lost()
     receiver.open.clear()
     ring(exporter)

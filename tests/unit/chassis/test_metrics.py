@@ -35,7 +35,7 @@ def documented():
     return {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in ROW.findall(text)}
 
 
-def test_the_documented_metrics_are_those_that_there_are():
+def test_documented_metrics_equal_the_declared_ones():
     assert documented() == declared()
 
 
@@ -46,7 +46,7 @@ def address():
     return f"http://127.0.0.1:{port}/metrics"
 
 
-def test_a_sampled_trace_is_the_exemplar_of_what_it_took_and_an_unsampled_one_is_not(address, monkeypatch):
+def test_only_sampled_traces_are_exemplars(address, monkeypatch):
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     sampled, unsampled = (f"00-{digit * 32}-{'1' * 16}-0{flag}" for digit, flag in (("a", 1), ("b", 0)))
@@ -71,7 +71,7 @@ def test_a_sampled_trace_is_the_exemplar_of_what_it_took_and_an_unsampled_one_is
     assert found == [{"trace_id": "a" * 32}]
 
 
-def test_who_does_not_ask_for_openmetrics_gets_the_text_format(address):
+def test_text_format_is_the_default(address):
     with urlopen(address) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         assert b"# {" not in answer.read()

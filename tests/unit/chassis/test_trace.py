@@ -79,7 +79,7 @@ def id_of(span):
     return f"{span.context.span_id:016x}"
 
 
-def test_without_an_endpoint_nothing_of_opentelemetry_is_imported():
+def test_opentelemetry_is_not_imported_without_endpoint():
     script = (
         "import sys; from chassis import service; from chassis.web import app; from chassis.observe import export, trace;"
         "export.start('bells', 'web');"
@@ -90,14 +90,14 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_imported():
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-def test_outside_of_any_work_there_is_no_trace():
+def test_there_is_no_trace_outside_any_work():
     assert (trace.trace_id(), trace.traceparent()) == ("", "")
     with trace.span("part") as span:
         span.set_attribute("a", 1)
         assert trace.traceparent() == ""
 
 
-def test_without_a_recorder_a_header_is_handed_on_as_it_came():
+def test_header_is_propagated_unchanged_without_recorder():
     with trace.continue_trace(SAMPLED), trace.span("part"):
         assert (trace.trace_id(), trace.traceparent()) == (TRACE, SAMPLED)
     assert trace.trace_id() == ""
@@ -105,7 +105,7 @@ def test_without_a_recorder_a_header_is_handed_on_as_it_came():
 
 @pytest.mark.parametrize("header", MALFORMED)
 @pytest.mark.parametrize("recorded", [False, True])
-def test_a_header_that_is_missing_or_malformed_begins_a_new_trace(begin, header, recorded):
+def test_missing_or_malformed_header_starts_a_new_trace(begin, header, recorded):
     if recorded:
         begin()
     with trace.continue_trace(header):
@@ -116,7 +116,7 @@ def test_a_header_that_is_missing_or_malformed_begins_a_new_trace(begin, header,
     assert first.endswith("-01" if recorded else "-00")
 
 
-def test_a_part_of_the_work_is_the_child_of_what_it_is_a_part_of(recording):
+def test_nested_span_is_a_child(recording):
     with trace.continue_trace(SAMPLED, "GET", "server"):
         with trace.span("users/verify", "client"):
             handed_on = trace.traceparent()
@@ -130,13 +130,13 @@ def test_a_part_of_the_work_is_the_child_of_what_it_is_a_part_of(recording):
     assert handed_on[:52] == f"00-{TRACE}-{id_of(client)}"
 
 
-def test_a_caller_that_is_not_sampled_is_respected(recording):
+def test_unsampled_parent_is_not_recorded(recording):
     with trace.continue_trace(UNSAMPLED), trace.span("part"):
         assert trace.traceparent() == UNSAMPLED
     assert recording.all() == ()
 
 
-def test_a_trace_that_the_sampler_drops_says_so_to_those_it_calls(begin, monkeypatch):
+def test_dropped_trace_is_propagated_as_unsampled(begin, monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
     recording = begin()
@@ -147,7 +147,7 @@ def test_a_trace_that_the_sampler_drops_says_so_to_those_it_calls(begin, monkeyp
     assert [span.name for span in recording.all()] == ["sampled before"]
 
 
-def test_a_sampler_that_asks_no_parent_decides_alone(begin, monkeypatch):
+def test_sampler_may_ignore_the_parent(begin, monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
     recording = begin()
     with trace.continue_trace(UNSAMPLED, "recorded all the same"):
@@ -155,7 +155,7 @@ def test_a_sampler_that_asks_no_parent_decides_alone(begin, monkeypatch):
     assert parent_of(recording.one("recorded all the same")) == PARENT
 
 
-def test_the_ids_of_a_trace_that_is_recorded_are_the_ones_it_was_judged_by(begin, monkeypatch):
+def test_recorded_trace_has_the_id_that_was_sampled(begin, monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
     recording = begin()
@@ -166,7 +166,7 @@ def test_the_ids_of_a_trace_that_is_recorded_are_the_ones_it_was_judged_by(begin
     assert 0 < len(low) < 50 and all(bits < 2**63 for bits in low)
 
 
-def test_of_an_error_only_the_type_is_told(recording):
+def test_span_records_only_the_type_of_an_error(recording):
     with pytest.raises(OutcomeUnknown), trace.continue_trace(None, "fails"):
         raise OutcomeUnknown("ada@example.com did not answer")
     span = recording.one("fails")
@@ -174,7 +174,7 @@ def test_of_an_error_only_the_type_is_told(recording):
     assert (dict(span.attributes), span.events) == ({"error.type": "OutcomeUnknown"}, ())
 
 
-def test_a_refusal_is_an_answer_and_no_error(recording):
+def test_domain_error_does_not_fail_the_span(recording):
     with pytest.raises(DomainError), trace.continue_trace(None, "refused"):
         raise NotFound("payment")
     assert recording.one("refused").status.is_unset
@@ -190,7 +190,7 @@ def test_a_refusal_is_an_answer_and_no_error(recording):
         ("SPY", "", 405, "HTTP", False),
     ],
 )
-def test_a_servers_span_is_named_by_its_route(recording, method, route, status, name, failed):
+def test_server_span_is_named_by_its_route(recording, method, route, status, name, failed):
     with trace.continue_trace(None) as span:
         span.set_response(method, route, status)
     span = recording.one(name)
@@ -201,7 +201,7 @@ def test_a_servers_span_is_named_by_its_route(recording, method, route, status, 
     assert span.attributes.get("error.type") == (str(status) if failed else None)
 
 
-def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monkeypatch):
+def test_resource_has_the_service_and_otel_attributes(begin, monkeypatch):
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.name=other")
     recording = begin()
     with trace.continue_trace(None, "work"):
@@ -210,7 +210,7 @@ def test_the_resource_is_the_service_with_what_the_environment_adds(begin, monke
     assert (found["service.name"], found["deployment.environment.name"]) == ("bells", "test")
 
 
-def test_a_breaker_that_opens_shows_in_the_call_that_opened_it(recording):
+def test_opened_circuit_is_an_event_of_the_span(recording):
     upstream = Upstream("users", Endpoints("users", lambda: [["127.0.0.1:1"]]), max_calls=2)
 
     def silent(address):
@@ -233,7 +233,7 @@ def bus(tmp_path, store, fake_clock):
     engine.close()
 
 
-def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recording):
+def test_event_continues_the_trace_of_its_change(bus, recording):
     with trace.continue_trace(SAMPLED, "POST"):
         bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
     seen = []
@@ -256,15 +256,17 @@ def test_an_event_stays_in_the_trace_of_the_change_that_it_tells_of(bus, recordi
     }
 
 
-def test_what_is_told_once_for_many_changes_is_in_the_trace_of_the_latest(bus, recording):
+def test_latest_state_event_continues_the_latest_trace(bus, recording):
     now = {"updatedAt": "2030-01-01T00:00:00.000Z", "traceparent": SAMPLED}
     bells.insert({"_id": "b1", **outbox.new_outbox("b1"), "seq": 1, "pending": 1, **now})
-    Relay([LatestStateOutbox("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease_s=10, poll_s=0.1).step()
+    Relay(
+        [LatestStateOutbox("bells", bells, lambda doc: Rung(bell=doc["_id"]))], bus, leases, lease_s=10, poll_s=0.1
+    ).step()
     assert parent_of(recording.one("send bells.events")) == PARENT
 
 
 @pytest.mark.parametrize("recorded", [False, True])
-def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers_share(bus, begin, recorded):
+def test_event_outside_any_trace_starts_one_for_all_consumers(bus, begin, recorded):
     if recorded:
         begin()
     bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
@@ -276,7 +278,7 @@ def test_an_event_said_outside_of_any_work_begins_a_trace_that_all_its_consumers
     assert len(seen) == 1 and seen != {""}
 
 
-def test_an_event_that_is_handled_again_for_an_operator_stays_in_its_trace(bus, recording, fake_clock):
+def test_redriven_event_continues_its_trace(bus, recording, fake_clock):
     with trace.continue_trace(SAMPLED, "POST"):
         bells.insert({"_id": "b1", **outbox.new_outbox("b1", Rung(bell="b1"))})
     Relay([EmbeddedOutbox("bells", bells)], bus, leases, lease_s=10, poll_s=0.1).step()
