@@ -60,7 +60,7 @@ class Subjects(Collection):
         """Remove the personal data of a subject, and request the deletion of the documents about it."""
         self.add(id)
         erased: Update = {"$set": {"erased": True, "erasurePending": True}, "$inc": {"erasureRequests": 1}}
-        personal = {"$unset": dict.fromkeys(self._personal_fields, True)}
+        personal: Update = {"$unset": dict.fromkeys(self._personal_fields, True)} if self._personal_fields else {}
         self.update(id, merge_updates(erased, personal, inbox.seen(meta)), when=inbox.unseen(meta))
 
     def insert_about(self, id: str, collection: Collection, doc: Doc) -> None:

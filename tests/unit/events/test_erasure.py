@@ -50,6 +50,13 @@ def test_erase_removes_personal_data_and_the_documents_about_it():
     assert letters.count() == 0
 
 
+def test_subject_without_personal_fields_is_erased(store):
+    authors = Subjects("authors", "users")
+    authors.attach(store).ensure_indexes()
+    authors.erase("u1", event("u1", 2))
+    assert authors.is_erased("u1")
+
+
 def test_erasure_leaves_other_subjects_alone():
     create("u1")
     create("u2")
