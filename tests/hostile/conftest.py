@@ -1,4 +1,4 @@
-"""One platform for all that is hostile; it tells which requests reached a handler."""
+"""One platform for all hostile tests; it records which requests reach a handler."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.cast import Cast
+from tests.hostile.actors import Actors
 from tests.system.platform import Shop
 from tests.system.running import ROOT
 
@@ -15,7 +15,7 @@ INJECT = Path(__file__).parent / "inject"
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The platform as `mercato up` starts it, without rate limits, each call of a handler noted."""
+    """A platform without rate limits that records each call of a handler."""
     paths = os.pathsep.join((str(INJECT), str(ROOT)))
     platform = Shop(tmp_path_factory.mktemp("hostile"), RATE_LIMITS="off", PYTHONPATH=paths)
     try:
@@ -25,6 +25,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="session")
-def cast(shop: Shop) -> Cast:
-    """The people on it, and what they have."""
-    return Cast(shop)
+def actors(shop: Shop) -> Actors:
+    """The users of the platform and their objects."""
+    return Actors(shop)

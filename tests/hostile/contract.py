@@ -1,4 +1,4 @@
-"""The public routes as the committed OpenAPI documents tell them, so that a new route is tested without an edit."""
+"""The public routes, read from the committed OpenAPI documents: a new route is tested without an edit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True)
 class Route:
-    """One operation of a service's document, with every `$ref` in it followed."""
+    """One operation of a document, with every `$ref` resolved."""
 
     service: str
     method: str
@@ -37,27 +37,27 @@ class Route:
 
     @property
     def body(self) -> Schema | None:
-        """The schema of the body."""
+        """The schema of the body, or None."""
         content = self.described.get("requestBody", {}).get("content", {})
         return content["application/json"]["schema"] if content else None
 
     def parameters(self, place: str) -> dict[str, Schema]:
-        """The schema of each parameter in `path`, `query` or `header`."""
+        """Return name -> schema of the parameters in `path`, `query` or `header`."""
         return {each["name"]: each["schema"] for each in self.described.get("parameters", ()) if each["in"] == place}
 
 
 @cache
 def document(service: str) -> Schema:
-    """A service's document as it is committed."""
+    """Return the committed document of a service."""
     found: Schema = yaml.safe_load((SERVICES / service / "contract" / "openapi.yaml").read_text(encoding="utf-8"))
     return found
 
 
 @cache
 def routes() -> list[Route]:
-    """Every public route of the platform."""
+    """Return every public route of the platform."""
     return [
-        Route(service, method.upper(), path, _followed(operations[method], document(service)))
+        Route(service, method.upper(), path, _resolved(operations[method], document(service)))
         for service in catalog()
         if (SERVICES / service / "contract" / "openapi.yaml").exists()
         for path, operations in document(service)["paths"].items()
@@ -67,7 +67,7 @@ def routes() -> list[Route]:
 
 
 def fields(schema: Schema, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Schema]]:
-    """Each field of a body with its place: ("items", 0, "quantity")."""
+    """Yield each field of a body with its place, such as ("items", 0, "quantity")."""
     schema = plain(schema)
     if at:
         yield at, schema
@@ -78,19 +78,19 @@ def fields(schema: Schema, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tup
 
 
 def plain(schema: Schema) -> Schema:
-    """A schema that may be null, as what it is otherwise; `nullable` tells of it."""
+    """Return a nullable schema as its other branch, marked `nullable`."""
     branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
     return {**branches[0], "nullable": True} if len(branches) == 1 else schema
 
 
-def _followed(value: Any, root: Schema) -> Any:
+def _resolved(value: Any, root: Schema) -> Any:
     if isinstance(value, list):
-        return [_followed(each, root) for each in value]
+        return [_resolved(each, root) for each in value]
     if not isinstance(value, dict):
         return value
     if "$ref" in value:
         found: Any = root
         for name in value["$ref"].removeprefix("#/").split("/"):
             found = found[name]
-        return _followed(found, root)
-    return {name: _followed(each, root) for name, each in value.items()}
+        return _resolved(found, root)
+    return {name: _resolved(each, root) for name, each in value.items()}

@@ -1,4 +1,4 @@
-"""The hostile requests of each route: every value of the table in every field, parameter and header of the contract."""
+"""The hostile requests to each route: every value of the table in every field, parameter and header."""
 
 import json
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import Any
 from chassis.web.bodies import MAX_BODY_BYTES
 from tests.hostile import values
 from tests.hostile.contract import Route, fields
-from tests.hostile.values import EITHER, MALFORMED, REFUSED
+from tests.hostile.values import EITHER, MALFORMED, REJECTED
 
 _HOLE = "\x00hole\x00"
 
 
 @dataclass(frozen=True)
 class Input:
-    """`target` is the path with its query; one of `statuses` answers it."""
+    """A request to `target` (path and query), and the `statuses` of which one is correct."""
 
     what: str
     target: str
@@ -24,12 +24,12 @@ class Input:
     headers: dict[str, str] = field(default_factory=dict)
 
     def fingerprint(self, route: Route) -> tuple[Any, ...]:
-        """Two requests that do not differ on the wire are one."""
+        """Return what is equal for requests that are equal on the wire."""
         return route.method, self.target, self.body, tuple(sorted(self.headers.items()))
 
 
 def inputs(route: Route, target: str, example: Any) -> Iterator[Input]:
-    """All that is hostile to a route whose good requests have this path and this body."""
+    """Yield the hostile requests to a route whose valid requests have this target and body."""
     good = None if example is None else json.dumps(example).encode()
     yield from _paths(route, good)
     yield from _queries(route, target, good)
@@ -41,68 +41,68 @@ def inputs(route: Route, target: str, example: Any) -> Iterator[Input]:
 
 def _paths(route: Route, good: bytes | None) -> Iterator[Input]:
     if "{id}" in route.path:
-        for id in values.PATHS:
-            yield Input("an id that is none", route.path.replace("{id}", id), (404, 400), good)
+        for id in values.INVALID_IDS_IN_PATHS:
+            yield Input("an invalid id", route.path.replace("{id}", id), (404, 400), good)
     for slashes in ("/" + route.path, route.path.replace("/api/", "/api//"), route.path + "/", route.path + "%2f"):
         yield Input("slashes", slashes.replace("{id}", "an-id"), (404, 405), good)
 
 
 def _queries(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
     taken = route.parameters("query")
-    for query in values.QUERIES:
-        yield Input("a query that it does not take", f"{target}?{query}", REFUSED, good)
+    for query in values.UNKNOWN_QUERIES:
+        yield Input("an unknown query", f"{target}?{query}", REJECTED, good)
     for name, schema in taken.items():
-        bad = values.NO_LIMITS if schema["type"] == "integer" else values.NO_QUERY_TEXT
-        bad = [*bad, *(values.NO_CURSORS if name == "cursor" else ())]
+        bad = values.INVALID_LIMITS if schema["type"] == "integer" else values.INVALID_QUERY_TEXT
+        bad = [*bad, *(values.INVALID_CURSORS if name == "cursor" else ())]
         if "enum" in schema or "pattern" in schema:
             bad = [*bad, "x%20x", "$gt", "%C3%A9", "a%0A", "a.b"]
         if schema.get("minLength") or "enum" in schema or "pattern" in schema:
             bad = [*bad, ""]
         for value in bad:
-            yield Input(f"a bad {name}", f"{target}?{name}={value}", REFUSED, good)
+            yield Input(f"an invalid {name}", f"{target}?{name}={value}", REJECTED, good)
         for more in (f"=1&{name}=1", f"=&{name}=", "[$ne]=1", "[]=1", "[$regex]=.*", ".x=1"):
-            yield Input(f"{name} twice or otherwise", f"{target}?{name}{more}", REFUSED, good)
+            yield Input(f"{name} twice or as a list", f"{target}?{name}{more}", REJECTED, good)
 
 
 def _headers(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
     taken = route.parameters("header")
     if "Idempotency-Key" in taken:
-        for key in values.NO_KEYS:
-            yield Input("a bad key", target, MALFORMED, good, {"Idempotency-Key": key})
+        for key in values.INVALID_KEYS:
+            yield Input("an invalid key", target, MALFORMED, good, {"Idempotency-Key": key})
     if "If-Match" in taken:
-        for version in values.NO_VERSIONS:
-            yield Input("a version that is none", target, (412,), good, {"If-Match": version})
+        for version in values.INVALID_VERSIONS:
+            yield Input("an invalid version", target, (412,), good, {"If-Match": version})
 
 
 def _fields(route: Route, target: str, example: Any) -> Iterator[Input]:
     for place, schema in fields(route.body or {}):
         name = str(place[-1])
-        for text, statuses in values.of_field(name, schema):
+        for text, statuses in values.invalid_values(name, schema):
             body = json.dumps(_put(example, place, _HOLE)).replace(json.dumps(_HOLE), text)
             yield Input(f"{place} = {text[:40]}", target, statuses, body.encode("utf-8", "surrogatepass"))
     known = (route.body or {})["properties"]
-    for name in (name for name in values.UNKNOWN if name not in known):
+    for name in (name for name in values.UNKNOWN_FIELDS if name not in known):
         for value in (True, "admin", {"$set": 1}):
-            yield Input(f"unknown field {name!r}", target, REFUSED, json.dumps({**example, name: value}).encode())
-    for shape in values.SHAPES:
-        yield Input("another shape", target, REFUSED, shape.encode())
+            yield Input(f"unknown field {name!r}", target, REJECTED, json.dumps({**example, name: value}).encode())
+    for shape in values.WRONG_SHAPES:
+        yield Input("wrong shape", target, REJECTED, shape.encode())
 
 
 def _bodies(target: str, good: bytes) -> Iterator[Input]:
     for raw in values.NOT_JSON:
-        yield Input("no JSON", target, MALFORMED, raw)
-    for kind in values.TYPES:
-        yield Input("another type", target, (415,), good, {"Content-Type": kind})
-    for coding in values.CODINGS:
+        yield Input("invalid JSON", target, MALFORMED, raw)
+    for kind in values.WRONG_MEDIA_TYPES:
+        yield Input("wrong media type", target, (415,), good, {"Content-Type": kind})
+    for coding in values.CONTENT_CODINGS:
         yield Input("compressed", target, (415,), good, {"Content-Encoding": coding})
     large = good[:-1] + b" " * (MAX_BODY_BYTES + 1 - len(good)) + good[-1:]
     yield Input("too large", target, (413,), large)
     yield Input("too large, in chunks", target, (413,), large, {"Transfer-Encoding": "chunked"})
-    yield Input("twice", target, EITHER, b"{" + good[1:-1] + b"," + good[1:])
+    yield Input("fields twice", target, EITHER, b"{" + good[1:-1] + b"," + good[1:])
 
 
 def _put(example: Any, place: tuple[str | int, ...], value: Any) -> Any:
-    """The example with this value at its place, and as little else as the place needs."""
+    """Return the example with this value at its place."""
     name, *rest = place
     if not rest:
         return {**example, name: value}

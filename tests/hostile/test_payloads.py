@@ -1,4 +1,4 @@
-"""Every hostile value in every field of every route is refused as the contract says, and leaves nothing behind."""
+"""Every hostile value in every field of every route is rejected, and changes nothing."""
 
 import pytest
 
@@ -6,83 +6,83 @@ from chassis import clock
 from tests import dump
 from tests.faults import checker
 from tests.hostile import values
-from tests.hostile.cast import Cast
+from tests.hostile.actors import Actors
+from tests.hostile.connection import Connection, Response
 from tests.hostile.contract import Route, routes
 from tests.hostile.inputs import Input, inputs
-from tests.hostile.line import Answer, Line
 from tests.system.platform import PASSWORD, eventually
 
-AT_LEAST = 600
+MIN_REQUESTS = 600
 ALL = [route for route in routes() if not route.path.endswith("/health")]
-SENT: set[tuple[object, ...]] = set()
+SENT_INPUTS: set[tuple[object, ...]] = set()
 
 
-def send(line: Line, route: Route, token: str, each: Input) -> Answer:
+def send(connection: Connection, route: Route, token: str, each: Input) -> Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if each.body is not None:
         headers["Content-Type"] = "application/json"
     headers |= each.headers
-    return line.ask(route.method, each.target, headers, each.body)
+    return connection.ask(route.method, each.target, headers, each.body)
 
 
 @pytest.fixture(scope="module")
-def all_the_same(cast: Cast) -> object:
-    """What the owner has is in the end as it was in the beginning."""
-    eventually(lambda: not checker.unfinished_work(dump.read(cast.shop.place)))
-    paths = [f"/api/{service}/{id}" for service, id in cast.things.items()]
-    before = [cast.admin.get(path).json() for path in paths]
+def nothing_changed(actors: Actors) -> object:
+    """Check that the objects of the owner are unchanged at the end."""
+    eventually(lambda: not checker.unfinished_work(dump.read(actors.shop.place)))
+    paths = [f"/api/{service}/{id}" for service, id in actors.owned_ids.items()]
+    before = [actors.admin.get(path).json() for path in paths]
     yield
-    assert [cast.admin.get(path).json() for path in paths] == before
+    assert [actors.admin.get(path).json() for path in paths] == before
 
 
 @pytest.mark.parametrize("route", ALL, ids=str)
-@pytest.mark.usefixtures("all_the_same")
-def test_what_is_hostile_is_refused_as_the_contract_says(cast: Cast, route: Route) -> None:
-    line, token, wrong = Line(cast.shop.port), cast.person_for(route).token, []
-    for each in inputs(route, cast.target(route), cast.example(route)):
-        answer = send(line, route, token, each)
-        SENT.add(each.fingerprint(route))
-        if fault := answer.wrong(*each.statuses):
-            wrong.append(f"{each.what} {each.target[:80]} {(each.body or b'')[:80]!r} {each.headers}: {fault}")
-    assert not wrong, f"{len(wrong)} of them:\n" + "\n".join(wrong[:40])
+@pytest.mark.usefixtures("nothing_changed")
+def test_invalid_input_is_rejected_with_the_declared_status(actors: Actors, route: Route) -> None:
+    connection, token, failures = Connection(actors.shop.port), actors.allowed_client(route).token, []
+    for each in inputs(route, actors.target(route), actors.example(route)):
+        answer = send(connection, route, token, each)
+        SENT_INPUTS.add(each.fingerprint(route))
+        if fault := answer.mismatch(*each.statuses):
+            failures.append(f"{each.what} {each.target[:80]} {(each.body or b'')[:80]!r} {each.headers}: {fault}")
+    assert not failures, f"{len(failures)} mismatches:\n" + "\n".join(failures[:40])
 
 
 @pytest.mark.parametrize("route", [route for route in ALL if route.body and not route.is_public], ids=str)
-def test_size_comes_before_the_token_and_the_token_before_the_rest(cast: Cast, route: Route) -> None:
-    line, target = Line(cast.shop.port), cast.target(route)
+def test_checks_run_in_order_size_token_rest(actors: Actors, route: Route) -> None:
+    connection, target = Connection(actors.shop.port), actors.target(route)
     for raw, status in ((b" " * 65_537, 413), (b"{", 401), (b'{"nonsense": 1}', 401)):
-        assert not send(line, route, "", Input("", target, (), raw)).wrong(status)
-    assert not send(line, route, "", Input("", target, (), b"{}", {"Content-Type": "text/plain"})).wrong(401)
+        assert not send(connection, route, "", Input("", target, (), raw)).mismatch(status)
+    assert not send(connection, route, "", Input("", target, (), b"{}", {"Content-Type": "text/plain"})).mismatch(401)
 
 
 @pytest.mark.parametrize("words", ["(a%2B)%2B%24", "%5Ea.*%24", "kettle%7C.*", "a%25", "%22kettle%22*", "NEAR(a)"])
-def test_what_looks_like_an_expression_is_only_words(cast: Cast, words: str) -> None:
-    answer = cast.line.ask("GET", f"/api/products?q={words}", {})
+def test_search_treats_expressions_as_words(actors: Actors, words: str) -> None:
+    answer = actors.connection.ask("GET", f"/api/products?q={words}", {})
     assert answer.status == 200
     assert len(answer.data()["items"]) <= 20
 
 
 @pytest.mark.parametrize("words", [".*", "%25", "*", "%5B%5D", "--", "%F0%9F%92%A9", "%20"])
-def test_a_search_for_no_word_is_refused(cast: Cast, words: str) -> None:
-    assert not cast.line.ask("GET", f"/api/products?q={words}", {}).wrong(422)
+def test_search_without_a_word_is_rejected(actors: Actors, words: str) -> None:
+    assert not actors.connection.ask("GET", f"/api/products?q={words}", {}).mismatch(422)
 
 
-@pytest.mark.parametrize("text", values.STRANGE)
-def test_text_that_is_only_strange_comes_back_as_it_was(cast: Cast, text: str) -> None:
-    product = cast.admin.post("/api/products", {"name": text, "price": "1.00", "stock": 1, "category": text})
+@pytest.mark.parametrize("text", values.UNUSUAL_TEXTS)
+def test_unusual_text_is_stored_unchanged(actors: Actors, text: str) -> None:
+    product = actors.admin.post("/api/products", {"name": text, "price": "1.00", "stock": 1, "category": text})
     assert product.status_code == 201
-    read = cast.admin.get(product.headers["Location"])
+    read = actors.admin.get(product.headers["Location"])
     assert (read.json()["name"], read.json()["category"]) == (text, text)
-    assert cast.admin.get("/api/products", params={"category": text}).json()["items"]
+    assert actors.admin.get("/api/products", params={"category": text}).json()["items"]
 
 
-def test_twins_of_an_address_are_one_account(cast: Cast) -> None:
+def test_spellings_of_one_address_are_one_account(actors: Actors) -> None:
     name = clock.new_id().lower()
     for form, status in (("\u00e9", 201), ("e\u0301", 409), ("\u00c9", 409)):
         person = {"email": f"{form}{name}@example.com", "name": "Twin", "password": PASSWORD}
-        assert cast.shop.guest().post("/api/users", person).status_code == status
+        assert actors.shop.guest().post("/api/users", person).status_code == status
 
 
-def test_the_table_makes_many_inputs() -> None:
-    assert len(SENT) >= AT_LEAST, "or not every route was run"
-    print(f"{len(SENT)} distinct hostile inputs")
+def test_table_yields_enough_inputs() -> None:
+    assert len(SENT_INPUTS) >= MIN_REQUESTS, "or not every route was run"
+    print(f"{len(SENT_INPUTS)} distinct hostile inputs")

@@ -1,8 +1,7 @@
-"""Notes each call of a route's function.
+"""Records each call of a route's handler.
 
-On the platform's PYTHONPATH, this is imported by the server that its processes are forks of. Each appends the
-function's name to `$DATA_DIR/reached`, a line for each call, so that a test can tell the requests that reached a
-handler from those that were refused before it.
+The fork server of the platform imports this from its PYTHONPATH. Each process appends the name of the handler to
+`$DATA_DIR/reached`, one line per call, so that a test can count the requests that reached a handler.
 """
 
 import os
@@ -16,22 +15,22 @@ def _install(path: Path) -> None:
     from chassis.web.api import Operation
 
     reached = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    declare = Operation.__init__
+    original = Operation.__init__
 
-    def counted(function: Any) -> Any:
+    def recorded(function: Any) -> Any:
         line = f"{function.__name__}\n".encode()
 
         @wraps(function)
-        def noted(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             os.write(reached, line)
             return function(*args, **kwargs)
 
-        return noted
+        return wrapper
 
-    def declared(self: Any, method: str, path: str, who: str, function: Any, *rest: Any) -> None:
-        declare(self, method, path, who, counted(function), *rest)
+    def declare(self: Any, method: str, path: str, auth: str, function: Any, *rest: Any) -> None:
+        original(self, method, path, auth, recorded(function), *rest)
 
-    Operation.__init__ = declared  # type: ignore[method-assign]
+    Operation.__init__ = declare  # type: ignore[method-assign]
 
 
 if "multiprocessing.forkserver" in sys.orig_argv[-1]:

@@ -1,6 +1,11 @@
 """Domain errors: named after their class, and the same on both sides of a call."""
 
+import pytest
+
+from chassis import deadline
 from chassis.errors import DomainError, ErrorCategory, NotFound, rebuild
+from chassis.messages import Command
+from tests.faults.stub_server import http_response, respond_with, stub_server
 
 
 class OutOfPaper(DomainError):
@@ -42,3 +47,22 @@ def test_rebuild_of_an_undeclared_kind_is_a_plain_domain_error():
     assert type(received) is DomainError
     assert parts(received)[:4] == ("no_ink", "No ink", "Buy some.", {"color": "cyan"})
     assert DomainError.kind == "domain_error"
+
+
+class Print(Command, errors=(OutOfPaper,)):
+    """Print a page."""
+
+
+Print.service = "stub"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("out-of-paper", OutOfPaper), ("not-found", NotFound), ("no-ink", DomainError)]
+)
+def test_caller_gets_the_error_that_the_command_declares(kind, expected):
+    problem = f'{{"type": "/problems/{kind}", "title": "T", "status": 409, "detail": "D", "sheets": 3}}'
+    server = stub_server(respond_with(http_response(409, problem)))
+    with server as (_, client), deadline.within(5), pytest.raises(DomainError) as error:
+        client.send(Print(), "key", 1)
+    assert type(error.value) is expected
+    assert parts(error.value)[:4] == (kind.replace("-", "_"), "T", "D", {"sheets": 3})
