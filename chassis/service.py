@@ -91,7 +91,7 @@ class Service:
         self.apis.append(api)
         if idempotency.records not in self.collections:
             self.stores(idempotency.records)
-            self.schedules(idempotency.sweep_records, every_s=60)
+            self.schedules(idempotency.delete_expired_records, every_s=60)
 
     def calls(self, *services: str, breaker: BreakerPolicy = DEFAULT_POLICY) -> None:
         """Declare the services that this one sends commands to or fetches from; `breaker` holds their thresholds."""

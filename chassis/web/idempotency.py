@@ -97,7 +97,7 @@ def forget(user_id: str) -> None:
                 records.delete(record["_id"])
 
 
-def sweep_records() -> None:
+def delete_expired_records() -> None:
     """Delete the expired records."""
     while found := records.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for record in found:

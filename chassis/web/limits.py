@@ -65,7 +65,7 @@ def count_in_store(key: str, seconds: int) -> tuple[int, float]:
         return found["count"], -clock.seconds_since(found["until"])
 
 
-def sweep_counters() -> None:
+def delete_ended_windows() -> None:
     """Delete the windows that have ended."""
     while found := counters.find({"until": {"$lt": clock.timestamp()}}, sort="until"):
         for counter in found:

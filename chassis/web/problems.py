@@ -99,7 +99,12 @@ def to_response(
         return respond(500, _TITLES[500], _INTERNAL_ERROR, instance)
     if isinstance(error, ValidationError):
         return respond(
-            422, "Invalid input", "See errors for the fields to correct.", instance, "invalid", errors=fields(error)
+            422,
+            "Invalid input",
+            "See errors for the fields to correct.",
+            instance,
+            "invalid",
+            errors=invalid_fields(error),
         )
     if isinstance(error, DeadlineExceeded):
         return respond(504, _TITLES[504], "The deadline passed before the work began.", instance, "not_done")
@@ -121,7 +126,7 @@ def _domain_error(error: DomainError, instance: str, is_command: bool) -> WsgiRe
     return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
 
 
-def fields(error: ValidationError) -> list[dict[str, str]]:
+def invalid_fields(error: ValidationError) -> list[dict[str, str]]:
     """Return each invalid field with its reason; the value itself is not repeated."""
     listed = []
     for each in error.errors(include_url=False, include_input=False, include_context=False):

@@ -56,7 +56,7 @@ def test_ended_windows_are_deleted(counters, fake_clock):
     limits.count_in_store("ada", 60)
     limits.count_in_store("bob", 120)
     fake_clock.pass_time(61)
-    limits.sweep_counters()
+    limits.delete_ended_windows()
     assert [doc["until"] for doc in counters.iterate()] == ["2030-01-01T00:02:00.000Z"]
 
 
