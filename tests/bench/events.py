@@ -81,8 +81,8 @@ def _commit(counters: Collection, counter: str, steps: int) -> None:
     doc = {"_id": counter, "steps": 1, **outbox.new_outbox(counter, Counted(counter=counter, step=1))}
     counters.insert(doc)
     for step in range(2, steps + 1):
-        says, guard = outbox.append_event(doc, Counted(counter=counter, step=step))
-        changed = counters.update(counter, merge_updates({"$set": {"steps": step}}, says), when=guard)
+        appended, guard = outbox.append_event(doc, Counted(counter=counter, step=step))
+        changed = counters.update(counter, merge_updates({"$set": {"steps": step}}, appended), when=guard)
         assert changed is not None
         doc = changed
 

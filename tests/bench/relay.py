@@ -119,10 +119,10 @@ def _rates(addresses: _Addresses, each: int, rounds: int) -> list[dict[str, Any]
             ids = [clock.new_id() for _ in range(AGGREGATES)]
             for id in ids:
                 counters.insert({"_id": id, **_new_outbox(id, each)})
-            records = _by_turns(EmbeddedOutbox(addresses.name, counters), each)
+            records = _interleave(EmbeddedOutbox(addresses.name, counters), each)
             gc_tuning.relax_after_startup()  # as in a worker; applies to both
-            relayed.append(_rate(len(records), _relayed, relay, counters))
-            bare.append(_rate(len(records), _sent, producer, records))
+            relayed.append(_events_per_s(len(records), _relay_all, relay, counters))
+            bare.append(_events_per_s(len(records), _send_all, producer, records))
             for id in ids:
                 counters.delete(id)
     ratio = statistics.median(one / other for one, other in list(zip(relayed, bare, strict=True))[1:])
@@ -140,31 +140,31 @@ def _new_outbox(id: str, each: int) -> dict[str, Any]:
         return outbox.new_outbox(id, *(Counted(counter=id, step=step) for step in range(each)))
 
 
-def _by_turns(source: EmbeddedOutbox, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
+def _interleave(source: EmbeddedOutbox, each: int) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
     """Return the pending records: the first event of each aggregate, the second of each ..."""
-    pending = [[record for _, record in waiting.events] for waiting in source.pending(range(outbox.SLOTS), AGGREGATES)]
+    pending = [[record for _, record in each.events] for each in source.pending(range(outbox.SLOTS), AGGREGATES)]
     assert len(pending) == AGGREGATES
-    return [_bare(events[turn]) for turn in range(each) for events in pending]
+    return [_for_kafka(events[turn]) for turn in range(each) for events in pending]
 
 
-def _bare(record: Record) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
+def _for_kafka(record: Record) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
     headers = [(name, text.encode()) for name, text in record.headers.items()]
     return record.topic, record.value, record.key.encode(), headers
 
 
-def _rate(count: int, work: Callable[..., None], *arguments: Any) -> float:
+def _events_per_s(count: int, work: Callable[..., None], *arguments: Any) -> float:
     begun = time.perf_counter()
     work(*arguments)
     return count / (time.perf_counter() - begun)
 
 
-def _relayed(relay: Relay, counters: Collection) -> None:
+def _relay_all(relay: Relay, counters: Collection) -> None:
     while counters.find({"pending": {"$gt": 0}}, limit=1):
         with suppress(TransientError):  # engines on a busy machine may time out; the relay resumes
             relay.step()
 
 
-def _sent(producer: Any, records: list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]) -> None:
+def _send_all(producer: Any, records: list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]) -> None:
     sent = [producer.send(*record) for record in records]
     producer.flush()
     for each in sent:

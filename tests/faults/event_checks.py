@@ -84,7 +84,7 @@ def _check_content(dump: Dump) -> Iterator[str]:
     for id, doc in dump.docs("inventory", "stock").items():
         for event in published.get(("inventory.events", id), []):
             if event.sequence == doc["seq"] and not doc["closed"] and event.data["available"] != doc["available"]:
-                yield f"I9 product {id}: the last stock.changed says {event.data['available']}, not {doc['available']}"
+                yield f"I9 product {id}: the last stock.changed has {event.data['available']}, not {doc['available']}"
 
 
 def _check_order(dump: Dump) -> Iterator[str]:

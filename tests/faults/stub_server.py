@@ -1,4 +1,4 @@
-"""An upstream over real sockets that behaves as a test says: responds, drips bytes, hangs, or resets the connection.
+"""An upstream over real sockets with a given behavior: responds, drips bytes, hangs, or resets the connection.
 
 with stub_server(hang) as (server, client):
     client.send(AskQuestion(), "key", 1)
