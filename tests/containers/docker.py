@@ -1,4 +1,4 @@
-"""Docker for tests: images of a tree, and containers that are held to what a cluster allows.
+"""Docker for tests: images of a source tree, and containers with the restrictions of a cluster.
 
     images = Images(tree, "test")
     images.base()                      # the id of mercato/base:test
@@ -6,7 +6,7 @@
     with container("mercato/orders:test", DATA_DIR="/tmp/data") as orders:
         eventually(lambda: ready(orders))
 
-DOCKER names the command, such as `docker`, which has BuildKit; without it these tests are skipped.
+DOCKER names the command, such as `docker`, with BuildKit; without it these tests are skipped.
 """
 
 import os
@@ -21,15 +21,15 @@ import pytest
 from tests.system.running import ROOT
 
 LIMITS = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-"""What the chart and docker-compose.yml hold every process to."""
+"""The restrictions of every process in the chart and in docker-compose.yml."""
 PROBE = "import urllib.request as to; to.urlopen('http://127.0.0.1:9090/readyz', timeout=2)"
 
 
 def docker(*arguments: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
-    """Run a command of docker's to its end."""
+    """Run a docker command to its end."""
     command = os.environ.get("DOCKER")
     if not command:
-        pytest.skip("no docker for tests here: DOCKER names the command")
+        pytest.skip("set DOCKER to the command, such as docker")
     done = subprocess.run(
         [command, *arguments],
         capture_output=True,
@@ -44,14 +44,14 @@ def docker(*arguments: str, check: bool = True, timeout: float = 400) -> subproc
 class Compose:
     """A project of docker-compose.yml; `settings` are the variables of that file.
 
-    The command is `docker compose`, or `docker-compose` where docker has no such plugin.
+    Uses `docker compose`, or `docker-compose` if docker has no such plugin.
     """
 
     def __init__(self, project: str, **settings: str) -> None:
         old = shutil.which("docker-compose")
         plugin = docker("compose", "version", check=False).returncode == 0
         if not plugin and old is None:
-            pytest.skip("no compose here: neither `docker compose` nor `docker-compose`")
+            pytest.skip("needs `docker compose` or `docker-compose`")
         command = [os.environ["DOCKER"], "compose"] if plugin or old is None else [old]
         self._command = [*command, "--project-name", project, "--file", str(ROOT / "docker-compose.yml")]
         self._environment = os.environ | settings
@@ -63,14 +63,14 @@ class Compose:
         return done.stdout
 
     def states(self, form: str) -> dict[str, str]:
-        """Container -> what `form` shows of it, as in `docker inspect --format`."""
+        """Return container -> output of `docker inspect --format` with this form."""
         ids = self("ps", "--quiet", "--all").split()
         shown = docker("inspect", "--format", f"{{{{.Name}}}} {form}", *ids).stdout.splitlines()
         return {name: state for name, _, state in (line.partition(" ") for line in shown)}
 
 
 class Images:
-    """The images of a tree, all with one tag."""
+    """The images of a source tree, all with one tag."""
 
     def __init__(self, tree: Path, tag: str) -> None:
         self.tree, self.tag = tree, tag
@@ -89,7 +89,7 @@ class Images:
 
 @contextmanager
 def container(image: str, *command: str, **settings: str) -> Iterator[str]:
-    """The id of a container that runs within the limits of a cluster, until the end of the block."""
+    """Run a container with the restrictions of a cluster until the end of the block, and yield its id."""
     environment = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
     id = docker("run", "--detach", *LIMITS, *environment, image, *command).stdout.strip()
     try:
@@ -99,5 +99,5 @@ def container(image: str, *command: str, **settings: str) -> Iterator[str]:
 
 
 def ready(id: str) -> bool:
-    """Whether the service in the container says that it is ready."""
+    """Return whether the service in the container is ready."""
     return docker("exec", id, "python", "-ISc", PROBE, check=False).returncode == 0

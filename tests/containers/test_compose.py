@@ -1,4 +1,4 @@
-"""docker-compose.yml brings up a platform that sells, on the engines of a cluster, and that ends in order."""
+"""docker-compose.yml starts a working platform on the engines of a cluster, and stops it in order."""
 
 import pytest
 import requests
@@ -9,8 +9,8 @@ from tests.system.platform import Client, eventually, expect
 from tests.system.running import ROOT, free_port
 
 pytestmark = pytest.mark.timeout(900)
-PATIENCE = 300.0
-"""Seconds for 15 containers to become ready at once, on a machine that does other things beside."""
+STARTUP_S = 300.0
+"""For 15 containers to become ready at once on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,12 @@ def compose():
 @pytest.fixture(scope="module")
 def admin(compose):
     _, url = compose
-    eventually(lambda: answers(url, catalog()), within=PATIENCE)
+    eventually(lambda: answers(url, catalog()), within=STARTUP_S)
     return Client(url).sign_in("admin@mercato.example", "of this test")
 
 
 def answers(url, names):
-    """Whether each of these services answers through the router."""
+    """Return whether each of these services answers through the router."""
     try:
         return all(requests.get(f"{url}/api/{name}/health", timeout=10).ok for name in names)
     except requests.ConnectionError:
@@ -56,8 +56,8 @@ def test_order_is_confirmed_and_its_events_arrive(admin):
 def test_every_container_is_healthy(compose, admin):
     project, _ = compose
     form = "{{if .State.Health}}{{.State.Health.Status}}{{else}}exit {{.State.ExitCode}}{{end}}"
-    expected = {"healthy", "exit 0"}  # the latter is the administrator
-    eventually(lambda: set(project.states(form).values()) <= expected, within=PATIENCE)
+    expected = {"healthy", "exit 0"}  # the latter is the container that creates the administrator
+    eventually(lambda: set(project.states(form).values()) <= expected, within=STARTUP_S)
 
 
 def test_restarted_platform_has_its_data(compose, admin):
@@ -66,6 +66,6 @@ def test_restarted_platform_has_its_data(compose, admin):
     ended = project.states("{{.State.ExitCode}}")
     assert {name: code for name, code in ended.items() if code != "0" and "kafka" not in name} == {}
     project("up", "-d")
-    eventually(lambda: answers(url, catalog()), within=PATIENCE)
+    eventually(lambda: answers(url, catalog()), within=STARTUP_S)
     again = Client(url).sign_in("admin@mercato.example", "of this test")
     assert [each["name"] for each in again.items("/api/products")] == ["Lantern"]

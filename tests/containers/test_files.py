@@ -1,4 +1,4 @@
-"""What docker-compose.yml, k8s/, skaffold.yaml and the Dockerfiles say agrees with the services, settings and chart."""
+"""docker-compose.yml, k8s/, skaffold.yaml and the Dockerfiles agree with the services, the settings and the chart."""
 
 import json
 import os
@@ -28,12 +28,14 @@ OPENTELEMETRY = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_LOGS_EXPORTER"}
 
 
 def objects(kind: str) -> dict[str, Any]:
-    """name -> object of this kind in k8s/."""
-    return {each["metadata"]["name"]: each for all in MANIFESTS.values() for each in all if each["kind"] == kind}
+    """Return name -> object of this kind in k8s/."""
+    return {
+        each["metadata"]["name"]: each for manifest in MANIFESTS.values() for each in manifest if each["kind"] == kind
+    }
 
 
 def default(text: str) -> str:
-    """The text as compose reads it where none of its variables is set."""
+    """Return the text as Compose reads it if none of its variables is set."""
     return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text).replace("$$", "$")
 
 
@@ -156,5 +158,5 @@ def test_skaffold_names_existing_files():
 def test_skaffold_yaml_matches_its_schema():
     schema = os.environ.get("SKAFFOLD_SCHEMA")
     if not schema:
-        pytest.skip("SKAFFOLD_SCHEMA names no file with the schema of skaffold.yaml")
+        pytest.skip("set SKAFFOLD_SCHEMA to the file with the schema of skaffold.yaml")
     jsonschema.validate(SKAFFOLD, json.loads(Path(schema).read_text()))

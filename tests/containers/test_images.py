@@ -1,4 +1,4 @@
-"""The images: what is in them, what changes them, and that a service runs in one without rights."""
+"""The images: what they contain, what changes them, and that a service runs in one without privileges."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from mercato.catalog import catalog
 from tests.containers.docker import Images, container, docker, ready
 from tests.system.running import ROOT, eventually
 
-pytestmark = pytest.mark.timeout(600)  # the first one may have all libraries to fetch
+pytestmark = pytest.mark.timeout(600)  # the first one may download all libraries
 TAG = "test"
 SETTINGS = {"PLATFORM_SECRET": "of a test, and of 32 characters or more", "DATA_DIR": "/tmp/data"}
 LISTED = "find /app -name '*.py' -o -name '*.yaml' | sort"
@@ -33,14 +33,15 @@ def images():
 
 
 def inside(image, script):
-    """What a shell in a container of this image prints."""
+    """Return the words that a shell script prints in a container of this image."""
     return docker("run", "--rm", image, "sh", "-c", script).stdout.split()
 
 
 def test_base_holds_only_the_messages_of_the_services(images):
-    found = [path for path in inside(f"mercato/base:{TAG}", LISTED) if not path.startswith("/app/chassis/")]
-    told = [f"/app/services/{name}/{file}.py" for name in catalog() for file in ("__init__", "messages")]
-    assert found == sorted([*told, "/app/services/__init__.py", "/app/charts/mercato/values.yaml"])
+    shared = ("/app/chassis/", "/app/mercato/")
+    found = [path for path in inside(f"mercato/base:{TAG}", LISTED) if not path.startswith(shared)]
+    messages = [f"/app/services/{name}/{file}.py" for name in catalog() for file in ("__init__", "messages")]
+    assert found == sorted([*messages, "/app/services/__init__.py", "/app/charts/mercato/values.yaml"])
 
 
 def test_service_image_adds_its_own_folder(images):
@@ -97,8 +98,8 @@ def test_development_image_restarts_when_a_file_changes(images):
 
 
 def copied(folder: Path) -> Path:
-    """The files that images are made from, in another folder."""
-    for name in ("chassis", "services", "charts"):
+    """Copy the files from which images are built into a folder, and return it."""
+    for name in ("chassis", "mercato", "services", "charts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (*ROOT.glob("*ignore"), *ROOT.glob(".*ignore"), *ROOT.glob("Dockerfile*")):
         shutil.copy(path, folder)
