@@ -71,15 +71,15 @@ def test_busy_partition_starves_no_other(events):
 def test_poll_waits_for_a_record_and_wakes_soon(engine, events):
     member = events.member()
     poll_until(member.owned, member)
-    began = time.monotonic()
+    started = time.monotonic()
     assert member.poll(1, 0.3) == []
-    assert time.monotonic() - began >= 0.29
+    assert time.monotonic() - started >= 0.29
     with workers.working((workers.publish, engine, "p", events.full_name("events"), "a", 1)) as (publisher,):
         assert publisher.pipe.recv() == "ready"
         publisher.pipe.send("go")
-        began = time.monotonic()
+        started = time.monotonic()
         assert member.poll(1, 60)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - started < 30
 
 
 def test_only_uncommitted_records_are_redelivered(events):
@@ -119,9 +119,9 @@ def test_lag_of_new_member_starts_at_the_committed_offset(events):
     page = poll_records(one, 5)
     one.commit({(page[0].topic, page[0].partition): 5})
     one.close()
-    heir = events.member()
-    poll_until(lambda: len(heir.lag()) == 4, heir)
-    assert set(heir.lag().values()) == {0}
+    successor = events.member()
+    poll_until(lambda: len(successor.lag()) == 4, successor)
+    assert set(successor.lag().values()) == {0}
 
 
 def test_member_finds_a_topic_created_later(topics):
@@ -144,8 +144,8 @@ def test_ensure_topics_keeps_records_and_partitions(topics):
 
 def test_processes_can_ensure_the_same_topics_at_once(engine, topics):
     names = [topics.full_name(name) for name in "abcdef"]
-    with workers.working(*[(workers.ensure_topics, engine, names)] * 3) as makers:
-        assert [maker.pipe.recv() for maker in makers] == ["made"] * 3
+    with workers.working(*[(workers.ensure_topics, engine, names)] * 3) as creators:
+        assert [creator.pipe.recv() for creator in creators] == ["created"] * 3
     topics.publish([topics.record("k", topic=name) for name in "abcdef"])
 
 

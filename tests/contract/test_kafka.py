@@ -42,7 +42,7 @@ def test_key_selects_the_partition_of_javas_client(key, murmur2):
 
 def test_records_are_in_the_partition_of_their_key(kafka_bus, topic):
     keys = [clock.new_id() for _ in range(20)]
-    assert kafka_bus.publish([Record(topic, key, b"") for key in keys], 5) == [None] * 20
+    assert kafka_bus.publish([Record(topic, key, b"") for key in keys], 30) == [None] * 20
     assert {record.key: record.partition for record in read(kafka_bus, topic, 20)} == {
         key: partition_of(key, 4) for key in keys
     }
@@ -58,7 +58,7 @@ def test_producer_is_idempotent_and_waits_for_all_replicas(kafka_bus, topic, mon
 
     monkeypatch.setattr(Sender, "_produce_request", noted)
     for _ in range(2):
-        assert kafka_bus.publish([Record(topic, "k", b"")], 5) == [None]
+        assert kafka_bus.publish([Record(topic, "k", b"")], 30) == [None]
     assert [acks for acks, _ in seen] == [-1, -1]
     assert [batch.base_sequence for _, batch in seen] == [0, 1]
     assert seen[0][1].producer_id == seen[1][1].producer_id >= 0
@@ -122,13 +122,13 @@ def test_record_that_is_too_large_fails_alone(kafka_bus, topic):
     assert [outcome is None for outcome in outcomes] == [True, False, True, False]
     assert not isinstance(outcomes[1], BusUnavailable), "it would be tried again"
     first = kafka_bus._producer._client
-    assert kafka_bus.publish([Record(topic, "b", b"x" * (MAX_RECORD_BYTES - 1000))], 5) == [None]
+    assert kafka_bus.publish([Record(topic, "b", b"x" * (MAX_RECORD_BYTES - 1000))], 30) == [None]
     assert client is None and first is kafka_bus._producer._client
     assert len(read(kafka_bus, topic, 3)) == 3
 
 
 def test_publish_to_deleted_topic_fails_in_time(kafka_bus, topic, admin):
-    assert kafka_bus.publish([Record(topic, "a", b"1")], 5) == [None]
+    assert kafka_bus.publish([Record(topic, "a", b"1")], 30) == [None]
     admin.delete_topics([topic])
     eventually(lambda: admin.describe_topics([topic])[0]["error_code"] != 0)
     outcomes = within(20, lambda: kafka_bus.publish([Record(topic, f"k{n}", b"1") for n in range(10)], 3))
@@ -137,7 +137,7 @@ def test_publish_to_deleted_topic_fails_in_time(kafka_bus, topic, admin):
 
 def test_rejected_batch_replaces_the_producer(kafka_bus, topic, admin):
     """The broker refuses a batch, and kafka-python has counted its records already."""
-    assert kafka_bus.publish([Record(topic, "k", b"0")], 5) == [None]
+    assert kafka_bus.publish([Record(topic, "k", b"0")], 30) == [None]
     admin.alter_configs([ConfigResource("topic", topic, {"max.message.bytes": "2000"})])
     outcomes: list[BaseException | None] = []
 
@@ -148,7 +148,7 @@ def test_rejected_batch_replaces_the_producer(kafka_bus, topic, admin):
     eventually(refused)  # a broker learns of its settings a moment later
     assert isinstance(outcomes[-1], BusUnavailable)
     for n in range(1, 4):
-        assert kafka_bus.publish([Record(topic, "k", str(n).encode())], 5) == [None]
+        assert kafka_bus.publish([Record(topic, "k", str(n).encode())], 30) == [None]
     found = [record.value for record in read(kafka_bus, topic, 3 + len(outcomes))]
     assert [value for value in found if len(value) == 1] == [b"0", b"1", b"2", b"3"]
 
@@ -159,10 +159,10 @@ def test_bus_created_before_a_fork_works_in_both_processes(kafka, topic):
     if child == 0:
         code = 1
         try:
-            code = 0 if bus.publish([Record(topic, "child", b"")], 5) == [None] else 1
+            code = 0 if bus.publish([Record(topic, "child", b"")], 30) == [None] else 1
         finally:
             os._exit(code)
-    assert bus.publish([Record(topic, "parent", b"")], 5) == [None]
+    assert bus.publish([Record(topic, "parent", b"")], 30) == [None]
     assert os.waitpid(child, 0)[1] == 0
     bus.close()
 

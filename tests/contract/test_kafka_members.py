@@ -14,7 +14,7 @@ from chassis.bus.kafka.producer import partition_of
 
 def test_group_whose_offset_is_gone_resumes_at_the_oldest(kafka_bus, topic, admin):
     for n in range(10):
-        assert kafka_bus.publish([Record(topic, "k", str(n).encode())], 5) == [None]
+        assert kafka_bus.publish([Record(topic, "k", str(n).encode())], 30) == [None]
     group, number = new_name("g"), partition_of("k", 4)
     member = kafka_bus.consumer(group, [topic])
     while not member.poll(2, 1):
@@ -22,11 +22,11 @@ def test_group_whose_offset_is_gone_resumes_at_the_oldest(kafka_bus, topic, admi
     member.commit({(topic, number): 2})
     member.close()
     admin.delete_records({TopicPartition(topic, number): 5})
-    heir, found = kafka_bus.consumer(group, [topic]), []
+    successor, found = kafka_bus.consumer(group, [topic]), []
     until = time.monotonic() + 60
     while not found and time.monotonic() < until:
-        found = heir.poll(50, 1)
-    heir.close()
+        found = successor.poll(50, 1)
+    successor.close()
     assert [record.offset for record in found] == [5, 6, 7, 8, 9]
 
 

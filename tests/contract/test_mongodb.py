@@ -38,7 +38,7 @@ def test_durability_does_not_depend_on_the_uri(database):
     docs.get("1")
     docs.find({"n": 3})
     docs.delete("1")
-    with deadline.within(0.5):
+    with deadline.within(2):
         docs.get("1")
     for name in ("insert", "findAndModify", "update", "delete"):
         (command,) = spy.named(name)
@@ -48,7 +48,7 @@ def test_durability_does_not_depend_on_the_uri(database):
     for command in spy.named("find"):
         assert command["readConcern"] == {"level": "majority"}
         assert command.get("$readPreference", {"mode": "primary"})["mode"] == "primary"
-    assert spy.named("find")[-1]["maxTimeMS"] <= 500
+    assert spy.named("find")[-1]["maxTimeMS"] <= 2000
     store.close()
 
 

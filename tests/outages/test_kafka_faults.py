@@ -264,7 +264,7 @@ def _read_all(place: Place) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     with closing(place.bus()) as bus:
         member = bus.consumer(clock.new_id(), [place.topic])
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while len(member.lag()) < 4 or sum(member.lag().values()):
             assert time.monotonic() < until
             page = member.poll(1000, 1)
@@ -277,7 +277,7 @@ def _read_all(place: Place) -> dict[str, list[int]]:
 
 def _status(port: int, path: str) -> int:
     try:
-        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code
+        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=20).status_code
     except requests.ConnectionError:
         return 0
 
