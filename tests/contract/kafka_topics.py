@@ -30,8 +30,8 @@ def read_until(bus, topic, is_complete, seconds=60, extra=0.0):
 
 def within(seconds, work):
     """What it returns or raises, in time."""
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         return work()
     finally:
-        assert time.monotonic() - began < seconds
+        assert time.monotonic() - started < seconds

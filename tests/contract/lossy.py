@@ -1,4 +1,4 @@
-"""A proxy before MongoDB that loses answers, or what was asked, as a network does: by a reset of the connection."""
+"""A proxy in front of MongoDB that loses commands or responses, as a network does: by resetting the connection."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Listens at `uri`. Of the commands that `lose` names, the next `times` are lost; answers come `delay` s late."""
+    """A proxy at `uri`. It loses what `lose` names, and delays every response by `delay` seconds."""
 
     def __init__(self, uri: str) -> None:
         server = urlsplit(uri)
@@ -28,7 +28,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose(self, command: str, *, done: bool, times: int = 1, then: Callable[[], object] = lambda: None) -> None:
-        """Lose the answer (`done`, and then call `then`), or else the command itself before it arrives."""
+        """Lose the next `times` responses to a command and call `then` (`done`), or else the commands themselves."""
         self._command, self._done, self._times, self._then = command.encode(), done, times, then
 
     def close(self) -> None:
@@ -40,10 +40,10 @@ class Proxy:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
                 losing = threading.Event()
-                threading.Thread(target=self._asks, args=(client, server, losing), daemon=True).start()
-                threading.Thread(target=self._answers, args=(client, server, losing), daemon=True).start()
+                threading.Thread(target=self._forward_commands, args=(client, server, losing), daemon=True).start()
+                threading.Thread(target=self._forward_responses, args=(client, server, losing), daemon=True).start()
 
-    def _asks(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
+    def _forward_commands(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
         while message := _message(client):
             if self._times and _command(message) == self._command:
                 self._times -= 1
@@ -54,7 +54,7 @@ class Proxy:
             server.sendall(message)
         _reset(client, server)
 
-    def _answers(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
+    def _forward_responses(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while message := _message(server):
                 if losing.is_set():
@@ -66,7 +66,7 @@ class Proxy:
 
 
 def _message(source: socket.socket) -> bytes:
-    """A whole message; b"" at the end."""
+    """Return a whole message, b"" at the end."""
     try:
         head = _exactly(source, 4)
         return head + _exactly(source, struct.unpack("<i", head)[0] - 4)
@@ -79,7 +79,7 @@ def _exactly(source: socket.socket, size: int) -> bytes:
     while len(parts) < size:
         part = source.recv(size - len(parts))
         if not part:
-            raise ConnectionError("the other side has gone")
+            raise ConnectionError("the other side has closed")
         parts += part
     return parts
 

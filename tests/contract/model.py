@@ -1,4 +1,4 @@
-"""The store's semantics once more, written as plainly as can be, to compare the engines with."""
+"""A second, simple implementation of the store's semantics, to compare the engines with."""
 
 from copy import deepcopy
 
@@ -15,76 +15,76 @@ def at(doc, path):
 
 def holds(doc, where):
     for path, condition in where.items():
-        there = at(doc, path)
-        for word, wanted in (condition if type(condition) is dict else {"$eq": condition}).items():
-            if not one_holds(there, word, wanted):
+        found = at(doc, path)
+        for operator, wanted in (condition if type(condition) is dict else {"$eq": condition}).items():
+            if not condition_holds(found, operator, wanted):
                 return False
     return True
 
 
-def one_holds(there, word, wanted):
-    if word == "$exists":
-        return (there is not ABSENT) is wanted
-    if word == "$in":
-        return any(one_holds(there, "$eq", item) for item in wanted)
-    if word == "$all":
-        return wanted != [] and type(there) is list and set(wanted) <= set(there)
-    if word == "$ne":
-        return not one_holds(there, "$eq", wanted)
-    if type(there) is list:
-        return any(one_holds(item, word, wanted) for item in there if type(item) is not list)
-    if type(there) is not type(wanted):
+def condition_holds(found, operator, wanted):
+    if operator == "$exists":
+        return (found is not ABSENT) is wanted
+    if operator == "$in":
+        return any(condition_holds(found, "$eq", item) for item in wanted)
+    if operator == "$all":
+        return wanted != [] and type(found) is list and set(wanted) <= set(found)
+    if operator == "$ne":
+        return not condition_holds(found, "$eq", wanted)
+    if type(found) is list:
+        return any(condition_holds(item, operator, wanted) for item in found if type(item) is not list)
+    if type(found) is not type(wanted):
         return False
-    if type(there) is str:
-        there, wanted = there.encode(), wanted.encode()
+    if type(found) is str:
+        found, wanted = found.encode(), wanted.encode()
     return {
-        "$eq": there == wanted,
-        "$gt": there > wanted,
-        "$gte": there >= wanted,
-        "$lt": there < wanted,
-        "$lte": there <= wanted,
-    }[word]
+        "$eq": found == wanted,
+        "$gt": found > wanted,
+        "$gte": found >= wanted,
+        "$lt": found < wanted,
+        "$lte": found <= wanted,
+    }[operator]
 
 
-REFUSED = None
+REJECTED = None
 
 
-def change(doc, changes):
-    """The changed copy; REFUSED where a word does not fit."""
+def apply_update(doc, update):
+    """Return the updated copy, or REJECTED if an operator does not fit."""
     doc = deepcopy(doc)
-    for word, fields in changes.items():
+    for operator, fields in update.items():
         for path, value in fields.items():
             parent, _, name = path.rpartition(".")
             holder = doc
             for part in parent.split(".") if parent else []:
-                holder = holder.setdefault(part, {}) if word not in ("$unset", "$pull") else holder.get(part, {})
+                holder = holder.setdefault(part, {}) if operator not in ("$unset", "$pull") else holder.get(part, {})
                 if type(holder) is not dict:
                     break
             if type(holder) is dict:
-                if change_one(holder, name, word, deepcopy(value)) is REFUSED:
-                    return REFUSED
-            elif word not in ("$unset", "$pull") or type(holder) is list:
-                return REFUSED
+                if apply_operator(holder, name, operator, deepcopy(value)) is REJECTED:
+                    return REJECTED
+            elif operator not in ("$unset", "$pull") or type(holder) is list:
+                return REJECTED
     return doc
 
 
-def change_one(holder, name, word, value):
-    there = holder.get(name, ABSENT)
-    if word == "$set":
+def apply_operator(holder, name, operator, value):
+    found = holder.get(name, ABSENT)
+    if operator == "$set":
         holder[name] = value
-    elif word == "$unset":
+    elif operator == "$unset":
         holder.pop(name, None)
-    elif word == "$inc":
-        total = value if there is ABSENT else there + value if type(there) is int else 2**64
+    elif operator == "$inc":
+        total = value if found is ABSENT else found + value if type(found) is int else 2**64
         if not -(2**63) <= total < 2**63:
-            return REFUSED
+            return REJECTED
         holder[name] = total
-    elif there is not ABSENT and type(there) is not list:
-        return REFUSED
-    elif word == "$push":
-        holder[name] = [*([] if there is ABSENT else there), value]
-    elif there is not ABSENT and type(value) is dict:
-        holder[name] = [item for item in there if not (type(item) is dict and holds(item, value))]
-    elif there is not ABSENT:
-        holder[name] = [item for item in there if (type(item), item) != (type(value), value)]
+    elif found is not ABSENT and type(found) is not list:
+        return REJECTED
+    elif operator == "$push":
+        holder[name] = [*([] if found is ABSENT else found), value]
+    elif found is not ABSENT and type(value) is dict:
+        holder[name] = [item for item in found if not (type(item) is dict and holds(item, value))]
+    elif found is not ABSENT:
+        holder[name] = [item for item in found if (type(item), item) != (type(value), value)]
     return True

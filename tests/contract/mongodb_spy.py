@@ -52,7 +52,7 @@ def bound(store, *indexes):
 
 def in_a_request(work, seconds=5.0):
     """Seconds that StoreUnavailable took where somebody waits for the answer."""
-    began = time.monotonic()
+    started = time.monotonic()
     with deadline.within(seconds), pytest.raises(StoreUnavailable):
         work()
-    return time.monotonic() - began
+    return time.monotonic() - started

@@ -1,4 +1,4 @@
-"""The engines that the contract suites run over, each a value that another process can open again."""
+"""The engines of the contract suites: values that another process can open, too."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ from chassis.store import Store
 @dataclass(frozen=True)
 class SqliteEngine:
     folder: Path
-    patience: float = 2.0
-    """Seconds until a silent member of a group loses its partitions."""
+    session_s: float = 2.0
+    """A member that is silent for this time loses its partitions."""
 
     def store(self) -> Store:
         from chassis.store.sqlite.store import SqliteStore
@@ -21,12 +21,12 @@ class SqliteEngine:
     def bus(self) -> Bus:
         from chassis.bus.sqlite.bus import SqliteBus
 
-        return SqliteBus(self.folder / "bus.db", self.patience)
+        return SqliteBus(self.folder / "bus.db", self.session_s)
 
 
 @dataclass(frozen=True)
 class MongodbEngine:
-    """`database` is this test's own."""
+    """A database of one test."""
 
     uri: str
     database: str
@@ -46,13 +46,13 @@ class MongodbEngine:
 @dataclass(frozen=True)
 class KafkaEngine:
     servers: str
-    patience: float = 6.0
-    """As for SQLite; a broker as it comes grants no less."""
+    session_s: float = 6.0
+    """As for SQLite; a broker allows no less by default."""
 
     def bus(self) -> Bus:
         from chassis.bus.kafka.bus import KafkaBus
 
-        return KafkaBus(self.servers, session_s=self.patience)
+        return KafkaBus(self.servers, session_s=self.session_s)
 
 
 Engine = SqliteEngine | MongodbEngine | KafkaEngine

@@ -1,4 +1,4 @@
-"""Both engines give the same answers to the same random operations, one after the other and many at once."""
+"""Both engines give the same results for the same random operations, in sequence and concurrently."""
 
 import threading
 from copy import deepcopy
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ports import SqliteEngine
-from test_store_random import INDEXES, UNIQUE, Model, changes, documents, guards, ids, operations, plain, run
+from test_store_random import INDEXES, UNIQUE, Model, documents, guards, ids, operations, plain, run, updates
 
 from chassis import clock
 from chassis.store import Collection
@@ -18,8 +18,8 @@ from tests.sizes import by_form
 pytestmark = pytest.mark.timeout(900)
 
 PARTS = 4
-RUNS = by_form(75, 465)
-AT_ONCE = by_form(50, 150)
+SEQUENCES = by_form(75, 465)
+HISTORIES = by_form(50, 150)
 CLIENTS = 3
 indexes = (*(index for index in INDEXES if index.fields != ("key",)), UNIQUE)
 careful = settings(
@@ -50,8 +50,8 @@ def drop(uri, name):
         client.drop_database(name)
 
 
-def emptied(collection):
-    """All documents, which are gone afterwards."""
+def drain(collection):
+    """Return all documents, and delete them."""
     found = collection.find()
     for doc in found:
         collection.delete(doc["_id"])
@@ -59,56 +59,56 @@ def emptied(collection):
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-@settings(careful, max_examples=RUNS)
+@settings(careful, max_examples=SEQUENCES)
 @given(sequence=st.lists(operations, min_size=5, max_size=30))
 def test_engines_agree_on_sequences_of_operations(both, part, sequence):
     sqlite, mongodb = both
-    answers = [
+    results = [
         (plain(run(sqlite, operation, *arguments)), plain(run(mongodb, operation, *arguments)))
         for operation, *arguments in sequence
     ]
-    left = plain(emptied(sqlite)), plain(emptied(mongodb))
-    for number, (one, other) in enumerate(answers):
+    left = plain(drain(sqlite)), plain(drain(mongodb))
+    for number, (one, other) in enumerate(results):
         assert one == other, sequence[: number + 1]
     assert left[0] == left[1]
 
 
 @dataclass(frozen=True)
 class Call:
-    """An operation of one client, when it began and ended, and what it gave."""
+    """An operation of one client, with its start, end and result."""
 
     operation: tuple
-    began: float
+    started: float
     ended: float
-    answer: object
+    result: object
 
 
 writes = st.one_of(
     st.tuples(st.just("insert"), documents),
-    st.tuples(st.just("update"), ids, changes, guards),
-    st.tuples(st.just("update"), ids, changes, st.just({})),
+    st.tuples(st.just("update"), ids, updates, guards),
+    st.tuples(st.just("update"), ids, updates, st.just({})),
     st.tuples(st.just("delete"), ids, guards),
 )
 
 
-@settings(careful, max_examples=AT_ONCE)
+@settings(careful, max_examples=HISTORIES)
 @given(clients=st.lists(st.lists(writes, min_size=1, max_size=5), min_size=CLIENTS, max_size=CLIENTS))
 def test_concurrent_operations_are_linearizable(both, clients):
     for collection in both:
-        history = at_once(collection, clients)
-        left = emptied(collection)
-        assert could_be(history, Model(), left), history
+        history = run_concurrently(collection, clients)
+        left = drain(collection)
+        assert is_linearizable(history, Model(), left), history
 
 
-def at_once(collection, clients):
+def run_concurrently(collection, clients):
     history, ready = [], threading.Barrier(len(clients))
 
     def client(sequence):
         ready.wait()
         for operation in sequence:
-            began = clock.monotonic()
-            answer = run(collection, *operation)
-            history.append(Call(operation, began, clock.monotonic(), plain(answer)))
+            started = clock.monotonic()
+            result = run(collection, *operation)
+            history.append(Call(operation, started, clock.monotonic(), plain(result)))
 
     threads = [threading.Thread(target=client, args=(sequence,)) for sequence in clients]
     for thread in threads:
@@ -118,17 +118,17 @@ def at_once(collection, clients):
     return history
 
 
-def could_be(history, model, left):
-    """Whether some order that respects the times gives every answer, and what is left (Wing and Gong, 1993)."""
+def is_linearizable(history, model, left):
+    """Return whether an order that respects the times explains every result and what is left (Wing and Gong, 1993)."""
     if not history:
         return plain(sorted(model.docs.values(), key=lambda doc: doc["_id"])) == plain(left)
     first_end = min(call.ended for call in history)
     for call in history:
-        if call.began <= first_end:
+        if call.started <= first_end:
             after = deepcopy(model)
             operation, *arguments = deepcopy(call.operation)
-            if plain(getattr(after, operation)(*arguments)) == call.answer:
+            if plain(getattr(after, operation)(*arguments)) == call.result:
                 rest = [other for other in history if other is not call]
-                if could_be(rest, after, left):
+                if is_linearizable(rest, after, left):
                     return True
     return False

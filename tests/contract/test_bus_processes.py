@@ -12,22 +12,22 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite", "kafka"], indirect=Tru
 
 def test_offsets_and_records_survive_a_kill(engine, events):
     topic = events.full_name("events")
-    with workers.working((workers.publish_for_ever, engine, topic)) as (publisher,):
-        heard = [publisher.pipe.recv() for _ in range(30)]
+    with workers.working((workers.publish_forever, engine, topic)) as (publisher,):
+        reported = [publisher.pipe.recv() for _ in range(30)]
         publisher.kill()
-        heard += publisher.said()
+        reported += publisher.reported_until_end()
     with workers.working((workers.consume, engine, events.full_name("g"), topic)) as (consumer,):
-        given = [consumer.pipe.recv() for _ in range(15)]
+        delivered = [consumer.pipe.recv() for _ in range(15)]
         consumer.kill()
-        given += consumer.said()
+        delivered += consumer.reported_until_end()
     everything = events.read_all()
     assert [int(record.value) for record in sorted(everything, key=lambda record: int(record.value))] in (
-        heard,
-        [*heard, heard[-1] + 1],
+        reported,
+        [*reported, reported[-1] + 1],
     )
-    heir = events.member()
-    poll_until(lambda: len(heir.lag()) == 4, heir, timeout_s=3 * engine.patience + 20)
-    assert len(everything) - len(given) <= sum(heir.lag().values()) <= len(everything) - len(given) + 7
+    successor = events.member()
+    poll_until(lambda: len(successor.lag()) == 4, successor, timeout_s=3 * engine.session_s + 20)
+    assert len(everything) - len(delivered) <= sum(successor.lag().values()) <= len(everything) - len(delivered) + 7
 
 
 def test_publishing_processes_leave_no_gap_and_keep_order(engine, events):
@@ -38,7 +38,7 @@ def test_publishing_processes_leave_no_gap_and_keep_order(engine, events):
         for publisher in publishers:
             publisher.pipe.send("go")
         for publisher in publishers:
-            assert all(all(stored) for stored in publisher.said())
+            assert all(all(stored) for stored in publisher.reported_until_end())
     found = poll_records(events.member(), 3 * 6 * 25)
     for partition in range(4):
         offsets = [record.offset for record in found if record.partition == partition]
@@ -50,22 +50,22 @@ def test_publishing_processes_leave_no_gap_and_keep_order(engine, events):
             assert numbers == [f"{me} {n}".encode() for n in range(25)]
 
 
-class Crowd:
-    """Listens to processes, and works as a member of the group itself once it has joined."""
+class ObservedGroup:
+    """Collects the reports of processes, and polls as a member of their group once it has joined."""
 
-    def __init__(self, *everybody):
-        self.heard = {id(worker): [] for worker in everybody}
-        self.everybody, self.member, self.got = everybody, None, set()
+    def __init__(self, *processes):
+        self.reported = {id(worker): [] for worker in processes}
+        self.processes, self.member, self.got = processes, None, set()
 
-    def said_by(self, worker):
-        return self.heard[id(worker)]
+    def reports_of(self, worker):
+        return self.reported[id(worker)]
 
-    def wait_until(self, holds):
+    def wait_until(self, condition):
         until = time.monotonic() + 60
-        while not holds():
+        while not condition():
             assert time.monotonic() < until
-            for worker in self.everybody:
-                self.heard[id(worker)] += worker.heard()
+            for worker in self.processes:
+                self.reported[id(worker)] += worker.reported()
             if self.member:
                 page = self.member.poll(7, 0.05)
                 self.got.update((record.partition, record.offset) for record in page)
@@ -74,31 +74,31 @@ class Crowd:
     def stop(self, worker):
         worker.send(signal.SIGCONT)
         worker.pipe.send("stop")
-        self.heard[id(worker)] += worker.said()
+        self.reported[id(worker)] += worker.reported_until_end()
 
 
 def test_every_record_is_delivered_while_members_come_and_go(engine, events):
     topic = events.full_name("events")
     member = workers.consume, engine, events.full_name("g"), topic
-    with workers.working((workers.publish_for_ever, engine, topic), *[member] * 4) as everybody:
-        publisher, leaves, killed, paused, steady = everybody
-        crowd = Crowd(*everybody)
-        crowd.wait_until(lambda: len(crowd.said_by(leaves)) > 3)
-        crowd.stop(leaves)
-        crowd.wait_until(lambda: len(crowd.said_by(killed)) > 3)
+    with workers.working((workers.publish_forever, engine, topic), *[member] * 4) as processes:
+        publisher, leaves, killed, paused, steady = processes
+        group = ObservedGroup(*processes)
+        group.wait_until(lambda: len(group.reports_of(leaves)) > 3)
+        group.stop(leaves)
+        group.wait_until(lambda: len(group.reports_of(killed)) > 3)
         killed.kill()
-        crowd.wait_until(lambda: len(crowd.said_by(paused)) > 3)
+        group.wait_until(lambda: len(group.reports_of(paused)) > 3)
         pause(paused, events)
-        crowd.member = events.member()
-        crowd.wait_until(lambda: len(crowd.got) > 3)
-        crowd.stop(publisher)
-        everything = poll_records(events.member("reader"), len(crowd.said_by(publisher)))
+        group.member = events.member()
+        group.wait_until(lambda: len(group.got) > 3)
+        group.stop(publisher)
+        everything = poll_records(events.member("reader"), len(group.reports_of(publisher)))
         wanted = {(record.partition, record.offset) for record in everything}
-        given = [crowd.said_by(worker) for worker in (leaves, killed, paused, steady)]
-        crowd.wait_until(lambda: wanted <= crowd.got | {line[1:] for lines in given for line in lines})
-        crowd.stop(paused)
-        crowd.stop(steady)
-    for lines in given:
+        delivered = [group.reports_of(worker) for worker in (leaves, killed, paused, steady)]
+        group.wait_until(lambda: wanted <= group.got | {line[1:] for lines in delivered for line in lines})
+        group.stop(paused)
+        group.stop(steady)
+    for lines in delivered:
         for owned in {line[:2] for line in lines}:
             offsets = [line[2] for line in lines if line[:2] == owned]
             assert offsets == list(range(offsets[0], offsets[-1] + 1)), "in order, without a gap while it is owned"

@@ -157,10 +157,10 @@ def test_lock_of_another_process_is_waited_for_until_timeout(tmp_path):
     docs.insert({"_id": "1"})
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         docs.insert({"_id": "2"})
-    assert 0.15 < time.monotonic() - began < 30
+    assert 0.15 < time.monotonic() - started < 30
     assert docs.get("1") == {"_id": "1"}, "readers go on meanwhile"
     store.close()
     store = SqliteStore(SqliteFile(tmp_path / "x.db", StoreUnavailable, timeout_s=60))

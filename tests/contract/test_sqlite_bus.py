@@ -50,9 +50,9 @@ def test_twelve_idle_consumers_use_less_than_a_tenth_of_a_core(tmp_path):
     for thread in threads:
         thread.start()
     ready.wait()
-    began = time.process_time()
+    started = time.process_time()
     ready.wait()
-    used = time.process_time() - began
+    used = time.process_time() - started
     for thread in threads:
         thread.join()
     bus.close()

@@ -150,7 +150,7 @@ def test_killed_writer_loses_no_acknowledged_write(engine, store):
                 heard[name].append(writer.pipe.recv())
         for name, writer in zip("ab", writers, strict=True):
             writer.kill()
-            heard[name] += writer.said()
+            heard[name] += writer.reported_until_end()
     workers.diary.attach(store).ensure_indexes()
     for name, numbers in heard.items():
         last = numbers[-1]

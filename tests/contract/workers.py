@@ -1,4 +1,4 @@
-"""What the contract suites run in processes of their own. Each speaks to the test through a pipe."""
+"""Functions that the contract suites run in other processes. Each reports to the test through a pipe."""
 
 import multiprocessing
 import os
@@ -30,8 +30,8 @@ class Worker:
         self.send(signal.SIGKILL)
         self.process.join()
 
-    def heard(self) -> list:
-        """What it has said by now."""
+    def reported(self) -> list:
+        """Return what it has reported by now."""
         lines = []
         try:
             while self.pipe.poll():
@@ -40,8 +40,8 @@ class Worker:
             pass
         return lines
 
-    def said(self) -> list:
-        """All that it says until its pipe ends."""
+    def reported_until_end(self) -> list:
+        """Return all that it reports until its pipe ends."""
         lines = []
         try:
             while True:
@@ -52,7 +52,7 @@ class Worker:
 
 @contextmanager
 def working(*jobs):
-    """Processes that run (function, arguments...) with a pipe as the last argument; ended with the block."""
+    """Run (function, arguments...) in processes, with a pipe as the last argument; kill them after the block."""
     workers = []
     try:
         for function, *arguments in jobs:
@@ -69,7 +69,7 @@ def working(*jobs):
 
 
 def sell(engine, tries, pipe):
-    """Buy one unit at a time; says how many it got."""
+    """Buy one unit at a time; report how many it got."""
     stock.attach(engine.store()).ensure_indexes()
     pipe.send("ready")
     pipe.recv()
@@ -82,7 +82,7 @@ def sell(engine, tries, pipe):
 
 
 def claim(engine, me, names, pipe):
-    """Try to be the first to insert each id, and each e-mail; says what it won."""
+    """Try to be the first to insert each id and each email; report which it won."""
     claims.attach(engine.store()).ensure_indexes()
     pipe.send("ready")
     pipe.recv()
@@ -98,7 +98,7 @@ def claim(engine, me, names, pipe):
 
 
 def write(engine, me, pipe):
-    """Insert and count for ever; says each number once it is stored."""
+    """Insert and count forever; report each number once it is stored."""
     diary.attach(engine.store()).ensure_indexes()
     diary.insert({"_id": me, "n": 0})
     n = 0
@@ -110,15 +110,15 @@ def write(engine, me, pipe):
 
 
 def ensure_topics(engine, topics, pipe):
-    """Make these topics; says so."""
+    """Create these topics, and report it."""
     bus = engine.bus()
     bus.ensure_topics([Topic(topic, 2) for topic in topics])
-    pipe.send("made")
+    pipe.send("created")
     bus.close()
 
 
 def publish(engine, me, topic, keys, count, pipe):
-    """Publish `count` numbered records a key, some in batches."""
+    """Publish `count` numbered records for each key; report which were stored."""
     bus = engine.bus()
     pipe.send("ready")
     pipe.recv()
@@ -129,8 +129,8 @@ def publish(engine, me, topic, keys, count, pipe):
     bus.close()
 
 
-def publish_for_ever(engine, topic, pipe):
-    """Publish numbered records until told to stop; says each number once it is stored."""
+def publish_forever(engine, topic, pipe):
+    """Publish numbered records until a message arrives; report each number once it is stored."""
     bus = engine.bus()
     n = 0
     while not pipe.poll(0.001):
@@ -141,7 +141,7 @@ def publish_for_ever(engine, topic, pipe):
 
 
 def consume(engine, group, topic, pipe):
-    """Poll and commit until told to stop; says (number of ownership, partition, offset) of each record it is given."""
+    """Poll and commit until a message arrives; report (ownership number, partition, offset) of each record."""
     bus = engine.bus()
     consumer = bus.consumer(group, [topic])
     while not pipe.poll():
@@ -151,14 +151,16 @@ def consume(engine, group, topic, pipe):
         try:
             consumer.commit({(record.topic, record.partition): record.offset + 1 for record in records})
         except PartitionRevoked:
-            pass  # they come to another
+            pass  # another member gets them
     consumer.close()
     bus.close()
 
 
 def commit_late(engine, group, topic, pipe):
-    """Take everything, commit the first of each partition and say how many that were; the rest when told to, and say
-    whether that was refused; then poll until told to stop."""
+    """Poll everything, commit the first record of each partition, and report how many that were.
+
+    At the next message commit the rest and report whether that failed; then poll until another message arrives.
+    """
     bus = engine.bus()
     consumer = bus.consumer(group, [topic])
     records = []
@@ -172,7 +174,7 @@ def commit_late(engine, group, topic, pipe):
         consumer.commit({(record.topic, record.partition): record.offset + 1 for record in records})
         pipe.send("committed")
     except PartitionRevoked:
-        pipe.send("lost")
+        pipe.send("revoked")
     while not pipe.poll():
         consumer.poll(50, 0.1)
     pipe.send(sorted(consumer.owned()))
