@@ -1,7 +1,7 @@
-"""The golden renders: `python -m tests.charts.golden` writes them anew, and git shows what has become different.
+"""Golden files of the chart: `python -m tests.charts.golden` writes them, and `git diff` shows the changes.
 
-They are of three services, one of each sort, so that a new service changes nothing here. `minimal.yaml` is the chart
-as it comes; of every other sample there is what differs from that.
+They have three services, one of each kind, so that a new service does not change them. `minimal.yaml` is the chart with
+its defaults; the file of every other sample is its difference from that.
 """
 
 import difflib
@@ -27,13 +27,13 @@ _SCRIPT = (CHART / "files" / "order.py").read_text()
 
 
 def path(sample: str) -> Path:
-    """Where its golden render is."""
+    """Return the golden file of a sample."""
     return FOLDER / (f"{sample}.yaml" if sample == MINIMAL else f"{sample}.diff")
 
 
 @contextmanager
 def small_chart() -> Iterator[Path]:
-    """The chart with SERVICES for its services."""
+    """Yield a copy of the chart with SERVICES as its services."""
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(shutil.copytree(CHART, Path(folder) / "mercato"))
         values = yaml.safe_load((chart / "values.yaml").read_text())
@@ -42,7 +42,7 @@ def small_chart() -> Iterator[Path]:
 
 
 def golden(sample: str, chart: Path) -> str:
-    """What belongs into the file of this sample."""
+    """Return the content of the golden file of a sample."""
     plain = _texts(rendered(MINIMAL, chart))
     if sample == MINIMAL:
         return "---\n".join(plain.values())
@@ -58,19 +58,19 @@ def _difference(name: str, before: str, after: str) -> str:
 
 
 def _texts(docs: list[Doc]) -> dict[str, str]:
-    """Kind and name -> the object as text, which is the same whatever Helm it was made by."""
-    found = {f"{doc['kind']} {doc['metadata']['name']}": _certain(doc) for doc in docs}
+    """Return kind and name -> the object as text, independent of the version of Helm."""
+    found = {f"{doc['kind']} {doc['metadata']['name']}": _stable(doc) for doc in docs}
     return {name: yaml.safe_dump(found[name], width=118, default_flow_style=None) for name in sorted(found)}
 
 
-def _certain(value: Any, key: str = "") -> Any:
-    """The value without what chance has drawn, and without the script that is in a file of its own."""
+def _stable(value: Any, key: str = "") -> Any:
+    """Return the value without random parts, and without the script, which has its own file."""
     if key in ("PLATFORM_SECRET", "ADMIN_PASSWORD", "checksum/settings"):
         return "..."
     if isinstance(value, dict):
-        return {name: _certain(each, name) for name, each in value.items()}
+        return {name: _stable(each, name) for name, each in value.items()}
     if isinstance(value, list):
-        return [_certain(each) for each in value]
+        return [_stable(each) for each in value]
     return "(files/order.py)" if value == _SCRIPT else value
 
 

@@ -1,4 +1,4 @@
-"""Who may connect to whom, worked out from the rendered NetworkPolicies as Kubernetes reads them."""
+"""An evaluation of the rendered NetworkPolicies: which pods may connect to which."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ HERE = "mercato"
 
 
 class World:
-    """The pods of a render, and pods of other people; a place is (namespace, labels)."""
+    """The pods of a rendered chart and of others; a place is (namespace, labels)."""
 
     def __init__(self, docs: list[Doc]) -> None:
         self.pods = {
@@ -17,7 +17,7 @@ class World:
         self._policies = [doc["spec"] for doc in of_kind(docs, "NetworkPolicy").values() if not is_test(doc)]
 
     def may(self, source: tuple[str, Doc], target: tuple[str, Doc], port: int) -> bool:
-        """Whether a TCP connection is let out at its source and in at its target."""
+        """Return whether the policies allow egress at the source and ingress at the target."""
         return self._allowed(source, "Egress", target, port) and self._allowed(target, "Ingress", source, port)
 
     def _allowed(self, place: tuple[str, Doc], way: str, peer: tuple[str, Doc], port: int) -> bool:
@@ -45,7 +45,7 @@ def _passes(rule: Doc, side: str, peer: tuple[str, Doc], port: int) -> bool:
 
 def _is(described: Doc, peer: tuple[str, Doc]) -> bool:
     if "ipBlock" in described:
-        return False  # pods are not told by their addresses
+        return False  # pods are selected by labels, not addresses
     namespace, labels = peer
     space = described.get("namespaceSelector")
     near = namespace == HERE if space is None else _matches(space, {"kubernetes.io/metadata.name": namespace})

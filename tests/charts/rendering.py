@@ -1,4 +1,4 @@
-"""The chart as Helm renders it with each of its sample values."""
+"""The chart as Helm renders it with its sample values."""
 
 import os
 import shutil
@@ -20,29 +20,29 @@ Doc = dict[str, Any]
 
 
 def tool(name: str) -> str:
-    """The command's path. Skips the test where this machine does not have it."""
+    """Return the path of a command; skip the test if it is not installed."""
     return shutil.which(name) or pytest.skip(f"{name} is not in PATH")
 
 
 def schemas() -> Path:
-    """The folder with Kubernetes' JSON schemas, a folder for each version, as kubeconform reads them."""
+    """Return the folder with the JSON schemas of Kubernetes, one folder per version, for kubeconform."""
     found = os.environ.get("KUBERNETES_SCHEMAS")
     return Path(found) if found else pytest.skip("KUBERNETES_SCHEMAS names no folder with schemas")
 
 
 def run(name: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a tool to its end, whatever that is."""
+    """Run a tool; do not check its exit code."""
     return subprocess.run([tool(name), *arguments], input=stdin, capture_output=True, text=True, timeout=60)
 
 
 def template(*arguments: str, chart: Path = CHART) -> subprocess.CompletedProcess[str]:
-    """`helm template`, as if the cluster had KEDA."""
+    """Run `helm template` for a cluster with KEDA."""
     return run("helm", "template", "shop", str(chart), "--namespace", "mercato", "--api-versions", KEDA, *arguments)
 
 
 @cache
 def text(sample: str, chart: Path = CHART) -> str:
-    """What Helm makes of a sample."""
+    """Return the rendered text of a sample."""
     done = template("--values", str(SAMPLES[sample]), chart=chart)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -50,22 +50,22 @@ def text(sample: str, chart: Path = CHART) -> str:
 
 @cache
 def rendered(sample: str = MINIMAL, chart: Path = CHART) -> list[Doc]:
-    """The same as objects, which are not to be changed."""
+    """Return the rendered objects of a sample; do not change them."""
     return [doc for doc in yaml.safe_load_all(text(sample, chart)) if doc]
 
 
 def of_kind(docs: list[Doc], kind: str) -> dict[str, Doc]:
-    """name -> object."""
+    """Return name -> object of this kind."""
     return {doc["metadata"]["name"]: doc for doc in docs if doc["kind"] == kind}
 
 
 def is_test(doc: Doc) -> bool:
-    """Whether it is there only while `helm test` runs."""
+    """Return whether the object exists only during `helm test`."""
     return doc["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"
 
 
 def pods(docs: list[Doc]) -> dict[str, Doc]:
-    """Deployment, Job, CronJob or Pod -> the pod's metadata and spec."""
+    """Return Deployment, Job, CronJob or Pod -> metadata and spec of its pod."""
     found = {}
     for doc in docs:
         name, spec = doc["metadata"]["name"], doc.get("spec", {})

@@ -1,4 +1,4 @@
-"""What the chart makes: sound objects for every Kubernetes, and what each pod of them is given."""
+"""The rendered chart: valid objects for each Kubernetes version, and the settings of each pod."""
 
 import json
 from typing import Any
@@ -14,19 +14,19 @@ from tests.charts import golden
 from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
 
 VERSIONS = ("1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
-LINES = 400
+MAX_LINES = 400
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
-MEMORY = 1368
-"""MiB that the requests of all processes stay below."""
+MAX_MEMORY_MIB = 1368
+"""Limit of the memory requests of all processes."""
 FOREIGN = {"SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
-"""What a process is told that is not a setting of ours: variables of OpenSSL and OpenTelemetry."""
+"""Variables of OpenSSL and OpenTelemetry that a pod may have."""
 REASONS = {
-    "ImagePullPolicy is not set to Always": "a tag is given once, and a registry that is down should stop no restart",
-    "CPU limit is not set": "a process may use what is free; throttled, it would miss its deadlines",
+    "ImagePullPolicy is not set to Always": "tags are never reused, and a registry outage must not block a restart",
+    "CPU limit is not set": "a process may use free CPU; if throttled, it misses its deadlines",
     "Deployment few replicas": "a development cluster has one of each; values-production.yaml has three",
     "Deployment does not have a host podAntiAffinity set": "topologySpreadConstraints spread over hosts and zones",
 }
-"""What kube-score says -> why it is so here."""
+"""Finding of kube-score -> the reason why it is accepted."""
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -70,7 +70,7 @@ def test_render_equals_the_golden_file(sample: str) -> None:
 
 def test_templates_stay_below_the_line_limit() -> None:
     files = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
-    assert sum(len(path.read_text().splitlines()) for path in files) <= LINES
+    assert sum(len(path.read_text().splitlines()) for path in files) <= MAX_LINES
 
 
 def test_service_has_deployments_and_both_services() -> None:
@@ -168,7 +168,7 @@ def test_memory_requests_fit_a_small_node() -> None:
         for deployment in of_kind(docs, "Deployment").values()
         for container in deployment["spec"]["template"]["spec"]["containers"]
     )
-    assert memory < MEMORY
+    assert memory < MAX_MEMORY_MIB
 
 
 def test_web_pod_serves_during_its_pre_stop_delay() -> None:
@@ -206,7 +206,7 @@ def _labels(pod: Doc) -> dict[str, str]:
 
 
 def _environment(docs: list[Doc], pod: Doc) -> dict[str, str]:
-    """What the pod's process finds in its environment; a secret is some long word."""
+    """Return the environment of the pod; a secret is some long text."""
     [container] = pod["spec"]["containers"]
     found: dict[str, Any] = {}
     for source in container.get("envFrom", []):

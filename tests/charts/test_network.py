@@ -1,4 +1,4 @@
-"""What the NetworkPolicies let through: the edges of `calls:`, and what every service needs."""
+"""The NetworkPolicies allow the edges of `calls:`, and what every service needs."""
 
 import pytest
 

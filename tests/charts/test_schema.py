@@ -1,4 +1,4 @@
-"""Values that are wrong are refused by their name, before anything is applied."""
+"""The schema of the values rejects wrong values by name."""
 
 import json
 from typing import Any
@@ -9,8 +9,8 @@ from mercato.settings import models
 from tests.charts.rendering import CHART, template
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-OURS = {"ADDRESSES", "ALLOWED_CALLERS", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS", "STRICT_ERRORS"}
-"""Settings that the chart makes itself, or that mean nothing in a cluster."""
+NOT_VALUES = {"ADDRESSES", "ALLOWED_CALLERS", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS", "STRICT_ERRORS"}
+"""Settings that the chart sets itself, or that have no meaning in a cluster."""
 ADMIN = {"ADMIN_EMAIL", "ADMIN_PASSWORD"}
 DEFAULTS = {
     name.upper(): value
@@ -67,7 +67,7 @@ def test_schema_rejects_unknown_keys() -> None:
 def test_schema_lists_every_setting() -> None:
     service = SCHEMA["definitions"]["service"]["properties"]
     plain, secret = set(service["settings"]["properties"]), set(service["secrets"]["properties"])
-    assert plain | secret == DEFAULTS.keys() - OURS - ADMIN
+    assert plain | secret == DEFAULTS.keys() - NOT_VALUES - ADMIN
     assert plain & secret == {"KAFKA_SASL_USERNAME"}
     assert secret - plain <= set(SCHEMA["properties"]["secret"]["properties"]["values"]["properties"])
 
@@ -84,7 +84,7 @@ def test_schema_accepts_the_defaults_of_the_code() -> None:
 
 
 def _objects(value: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Every schema of an object, with where it is."""
+    """Return every schema of an object with its path."""
     if isinstance(value, list):
         return [found for number, each in enumerate(value) for found in _objects(each, f"{path}/{number}")]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What hurts a platform so that its metrics tell of it."""
+"""Faults that show in the metrics of a platform."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.system.platform import Shop, eventually
 
 
 def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
-    """So many events of this type, each of a key of its own, that hold nothing which any handler can read."""
+    """Publish `count` malformed events of this type, each with its own key."""
     waiting = {"seq": 1, "type": type, "time": clock.timestamp(), "data": {"orderId": 7}, "traceparent": ""}
     records = [envelope.to_record(source, clock.new_id(), waiting) for _ in range(count)]
     with closing(shop.bus()) as bus:
@@ -25,7 +25,7 @@ def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
 
 
 def late(shop: Shop) -> None:
-    """A call that came with so little time that it was over before the work began."""
+    """Send a call whose deadline passes before the work begins."""
     token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).issue("payments")
     address = f"{shop.url_of('payments')}/internal/{CancelPayment.name}"
 
@@ -38,7 +38,7 @@ def late(shop: Shop) -> None:
 
 @contextmanager
 def locked(shop: Shop, file: str) -> Iterator[None]:
-    """Let nobody else write to this file; who reads it may go on."""
+    """Block all other writers of this file; readers are not affected."""
     path = f"file:{shop.data / file}?mode=rw"
     with closing(sqlite3.connect(path, uri=True, isolation_level=None, timeout=20)) as held:
         held.execute("BEGIN IMMEDIATE")
@@ -48,7 +48,7 @@ def locked(shop: Shop, file: str) -> Iterator[None]:
 
 @contextmanager
 def gone(shop: Shop, prometheus: Prometheus, name: str, kind: str) -> Iterator[None]:
-    """Let a process be killed and never come back, and be no longer among those that Prometheus finds."""
+    """Kill a process, keep it down, and remove it from the targets of Prometheus."""
     launcher, listed = int(shop.run()["pid"]), processes(shop)
     os.kill(launcher, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""The dashboards, alerts and configuration of k8s/observability as the tests read them."""
+"""The dashboards, alerts and configuration of k8s/observability."""
 
 import json
 import re
@@ -14,15 +14,15 @@ FOLDER = ROOT / "k8s" / "observability"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
 PAGES = ROOT / "docs" / "operations"
-OURS = {"up", "ALERTS"}
-"""Series that Prometheus makes itself."""
+BUILT_IN = {"up", "ALERTS"}
+"""Series that Prometheus itself provides."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Query:
-    """One query of a panel; `expr` still has its variables."""
+    """One query of a panel; `expr` contains the variables."""
 
     board: str
     panel: str
@@ -30,7 +30,7 @@ class Query:
 
 
 def rules() -> list[Json]:
-    """Every rule of every file."""
+    """Return the rules of all files."""
     groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
@@ -40,17 +40,17 @@ def alerts() -> list[Json]:
 
 
 def recorded() -> set[str]:
-    """The series that rules record."""
+    """Return the series that rules record."""
     return {rule["record"] for rule in rules() if "record" in rule}
 
 
 def boards() -> dict[str, Json]:
-    """File name -> dashboard."""
+    """Return file name -> dashboard."""
     return {path.stem: json.loads(path.read_text()) for path in DASHBOARDS}
 
 
 def queries() -> Iterator[Query]:
-    """Each query that a panel asks of Prometheus."""
+    """Yield the Prometheus queries of all panels."""
     for name, board in boards().items():
         for panel in board["panels"]:
             for target in panel.get("targets", []):
@@ -59,21 +59,21 @@ def queries() -> Iterator[Query]:
 
 
 def listed() -> set[str]:
-    """The metrics that docs/metrics.md lists, and those of prometheus_client, which it names by their beginnings."""
+    """Return the metrics that docs/metrics.md lists."""
     text = (ROOT / "docs" / "metrics.md").read_text()
     return set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
 
 
 def metrics(expr: str) -> set[str]:
-    """The series that a PromQL expression reads; those of a histogram by its name."""
-    for gone in (r'"[^"]*"', r"\{[^}]*\}", r"\[[^\]]*\]", r"\b(?:by|without|on|ignoring|group_\w+)\s*\([^)]*\)"):
-        expr = re.sub(gone, " ", expr)
+    """Return the metrics that a PromQL expression reads; the series of a histogram by its name."""
+    for removed in (r'"[^"]*"', r"\{[^}]*\}", r"\[[^\]]*\]", r"\b(?:by|without|on|ignoring|group_\w+)\s*\([^)]*\)"):
+        expr = re.sub(removed, " ", expr)
     words = re.findall(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:])(?!\s*\()", expr)
     names = {word for word in words if word not in ("and", "or", "unless", "bool", "offset")}
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
 
 
 def unknown(expr: str) -> set[str]:
-    """What it reads and nobody tells."""
+    """Return the metrics that an expression reads and nothing exports."""
     standard = re.compile(r"process_|python_gc_|python_info$")
-    return {name for name in metrics(expr) - listed() - recorded() - OURS if not standard.match(name)}
+    return {name for name in metrics(expr) - listed() - recorded() - BUILT_IN if not standard.match(name)}

@@ -1,4 +1,4 @@
-"""Jaeger, all in one and on loopback: takes traces by OTLP over HTTP, and gives them back by its API.
+"""Jaeger (all-in-one) on loopback: it receives traces by OTLP over HTTP and returns them by its API.
 
 with Jaeger(folder) as jaeger:
     shop = Shop(folder, OTEL_EXPORTER_OTLP_ENDPOINT=jaeger.url).up()
@@ -38,7 +38,7 @@ class Span:
 
 
 class Jaeger:
-    """Keeps what it is sent in memory until it is left; `url` is where OTLP goes."""
+    """A Jaeger that keeps traces in memory; `url` is its OTLP endpoint."""
 
     def __init__(self, folder: Path) -> None:
         self._ports = {name: free_port() for name in _PORTS}
@@ -61,12 +61,12 @@ class Jaeger:
         self._process.wait(20)
 
     def trace(self, id: str) -> list[Span]:
-        """The spans of one trace, as far as they have come."""
+        """Return the spans of one trace received so far."""
         answer = requests.get(f"{self._api}/traces/{id}", timeout=10)
         return _spans(answer.json()["data"][0]) if answer.ok else []
 
     def everything(self) -> str:
-        """All that it holds, of every service, as text."""
+        """Return all traces as text."""
         services = requests.get(f"{self._api}/services", timeout=10).json()["data"]
         asked = ({"service": service, "limit": "2000", "lookback": "1h"} for service in services)
         return "\n".join(requests.get(f"{self._api}/traces", params=each, timeout=30).text for each in asked)
@@ -91,7 +91,7 @@ def _spans(trace: dict[str, Any]) -> list[Span]:
 
 
 def paths(spans: list[Span]) -> dict[str, tuple[str, ...]]:
-    """Id of each span -> the way to it from its root, or from below a parent that is not there."""
+    """Return span id -> the path from its root, or from below a missing parent."""
     by_id = {span.id: span for span in spans}
 
     def path(span: Span) -> tuple[str, ...]:

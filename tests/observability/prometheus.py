@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback that reads the processes of a platform every second, by the shipped rules.
+"""A real Prometheus on loopback with the shipped rules that scrapes the processes of a platform every second.
 
 with Prometheus(folder, shop) as prometheus:
     prometheus.firing()                  # {("OutboxStalled", "orders"), ...}
@@ -60,26 +60,26 @@ class Prometheus:
         self._log.close()
 
     def watch(self, listed: list[dict[str, Any]]) -> None:
-        """Scrape these processes and no others."""
+        """Scrape only these processes."""
         path = self._folder / "targets.json"
         path.with_suffix(".new").write_text(json.dumps([pod(each) for each in listed]))
         path.with_suffix(".new").replace(path)
 
     def ask(self, query: str) -> list[Sample]:
-        """The samples of an instant vector, now."""
+        """Return the samples of an instant query."""
         result = self.get("query", query=query)["result"]
         return [(each["metric"], float(each["value"][1])) for each in result]
 
     def firing(self) -> set[tuple[str, str]]:
-        """(alert, service) of each alert that fires; the service is "" for one of the platform."""
+        """Return (alert, service) of each firing alert; the service is "" for an alert of the platform."""
         return self._alerts("firing")
 
     def near(self) -> set[tuple[str, str]]:
-        """The same of those that will fire unless their fault ends in time."""
+        """Return the same for pending alerts."""
         return self._alerts("pending")
 
     def traced(self, metric: str) -> list[dict[str, Any]]:
-        """The exemplars of a metric."""
+        """Return the exemplars of a metric."""
         found = self.get("query_exemplars", query=metric, start="0", end="9999999999")
         return [exemplar for series in found for exemplar in series["exemplars"]]
 
@@ -102,13 +102,13 @@ class Prometheus:
 
 
 def processes(shop: Shop) -> list[dict[str, Any]]:
-    """The processes that have metrics, as `mercato status --json` tells of them."""
+    """Return the processes with metrics, as in `mercato status --json`."""
     listed = json.loads(shop.mercato("status", "--json").stdout)["processes"]
     return [each for each in listed if each["health_port"]]
 
 
 def pod(process: dict[str, Any]) -> dict[str, Any]:
-    """What Kubernetes would say of a process's pod, as far as the scrape configuration looks."""
+    """Return the target of a process as Kubernetes service discovery describes a pod."""
     port = str(process["health_port"])
     return {
         "targets": [f"127.0.0.1:{port}"],

@@ -1,9 +1,9 @@
-"""What an alert says once the series that a run has recorded go on as they went: by promtool, by the shipped rules.
+"""Alerts on recorded series that continue at their rate: evaluated by promtool with the shipped rules.
 
 before = recorded(prometheus, "SagaOld", 60)
 ...                                                  # the fault
 during = recorded(prometheus, "SagaOld", 20)
-says(folder, "SagaOld", Stage(before, 900), Stage(during, 600, ({"severity": "page", ...},)))
+check(folder, "SagaOld", Stage(before, 900), Stage(during, 600, ({"severity": "page", ...},)))
 """
 
 import json
@@ -24,7 +24,7 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True)
 class Course:
-    """How a series that is still there went: its first value, and what it grew by in a second."""
+    """The course of a series: its first value, and its growth per second."""
 
     first: float
     growth: float
@@ -32,7 +32,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Stage:
-    """Let series go on as recorded for so many seconds; at its end exactly these alerts fire, by their labels."""
+    """A time in seconds for which series continue as recorded; at its end exactly these alerts fire."""
 
     series: dict[str, Course]
     seconds: int
@@ -40,7 +40,7 @@ class Stage:
 
 
 def expressions(alert: str) -> str:
-    """Of an alert's rules, and of the rules whose records these read."""
+    """Return the expressions of an alert and of the recording rules that it reads."""
     records = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
     found, left = "", [each["expr"] for each in alerts() if each["alert"] == alert]
     while left:
@@ -50,7 +50,7 @@ def expressions(alert: str) -> str:
 
 
 def recorded(prometheus: Prometheus, alert: str, seconds: float) -> dict[str, Course]:
-    """Series -> its course in these last seconds, of each that the alert comes from and that has not ended."""
+    """Return series -> course in the last seconds, for all live series that the alert depends on."""
     now, courses = time.time(), {}
     words = "|".join(re.findall(r"[a-z_]+", expressions(alert)))  # among which are the names of its metrics
     span = {"start": str(now - seconds), "end": str(now), "step": "1"}
@@ -62,8 +62,8 @@ def recorded(prometheus: Prometheus, alert: str, seconds: float) -> dict[str, Co
     return courses
 
 
-def says(folder: Path, alert: str, *stages: Stage, every: int = 15) -> None:
-    """Check by promtool what fires at the end of each stage; the rules are evaluated `every` so many seconds."""
+def check(folder: Path, alert: str, *stages: Stage, every: int = 15) -> None:
+    """Check with promtool which alerts fire at the end of each stage, evaluating the rules every `every` seconds."""
     step, at, cases = min(every, 120), 0, []
     for stage in stages:
         at += stage.seconds
@@ -79,7 +79,7 @@ def says(folder: Path, alert: str, *stages: Stage, every: int = 15) -> None:
 
 
 def unannotated(folder: Path) -> dict[str, list[str]]:
-    """The shipped rules without the sentences about their values, which promtool would compare; records come first."""
+    """Write the shipped rules without annotations, which promtool would compare; recording rules first."""
     (folder / "rules").mkdir(exist_ok=True)
     groups = []
     for path in RULES:
@@ -98,7 +98,7 @@ def names(stages: tuple[Stage, ...]) -> list[str]:
 
 
 def values(name: str, stages: tuple[Stage, ...], step: int) -> Iterator[str]:
-    """A series in promtool's notation. What counts up goes on from where it is; what is not there is stale."""
+    """Yield the values of a series in promtool's notation. Counters continue; a missing series is stale."""
     counts, now = re.search(r"_(total|count|bucket)\{", name), 0.0
     for stage in stages:
         course, more = stage.series.get(name), stage.seconds // step - 1

@@ -1,4 +1,4 @@
-"""The dashboards: sound for Grafana, in step with what writes them, and about metrics that are there."""
+"""The dashboards: valid for Grafana, up to date with their source, with queries of known metrics."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def test_files_equal_the_output_of_boards_py(tmp_path):
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_dashboard_is_valid_for_grafana(path):
-    command = [sys.executable, tool("dashcheck"), str(path)]  # it needs jsonschema, which we have
+    command = [sys.executable, tool("dashcheck"), str(path)]  # run by this Python, which has jsonschema
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "0 findings" in done.stdout, done.stdout + done.stderr
 

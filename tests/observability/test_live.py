@@ -1,4 +1,4 @@
-"""A platform that sells and is hurt, under a real Prometheus: alerts fire for their faults, and every panel has data.
+"""A busy platform with injected faults under a real Prometheus: alerts fire, and every panel has data.
 
 The tests are one story, told from its beginning to its end. An alert that takes longer than a minute is asked of
 promtool, with the series that this Prometheus has recorded of the fault.
@@ -20,17 +20,17 @@ from mercato.catalog import catalog
 from tests.observability.faults import gone, late, locked, publish
 from tests.observability.files import queries
 from tests.observability.prometheus import Prometheus
-from tests.observability.recorded import Course, Labels, Stage, recorded, says
+from tests.observability.recorded import Course, Labels, Stage, check, recorded
 from tests.system.collector import Collector
 from tests.system.platform import Client, Shop, eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.embedded]
 SOON = 60.0
-"""Seconds within which these alerts fire."""
+"""Time in which these alerts fire."""
 STEADY = 10.0
-"""Seconds for which a fault is recorded."""
+"""Time for which a fault is recorded."""
 TEN_TRIES = 150.0
-"""Seconds within which an undo has failed ten times: its pauses alone come to a minute."""
+"""Time in which a compensation fails ten times; its backoff alone takes a minute."""
 DAY = 24 * 3600
 LONGER = (
     "SagaOld",
@@ -41,9 +41,9 @@ LONGER = (
     "AvailabilityBudgetBurn",
     "CheckoutBudgetBurn",
 )
-"""The alerts that are asked of promtool."""
+"""Alerts that promtool evaluates."""
 Calm = dict[str, dict[str, Course]]
-"""Alert -> what was recorded of its series."""
+"""Alert -> its recorded series."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def prometheus(
 
 @pytest.fixture(scope="module")
 def calm() -> Calm:
-    """What was recorded while all was well, as the first test fills in."""
+    """Return the series of the healthy platform, which the first test records."""
     return {}
 
 
@@ -221,26 +221,26 @@ def fires(prometheus: Prometheus, alert: tuple[str, str]) -> None:
 
 
 def stays(prometheus: Prometheus, expr: str, within: float = SOON) -> None:
-    """Wait until the value has been there and above 0 in each second of more than a fault is recorded."""
+    """Wait until the value has been above 0 for longer than a fault is recorded."""
     seconds = round(STEADY + 2)
     eventually(lambda: prometheus.ask(f"sum_over_time((({expr}) > bool 0)[{seconds}s:1s]) >= {seconds}"), within)
 
 
 def goes_on(folder: Path, alert: str, calm: Calm, fault: Calm, *firing: Labels) -> None:
-    """The alert is silent while all is well, and fires in a quarter of an hour of its fault."""
-    says(folder, alert, Stage(calm[alert], 900), Stage(fault[alert], 900, firing))
+    """Check that the alert is silent on a healthy platform, and fires within 15 minutes of its fault."""
+    check(folder, alert, Stage(calm[alert], 900), Stage(fault[alert], 900, firing))
 
 
 def burns(folder: Path, alert: str, calm: Calm, fault: dict[str, Course], **labels: str) -> None:
-    """Three days of it are a page and a ticket; an hour later it is a ticket still."""
+    """Check that three days of the fault raise page and ticket, and that an hour later the ticket remains."""
     page, ticket = ({"severity": severity, **labels} for severity in ("page", "ticket"))
     good = calm[alert]
     days = (Stage(good, DAY), Stage(fault, 3 * DAY, (page, ticket)), Stage(good, DAY // 24, (ticket,)))
-    says(folder, alert, *days, every=600)
+    check(folder, alert, *days, every=600)
 
 
 def has_data(prometheus: Prometheus, expr: str) -> bool:
-    """Whether the query has a number for at least one value of its variables."""
+    """Return whether the query has a number for at least one value of its variables."""
     expr = expr.replace("$__rate_interval", "5m").replace("$__range", "15m")
     filled = {expr.replace("$service", name) for name in catalog()}
     return any(math.isfinite(value) for each in filled for _, value in prometheus.ask(each))

@@ -1,4 +1,4 @@
-"""The alerts: each is sound, silent without its fault, fires with it, and leads to a page that says what to do."""
+"""The alerts: valid, silent without their fault, firing with it, and each with a page."""
 
 import re
 import subprocess
@@ -10,8 +10,8 @@ from tests.charts.rendering import run, tool
 from tests.observability.files import FOLDER, PAGES, RULES, alerts, metrics, rules, unknown
 from tests.system.running import ROOT
 
-PATIENCE = 400
-"""Seconds; they take five, on a machine that has time for them."""
+TIMEOUT_S = 400
+"""They take five seconds on an idle machine."""
 UNIT = sorted((ROOT / "tests" / "observability" / "rules").glob("*.yaml"))
 ALERTS = sorted({alert["alert"] for alert in alerts()})
 
@@ -38,11 +38,11 @@ def test_configuration_passes_promtool_check(scrape, tmp_path):
     assert "2 rule files found" in done.stdout
 
 
-@pytest.mark.timeout(PATIENCE + 10)
+@pytest.mark.timeout(TIMEOUT_S + 10)
 @pytest.mark.parametrize("path", UNIT, ids=lambda path: path.stem)
 def test_rules_fire_as_specified(path):
     command = [tool("promtool"), "test", "rules", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

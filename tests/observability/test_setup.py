@@ -1,4 +1,4 @@
-"""What `make observability` and the profile of compose run: sound, restricted, and told by the same files."""
+"""The manifests of `make observability` and the profile of compose: valid, restricted, from the same files."""
 
 import os
 import re
@@ -23,11 +23,11 @@ PODS = {
     doc["metadata"]["name"]: doc["spec"]["template"] for doc in OBJECTS if doc["kind"] in ("Deployment", "StatefulSet")
 }
 ANNOTATION_LIMIT = 256 * 1024
-"""Bytes of an object that `kubectl apply` can remember."""
+"""Bytes that `kubectl apply` can store in the annotation of an object."""
 
 
 def generated() -> dict[str, list[str]]:
-    """ConfigMap -> its files, as paths below the folder."""
+    """Return ConfigMap -> its files, as paths in the folder."""
     return {each["name"]: each["files"] for each in KUSTOMIZATION["configMapGenerator"]}
 
 

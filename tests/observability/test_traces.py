@@ -1,4 +1,4 @@
-"""Traces at a real receiver: an order is one tree through every service, also where processes died on its way.
+"""Traces in Jaeger: an order is one tree across all services, even after crashes.
 
 Needs `jaeger-all-in-one` on the PATH.
 """
@@ -15,7 +15,7 @@ from tests.faults.scenario import Scenario
 from tests.observability.jaeger import BINARY, Jaeger, Span, paths
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
 from tests.system.running import ROOT
-from tests.system.scraping import scraped
+from tests.system.scraping import scrape
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="jaeger-all-in-one is not on the PATH")
 
@@ -62,11 +62,11 @@ orders: resume checkout
                 notifications: send notifications.events
 """
 SOONER = "products: process inventory.events"
-"""Also below the reservation, where the stock was told before it changed again."""
+"""Also below the reservation, if the stock event was published before the stock changed again."""
 
 
 def ways(tree: str) -> set[tuple[str, ...]]:
-    """Each line of a drawn tree as the way to it."""
+    """Return each line of a drawn tree as its path."""
     found, above = set(), list[str]()
     for line in filter(None, tree.splitlines()):
         above[(len(line) - len(line.lstrip())) // 4 :] = [line.strip()]
@@ -82,7 +82,7 @@ def jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
 
 @pytest.fixture(scope="module")
 def traced(jaeger: Jaeger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A platform that records every trace, and whose processes can be armed to die."""
+    """A platform that records every trace; tests can crash its processes."""
     settings = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
@@ -102,7 +102,7 @@ def canary() -> str:
 
 @pytest.fixture(scope="module")
 def person(traced: Shop, canary: str) -> Client:
-    """Someone whose every personal word can be looked for."""
+    """A user whose personal data contain the canary."""
     return traced.shopper(email=f"{canary}@example.com", name=f"{canary} Byron", password=f"{canary} battery")
 
 
@@ -161,7 +161,7 @@ def test_telemetry_holds_no_secret(traced: Shop, jaeger: Jaeger, person: Client,
     expect(person.post("/api/auth/refresh", {"refreshToken": person.refresh_token}), 200)
     eventually(lambda: [span for span in jaeger.trace(last.headers["X-Trace-Id"]) if span.service == "notifications"])
 
-    told = {"traces": jaeger.everything(), **scraped(traced)}
+    told = {"traces": jaeger.everything(), **scrape(traced)}
     told |= {path.name: path.read_text() for path in (traced.data / "logs").iterdir()}
     assert len(told) > 2 * 10 and "POST /api/orders" in told["traces"] and "orderId" in told["orders-web.log"]
     words = [canary, person.token, person.refresh_token, PASSWORD, traced.admin().token, traced.admin().email, "tok_"]

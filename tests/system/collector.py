@@ -1,4 +1,4 @@
-"""A collector of traces and logs as OpenTelemetry's own: OTLP over HTTP on loopback, to read what was exported.
+"""A stub of an OpenTelemetry collector: it receives OTLP over HTTP on loopback, and tests read what was exported.
 
 with Collector() as collector:
     shop = Shop(folder, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url).up()
@@ -42,7 +42,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Line:
-    """One log line; `trace` is in hex, "" outside of any."""
+    """One log line; `trace` is in hex, "" outside any trace."""
 
     trace: str
     service: str
@@ -52,7 +52,7 @@ class Line:
 
 
 class Collector:
-    """Answers on a port of its own until told to leave; `raw` is all that it was sent of traces, unpacked."""
+    """Listens on its own port inside `with`; `raw` holds all traces that it received, uncompressed."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -66,24 +66,24 @@ class Collector:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.leave()
+        self.close()
 
-    def leave(self) -> None:
-        """Refuse connections from now on."""
+    def close(self) -> None:
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
-    def come_back(self) -> None:
-        """Answer again, at the same address."""
+    def reopen(self) -> None:
+        """Listen again on the same port."""
         self._server = self._listen(self._server.server_port)
 
     def trace(self, id: str) -> list[Span]:
-        """The spans of one trace, as far as they have come."""
+        """Return the spans of one trace received so far."""
         with self._lock:
             return [span for span in self.spans if span.trace == id]
 
     def take_lines(self, body: bytes) -> None:
-        request = json_format.Parse(_ids_in_base64(body), ExportLogsServiceRequest())  # refuses names it does not know
+        request = json_format.Parse(_ids_in_base64(body), ExportLogsServiceRequest())  # rejects unknown fields
         with self._lock:
             for resource in request.resource_logs:
                 service = str(_fields(resource.resource.attributes)["service.name"])
@@ -141,7 +141,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
-            """What it was sent is told by its spans."""
+            """Log no requests."""
 
     return Handler
 
@@ -160,7 +160,7 @@ def _read(span: Exported, service: str) -> Span:
 
 
 def _ids_in_base64(body: bytes) -> bytes:
-    """OTLP has ids in hex, protobuf's own JSON would have them in base64."""
+    """Convert ids from hex, as in OTLP, to base64, as in the JSON of protobuf."""
     return re.sub(
         rb'("(?:trace|span)Id":)"([0-9a-f]*)"',
         lambda id: b'%b"%b"' % (id[1], b64encode(bytes.fromhex(id[2].decode()))),

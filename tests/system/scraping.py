@@ -1,4 +1,4 @@
-"""What the processes of a running platform tell of themselves by /metrics."""
+"""The metrics of the processes of a running platform."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,8 @@ from tests.system.platform import Shop
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
 
-def scraped(shop: Shop) -> dict[str, str]:
-    """Process, such as `orders-web` -> the text of its metrics, exemplars included."""
+def scrape(shop: Shop) -> dict[str, str]:
+    """Return process, such as `orders-web` -> the text of its metrics with exemplars."""
     found = {}
     for process in shop.run()["processes"]:
         if process["health_port"]:
@@ -26,12 +26,12 @@ def samples(text: str) -> Iterator[Sample]:
         yield from family.samples
 
 
-class Told:
-    """All that the processes of a platform tell at one moment."""
+class Snapshot:
+    """The metrics of all processes at one moment."""
 
     def __init__(self, shop: Shop) -> None:
-        self.samples = [sample for text in scraped(shop).values() for sample in samples(text)]
+        self.samples = [sample for text in scrape(shop).values() for sample in samples(text)]
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of the samples of this name that have these labels."""
+        """Return the sum of the samples with this name and these labels."""
         return sum(each.value for each in self.samples if each.name == name and labels.items() <= each.labels.items())

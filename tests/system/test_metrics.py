@@ -1,4 +1,4 @@
-"""The metrics of the running platform: true, bounded whatever clients make up, and silent about who they are."""
+"""The metrics of a running platform: correct, of bounded number, and without personal data."""
 
 import re
 
@@ -6,24 +6,24 @@ import requests
 
 from chassis import clock
 from tests.system.platform import Client, Shop, eventually
-from tests.system.scraping import Told, samples, scraped
+from tests.system.scraping import Snapshot, samples, scrape
 
-MOST_SERIES = 3000
-"""Of one process, all buckets counted."""
-FEW = 5
-MANY = 12
+MAX_SERIES = 3000
+"""Series of one process, each bucket counted."""
+MAX_NEW_SERIES = 5
+VISITS = 12
 SECRET = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{32}|@|eyJ|tok_", re.ASCII)
-"""A ULID, a trace or a hash, an e-mail address, a JWT, a payment token."""
+"""A ULID, a trace id or hash, an e-mail address, a JWT, or a payment token."""
 
 Child = tuple[str, frozenset[tuple[str, str]]]
 
 
 def children(shop: Shop) -> dict[str, set[Child]]:
-    """Process -> what it has of metrics, one for each set of labels; the buckets of a histogram are one."""
+    """Return process -> its metrics, one per set of labels; the buckets of a histogram count as one."""
     found: dict[str, set[Child]] = {}
-    for process, text in scraped(shop).items():
+    for process, text in scrape(shop).items():
         series = list(samples(text))
-        assert len(series) < MOST_SERIES, process
+        assert len(series) < MAX_SERIES, process
         found[process] = {
             (sample.name, frozenset((name, label) for name, label in sample.labels.items() if name != "le"))
             for sample in series
@@ -32,11 +32,11 @@ def children(shop: Shop) -> dict[str, set[Child]]:
 
 
 def visit(shop: Shop) -> list[str]:
-    """Everything that a client can make up, each of it new; the words that were made up."""
+    """Send every kind of made-up client input, always new; return the words."""
     buyer = shop.shopper()
     order = buyer.buy(shop.product())["id"]
     made = [buyer.id, buyer.email, order]
-    for number in range(MANY):
+    for number in range(VISITS):
         word = clock.new_id()
         made.append(word)
         for path in (f"/api/orders/{word}", f"/api/products/{word}", f"/api/{word}", f"/{word}", f"/internal/{word}"):
@@ -58,21 +58,21 @@ def test_client_input_creates_no_series(shop: Shop) -> None:
     made += visit(shop)
     after = children(shop)
     for process, found in after.items():
-        assert len(found - before[process]) < FEW, (process, found - before[process])
+        assert len(found - before[process]) < MAX_NEW_SERIES, (process, found - before[process])
     labels = {label for found in after.values() for _, pairs in found for _, label in pairs}
     assert [label for label in labels if SECRET.search(label) or label in made] == []
     assert {"_OTHER", "", "/api/orders/{id}"} <= labels
 
 
 def test_unknown_methods_and_routes_share_one_series(shop: Shop) -> None:
-    def odd() -> float:
+    def unknown_requests() -> float:
         name = "http_server_request_duration_seconds_count"
-        return Told(shop).value(name, http_request_method="_OTHER", http_route="")
+        return Snapshot(shop).value(name, http_request_method="_OTHER", http_route="")
 
-    before = odd()
+    before = unknown_requests()
     for method in ("SPY", "BREW"):
         requests.request(method, shop.url_of("orders") + "/api/orders", timeout=10)
-    assert odd() == before + 2
+    assert unknown_requests() == before + 2
 
 
 def test_business_facts_are_counted_once(shop: Shop, admin: Client) -> None:
@@ -96,8 +96,8 @@ def test_business_facts_are_counted_once(shop: Shop, admin: Client) -> None:
     }
 
     def now() -> dict[str, float]:
-        told = Told(shop)
-        return {fact: told.value(name, **labels) for fact, (name, labels) in counted.items()}
+        snapshot = Snapshot(shop)
+        return {fact: snapshot.value(name, **labels) for fact, (name, labels) in counted.items()}
 
     def grown() -> dict[str, float]:
         return {fact: after - before[fact] for fact, after in now().items() if after != before[fact]}
@@ -128,20 +128,20 @@ def test_business_facts_are_counted_once(shop: Shop, admin: Client) -> None:
 def test_gauges_of_pending_work_return_to_zero(shop: Shop) -> None:
     shop.shopper().buy(shop.product())
 
-    def told() -> dict[str, float]:
-        found = Told(shop)
+    def gauges() -> dict[str, float]:
+        snapshot = Snapshot(shop)
         names = (
             "mercato_outbox_pending",
             "mercato_outbox_oldest_age_seconds",
             "mercato_saga_open",
             "mercato_saga_oldest_age_seconds",
         )
-        return {name: found.value(name) for name in names}
+        return {name: snapshot.value(name) for name in names}
 
-    eventually(lambda: not any(told().values()))
+    eventually(lambda: not any(gauges().values()))
     steps = {
         sample.labels["step"]
-        for sample in samples(scraped(shop)["orders-worker"])
+        for sample in samples(scrape(shop)["orders-worker"])
         if sample.name == "mercato_saga_oldest_age_seconds"
     }
     assert steps == {"place", "check buyer", "reserve stock", "take payment", "confirm stock", "confirm order"}
@@ -159,7 +159,7 @@ def test_durations_are_observed(shop: Shop) -> None:
     )
 
     def untimed() -> list[str]:
-        told = Told(shop)
-        return [name for name in names if not told.value(f"{name}_seconds_count")]
+        snapshot = Snapshot(shop)
+        return [name for name in names if not snapshot.value(f"{name}_seconds_count")]
 
     eventually(lambda: not untimed())

@@ -1,4 +1,4 @@
-"""Traces of the running platform, as a collector gets them: one order is one trace, through every service it needs."""
+"""Traces of a running platform at a collector: each order is one trace across all services."""
 
 import json
 import os
@@ -25,7 +25,7 @@ HOPS = [
     ("checkout take payment", "payments/charge", "POST /internal/charge", "payments"),
     ("checkout confirm stock", "inventory/confirm-stock", "POST /internal/confirm-stock", "inventory"),
 ]
-"""(the work in orders, its call, the request it makes, the service that serves it)."""
+"""(span in orders, its call, the request, the called service)."""
 
 FLUSHED = """
 from chassis.observe import export, trace
@@ -45,7 +45,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A platform that exports at once, and whose processes can be armed to die."""
+    """A platform that exports at once; tests can crash its processes."""
     settings = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
@@ -67,12 +67,12 @@ def canary() -> str:
 
 @pytest.fixture(scope="module")
 def person(traced: Shop, canary: str) -> Client:
-    """Someone whose every personal word can be looked for."""
+    """A user whose personal data contain the canary."""
     return traced.shopper(email=f"{canary}@example.com", name=f"{canary} Byron", password=f"{canary} battery")
 
 
 def grown(collector: Collector, trace: str, *wanted: tuple[str, str], whole: bool = True) -> list[Span]:
-    """The spans of a trace once it has these, (service, name); `whole`: and no parent is missing."""
+    """Wait until a trace has these spans, (service, name), and, if `whole`, no parent is missing; return its spans."""
 
     def complete() -> list[Span]:
         spans = collector.trace(trace)
@@ -143,7 +143,7 @@ def test_resumed_checkout_stays_in_the_trace_of_its_order(traced: Shop, collecto
         ("orders", "checkout confirm order"),
         ("payments", "POST /internal/charge"),
     ]
-    # The request died with its process: of its span there is only what names it as the parent.
+    # The span of the request was lost with its process; its children still name it as their parent.
     spans = grown(collector, trace, *wanted, whole=False)
     resumed = {span.id: span.parent for span in spans if span.name == "resume checkout"}
     steps = {span.id: span.parent for span in spans if span.name == "checkout take payment"}
@@ -202,12 +202,12 @@ def test_traces_hold_no_personal_data(traced: Shop, collector: Collector, person
 def test_orders_succeed_while_the_collector_is_down(traced: Shop, collector: Collector) -> None:
     processes = ("orders-web", "orders-worker", "users-web")
     before = {process: len(traced.log(process)) for process in processes}
-    collector.leave()
+    collector.close()
     try:
         traced.shopper().buy(traced.product())
         eventually(lambda: "the export of telemetry has trouble" in traced.log("orders-web"))
     finally:
-        collector.come_back()
+        collector.reopen()
     for process in processes:
         lines = [json.loads(line) for line in traced.log(process)[before[process] :].splitlines()]
         trouble = [line["level"] for line in lines if line["message"] == "the export of telemetry has trouble"]
@@ -231,7 +231,7 @@ def test_process_ends_in_time_if_the_collector_hangs(tmp_path: Path) -> None:
 
 
 def last_words(endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a process that ends at once after its only work, with an exporter that is in no hurry."""
+    """Run a process that ends right after its work, with an exporter that has a long delay."""
     slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_LOGS_EXPORTER": "otlp"}
     environment = {**told, **slow, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""Log lines: one name for one thing, and what the work is about in each of them."""
+"""Log lines: the documented fields, and the ids of the work."""
 
 import ast
 import re
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 ALWAYS = {"time", "level", "message", "service", "process", "pid", "traceId", "stack", "sagaId"}
 
 
-def said():
-    """The names of fields at every place that logs, or says what the work is about."""
+def logged_fields():
+    """Yield the field names of all log calls and bound ids."""
     for path in [*ROOT.glob("chassis/**/*.py"), *ROOT.glob("services/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -27,8 +27,8 @@ def said():
                     yield from (keyword.arg for keyword in node.keywords if keyword.arg)
 
 
-def named():
-    """What events, commands and sagas are about."""
+def bound_ids():
+    """Yield the ids of events, commands and sagas."""
     for name in catalog():
         service = import_module(f"services.{name}.service").service
         yield from (to_camel(event.key) for event in service.events)
@@ -41,7 +41,7 @@ def test_documented_fields_equal_the_logged_ones():
     rows = re.findall(r"^\| (`.+?) \| (.*) \|$", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE)
     documented = {name for names, about in rows for name in re.findall(r"`([a-z]\w+)`", names)}
     documented |= set(re.findall(r"`(\w+Id)`", dict(rows)["`orderId`"]))
-    assert documented == {*ALWAYS, *said(), *named()}
+    assert documented == {*ALWAYS, *logged_fields(), *bound_ids()}
 
 
 def test_lines_have_the_ids_of_their_own_work():

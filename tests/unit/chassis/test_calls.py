@@ -1,4 +1,4 @@
-"""Calls on a fake clock: what opens and closes a breaker, what pays for a retry, who is asked next."""
+"""Circuit breaker, retry budget, bulkhead and load balancing on a fake clock."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -73,12 +73,12 @@ def test_policy_sets_the_thresholds(states, fake_clock):
     assert states == ["open", "half-open", "closed"]
 
 
-def open_it(breaker):
+def open_circuit(breaker):
     call(breaker, False, 5)
 
 
 def test_three_successful_probes_close_the_circuit(breaker, states, fake_clock):
-    open_it(breaker)
+    open_circuit(breaker)
     fake_clock.pass_time(2.5)
     *probes, fourth = [breaker.acquire() for _ in range(4)]
     assert all(probes) and not fourth
@@ -88,7 +88,7 @@ def test_three_successful_probes_close_the_circuit(breaker, states, fake_clock):
 
 
 def test_failed_probe_doubles_the_open_time_up_to_ten_seconds(breaker, states, fake_clock):
-    open_it(breaker)
+    open_circuit(breaker)
     for pause in (2, 4, 8, 10, 10):
         fake_clock.pass_time(pause * 0.79)
         assert not breaker.acquire(), pause
@@ -102,7 +102,7 @@ def test_failed_probe_doubles_the_open_time_up_to_ten_seconds(breaker, states, f
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_calls_of_an_earlier_era_do_not_count(breaker, states, fake_clock, succeeded):
     late = [breaker.acquire() for _ in range(3)]
-    open_it(breaker)
+    open_circuit(breaker)
     fake_clock.pass_time(2.5)
     assert breaker.acquire()
     for era in late:
@@ -229,7 +229,7 @@ def test_spare_is_used_only_while_no_other_is_healthy(fake_clock):
     alone = endpoints("a", spare=["s"])
     for _ in range(3):
         ask(alone, fails="a")
-    assert {ask(alone) for _ in range(6)} == {"s"}, "the only other is left out"
+    assert {ask(alone) for _ in range(6)} == {"s"}, "the only other address is ejected"
     fake_clock.pass_time(10.1)
     assert {ask(alone) for _ in range(6)} == {"a"}
 

@@ -1,4 +1,4 @@
-"""The health port, by real sockets."""
+"""The health endpoint, over real sockets."""
 
 import socket
 import struct

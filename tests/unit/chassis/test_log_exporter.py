@@ -1,4 +1,4 @@
-"""Log lines by OTLP: what is sent, when it is sent again, and what is lost."""
+"""Export of log lines by OTLP: what is sent, retried and lost."""
 
 import json
 import os
@@ -18,7 +18,7 @@ NOON = datetime(2026, 1, 31, 12, 0, 0, 250250, UTC)
 
 
 class Receiver(HTTPServer):
-    """Answers each batch with the next of `statuses`, and 200 behind them; waits with its answers while not `open`."""
+    """Responds to each batch with the next of `statuses`, then with 200; holds its responses unless `open` is set."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)

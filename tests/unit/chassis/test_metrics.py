@@ -1,4 +1,4 @@
-"""The metrics: the documented ones are those that there are, and who asks for OpenMetrics gets exemplars."""
+"""Metrics: the documented ones are the declared ones, and OpenMetrics has exemplars."""
 
 import re
 from importlib import import_module
@@ -20,7 +20,7 @@ ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram)[^|]* \| (.*?)\| (?:s
 
 
 def declared():
-    """name -> (type, labels) of what there is in a process that has every service."""
+    """Return name -> (type, labels) of the metrics of all services."""
     for name in catalog():
         import_module(f"services.{name}.service")
     ours = [each for each in REGISTRY._collector_to_names if isinstance(each, MetricWrapperBase)]
@@ -50,7 +50,7 @@ def test_only_sampled_traces_are_exemplars(address, monkeypatch):
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     sampled, unsampled = (f"00-{digit * 32}-{'1' * 16}-0{flag}" for digit, flag in (("a", 1), ("b", 0)))
-    assert trace.exemplar(sampled) is None, "nobody records"
+    assert trace.exemplar(sampled) is None, "there is no recorder"
     recorder = spans.Recorder("bells", InMemorySpanExporter())
     trace.use(recorder)
     try:

@@ -1,4 +1,4 @@
-"""Traces: ids travel always; spans are recorded where an exporter is, with the right parents and nothing personal."""
+"""Traces: ids are always propagated; a recorder records spans with their parents and without personal data."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ bells, leases = Collection("bells", outbox.PENDING), Collection("leases")
 
 
 class Recording:
-    """A recorder whose spans a test can read."""
+    """A recorder with readable spans."""
 
     def __init__(self):
         self._exporter = InMemorySpanExporter()
@@ -52,7 +52,7 @@ class Recording:
 
 @pytest.fixture
 def begin():
-    """Record from now on, under the OTEL_ settings of the moment."""
+    """Return a function that starts a recorder with the current OTEL_* variables."""
     begun = []
 
     def recording():
@@ -81,7 +81,8 @@ def id_of(span):
 
 def test_opentelemetry_is_not_imported_without_endpoint():
     script = (
-        "import sys; from chassis import service; from chassis.web import app; from chassis.observe import export, trace;"
+        "import sys; from chassis import service; from chassis.web import app;"
+        "from chassis.observe import export, trace;"
         "export.start('bells', 'web');"
         "trace.continue_trace(None).__enter__(); trace.span('part').__enter__();"
         "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
