@@ -101,9 +101,9 @@ def test_settings_of_each_pod_are_valid(sample: str) -> None:
     docs = rendered(sample)
     known = {name.upper() for model in models().values() for name in model.model_fields}
     for name, pod in pods(docs).items():
-        told = _environment(docs, pod)
-        assert told.keys() <= known | FOREIGN, name
-        settings = Settings.from_environment(told)
+        environment = _environment(docs, pod)
+        assert environment.keys() <= known | FOREIGN, name
+        settings = Settings.from_environment(environment)
         if name in catalog():
             assert settings.allowed_callers == set(callers(name))
             assert set(settings.addresses) == set(catalog()[name].calls)

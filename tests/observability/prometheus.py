@@ -24,7 +24,7 @@ Sample = tuple[dict[str, str], float]
 
 
 class Prometheus:
-    """Finds the processes in a file, which tells of them as the API server of a cluster tells of their pods."""
+    """A Prometheus that finds the processes in a file, which describes them like pods of a cluster."""
 
     def __init__(self, folder: Path, shop: Shop) -> None:
         self._folder, self._shop = folder, shop

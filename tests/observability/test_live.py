@@ -1,7 +1,7 @@
 """A busy platform with injected faults under a real Prometheus: alerts fire, and every panel has data.
 
-The tests are one story, told from its beginning to its end. An alert that takes longer than a minute is asked of
-promtool, with the series that this Prometheus has recorded of the fault.
+The tests build on each other and run in order. An alert that takes longer than a minute is evaluated by promtool, on
+the series that this Prometheus recorded during the fault.
 """
 
 import math
@@ -99,9 +99,9 @@ def test_no_alert_fires_on_a_healthy_platform(
     buyer.post(f"/api/orders/{cancelled}/cancel", key="cancel")
     eventually(lambda: prometheus.ask('sum(mercato_orders_total{outcome="confirmed"}) >= 20'))
     eventually(lambda: prometheus.ask("platform:checkouts:rate5m > 0 and platform:checkouts_slow:rate5m >= 0"))
-    # A machine that stands still for a moment makes some checkouts slow: more of them then, which are not.
+    # A pause of the machine makes some checkouts slow: place more, until the alert is not pending.
     eventually(lambda: buyer.buy(product) and not prometheus.firing() | prometheus.near(), SOON)
-    # A process tells these now and then: what a purchase has left under way may be told behind a zero.
+    # Processes update these gauges every few seconds: a zero may be older than the last purchase.
     stays(prometheus, "sum(mercato_consumer_lag) + sum(mercato_saga_open) == bool 0")
     calm.update({alert: recorded(prometheus, alert, SOON) for alert in LONGER})
 
@@ -201,12 +201,12 @@ def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client,
     late(shop)
     empty = set(queries())
 
-    def told() -> bool:
+    def all_exported() -> bool:
         empty.difference_update([query for query in empty if has_data(prometheus, query.expr)])
         return not empty
 
     with suppress(AssertionError):
-        eventually(told)
+        eventually(all_exported)
     assert empty == set()
 
 

@@ -138,12 +138,12 @@ def test_compose_scrapes_every_process():
 
 def test_scraped_pod_has_service_and_process_labels():
     scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "kubernetes.yaml").read_text())["scrape_configs"]
-    looked_at = set(re.findall(r"__meta_kubernetes_pod_((?:label|annotation)_\w+)", yaml.safe_dump(scrape)))
+    used_labels = set(re.findall(r"__meta_kubernetes_pod_((?:label|annotation)_\w+)", yaml.safe_dump(scrape)))
     for name, pod in pods(rendered()).items():
         if name.removesuffix("-worker") in catalog():
-            told = {f"label_{key}" for key in pod["metadata"]["labels"]}
-            told |= {f"annotation_{key}" for key in pod["metadata"]["annotations"]}
-            assert looked_at <= {re.sub(r"\W", "_", key) for key in told}, name
+            meta_labels = {f"label_{key}" for key in pod["metadata"]["labels"]}
+            meta_labels |= {f"annotation_{key}" for key in pod["metadata"]["annotations"]}
+            assert used_labels <= {re.sub(r"\W", "_", key) for key in meta_labels}, name
 
 
 def test_chart_exports_to_the_collector():

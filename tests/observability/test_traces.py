@@ -143,7 +143,7 @@ def test_saga_resumed_after_two_crashes_stays_in_its_trace(traced: Shop, jaeger:
         return found if ways(RESUMED) <= set(paths(found).values()) else []
 
     spans: list[Span] = eventually(resumed)
-    # Those that died took what they had not exported with them; whoever went on is where the request was.
+    # The crashed processes lost their last spans; the resumed work is a child of the request.
     assert {span.parent for span in spans if span.name == "resume checkout"} == {request}
     served = {str(span) for span in spans if span.kind == "server"}
     assert {"payments: POST /internal/charge", "inventory: POST /internal/reserve"} <= served
@@ -161,11 +161,17 @@ def test_telemetry_holds_no_secret(traced: Shop, jaeger: Jaeger, person: Client,
     expect(person.post("/api/auth/refresh", {"refreshToken": person.refresh_token}), 200)
     eventually(lambda: [span for span in jaeger.trace(last.headers["X-Trace-Id"]) if span.service == "notifications"])
 
-    told = {"traces": jaeger.everything(), **scrape(traced)}
-    told |= {path.name: path.read_text() for path in (traced.data / "logs").iterdir()}
-    assert len(told) > 2 * 10 and "POST /api/orders" in told["traces"] and "orderId" in told["orders-web.log"]
+    telemetry = {"traces": jaeger.everything(), **scrape(traced)}
+    telemetry |= {path.name: path.read_text() for path in (traced.data / "logs").iterdir()}
+    assert (
+        len(telemetry) > 2 * 10
+        and "POST /api/orders" in telemetry["traces"]
+        and "orderId" in telemetry["orders-web.log"]
+    )
     words = [canary, person.token, person.refresh_token, PASSWORD, traced.admin().token, traced.admin().email, "tok_"]
-    found = [(where, word) for where, text in told.items() for word in words if word in text]
-    found += [(where, "a JWT") for where, text in told.items() if re.search(r"eyJ[\w-]+\.", text)]
-    found += [(where, match[0]) for where, text in told.items() if (match := re.search(r"[\w.+-]+@[\w-]+\.\w+", text))]
+    found = [(where, word) for where, text in telemetry.items() for word in words if word in text]
+    found += [(where, "a JWT") for where, text in telemetry.items() if re.search(r"eyJ[\w-]+\.", text)]
+    found += [
+        (where, match[0]) for where, text in telemetry.items() if (match := re.search(r"[\w.+-]+@[\w-]+\.\w+", text))
+    ]
     assert found == []

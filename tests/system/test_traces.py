@@ -233,8 +233,8 @@ def test_process_ends_in_time_if_the_collector_hangs(tmp_path: Path) -> None:
 def last_words(endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a process that ends right after its work, with an exporter that has a long delay."""
     slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
-    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_LOGS_EXPORTER": "otlp"}
-    environment = {**told, **slow, "PYTHONPATH": str(ROOT)}
+    exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_LOGS_EXPORTER": "otlp"}
+    environment = {**exporting, **slow, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-c", FLUSHED], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
     )

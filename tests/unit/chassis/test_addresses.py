@@ -51,8 +51,8 @@ def test_listed_address_resolves_to_itself():
     [("10.1.2.3", True), ("127.0.0.1", True), ("fd00::7", True), ("11.0.0.1", False), ("127.0.0.2", False)],
 )
 def test_forwarded_address_is_believed_only_from_trusted_proxies(monkeypatch, proxy, believed):
-    told: Settings = Settings.from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
-    monkeypatch.setattr(app, "settings", lambda: told)
+    trusting: Settings = Settings.from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
+    monkeypatch.setattr(app, "settings", lambda: trusting)
     app._is_trusted.cache_clear()
     headers = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2"}
     request = Request(EnvironBuilder(headers=headers, environ_overrides={"REMOTE_ADDR": proxy}).get_environ())

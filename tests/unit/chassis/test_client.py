@@ -49,9 +49,9 @@ def test_missing_object_is_a_domain_error_and_missing_route_is_not():
             send(caller)
 
 
-@pytest.mark.parametrize("says", [drip, hang], ids=["drips", "hangs"])
-def test_deadline_bounds_the_whole_exchange(says):
-    with stub_server(says) as (_, caller):
+@pytest.mark.parametrize("behavior", [drip, hang], ids=["drips", "hangs"])
+def test_deadline_bounds_the_whole_exchange(behavior):
+    with stub_server(behavior) as (_, caller):
         began = clock.monotonic()
         with pytest.raises(OutcomeUnknown):
             send(caller, seconds=0.5)

@@ -66,7 +66,7 @@ def exporter(receiver):
     begun.shutdown()
 
 
-def ring(exporter, message="a bell rings"):
+def ring(exporter, message="bell rings"):
     exporter(NOON, "info", message, {}, "")
 
 
@@ -78,7 +78,7 @@ def test_line_is_exported_with_severity_fields_and_trace(receiver, exporter, mon
     monkeypatch.setattr(log, "export", exporter)
     with capture_logs() as lines, trace.continue_trace(f"00-{TRACE}-{PARENT}-01"):
         trace.bind(orderId="o1")
-        log.warning("a bell waits", attempt=2, ms=0.5, late=True, jobs=["ring"], error=ValueError("deaf"))
+        log.warning("bell waits", attempt=2, ms=0.5, late=True, jobs=["ring"], error=ValueError("deaf"))
     eventually(lambda: receiver.taken)
     ((record,),) = (body["logRecords"] for body in receiver.taken)
     attributes = {each["key"]: each["value"] for each in record.pop("attributes")}
@@ -95,7 +95,7 @@ def test_line_is_exported_with_severity_fields_and_trace(receiver, exporter, mon
     assert record == {
         "severityNumber": 13,
         "severityText": "warning",
-        "body": {"stringValue": "a bell waits"},
+        "body": {"stringValue": "bell waits"},
         "traceId": TRACE,
         "spanId": PARENT,
         "flags": 1,
@@ -113,11 +113,11 @@ def test_line_outside_a_trace_has_its_time_and_no_trace(receiver, exporter):
 def test_equal_values_of_different_types_keep_their_types(receiver, exporter):
     values = [1, True, 1.0, "1", 1]
     for value in values:
-        exporter(NOON, "info", "a bell rings", {"times": value}, "")
+        exporter(NOON, "info", "bell rings", {"times": value}, "")
     eventually(lambda: len(receiver.messages()) == len(values))
-    told = [each["attributes"] for body in receiver.taken for each in body["logRecords"]]
+    exported = [each["attributes"] for body in receiver.taken for each in body["logRecords"]]
     kinds = [{"intValue": "1"}, {"boolValue": True}, {"doubleValue": 1.0}, {"stringValue": "1"}, {"intValue": "1"}]
-    assert told == [[{"key": "times", "value": each}] for each in kinds]
+    assert exported == [[{"key": "times", "value": each}] for each in kinds]
 
 
 @pytest.mark.parametrize("own", ["", "/elsewhere"])
@@ -141,7 +141,7 @@ def test_batch_is_retried_until_accepted(receiver, exporter):
     before, receiver.statuses = lost(), [503, 429, 502, 504]
     ring(exporter)
     eventually(lambda: receiver.taken)
-    assert (len(receiver.asked), receiver.messages(), lost()) == (5, ["a bell rings"], before)
+    assert (len(receiver.asked), receiver.messages(), lost()) == (5, ["bell rings"], before)
 
 
 def test_rejected_batch_is_counted_as_lost(receiver, exporter):
