@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from chassis.events.outbox import PENDING, EmbeddedOutbox, LatestStateOutbox, append_event, new_outbox
     from chassis.messages import Command, Event
     from chassis.money import Money
-    from chassis.sagas import Done, Saga, Step
+    from chassis.sagas import Done, Saga, Step, StepTimedOut
     from chassis.sagas.driver import Driver
     from chassis.schema import Id, QueryParams, RequestBody, Schema, Timestamp
     from chassis.service import Service
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response
     from chassis.web.auth import Caller
     from chassis.web.idempotency import Attempt
+    from chassis.web.paging import Page, PageQuery, find_page
 
 _MODULES = {
     "calls": "fetch send",
@@ -48,7 +49,7 @@ _MODULES = {
     "events.outbox": "PENDING EmbeddedOutbox LatestStateOutbox append_event new_outbox",
     "messages": "Command Event",
     "money": "Money",
-    "sagas": "Done Saga Step",
+    "sagas": "Done Saga Step StepTimedOut",
     "sagas.driver": "Driver",
     "schema": "Id QueryParams RequestBody Schema Timestamp",
     "service": "Service",
@@ -57,6 +58,7 @@ _MODULES = {
     "web.api": "ADMIN ANYONE SIGNED_IN Api Response",
     "web.auth": "Caller",
     "web.idempotency": "Attempt",
+    "web.paging": "Page PageQuery find_page",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -90,6 +92,8 @@ __all__ = [
     "NotAttempted",
     "NotFound",
     "OutcomeUnknown",
+    "Page",
+    "PageQuery",
     "QueryParams",
     "RequestBody",
     "Response",
@@ -99,6 +103,7 @@ __all__ = [
     "ServiceError",
     "Settings",
     "Step",
+    "StepTimedOut",
     "StreamOutbox",
     "Streams",
     "Subjects",
@@ -109,6 +114,7 @@ __all__ = [
     "VersionConflict",
     "append_event",
     "fetch",
+    "find_page",
     "merge_updates",
     "new_outbox",
     "send",
