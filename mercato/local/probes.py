@@ -17,7 +17,7 @@ def consumer_lag(health_port: int, timeout_s: float) -> int | None:
     """Return how many records this worker has still to consume; None if it consumes none or does not answer."""
     _, text = _get(health_port, "/metrics", timeout_s)
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    samples = families["consumer_lag"].samples if "consumer_lag" in families else []
+    samples = families["mercato_consumer_lag"].samples if "mercato_consumer_lag" in families else []
     return round(sum(sample.value for sample in samples)) if samples else None
 
 
