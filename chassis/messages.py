@@ -14,6 +14,7 @@ A message belongs to the service whose package declares it. On the wire its fiel
 """
 
 import re
+from inspect import get_annotations
 from typing import ClassVar
 
 from chassis.errors import DomainError
@@ -34,6 +35,7 @@ class Event(Schema):
     """Whether the event ends its aggregate: consumers then delete the dead letters of its key."""
 
     def __init_subclass__(cls, *, type: str = "", key: str = "", public: bool = True, erases: bool = False) -> None:
+        _check_fields(cls, Event)
         cls.type, cls.key, cls.public, cls.erases = type, key, public, erases
         cls.service = _owner(cls.__module__)
 
@@ -68,9 +70,16 @@ class Command(Schema):
         read_only: bool = False,
         errors: tuple[type[DomainError], ...] = (),
     ) -> None:
+        _check_fields(cls, Command)
         cls.timeout_s, cls.read_only, cls.errors = timeout_s, read_only, errors
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         cls.service = _owner(cls.__module__)
+
+
+def _check_fields(message: type[Schema], base: type[Schema]) -> None:
+    """Raise TypeError for a field whose name the base class uses: it would hide what the chassis reads there."""
+    if taken := [name for name in get_annotations(message) if hasattr(base, name)]:
+        raise TypeError(f"{message.__name__} cannot have a field named {taken[0]}: {base.__name__}.{taken[0]} exists")
 
 
 def _owner(module: str) -> str:

@@ -82,7 +82,7 @@ def test_every_public_name_can_be_imported_from_the_wheel(python: Path, services
 
 
 def test_the_test_of_the_readme_passes(python: Path, services: Path) -> None:
-    assert "1 passed" in _run([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=services)
+    assert "1 passed" in _run([str(python), "-m", "pytest", "-c", os.devnull, "--rootdir", str(services), "-p", "no:cacheprovider"], cwd=services)
 
 
 def test_two_services_of_the_readme_store_publish_consume_and_call_each_other(python: Path, services: Path) -> None:
@@ -103,11 +103,11 @@ def test_two_services_of_the_readme_store_publish_consume_and_call_each_other(py
         for _ in range(2):
             key = {"Idempotency-Key": "once"}
             made = requests.post(
-                f"http://127.0.0.1:{greet}/api/greetings", json={"name": "Ada"}, headers=key, timeout=10
+                f"http://127.0.0.1:{greet}/api/greetings", json={"guest": "Ada"}, headers=key, timeout=10
             )
             assert made.status_code == 201, made.text
         visitor = eventually(lambda: _get(f"http://127.0.0.1:{visit}/api/visitors/Ada"), 60)
-        assert visitor == {"name": "Ada", "greetings": 1}
+        assert visitor == {"guest": "Ada", "greetings": 1}
         assert requests.get(f"http://127.0.0.1:{visit}/api/visitors/Bob", timeout=10).status_code == 404
 
 
