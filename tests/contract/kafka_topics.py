@@ -12,12 +12,12 @@ def new_name(what="events"):
 
 
 def read(bus, topic, count, seconds=60):
-    """The first records of a topic, as a group of its own reads them."""
+    """Read the first records of a topic, in a group of its own."""
     return read_until(bus, topic, lambda found: len(found) >= count, seconds)
 
 
 def read_until(bus, topic, is_complete, seconds=60, extra=0.0):
-    """The records of a topic until they are complete, and those that come in the `extra` seconds after that."""
+    """Read the records of a topic until they are complete, and those of the next `extra` seconds."""
     member, found, until = bus.consumer(new_name("g"), [topic]), [], time.monotonic() + seconds
     while not is_complete(found) and time.monotonic() < until:
         found += member.poll(500, 0.2)
@@ -29,7 +29,7 @@ def read_until(bus, topic, is_complete, seconds=60, extra=0.0):
 
 
 def within(seconds, work):
-    """What it returns or raises, in time."""
+    """Return or raise what `work` does; assert that it ends in time."""
     started = time.monotonic()
     try:
         return work()

@@ -12,10 +12,10 @@ MARGIN = 2.0  # seconds that a busy machine may add
 
 
 class Spy(monitoring.CommandListener, monitoring.ConnectionPoolListener):
-    """What every client of this process sends, and how many connections each server has at most."""
+    """Records the commands of every client of this process, and the maximum number of open connections."""
 
     def __init__(self):
-        self.commands, self.open, self.most = [], 0, 0
+        self.commands, self.open, self.max_open = [], 0, 0
 
     def started(self, event):
         self.commands.append(event.command)
@@ -25,13 +25,13 @@ class Spy(monitoring.CommandListener, monitoring.ConnectionPoolListener):
 
     def connection_created(self, event):
         self.open += 1
-        self.most = max(self.most, self.open)
+        self.max_open = max(self.max_open, self.open)
 
     def connection_closed(self, event):
         self.open -= 1
 
     def nothing(self, event):
-        """Of no interest."""
+        """Ignore the event."""
 
     succeeded = failed = pool_created = pool_cleared = pool_closed = pool_ready = nothing
     connection_ready = connection_check_out_started = connection_check_out_failed = nothing
@@ -39,19 +39,17 @@ class Spy(monitoring.CommandListener, monitoring.ConnectionPoolListener):
 
 
 spy = Spy()
-
-
 monitoring.register(spy)
 
 
-def bound(store, *indexes):
+def created(store, *indexes):
     docs = Collection("docs", *indexes)
     docs.attach(store).ensure_indexes()
     return docs
 
 
 def in_a_request(work, seconds=5.0):
-    """Seconds that StoreUnavailable took where somebody waits for the answer."""
+    """Return the seconds until StoreUnavailable, in a request with a deadline."""
     started = time.monotonic()
     with deadline.within(seconds), pytest.raises(StoreUnavailable):
         work()

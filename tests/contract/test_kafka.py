@@ -50,13 +50,13 @@ def test_records_are_in_the_partition_of_their_key(kafka_bus, topic):
 
 def test_producer_is_idempotent_and_waits_for_all_replicas(kafka_bus, topic, monkeypatch):
     seen = []
-    made = Sender._produce_request
+    produce_request = Sender._produce_request
 
-    def noted(sender, node, acks, timeout, batches):
+    def recorded(sender, node, acks, timeout, batches):
         seen.extend((acks, next(iter(MemoryRecords(batch.records.buffer())))) for batch in batches)
-        return made(sender, node, acks, timeout, batches)
+        return produce_request(sender, node, acks, timeout, batches)
 
-    monkeypatch.setattr(Sender, "_produce_request", noted)
+    monkeypatch.setattr(Sender, "_produce_request", recorded)
     for _ in range(2):
         assert kafka_bus.publish([Record(topic, "k", b"")], 30) == [None]
     assert [acks for acks, _ in seen] == [-1, -1]
@@ -66,14 +66,14 @@ def test_producer_is_idempotent_and_waits_for_all_replicas(kafka_bus, topic, mon
 
 def test_one_record_of_a_key_is_in_flight_at_a_time(kafka_bus, topic, monkeypatch):
     batches = []
-    made = Sender._produce_request
+    produce_request = Sender._produce_request
 
-    def noted(sender, node, acks, timeout, some):
+    def recorded(sender, node, acks, timeout, some):
         for batch in some:
             batches.append([record.key for each in MemoryRecords(batch.records.buffer()) for record in each])
-        return made(sender, node, acks, timeout, some)
+        return produce_request(sender, node, acks, timeout, some)
 
-    monkeypatch.setattr(Sender, "_produce_request", noted)
+    monkeypatch.setattr(Sender, "_produce_request", recorded)
     records = [Record(topic, f"k{n % 10}", str(n).encode()) for n in range(100)]
     assert kafka_bus.publish(records, 10) == [None] * 100
     assert sum(map(len, batches)) == 100
@@ -120,7 +120,7 @@ def test_record_that_is_too_large_fails_alone(kafka_bus, topic):
         [Record(topic, "a", b"1"), large, Record(topic, "a", b"2"), Record(topic, "b", b"3")], 5
     )
     assert [outcome is None for outcome in outcomes] == [True, False, True, False]
-    assert not isinstance(outcomes[1], BusUnavailable), "it would be tried again"
+    assert not isinstance(outcomes[1], BusUnavailable), "a relay would retry it"
     first = kafka_bus._producer._client
     assert kafka_bus.publish([Record(topic, "b", b"x" * (MAX_RECORD_BYTES - 1000))], 30) == [None]
     assert client is None and first is kafka_bus._producer._client
@@ -136,16 +136,16 @@ def test_publish_to_deleted_topic_fails_in_time(kafka_bus, topic, admin):
 
 
 def test_rejected_batch_replaces_the_producer(kafka_bus, topic, admin):
-    """The broker refuses a batch, and kafka-python has counted its records already."""
+    """The broker rejects a batch after kafka-python has assigned its sequence numbers."""
     assert kafka_bus.publish([Record(topic, "k", b"0")], 30) == [None]
     admin.alter_configs([ConfigResource("topic", topic, {"max.message.bytes": "2000"})])
     outcomes: list[BaseException | None] = []
 
-    def refused() -> bool:
+    def is_rejected() -> bool:
         outcomes.extend(kafka_bus.publish([Record(topic, "k", b"x" * 3000)], 5))
         return outcomes[-1] is not None
 
-    eventually(refused)  # a broker learns of its settings a moment later
+    eventually(is_rejected)  # a broker applies its settings a moment later
     assert isinstance(outcomes[-1], BusUnavailable)
     for n in range(1, 4):
         assert kafka_bus.publish([Record(topic, "k", str(n).encode())], 30) == [None]

@@ -41,7 +41,7 @@ def test_closed_member_has_left_its_group(kafka_bus, topic, admin):
 
 
 def test_member_that_polls_briefly_joins_eventually(kafka_bus, kafka):
-    """kafka-python's own consumer forgets a rebalance that ends between two polls, and is out of its group for good."""
+    """kafka-python's own consumer forgets a rebalance that ends between two polls, and stays out of its group."""
     for _ in range(15):
         name = new_name()
         kafka_bus.ensure_topics([Topic(name, 2)])
@@ -54,8 +54,8 @@ def test_member_that_polls_briefly_joins_eventually(kafka_bus, kafka):
         member.close()
 
 
-@pytest.mark.parametrize("stays", [True, False])
-def test_heartbeat_keeps_membership_during_a_long_batch(kafka_bus, topic, monkeypatch, stays):
+@pytest.mark.parametrize("beats", [True, False])
+def test_heartbeat_keeps_membership_during_a_long_batch(kafka_bus, topic, monkeypatch, beats):
     monkeypatch.setitem(kafka_consumer.SETTINGS, "max_poll_interval_ms", 5000)
     member = kafka_bus.consumer(new_name("g"), [topic])
     while len(member.owned()) < 4:
@@ -63,26 +63,26 @@ def test_heartbeat_keeps_membership_during_a_long_batch(kafka_bus, topic, monkey
     before, until = dict(member.owned()), time.monotonic() + 12
     while time.monotonic() < until:
         time.sleep(0.5)
-        if stays:
+        if beats:
             member.heartbeat()
     member.poll(1, 2)
-    assert (dict(member.owned()) == before) == stays
+    assert (dict(member.owned()) == before) == beats
     member.close()
 
 
 def test_failed_rebalance_revokes_partitions(kafka_bus, topic, monkeypatch):
-    """kafka-python raises where it is asked of a partition that it has not."""
+    """kafka-python raises if it is asked for a partition that it does not own."""
     member = kafka_bus.consumer(new_name("g"), [topic])
     while len(member.owned()) < 4:
         member.poll(1, 1)
 
-    def fails(_):
+    def failing(_):
         member._assigned.on_partitions_lost(list(member.owned()))
         member._client._subscription.unsubscribe()
         raise KafkaConnectionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(member, "_finish_rebalance", fails)
+        patched.setattr(member, "_finish_rebalance", failing)
         with pytest.raises(BusUnavailable):
             member.heartbeat()
     assert (dict(member.owned()), dict(member.lag())) == ({}, {})

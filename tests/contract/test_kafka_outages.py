@@ -19,7 +19,7 @@ from tests import engines
 
 @pytest.fixture(scope="module")
 def broker():
-    """One that may be stopped, and its address."""
+    """A broker that tests may stop, and its address."""
     engine = engines.Engine("kafka", f"{engines.worker()}-faults")
     address = engine.up()
     yield engine, address
@@ -39,9 +39,9 @@ def test_without_broker_calls_fail_in_time_and_leak_nothing():
     before = len(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         attempt()
-    for ask in (bus.ping, lambda: bus.ensure_topics([Topic("t")]), lambda: member.poll(1, 1)):
+    for operation in (bus.ping, lambda: bus.ensure_topics([Topic("t")]), lambda: member.poll(1, 1)):
         with pytest.raises(BusUnavailable):
-            within(20, ask)
+            within(20, operation)
     member.heartbeat()
     gc.collect()
     assert (len(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))) == before
@@ -50,8 +50,8 @@ def test_without_broker_calls_fail_in_time_and_leak_nothing():
 
 
 def test_server_that_never_answers_times_out():
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        bus = KafkaBus(f"127.0.0.1:{deaf.getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        bus = KafkaBus(f"127.0.0.1:{silent_server.getsockname()[1]}")
         assert isinstance(within(15, lambda: bus.publish([Record("t", "k", b"")], 2))[0], BusUnavailable)
         with pytest.raises(BusUnavailable):
             within(20, bus.ping)
@@ -84,7 +84,7 @@ def test_record_that_timed_out_is_never_delivered(broker):
     outcomes = within(20, lambda: bus.publish([Record(topic, "k", b"late"), Record(topic, "other", b"late")], 2))
     assert all(isinstance(outcome, BusUnavailable) for outcome in outcomes)
     engine.start()
-    time.sleep(2)  # in which a producer that lived on would deliver it
+    time.sleep(2)  # a producer that still existed would deliver it now
     until = time.monotonic() + 60
     while bus.publish([Record(topic, "k", b"now")], 30) != [None]:
         assert time.monotonic() < until
@@ -117,7 +117,7 @@ def test_paused_broker_delays_nobody_and_keeps_the_order(broker):
         outcomes = bus.publish([Record(topic, key, str(step[key]).encode()) for key in keys], 2)
         longest = max(longest, time.monotonic() - started)
         for key, outcome in zip(keys, outcomes, strict=True):
-            step[key] += outcome is None  # else the same again, as the relay does
+            step[key] += outcome is None  # otherwise repeat the same, as the relay does
             failed += outcome is not None
     sleeper.join()
     acknowledged = sum(step.values())
@@ -128,8 +128,8 @@ def test_paused_broker_delays_nobody_and_keeps_the_order(broker):
     assert failed and longest < 20
     for key in keys:
         values = [int(record.value) for record in found if record.key == key]
-        assert list(dict.fromkeys(values)) == list(range(step[key])), "in order, none is missing"
-    assert len(found) - sum(step.values()) <= failed, "what came twice was not acknowledged the first time"
+        assert list(dict.fromkeys(values)) == list(range(step[key])), "in order and complete"
+    assert len(found) - sum(step.values()) <= failed, "only unacknowledged records are duplicated"
 
 
 def test_log_is_short_and_has_no_secret():

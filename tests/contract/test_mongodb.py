@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from mongodb_spy import bound, spy
+from mongodb_spy import created, spy
 from pymongo import MongoClient
 
 from chassis import deadline
@@ -30,7 +30,7 @@ def test_durability_does_not_depend_on_the_uri(database):
     store = MongodbStore(
         f"{database.uri}?w=1&journal=false&readConcernLevel=local&readPreference=secondary", database.database
     )
-    docs = bound(store, Index("n"))
+    docs = created(store, Index("n"))
     spy.commands.clear()
     docs.insert({"_id": "1", "n": 1})
     docs.update("1", {"$inc": {"n": 1}})
@@ -58,11 +58,11 @@ def test_indexes_end_in_the_order_of_pages(database):
     with MongoClient(database.uri) as client:
         made = {each["name"]: each for each in client[database.database].boxes.list_indexes()}
     store.close()
-    found = {
+    definitions = {
         name: (list(each["key"]), bool(each.get("unique")), query.existing_definition(each)[2])
         for name, each in made.items()
     }
-    assert found == {
+    assert definitions == {
         "_id_": (["_id"], False, {}),
         "town_name": (["town", "name", "_id"], False, {}),
         "at_seen": (["at.seen", "_id"], False, {}),
@@ -74,7 +74,7 @@ def test_indexes_end_in_the_order_of_pages(database):
 
 
 def test_page_is_one_command_that_starts_at_the_cursor(database):
-    docs = bound(database.store(), Index("town", "name"))
+    docs = created(database.store(), Index("town", "name"))
     for n in range(300):
         docs.insert({"_id": f"{n:03}", "town": "x", "name": f"{n:03}"})
     spy.commands.clear()
@@ -88,35 +88,35 @@ def test_page_is_one_command_that_starts_at_the_cursor(database):
 
 
 def test_existing_index_is_kept_and_undeclared_one_dropped(database):
-    bound(database.store(), *INDEXES).store.close()
+    created(database.store(), *INDEXES).store.close()
     with MongoClient(database.uri) as client:
         client[database.database].docs.create_index("x", name="by_hand")
         spy.commands.clear()
-        bound(database.store(), *INDEXES).store.close()
+        created(database.store(), *INDEXES).store.close()
         assert not spy.named("createIndexes")
         assert len(spy.named("dropIndexes")) == 1
         assert "by_hand" not in client[database.database].docs.index_information()
 
 
 def test_stores_that_start_at_once_all_get_changed_indexes(database):
-    bound(database.store(), Index("a"), Index("email", unique=True)).store.close()
+    created(database.store(), Index("a"), Index("email", unique=True)).store.close()
     stores = [database.store() for _ in range(6)]
     declared = Index("a", partial={"a": {"$gt": 0}}), Index("b"), Index("email", unique=True)
 
     def ensure(store):
         while True:
             try:
-                return bound(store, *declared)
+                return created(store, *declared)
             except StoreUnavailable:
-                pass  # another one's index went away under its hands
+                pass  # another store dropped an index at the same time
 
     with ThreadPoolExecutor(len(stores)) as pool:
-        bounds = list(pool.map(ensure, stores))
+        collections = list(pool.map(ensure, stores))
     with MongoClient(database.uri) as client:
         assert set(client[database.database].docs.index_information()) == {"_id_", "a_partial", "b", "email"}
-    bounds[0].insert({"_id": "1", "email": "x"})
+    collections[0].insert({"_id": "1", "email": "x"})
     with pytest.raises(Duplicate):
-        bounds[1].insert({"_id": "2", "email": "x"})
+        collections[1].insert({"_id": "2", "email": "x"})
     for store in stores:
         store.close()
 
@@ -154,7 +154,7 @@ assert "pymongo" not in sys.modules
 
 
 def test_store_used_before_a_fork_fails_after_it(database):
-    docs = bound(database.store())
+    docs = created(database.store())
     docs.insert({"_id": "1"})
     assert in_a_child(lambda: pytest.raises(RuntimeError, docs.get, "1"))
     assert docs.get("1") == {"_id": "1"}
@@ -163,15 +163,15 @@ def test_store_used_before_a_fork_fails_after_it(database):
 
 def test_store_created_before_a_fork_works_in_both_processes(database):
     store = database.store()
-    assert in_a_child(lambda: bound(store).insert({"_id": "child"}))
-    docs = bound(store)
+    assert in_a_child(lambda: created(store).insert({"_id": "child"}))
+    docs = created(store)
     docs.insert({"_id": "parent"})
     assert {doc["_id"] for doc in docs.find()} == {"child", "parent"}
     store.close()
 
 
 def in_a_child(work):
-    """Whether it ended well in a forked process."""
+    """Run `work` in a forked process. Return whether it succeeded."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -185,9 +185,9 @@ def in_a_child(work):
 
 def test_more_threads_than_connections_share_them(database):
     store = MongodbStore(database.uri, database.database, threads=8)
-    docs = bound(store)
+    docs = created(store)
     docs.insert({"_id": "t", "n": 0})
-    spy.most = spy.open = 0
+    spy.max_open = spy.open = 0
 
     def work(me):
         return [docs.update("t", {"$inc": {"n": 1}})["n"] for _ in range(10)]
@@ -195,5 +195,5 @@ def test_more_threads_than_connections_share_them(database):
     with ThreadPoolExecutor(40) as pool:
         got = sorted(n for some in pool.map(work, range(40)) for n in some)
     assert got == list(range(1, 401))
-    assert 1 < spy.most <= 8 + 2, "those of the heartbeat are not in the pool"
+    assert 1 < spy.max_open <= 8 + 2, "heartbeat connections are not in the pool"
     store.close()

@@ -5,7 +5,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from mongodb_spy import MARGIN, bound, in_a_request
+from mongodb_spy import MARGIN, created, in_a_request
 from pymongo.errors import NotPrimaryError, OperationFailure
 
 from chassis import deadline
@@ -19,7 +19,7 @@ from tests.system.running import eventually
 
 @pytest.fixture
 def docs(proxy, database):
-    """Documents behind the proxy, with one of them; `direct` reaches them without it."""
+    """A collection behind the proxy, with one document; `direct` is a store without the proxy."""
     store = MongodbStore(proxy.uri, database.database)
     docs = Collection("docs", Index("email", unique=True, partial={"email": {"$exists": True}}))
     docs.attach(store).ensure_indexes()
@@ -32,7 +32,7 @@ def docs(proxy, database):
 
 @pytest.fixture
 def own_server():
-    """A server that this test may stop."""
+    """A server that the test may stop."""
     server = engines.Engine("mongodb", f"{engines.worker()}-away")
     yield server, server.up()
     server.wipe()
@@ -118,11 +118,11 @@ def test_mistake_in_the_program_is_not_blamed_on_the_engine(mongodb):
 
 def test_absent_server_is_waited_for_only_once(own_server):
     server, uri = own_server
-    docs = bound(MongodbStore(uri, "away"), Index("n"))
+    docs = created(MongodbStore(uri, "away"), Index("n"))
     docs.insert({"_id": "t", "n": 0})
 
     def request():
-        """It writes, and whatever becomes of that, looks at what there is and lets go of what it had claimed."""
+        """Write; whatever happens, read and write again, as a request that releases its claim."""
         try:
             docs.update("t", {"$inc": {"n": 1}})
         finally:
@@ -131,17 +131,21 @@ def test_absent_server_is_waited_for_only_once(own_server):
             finally:
                 docs.update("t", {"$set": {"released": True}})
 
-    for stop, go_on, first in ((server.pause, server.resume, REQUEST_TIMEOUT_S), (server.kill, server.start, 1)):
+    for stop, recover, first_s in ((server.pause, server.resume, REQUEST_TIMEOUT_S), (server.kill, server.start, 1)):
         stop()
-        assert in_a_request(request) < first + MARGIN
-        took = [in_a_request(work) for work in (request, lambda: docs.get("t"), request, lambda: docs.find({"n": 0}))]
-        assert max(took) < 1 + MARGIN, took
-        assert min(in_a_request(lambda: docs.get("t"), 0.2) for _ in range(5)) < 0.4, "to the hundredth, not by halves"
+        assert in_a_request(request) < first_s + MARGIN
+        durations = [
+            in_a_request(work) for work in (request, lambda: docs.get("t"), request, lambda: docs.find({"n": 0}))
+        ]
+        assert max(durations) < 1 + MARGIN, durations
+        assert min(in_a_request(lambda: docs.get("t"), 0.2) for _ in range(5)) < 0.4, (
+            "checked each 10 ms, not each half second"
+        )
         probed = time.monotonic()
         with pytest.raises(StoreUnavailable):
             docs.store.ping()
         assert time.monotonic() - probed < 1 + MARGIN
-        go_on()
+        recover()
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
@@ -155,7 +159,7 @@ def test_absent_server_is_waited_for_only_once(own_server):
 
 
 def test_slow_server_gets_its_full_time_again(docs, proxy):
-    """Else one answer that took too long would make every later one too slow, for ever."""
+    """Otherwise one late response would make every later request time out, forever."""
     proxy.delay = 1.2 * REQUEST_TIMEOUT_S
     assert in_a_request(lambda: docs.get("t")) < REQUEST_TIMEOUT_S + MARGIN
     proxy.delay = 0.3
@@ -173,7 +177,7 @@ def test_slow_server_gets_its_full_time_again(docs, proxy):
 
 def test_server_that_just_died_is_waited_for_briefly(own_server):
     server, uri = own_server
-    docs = bound(MongodbStore(uri, "gone"))
+    docs = created(MongodbStore(uri, "gone"))
     docs.insert({"_id": "t"})
     server.kill()
     assert sorted(in_a_request(lambda: docs.get("t")) for _ in range(5))[2] < SILENT_TIMEOUT_S
@@ -187,22 +191,22 @@ def test_busy_server_has_more_time_than_a_silent_one(docs, proxy):
 
 
 def test_one_missing_response_shortens_no_other_request(docs, proxy):
-    def ask():
+    def request():
         with deadline.within(20):
             return docs.update("t", {"$inc": {"n": 1}})
 
-    def keep_asking(late):
+    def keep_requesting(late):
         while not late.done():
-            ask()
+            request()
 
     proxy.lose("find", done=True, then=lambda: time.sleep(2 * REQUEST_TIMEOUT_S))
     with ThreadPoolExecutor(2) as pool:
         late = pool.submit(in_a_request, lambda: docs.get("t"))
         eventually(lambda: proxy.lost)
         proxy.delay = 1.5 * DOWN_TIMEOUT_S
-        others = pool.submit(keep_asking, late)
+        others = pool.submit(keep_requesting, late)
         assert late.result() < REQUEST_TIMEOUT_S + MARGIN
-        assert ask()
+        assert request()
         others.result()
 
 
@@ -229,16 +233,16 @@ def test_wrong_login_is_unavailable_and_leaks_no_password():
     server = engines.Engine("mongodb", f"{engines.worker()}-login", f"shop:{password}")
     uri = server.up()
     try:
-        right = bound(MongodbStore(uri, "orders"))
+        right = created(MongodbStore(uri, "orders"))
         right.insert({"_id": "1"})
         assert right.get("1") == {"_id": "1"}
         right.store.close()
-        told = []
+        messages = []
         for wrong in (uri.replace("shop:", "shop:x"), f"mongodb://{uri.rpartition('@')[2]}"):
             with pytest.raises(StoreUnavailable) as caught, capture_logs() as lines:
-                bound(MongodbStore(wrong, "orders")).insert({"_id": "2"})
-            told += [str(lines), *traceback.format_exception(caught.value), repr(caught.value)]
+                created(MongodbStore(wrong, "orders")).insert({"_id": "2"})
+            messages += [str(lines), *traceback.format_exception(caught.value), repr(caught.value)]
         for secret in ("s3cr3t", password):
-            assert not any(secret in each for each in told)
+            assert not any(secret in each for each in messages)
     finally:
         server.wipe()

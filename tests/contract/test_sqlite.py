@@ -18,7 +18,7 @@ from chassis.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.embedded
 
-BOXES = (
+INDEXES = (
     Index("town", "name"),
     Index("name"),
     Index("pending", "slot", partial={"pending": {"$gt": 0}}),
@@ -32,7 +32,7 @@ BOXES = (
 @pytest.fixture
 def boxes(tmp_path):
     store = SqliteStore(tmp_path / "store.db")
-    boxes = Collection("boxes", *BOXES)
+    boxes = Collection("boxes", *INDEXES)
     boxes.attach(store).ensure_indexes()
     for n in range(50):
         boxes.insert({"_id": str(n), "email": f"{n}@x"})
@@ -94,11 +94,11 @@ def test_every_connection_syncs_each_commit(tmp_path):
 def test_failed_job_is_rolled_back_alone(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable)
     file.write(lambda db: db.execute("CREATE TABLE t (n)"))
-    first_is_in, go_on = threading.Event(), threading.Event()
+    first_has_started, may_continue = threading.Event(), threading.Event()
 
     def first(db):
-        first_is_in.set()
-        go_on.wait()
+        first_has_started.set()
+        may_continue.wait()
 
     def good(db):
         db.execute("INSERT INTO t VALUES ('good')")
@@ -113,14 +113,14 @@ def test_failed_job_is_rolled_back_alone(tmp_path):
 
     threads = [threading.Thread(target=file.write, args=(first,))]
     threads[0].start()
-    first_is_in.wait()
+    first_has_started.wait()
     threads += [threading.Thread(target=file.write, args=(good,)), threading.Thread(target=fails)]
     threads += [threading.Thread(target=file.write, args=(good,))]
     for thread in threads[1:]:
         thread.start()
     while len(file._waiting) < 3:
         threads[1].join(0.001)
-    go_on.set()
+    may_continue.set()
     for thread in threads:
         thread.join()
     assert file.read("SELECT n FROM t") == [("good",), ("good",)]
@@ -130,18 +130,18 @@ def test_failed_job_is_rolled_back_alone(tmp_path):
 def test_thread_that_times_out_writes_nothing(tmp_path):
     file = SqliteFile(tmp_path / "x.db", StoreUnavailable, timeout_s=0.1)
     file.write(lambda db: db.execute("CREATE TABLE t (n)"))
-    first_is_in, go_on = threading.Event(), threading.Event()
+    first_has_started, may_continue = threading.Event(), threading.Event()
 
     def slow(db):
-        first_is_in.set()
-        go_on.wait()
+        first_has_started.set()
+        may_continue.wait()
 
     thread = threading.Thread(target=file.write, args=(slow,))
     thread.start()
-    first_is_in.wait()
+    first_has_started.wait()
     with pytest.raises(StoreUnavailable):
         file.write(lambda db: db.execute("INSERT INTO t VALUES (1)"))
-    go_on.set()
+    may_continue.set()
     thread.join()
     assert file.read("SELECT n FROM t") == []
     file.write(lambda db: db.execute("INSERT INTO t VALUES (2)"))
@@ -161,7 +161,7 @@ def test_lock_of_another_process_is_waited_for_until_timeout(tmp_path):
     with pytest.raises(StoreUnavailable):
         docs.insert({"_id": "2"})
     assert 0.15 < time.monotonic() - started < 30
-    assert docs.get("1") == {"_id": "1"}, "readers go on meanwhile"
+    assert docs.get("1") == {"_id": "1"}, "readers continue meanwhile"
     store.close()
     store = SqliteStore(SqliteFile(tmp_path / "x.db", StoreUnavailable, timeout_s=60))
     docs.attach(store)
