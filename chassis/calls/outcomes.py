@@ -51,7 +51,7 @@ def read(upstream: str, response: requests.Response, errors: tuple[type[DomainEr
     if problem_type.startswith(_PROBLEM_TYPES):
         kind = problem_type.removeprefix(_PROBLEM_TYPES).replace("-", "_")
     message, retry_after = f"{upstream} responded {status} {title}".rstrip(), _retry_after(response)
-    if kind and status in (404, 409):
+    if kind and (status in (404, 409) or any(error.kind == kind for error in errors)):
         extra = {name: value for name, value in problem.items() if name not in _PROBLEM_MEMBERS}
         raise rebuild((*errors, NotFound), kind, title, str(problem.get("detail", "")), extra)
     if kind == "not_done" or status in (408, 429):

@@ -49,7 +49,11 @@ def test_rebuild_of_an_undeclared_kind_is_a_plain_domain_error():
     assert DomainError.kind == "domain_error"
 
 
-class Print(Command, errors=(OutOfPaper,)):
+class UnknownFormat(DomainError, category=ErrorCategory.INVALID):
+    """The format of the paper is unknown."""
+
+
+class Print(Command, errors=(OutOfPaper, UnknownFormat)):
     """Print a page."""
 
 
@@ -57,11 +61,17 @@ Print.service = "stub"
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("out-of-paper", OutOfPaper), ("not-found", NotFound), ("no-ink", DomainError)]
+    ("kind", "status", "expected"),
+    [
+        ("out-of-paper", 409, OutOfPaper),
+        ("unknown-format", 422, UnknownFormat),
+        ("not-found", 404, NotFound),
+        ("no-ink", 409, DomainError),
+    ],
 )
-def test_caller_gets_the_error_that_the_command_declares(kind, expected):
-    problem = f'{{"type": "/problems/{kind}", "title": "T", "status": 409, "detail": "D", "sheets": 3}}'
-    server = stub_server(respond_with(http_response(409, problem)))
+def test_caller_gets_the_error_that_the_command_declares(kind, status, expected):
+    problem = f'{{"type": "/problems/{kind}", "title": "T", "status": {status}, "detail": "D", "sheets": 3}}'
+    server = stub_server(respond_with(http_response(status, problem)))
     with server as (_, client), deadline.within(5), pytest.raises(DomainError) as error:
         client.send(Print(), "key", 1)
     assert type(error.value) is expected
