@@ -1,4 +1,4 @@
-"""Everything that a platform holds at one moment: each service's documents, and the log with its groups' offsets."""
+"""A dump of a platform: the documents of each service, and the bus with the offsets of its groups."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ Docs = dict[str, Doc]
 
 @dataclass(frozen=True)
 class Published:
-    """An event as it stands on the log."""
+    """An event as it is on the bus."""
 
     topic: str
     key: str
@@ -30,15 +30,15 @@ class Dump:
     stores: dict[str, dict[str, Docs]] = field(default_factory=dict)
     events: list[Published] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
-    """topic:partition:offset -> key of each record that is no event."""
+    """topic:partition:offset -> key of each record that is not an event."""
     lag: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(group, topic) -> records that the group has not committed."""
+    """(group, topic) -> number of records that the group has not committed."""
 
     def docs(self, service: str, collection: str) -> Docs:
         return self.stores.get(service, {}).get(collection, {})
 
     def of(self, *types: str) -> list[Published]:
-        """The events of these types, each once however often it was published."""
+        """Return the events of these types, without duplicates."""
         first: dict[tuple[str, str, int], Published] = {}
         for event in self.events:
             if event.type in types:
@@ -47,30 +47,30 @@ class Dump:
 
 
 Place = Path | Pair
-"""Where a platform keeps what it holds: its DATA_DIR, or its engines."""
+"""Where a platform stores its data: its DATA_DIR, or its engines."""
 
 
 def read(place: Place) -> Dump:
-    """Read it all, whether its platform runs or not; nothing is written."""
+    """Read everything, whether the platform runs or not, without writing."""
     return _reader(place).read(place)
 
 
 def lag(place: Place) -> dict[tuple[str, str], int]:
-    """What `read` tells as `lag`, for little: (group, topic) -> records that the group has not committed."""
+    """Return only the `lag` of `read`, at little cost."""
     found: dict[tuple[str, str], int] = _reader(place).lag(place)
     return found
 
 
 def read_store(place: Place, service: str, *collections: str) -> Dump:
-    """The documents of one service, of these collections or of all; on the embedded engine as they were at one moment.
+    """Read the documents of one service, in these collections or in all; a snapshot on the embedded engine.
 
-    Name them where it is read again and again: the engines are the platform's as well.
+    Name the collections if you read often: the platform uses the same engines.
     """
     return _reader(place).read_store(place, service, *collections)
 
 
 def forget(pair: Pair) -> None:
-    """Close what was opened for reading these engines."""
+    """Close the connections that were opened to read these engines."""
     from tests.dump import real
 
     real.forget(pair)

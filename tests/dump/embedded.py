@@ -1,4 +1,4 @@
-"""Reads a DATA_DIR: the files of the embedded engines."""
+"""Reads the files of the embedded engines in a DATA_DIR."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ def read(data_dir: Path) -> Dump:
     dump = Dump()
     for path in sorted((data_dir / "store").glob("*.db")):
         dump.stores |= read_store(data_dir, path.stem).stores
-    with closing(_opened(data_dir / "bus.db")) as db:
+    with closing(_open(data_dir / "bus.db")) as db:
         db.execute("BEGIN")
         dump.events, dump.unreadable = _events(db)
         dump.lag = _lag(db)
@@ -20,17 +20,17 @@ def read(data_dir: Path) -> Dump:
 
 
 def lag(data_dir: Path) -> dict[tuple[str, str], int]:
-    with closing(_opened(data_dir / "bus.db")) as db:
+    with closing(_open(data_dir / "bus.db")) as db:
         return _lag(db)
 
 
 def read_store(data_dir: Path, service: str, *collections: str) -> Dump:
-    with closing(_opened(data_dir / "store" / f"{service}.db")) as db:
+    with closing(_open(data_dir / "store" / f"{service}.db")) as db:
         db.execute("BEGIN")
         return Dump(stores={service: {name: _documents(db, name) for name in collections or _collections(db)}})
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=10)
 
 
@@ -60,7 +60,7 @@ def _events(db: sqlite3.Connection) -> tuple[list[Published], dict[str, str]]:
 
 
 def _lag(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
-    """Counted from the beginning for a partition where a group that reads the topic has committed nothing."""
+    """Return the lag of each group. A partition without a committed offset counts from its beginning."""
     rows = db.execute(
         """SELECT groups.grp, partitions.topic, sum(next - max(first, coalesce(offset, 0)))
            FROM (SELECT DISTINCT grp, topic FROM committed JOIN partitions ON partition = id) AS groups

@@ -15,27 +15,27 @@ from tests.engines import Pair
 from tests.system.running import eventually
 
 WRITE_ID = "_w"
-"""A field that readers never see: see chassis.store.mongodb.store."""
+"""A field that the store hides: see chassis.store.mongodb.store."""
 
 
 def read(pair: Pair) -> Dump:
     dump = Dump()
     for name in catalog():
         dump.stores |= read_store(pair, name).stores
-    log = _log(pair)
-    log.catch_up()
-    log.tell(dump)
-    dump.lag = log.lag()
+    topics = _topics(pair)
+    topics.catch_up()
+    topics.add_to(dump)
+    dump.lag = topics.lag()
     return dump
 
 
 def lag(pair: Pair) -> dict[tuple[str, str], int]:
-    return _log(pair).lag()
+    return _topics(pair).lag()
 
 
 def forget(pair: Pair) -> None:
-    if log := _logs.pop(pair, None):
-        log.close()
+    if topics := _opened.pop(pair, None):
+        topics.close()
 
 
 def read_store(pair: Pair, service: str, *collections: str) -> Dump:
@@ -52,8 +52,8 @@ def _client(uri: str) -> MongoClient[Any]:
     return MongoClient(uri, timeoutMS=10_000)
 
 
-class _Log:
-    """All topics of events of a broker, read once: whoever asks again waits for what came meanwhile alone."""
+class _Topics:
+    """All event topics of a broker, read incrementally: `catch_up` reads only the new records."""
 
     def __init__(self, pair: Pair) -> None:
         self._consumer = KafkaConsumer(
@@ -83,7 +83,7 @@ class _Log:
             for partition, polled in self._consumer.poll(500).items():
                 self._records[partition] += polled
 
-    def tell(self, dump: Dump) -> None:
+    def add_to(self, dump: Dump) -> None:
         for record in (record for partition in sorted(self._records) for record in self._records[partition]):
             key = record.key.decode()
             headers = {name: value.decode() for name, value in record.headers}
@@ -94,7 +94,7 @@ class _Log:
                 dump.unreadable[f"{record.topic}:{record.partition}:{record.offset}"] = key
 
     def lag(self) -> dict[tuple[str, str], int]:
-        """Counted from the beginning for a partition where a group that reads the topic has committed nothing."""
+        """Return the lag of each group. A partition without a committed offset counts from its beginning."""
         groups = eventually(self._committed)
         read = {(group, each.topic) for group, committed in groups.items() for each in committed}
         topics = {topic for _, topic in read}
@@ -109,7 +109,7 @@ class _Log:
         return [TopicPartition(topic, number) for number in self._consumer.partitions_for_topic(topic)]
 
     def _committed(self) -> dict[str, Any] | None:
-        """group -> partition -> offset; None while a broker is not there, or has just come back."""
+        """Return group -> partition -> offset, or None while a broker is down or has just come back."""
         try:
             if self._admin is None:
                 self._admin = KafkaAdminClient(bootstrap_servers=self._servers, bootstrap_timeout_ms=10_000)
@@ -122,10 +122,10 @@ class _Log:
             return None
 
 
-_logs: dict[Pair, _Log] = {}
+_opened: dict[Pair, _Topics] = {}
 
 
-def _log(pair: Pair) -> _Log:
-    if pair not in _logs:
-        _logs[pair] = _Log(pair)
-    return _logs[pair]
+def _topics(pair: Pair) -> _Topics:
+    if pair not in _opened:
+        _opened[pair] = _Topics(pair)
+    return _opened[pair]

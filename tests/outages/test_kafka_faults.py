@@ -1,7 +1,7 @@
-"""Events over a Kafka that fails, as real processes: outbox and relay, log, consumers with their inbox.
+"""Events over a failing Kafka, with real processes: outbox and relay, topic, consumers with their inbox.
 
-Every committed event is published, first in order, and has its effect once, whoever is killed; what is parked is not
-lost. Documents are in SQLite here, since it is the log that is tried.
+Whatever is killed, every committed event is published in order and has its effect exactly once; parked events are not
+lost. The documents are in SQLite, because these tests are about Kafka.
 """
 
 import multiprocessing
@@ -40,10 +40,10 @@ from tests.sizes import by_form
 from tests.system.running import free_port
 
 COUNTERS, EACH = by_form(500, 2000), 10
-SPOILT = 5
-"""Counters whose events no consumer can handle, until they are mended."""
-WRITING = by_form(10.0, 20.0)
-"""Seconds over which the counters are written."""
+POISONED = 5
+"""Counters whose events no consumer can handle until the defect is fixed."""
+WRITE_S = by_form(10.0, 20.0)
+"""Time over which the counters are written."""
 SETTLED = 90.0
 COPIES = by_form(2_000, 10_000)
 LEASE, SESSION = 4.0, 6.0
@@ -54,7 +54,7 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 class Counted(Event, type="counter.counted", key="counter"):
-    """A counter went on by one."""
+    """A counter was incremented."""
 
     counter: str
     step: int
@@ -65,7 +65,7 @@ Counted.service = "counters"
 
 @dataclass(frozen=True)
 class Place:
-    """What the processes share."""
+    """What the processes share: a folder, a broker, and names of their own."""
 
     folder: Path
     servers: str
@@ -76,14 +76,14 @@ class Place:
         return f"{self.name}.events"
 
     @property
-    def mended(self) -> Path:
-        """There once every event can be handled."""
-        return self.folder / "mended"
+    def fixed(self) -> Path:
+        """A file that exists once every event can be handled."""
+        return self.folder / "fixed"
 
     def bus(self) -> KafkaBus:
         return KafkaBus(self.servers, session_s=SESSION)
 
-    def bound(self, file: str, *names: str) -> tuple[Collection, ...]:
+    def collections(self, file: str, *names: str) -> tuple[Collection, ...]:
         store = SqliteStore(self.folder / file)
         collections = tuple(Collection(name, outbox.PENDING) for name in names)
         for collection in (*collections, dead_letters.collection, consumer.progress):
@@ -118,48 +118,48 @@ def _running(work: Callable[..., None], place: Place) -> Iterator[Any]:
         process.join()
 
 
-def _until_told(work: Callable[[threading.Event], None]) -> None:
+def _run_until_sigterm(work: Callable[[threading.Event], None]) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     work(stop)
 
 
 def relay(place: Place) -> None:
-    """A process that relays until SIGTERM."""
-    counters, leases = place.bound("writers.db", "counters", "leases")
+    """Relay until SIGTERM."""
+    counters, leases = place.collections("writers.db", "counters", "leases")
     with closing(place.bus()) as bus:
-        _until_told(Relay([EmbeddedOutbox(place.name, counters)], bus, leases, LEASE, poll_s=0.1).run)
+        _run_until_sigterm(Relay([EmbeddedOutbox(place.name, counters)], bus, leases, LEASE, poll_s=0.1).run)
 
 
 def consume(place: Place) -> None:
-    """A process that notes the number of each event in its counter's document, until SIGTERM."""
-    (seen,) = place.bound("readers.db", "seen")
+    """Append the number of each event to its counter's document, until SIGTERM."""
+    (seen,) = place.collections("readers.db", "seen")
 
-    def note(event: Counted, meta: Meta) -> None:
-        if event.counter.startswith("spoilt") and not place.mended.exists():
+    def apply(event: Counted, meta: Meta) -> None:
+        if event.counter.startswith("poisoned") and not place.fixed.exists():
             raise ValueError("a defect")
         try:
             seen.insert({"_id": event.counter, "numbers": [meta.sequence], "last_seq": {meta.source: meta.sequence}})
         except Duplicate:
-            change = merge_updates({"$push": {"numbers": meta.sequence}}, inbox.seen(meta))
-            seen.update(event.counter, change, when=inbox.unseen(meta))
+            update = merge_updates({"$push": {"numbers": meta.sequence}}, inbox.seen(meta))
+            seen.update(event.counter, update, when=inbox.unseen(meta))
 
     with closing(place.bus()) as bus:
-        _until_told(Consumer(bus.consumer("readers", [place.topic]), {Counted: note}).run)
+        _run_until_sigterm(Consumer(bus.consumer("readers", [place.topic]), {Counted: apply}).run)
 
 
 def test_killed_processes_lose_and_repeat_no_event(place: Place, broker: tuple[Engine, str]) -> None:
-    counters, _ = place.bound("writers.db", "counters", "leases")
-    (seen,) = place.bound("readers.db", "seen")
-    ids = [f"{'spoilt' if n < SPOILT else 'c'}-{n}" for n in range(COUNTERS)]
+    counters, _ = place.collections("writers.db", "counters", "leases")
+    (seen,) = place.collections("readers.db", "seen")
+    ids = [f"{'poisoned' if n < POISONED else 'c'}-{n}" for n in range(COUNTERS)]
     writer = threading.Thread(target=_write, args=(counters, ids))
     with _running(relay, place) as first, _running(consume, place) as steady, _running(consume, place) as killed:
         writer.start()
-        time.sleep(WRITING / 4)
+        time.sleep(WRITE_S / 4)
         broker[0].kill()
         time.sleep(2)
         broker[0].start()
-        _when_something_is_under_way(seen, killed.kill)
+        _during_a_batch(seen, killed.kill)
         with _running(consume, place) as leaves:
             time.sleep(5)
             first.kill()
@@ -174,24 +174,24 @@ def test_killed_processes_lose_and_repeat_no_event(place: Place, broker: tuple[E
                 _eventually(lambda: not counters.find({"pending": {"$gt": 0}}, limit=1))
                 published = _read_all(place)
                 _eventually(lambda: _handled(seen) == COUNTERS * EACH)
-                parked = Counter(letter["key"] for letter in dead_letters.collection.iterate())
-                assert parked == dict.fromkeys(ids[:SPOILT], EACH)
-                place.mended.touch()
-                for id in ids[:SPOILT]:
+                parked = Counter(dead_letter["key"] for dead_letter in dead_letters.collection.iterate())
+                assert parked == dict.fromkeys(ids[:POISONED], EACH)
+                place.fixed.touch()
+                for id in ids[:POISONED]:
                     dead_letters.request_redrive(dead_letters.of_key(place.topic, id)[0])
                 _eventually(lambda: not list(dead_letters.collection.iterate()))
             assert steady.is_alive()
     wanted = list(range(1, EACH + 1))
     for id in ids:
-        assert list(dict.fromkeys(published[id])) == wanted, "published, and first in order"
-        assert seen.get(id)["numbers"] == wanted, "applied once each, in order"
+        assert list(dict.fromkeys(published[id])) == wanted, "published, and in order at the first time"
+        assert seen.get(id)["numbers"] == wanted, "applied once, in order"
     copies = sum(map(len, published.values())) - COUNTERS * EACH
     print(f"\n{COUNTERS * EACH} events, {copies} of them published twice")
 
 
 def test_ten_thousand_duplicates_have_no_effect(place: Place) -> None:
     random, ids, last = Random(1), [f"c-{n}" for n in range(500)], 6
-    (seen,) = place.bound("readers.db", "seen")
+    (seen,) = place.collections("readers.db", "seen")
     sent: list[Record] = []
     for step in range(1, last):
         for id in random.sample(ids, len(ids)):
@@ -201,8 +201,8 @@ def test_ten_thousand_duplicates_have_no_effect(place: Place) -> None:
     sent += [_record(place, id, last) for id in ids]
     with _running(consume, place), _running(consume, place):
         with closing(place.bus()) as bus:
-            for at in range(0, len(sent), 2000):
-                assert set(bus.publish(sent[at : at + 2000], 30)) == {None}
+            for start in range(0, len(sent), 2000):
+                assert set(bus.publish(sent[start : start + 2000], 30)) == {None}
         _eventually(lambda: sum(doc["numbers"][-1] == last for doc in seen.iterate()) == len(ids))
     assert {tuple(doc["numbers"]) for doc in seen.iterate()} == {tuple(range(1, last + 1))}
 
@@ -232,35 +232,35 @@ def test_worker_starts_without_kafka_and_recovers(tmp_path: Path, broker: tuple[
     finally:
         process.kill()
         process.wait()
-    told = [orjson.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
-    assert not [line for line in told if line["level"] == "error"]
+    lines = [orjson.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert not [line for line in lines if line["level"] == "error"]
 
 
 def _write(counters: Collection, ids: list[str]) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     for number, id in enumerate(ids, 1):
         counters.insert({"_id": id, **outbox.new_outbox(id, *(Counted(counter=id, step=step) for step in range(EACH)))})
-        time.sleep(max(begun + number * WRITING / len(ids) - time.monotonic(), 0))
+        time.sleep(max(started + number * WRITE_S / len(ids) - time.monotonic(), 0))
 
 
 def _record(place: Place, id: str, step: int) -> Record:
     return envelope.to_record(place.name, id, envelope.new_entry(Counted(counter=id, step=step), step))
 
 
-def _when_something_is_under_way(seen: Collection, strike: Callable[[], None]) -> None:
-    """Strike while batches are being handled: more is done now than some time ago."""
+def _during_a_batch(seen: Collection, act: Callable[[], None]) -> None:
+    """Call `act` while consumers handle batches."""
     before = _handled(seen)
     _eventually(lambda: _handled(seen) > before)
-    strike()
+    act()
 
 
 def _handled(seen: Collection) -> int:
-    """How many events are applied or parked."""
+    """Return how many events are applied or parked."""
     return sum(len(doc["numbers"]) for doc in seen.iterate()) + len(list(dead_letters.collection.iterate()))
 
 
 def _read_all(place: Place) -> dict[str, list[int]]:
-    """The numbers of each key's events, as they are in the log."""
+    """Return the numbers of each key's events, in the order of the topic."""
     found: dict[str, list[int]] = {}
     with closing(place.bus()) as bus:
         member = bus.consumer(clock.new_id(), [place.topic])
@@ -287,8 +287,8 @@ def _partitions(servers: str, topic: str) -> int:
         return len(admin.describe_topics([topic])[0]["partitions"])
 
 
-def _eventually(holds: Callable[[], bool]) -> None:
+def _eventually(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + SETTLED
-    while not holds():
-        assert time.monotonic() < until, "it does not come to rest"
+    while not condition():
+        assert time.monotonic() < until, "the condition does not become true"
         time.sleep(0.5)

@@ -27,11 +27,11 @@ from tests.system.running import ROOT, eventually, free_port
 
 WRITERS = 6
 KILLS = 3
-PAUSED = by_form(8.0, 20.0)
-REFUSED_IN = 1.0
+PAUSE_S = by_form(8.0, 20.0)
+REJECTED_IN_S = 1.0
 MARGIN = 2.0  # seconds that a busy machine may add
 DEADLINE = 5.0
-BACK = 60.0
+RECOVERY_S = 60.0
 
 
 @pytest.fixture
@@ -50,37 +50,37 @@ def docs(server: Engine) -> Iterator[Collection]:
     docs.store.close()
 
 
-def until_done(work: Callable[[], Any], refused: list[float]) -> Any:
-    """What `work` returns at last; how long each refusal took is noted."""
+def until_done(work: Callable[[], Any], failures: list[float]) -> Any:
+    """Repeat `work` until it succeeds, and return its result; append the seconds of each failure to `failures`."""
     while True:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             with deadline.within(DEADLINE):
                 return work()
         except StoreUnavailable:
-            refused.append(time.monotonic() - began)
+            failures.append(time.monotonic() - started)
 
 
 class Writer:
-    """Inserts and counts, repeating what is not known under guards and unique ids, and remembers what it was told."""
+    """Inserts and increments, repeats what failed under guards and unique ids, and remembers what succeeded."""
 
     def __init__(self, docs: Collection, name: str) -> None:
         self.docs, self.name = docs, name
         self.inserted: list[str] = []
         self.counted = 0
-        self.refused: list[float] = []
+        self.failures: list[float] = []
 
     def write(self, over: threading.Event) -> None:
-        until_done(self._begin, self.refused)
+        until_done(self._begin, self.failures)
         while not over.is_set():
-            until_done(self._insert, self.refused)
-            until_done(self._count, self.refused)
+            until_done(self._insert, self.failures)
+            until_done(self._count, self.failures)
 
-    def judge(self) -> None:
+    def check(self) -> None:
         doc = self.docs.get(self.name)
         assert doc is not None
         assert doc["n"] == self.counted
-        assert doc["each"] == list(range(1, self.counted + 1)), "each once, none lost"
+        assert doc["each"] == list(range(1, self.counted + 1)), "each exactly once"
         there = [each["_id"] for each in self.docs.iterate({"writer": self.name})]
         assert sorted(there) == sorted(self.inserted)
 
@@ -88,7 +88,7 @@ class Writer:
         try:
             self.docs.insert({"_id": self.name, "n": 0, "each": []})
         except Duplicate:
-            pass  # it was done the first time
+            pass  # the first try had succeeded
 
     def _insert(self) -> None:
         id = f"{self.name}-{self.counted:05}"
@@ -100,21 +100,21 @@ class Writer:
 
     def _count(self) -> None:
         n = self.counted + 1
-        change = {"$inc": {"n": 1}, "$push": {"each": n}}
-        found = self.docs.update(self.name, change, when={"n": n - 1}) or self.docs.get(self.name)
+        update = {"$inc": {"n": 1}, "$push": {"each": n}}
+        found = self.docs.update(self.name, update, when={"n": n - 1}) or self.docs.get(self.name)
         assert found is not None
         assert found["n"] == n
         self.counted = n
 
 
-def written(docs: Collection, meanwhile: Callable[[list[Writer]], None]) -> list[Writer]:
-    """Writers that wrote while something happened to the server."""
+def write_during(docs: Collection, disturb: Callable[[list[Writer]], None]) -> list[Writer]:
+    """Let writers write while `disturb` does something to the server. Return them."""
     over = threading.Event()
     writers = [Writer(docs, f"w{number}") for number in range(WRITERS)]
     with ThreadPoolExecutor(WRITERS) as pool:
         ends = [pool.submit(writer.write, over) for writer in writers]
         try:
-            meanwhile(writers)
+            disturb(writers)
         finally:
             over.set()
     for end in ends:
@@ -122,58 +122,58 @@ def written(docs: Collection, meanwhile: Callable[[list[Writer]], None]) -> list
     return writers
 
 
-def count(writers: list[Writer]) -> int:
+def increments(writers: list[Writer]) -> int:
     return sum(writer.counted for writer in writers)
 
 
 def test_killed_server_loses_and_repeats_no_write(server: Engine, docs: Collection) -> None:
     def kill(writers: list[Writer]) -> None:
         for _ in range(KILLS):
-            before = count(writers)
-            eventually(lambda before=before: count(writers) > before + 100, 60)
+            before = increments(writers)
+            eventually(lambda before=before: increments(writers) > before + 100, 60)
             server.kill()
             server.start()
-        before = count(writers)
-        eventually(lambda: count(writers) > before + 100, 60)
+        before = increments(writers)
+        eventually(lambda: increments(writers) > before + 100, 60)
 
-    writers = written(docs, kill)
-    assert sum(len(writer.refused) for writer in writers) >= KILLS
+    writers = write_during(docs, kill)
+    assert sum(len(writer.failures) for writer in writers) >= KILLS
     for writer in writers:
-        writer.judge()
+        writer.check()
 
 
 def test_paused_server_is_waited_for_once(server: Engine, docs: Collection) -> None:
     def pause(writers: list[Writer]) -> None:
-        eventually(lambda: count(writers) > 100, 60)
+        eventually(lambda: increments(writers) > 100, 60)
         server.pause()
-        time.sleep(PAUSED)
+        time.sleep(PAUSE_S)
         server.resume()
-        before, back = count(writers), time.monotonic()
-        eventually(lambda: count(writers) > before + 100, 60)
+        before, back = increments(writers), time.monotonic()
+        eventually(lambda: increments(writers) > before + 100, 60)
         print(f"\nback {time.monotonic() - back:.1f} s after it was resumed")
 
-    writers = written(docs, pause)
-    first = statistics.median(writer.refused[0] for writer in writers)
-    took = sorted(seconds for writer in writers for seconds in writer.refused[1:])
-    print(f"refused: first in {first:.2f} s, then {len(took)} times, all in {took[-1]:.2f} s")
-    assert first < REQUEST_TIMEOUT_S + MARGIN, "it might have been busy"
-    assert len(took) >= WRITERS * PAUSED / 2
-    assert statistics.median(took) < REFUSED_IN
+    writers = write_during(docs, pause)
+    first = statistics.median(writer.failures[0] for writer in writers)
+    durations = sorted(seconds for writer in writers for seconds in writer.failures[1:])
+    print(f"refused: first in {first:.2f} s, then {len(durations)} times, all in {durations[-1]:.2f} s")
+    assert first < REQUEST_TIMEOUT_S + MARGIN, "a silent server may be busy"
+    assert len(durations) >= WRITERS * PAUSE_S / 2
+    assert statistics.median(durations) < REJECTED_IN_S
     for writer in writers:
-        writer.judge()
+        writer.check()
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Callable[[str, str], "Process"]]:
-    """Starts `mercato <kind> users` on a store of this address."""
-    begun: list[Process] = []
+    """A function that starts `mercato <kind> users` on the store of a URI."""
+    started: list[Process] = []
 
     def start(kind: str, uri: str) -> Process:
-        begun.append(Process(kind, uri, tmp_path))
-        return begun[-1]
+        started.append(Process(kind, uri, tmp_path))
+        return started[-1]
 
     yield start
-    for each in begun:
+    for each in started:
         each.kill()
 
 
@@ -190,7 +190,7 @@ class Process:
             )
 
     def probes(self) -> list[int]:
-        """The answers to liveness, startup and readiness; none while nobody listens."""
+        """Return the status codes of liveness, startup and readiness; none before the process listens."""
         url = f"http://127.0.0.1:{self.health_port}"
         try:
             return [requests.get(f"{url}/{each}", timeout=20).status_code for each in ("livez", "startupz", "readyz")]
@@ -217,17 +217,17 @@ def test_service_starts_before_its_store_and_recovers(server: Engine, process: C
     web, worker, other = process("web", uri), process("worker", uri), process("worker", uri)
     for each in (web, worker, other):
         eventually(lambda each=each: each.probes() == [200, 503, 503])
-    began = time.monotonic()
+    started = time.monotonic()
     refused = web.sign_up("ann")
-    assert time.monotonic() - began < REFUSED_IN + MARGIN
+    assert time.monotonic() - started < REJECTED_IN_S + MARGIN
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-    time.sleep(PAUSED)
+    time.sleep(PAUSE_S)
     for each in (web, worker, other):
         assert each.probes() == [200, 503, 503], "still alive"
     assert other.end() == 0
     server.start()
     for each in (web, worker):
-        eventually(lambda each=each: each.probes() == [200, 200, 200], BACK)
+        eventually(lambda each=each: each.probes() == [200, 200, 200], RECOVERY_S)
     assert web.sign_up("ann").status_code == 201
     accounts.attach(MongodbStore(uri, "users")).ensure_indexes()
     eventually(lambda: not accounts.find({"pending": {"$gt": 0}}))

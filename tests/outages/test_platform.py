@@ -1,4 +1,4 @@
-"""The platform while an engine is away: without the log orders go on; without the store it says so, and lives on."""
+"""The platform during an outage: without Kafka it accepts orders; without MongoDB it fails fast and recovers."""
 
 import itertools
 import statistics
@@ -20,9 +20,9 @@ from tests.sizes import by_form
 from tests.system.platform import Client, Shop, eventually
 
 ORDERS = by_form(90, 300)
-LOG_AWAY, STORE_AWAY = by_form((15.0, 10.0), (60.0, 20.0))
-DRAINED, WELL = 60.0, 60.0
-REFUSED_IN = 1.0
+KAFKA_OUTAGE_S, STORE_OUTAGE_S = by_form((15.0, 10.0), (60.0, 20.0))
+DRAIN_S, RECOVERY_S = 60.0, 60.0
+REJECTED_IN_S = 1.0
 DEADLINE = 5.0
 BUYERS = 3
 
@@ -46,47 +46,46 @@ def test_orders_are_accepted_without_kafka(scenario: Scenario) -> None:
     shop, product = scenario.shop, scenario.shop.product(stock=10 * ORDERS)
     assert shop.engines
     each = ORDERS // BUYERS
-    pause = LOG_AWAY / each
+    pause = KAFKA_OUTAGE_S / each
 
-    def buy(buyer: Client, away: threading.Event) -> None:
+    def buy(buyer: Client, has_begun: threading.Event) -> None:
         for number in range(each):
             scenario.send_once("order", "", lambda: buyer.order(product))
             if number == each // 10:
-                away.set()
-            time.sleep(pause)  # so that the orders of each buyer outlast the outage
+                has_begun.set()
+            time.sleep(pause)  # so that each buyer orders beyond the end of the outage
 
-    with buying(shop, buy) as begun:
-        begun()
+    with buying(shop, buy) as wait_for_buyers:
+        wait_for_buyers()
         shop.engines.kafka.kill()
-        time.sleep(LOG_AWAY)  # the outage itself
+        time.sleep(KAFKA_OUTAGE_S)  # the outage itself
     shop.engines.kafka.start()
     back = time.monotonic()
-    eventually(lambda: drained(shop), DRAINED)
-    took = time.monotonic() - back
-    answers = Counter(line.get("status") for line in scenario.history)
-    print(f"\n{ORDERS} orders, {LOG_AWAY:.0f} s without Kafka: {dict(answers)}; outboxes drained {took:.1f} s after")
-    assert answers[201] + answers[202] == each * BUYERS
+    eventually(lambda: is_drained(shop), DRAIN_S)
+    drain_s = time.monotonic() - back
+    statuses = Counter(line.get("status") for line in scenario.history)
+    outcome = f"{dict(statuses)}; outboxes drained after {drain_s:.1f} s"
+    print(f"\n{ORDERS} orders, {KAFKA_OUTAGE_S:.0f} s without Kafka: {outcome}")
+    assert statuses[201] + statuses[202] == each * BUYERS
     scenario.assert_consistent()
 
 
-def test_platform_without_store_fails_fast_and_recovers(
-    scenario: Scenario,
-) -> None:
+def test_platform_without_store_fails_fast_and_recovers(scenario: Scenario) -> None:
     assert scenario.shop.engines
     mongodb = scenario.shop.engines.mongodb
-    took, well = away(scenario, mongodb, mongodb.down, mongodb.start)
-    say("stopped", took, well)
-    assert statistics.median(took) <= REFUSED_IN
+    durations, recovery_s = interrupt(scenario, mongodb, mongodb.down, mongodb.start)
+    report("stopped", durations, recovery_s)
+    assert statistics.median(durations) <= REJECTED_IN_S
 
 
 def test_hanging_store_delays_nobody_past_the_deadline(scenario: Scenario) -> None:
     assert scenario.shop.engines
     mongodb = scenario.shop.engines.mongodb
-    took, well = away(scenario, mongodb, mongodb.pause, mongodb.resume)
-    say("paused", took, well)
-    assert max(took) <= 2 * DEADLINE
-    _, *later = took  # the first is waited for: it might be busy
-    assert statistics.median(later) <= REFUSED_IN
+    durations, recovery_s = interrupt(scenario, mongodb, mongodb.pause, mongodb.resume)
+    report("paused", durations, recovery_s)
+    assert max(durations) <= 2 * DEADLINE
+    _, *later = durations  # the first request waits: a silent server may be busy
+    assert statistics.median(later) <= REJECTED_IN_S
 
 
 def test_killed_store_keeps_acknowledged_writes(scenario: Scenario) -> None:
@@ -94,16 +93,16 @@ def test_killed_store_keeps_acknowledged_writes(scenario: Scenario) -> None:
     assert shop.engines
     over = threading.Event()
 
-    def buy(buyer: Client, away: threading.Event) -> None:
-        away.set()
+    def buy(buyer: Client, has_begun: threading.Event) -> None:
+        has_begun.set()
         while not over.is_set():
             scenario.place_order(buyer, product, timeout_s=60)
 
-    with buying(shop, buy) as begun:
-        begun()
+    with buying(shop, buy) as wait_for_buyers:
+        wait_for_buyers()
         for _ in range(3):
-            already = len(scenario.history)
-            eventually(lambda already=already: len(scenario.history) > already + 5)
+            before = len(scenario.history)
+            eventually(lambda before=before: len(scenario.history) > before + 5)
             shop.engines.mongodb.kill()
             shop.engines.mongodb.start()
         over.set()
@@ -112,30 +111,30 @@ def test_killed_store_keeps_acknowledged_writes(scenario: Scenario) -> None:
 
 @contextmanager
 def buying(shop: Shop, buy: Callable[[Client, threading.Event], None]) -> Iterator[Callable[[], object]]:
-    """Buyers shop inside, and come to their end; what is yielded waits until one is well on the way."""
-    away = threading.Event()
+    """Run buyers beside the block, and wait for them to end. Yields a function that waits until one has begun."""
+    has_begun = threading.Event()
     buyers = [shop.shopper() for _ in range(BUYERS)]
     with ThreadPoolExecutor(BUYERS) as pool:
-        ends: list[Future[None]] = [pool.submit(buy, buyer, away) for buyer in buyers]
-        yield lambda: away.wait(60)
+        ends: list[Future[None]] = [pool.submit(buy, buyer, has_begun) for buyer in buyers]
+        yield lambda: has_begun.wait(60)
     for end in ends:
         end.result()
 
 
-def drained(shop: Shop) -> bool:
-    """Whether no event waits in any outbox."""
+def is_drained(shop: Shop) -> bool:
+    """Return whether no event is pending in any outbox."""
     stores = [dump.read_store(shop.place, name).stores[name] for name in catalog()]
     return not any(doc.get("pending") for store in stores for docs in store.values() for doc in docs.values())
 
 
-def away(
+def interrupt(
     scenario: Scenario, engine: Engine, stop: Callable[[], None], start: Callable[[], None]
 ) -> tuple[list[float], float]:
-    """The seconds in which requests were refused while the store was away, and until all was well afterwards."""
+    """Return the seconds until each request failed during the outage, and until the platform recovered after it."""
     shop = scenario.shop
     buyer, product = shop.shopper(), shop.product(stock=100)
     before = [(process["pid"], process["restarts"]) for process in shop.run()["processes"]]
-    asks: list[Callable[[], requests.Response]] = [
+    actions: list[Callable[[], requests.Response]] = [
         lambda: buyer.get(f"/api/products/{product['id']}"),
         lambda: buyer.get("/api/orders"),
         lambda: buyer.order(product),
@@ -143,14 +142,14 @@ def away(
         lambda: buyer.get("/api/notifications"),
     ]
     processes = itertools.cycle(itertools.product(catalog(), ("web", "worker")))
-    took = []
+    durations = []
     stop()
-    until = time.monotonic() + STORE_AWAY
+    until = time.monotonic() + STORE_OUTAGE_S
     while time.monotonic() < until:
-        for ask in asks:
-            began = time.monotonic()
-            answer = ask()
-            took.append(time.monotonic() - began)
+        for send in actions:
+            started = time.monotonic()
+            answer = send()
+            durations.append(time.monotonic() - started)
             assert answer.status_code == 503, answer.text
             assert int(answer.headers["Retry-After"]) >= 1
         health = shop.health_url_of(*next(processes))
@@ -158,14 +157,15 @@ def away(
         assert requests.get(f"{health}/readyz", timeout=20).status_code == 503
     start()
     back = time.monotonic()
-    eventually(lambda: shop.mercato("status").returncode == 0, WELL)
-    eventually(lambda: all(ask().ok for ask in asks), WELL)
-    well = time.monotonic() - back
+    eventually(lambda: shop.mercato("status").returncode == 0, RECOVERY_S)
+    eventually(lambda: all(send().ok for send in actions), RECOVERY_S)
+    recovery_s = time.monotonic() - back
     assert [(process["pid"], process["restarts"]) for process in shop.run()["processes"]] == before
     scenario.assert_consistent()
-    return took, well
+    return durations, recovery_s
 
 
-def say(what: str, took: list[float], well: float) -> None:
-    most, p95 = max(took), statistics.quantiles(took, n=20)[-1]
-    print(f"\nMongoDB {what}: {len(took)} refusals, p95 {p95:.2f} s, at most {most:.2f} s; all well {well:.1f} s after")
+def report(what: str, durations: list[float], recovery_s: float) -> None:
+    p95 = statistics.quantiles(durations, n=20)[-1]
+    times = f"p95 {p95:.2f} s, maximum {max(durations):.2f} s; recovered after {recovery_s:.1f} s"
+    print(f"\nMongoDB {what}: {len(durations)} rejections, {times}")
