@@ -17,7 +17,7 @@ _STABLE_S = 10.0  # a process that ran for so long starts again with the shortes
 
 @dataclass
 class Child:
-    """`kind` is web, worker or router; `number` tells replicas apart.
+    """`kind` is web, worker or router; `number` distinguishes replicas.
 
     `port` serves requests and `health_port` health and metrics; 0 where there is none.
     """
@@ -32,7 +32,7 @@ class Child:
     restarts: int = 0
     pid: int = 0
     started: str = ""
-    """`start_time` of the process: tells it from a later one with the same pid."""
+    """`start_time` of the process: distinguishes it from a later one with the same pid."""
     _process: BaseProcess | None = field(default=None, repr=False)
     _started_at: float = 0.0
     _restart_at: float = 0.0
@@ -65,7 +65,7 @@ class Child:
             return ""
         self.kill()
         self._process = None
-        if self._kill_at:  # it ended because `restart` told it to
+        if self._kill_at:  # `restart` ended it
             self._kill_at = self._restart_at = 0.0
             return ""
         stable = clock.monotonic() - self._started_at >= _STABLE_S

@@ -71,7 +71,7 @@ def store_settings() -> Settings:
 def end_orphans(folder: Folder) -> None:
     """Wait for the processes that a killed launcher left behind, and kill those that do not end soon.
 
-    Their lifeline has already told them to end.
+    The end of their lifeline has already sent them SIGTERM.
     """
     run: dict[str, Any] = folder.read("run.json") or {"processes": []}
     deadline = clock.monotonic() + _ORPHANS_S

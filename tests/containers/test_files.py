@@ -53,9 +53,10 @@ def test_compose_runs_processes_for_each_service_of_the_chart():
 
 @pytest.mark.parametrize("name", OURS)
 def test_compose_sets_only_known_settings(name):
-    told = {variable: default(value) for variable, value in COMPOSE[name]["environment"].items()}
-    assert set(told) - OPENTELEMETRY <= {field.upper() for model in models().values() for field in model.model_fields}
-    settings = Settings.from_environment(told)
+    environment = {variable: default(value) for variable, value in COMPOSE[name]["environment"].items()}
+    known = {field.upper() for model in models().values() for field in model.model_fields}
+    assert set(environment) - OPENTELEMETRY <= known
+    settings = Settings.from_environment(environment)
     assert settings.addresses == {service: f"{service}:8080" for service in catalog()}
     assert settings.allowed_callers == set(catalog())
     assert len(settings.platform_secret.get_secret_value()) >= 32

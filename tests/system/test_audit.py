@@ -1,10 +1,8 @@
 """`mercato audit` on a running platform: it finds nothing while all agrees, and exactly what does not."""
 
 import json
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,11 @@ import pytest
 from chassis import clock
 from tests import dump
 from tests.faults.checker import unfinished_work
+from tests.system.damage import Damage, change, copy, plant, remove
 from tests.system.platform import Client, Shop, eventually, expect
 from tests.system.running import Platform, image
 
 pytestmark = pytest.mark.embedded
-Harm = tuple[str, Callable[[sqlite3.Connection], int]]
-"""(service, damage to its store); the latter returns the number of documents that it changed."""
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +36,6 @@ def audit(shop: Platform, *services: str, code: int = 0) -> tuple[list[str], dic
     *rows, summary = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum("notChecked" in row for row in rows) == summary["notChecked"]
     return [" ".join([*map(str, row.values())]) for row in rows], summary
-
-
-def change(service: str, collection: str, id: str, **fields: object) -> Harm:
-    """Set fields of a document, as none of our code does."""
-
-    def do(db: sqlite3.Connection) -> int:
-        ((text,),) = db.execute(f"SELECT doc FROM {collection} WHERE id = ?", (id,))
-        return db.execute(
-            f"UPDATE {collection} SET doc = ? WHERE id = ?", (json.dumps(json.loads(text) | fields), id)
-        ).rowcount
-
-    return service, do
-
-
-def remove(service: str, collection: str, id: str) -> Harm:
-    return service, lambda db: db.execute(f"DELETE FROM {collection} WHERE id = ?", (id,)).rowcount
-
-
-def copy(service: str, collection: str, id: str, new: str) -> Harm:
-    def do(db: sqlite3.Connection) -> int:
-        statement = f"INSERT INTO {collection} SELECT ?, json_set(doc, '$._id', ?) FROM {collection} WHERE id = ?"
-        return db.execute(statement, (new, new, id)).rowcount
-
-    return service, do
-
-
-def plant(shop: Shop, harm: Harm) -> None:
-    service, do = harm
-    with closing(sqlite3.connect(shop.data / "store" / f"{service}.db", timeout=10)) as db, db:
-        assert do(db) == 1
 
 
 @dataclass
@@ -147,112 +114,112 @@ def test_audit_finds_nothing_while_orders_are_placed(audited: Shop, story: Story
 def test_audit_finds_exactly_the_planted_damage(audited: Shop, story: Story) -> None:
     long_ago, far = "2020-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
     mark = {"quantity": 1, "stageVersion": 1, "at": clock.timestamp()}
-    planted: list[Harm] = []
+    planted: list[Damage] = []
     expected: set[str] = set()
 
-    def harm(make: Callable[[str], list[Harm]], id: str, *findings: str) -> None:
+    def damage(make: Callable[[str], list[Damage]], id: str, *findings: str) -> None:
         expected.update(finding.format(id=id) for finding in findings)
         planted.extend(make(id))
 
     stock, reservations = ("inventory", "stock"), ("inventory", "reservations")
-    harm(
+    damage(
         lambda id: [change(*stock, id, available=7)],
         story.sold(),
         "inventory product {id} I3 has 1 fewer units than were received",
     )
-    harm(
+    damage(
         lambda id: [change(*stock, id, available=-1, sold=11)],
         story.sold(),
         "inventory product {id} I3 available is negative",
         "inventory product {id} I6 has 9 more units sold than its confirmed reservations",
     )
-    harm(
+    damage(
         lambda id: [change(*stock, id, available=7, reserved=1)],
         story.sold(),
         "inventory product {id} I4 has 1 more units reserved than allocated",
     )
-    harm(
+    damage(
         lambda id: [change(*stock, id, available=7, reserved=1, allocations={"nobody": mark})],
         story.sold(),
         "inventory product {id} I4 allocates 1 units to order nobody, which has no reservation",
     )
-    harm(
+    damage(
         lambda id: [change(*reservations, id, status="reserved", expiresAt=far, lines=[])],
         story.rejected(),
         "orders order {id} I6 is rejected, but its reservation is reserved",
     )
     payments, ledger = ("payments", "payments"), ("payments", "test_provider_ledger")
-    harm(
+    damage(
         lambda id: [change(*ledger, id, captured=4000)],
         story.confirmed(),
         "payments payment {id} I2 captured 4000 of 2000",
         "payments payment {id} I1 is recorded with 2000, but the provider holds 4000",
     )
-    harm(
+    damage(
         lambda id: [change(*ledger, id, refunded=9000)],
         story.cancelled(),
         "payments payment {id} I2 refunded 9000 of 2000",
         "payments payment {id} I1 is recorded with 0, but the provider holds -7000",
     )
-    harm(
+    damage(
         lambda id: [change(*payments, id, status="failed")],
         story.confirmed(),
         "payments payment {id} I1 is recorded with 0, but the provider holds 2000",
         "orders order {id} I6 is confirmed, but its payment is failed",
     )
-    harm(
+    damage(
         lambda id: [change(*payments, id, amount=1000), change(*ledger, id, captured=1000)],
         story.shipped(),
         "orders order {id} I2 costs 20.00 EUR, but its payment is 10.00 EUR",
     )
-    harm(
+    damage(
         lambda id: [change(*payments, id, status="unknown", createdAt=long_ago)],
         story.rejected(),
         f"payments payment {{id}} I1 is unknown since {long_ago}",
         "orders order {id} I6 is rejected, but its payment is unknown",
     )
-    harm(
+    damage(
         lambda id: [change(*payments, id, status="completed", refundedAmount=0), change(*ledger, id, refunded=0)],
         story.cancelled(),
         "orders order {id} I6 is cancelled, but its payment is completed",
     )
-    harm(
+    damage(
         lambda id: [copy(*payments, id, "Nowhere"), copy(*ledger, id, "Nowhere")],
         story.confirmed(),
         "orders order Nowhere I6 does not exist, but its payment is completed",
     )
 
     sagas, streams, summaries = (("orders", name) for name in ("sagas", "streams", "summaries"))
-    harm(
+    damage(
         lambda id: [change(*summaries, id, status="pending")],
         story.confirmed(),
         "orders order {id} I16 differs in the list: status",
     )
-    harm(
+    damage(
         lambda id: [remove(*streams, f"{id}:000002")],
         story.confirmed(),
         "orders order {id} I5 is pending, but its saga has ended",
         "orders order {id} I16 differs in the list: paymentId, status, updatedAt, version",
     )
-    harm(
+    damage(
         lambda id: [remove(*streams, f"{id}:000001")],
         story.rejected(),
         "orders order {id} I10 its versions lack 1",
         "orders order {id} I8 its public events lack 1",
         "orders order {id} I10 order.rejected occurs while the order is not placed",
     )
-    harm(
+    damage(
         lambda id: [change(*streams, f"{id}:000002", type="order.teleported")],
         story.rejected(),
         "orders order {id} I10 its events cannot be read: KeyError",
     )
-    harm(lambda id: [remove(*sagas, id)], story.shipped(), "orders order {id} I9 has no saga")
-    harm(
+    damage(lambda id: [remove(*sagas, id)], story.shipped(), "orders order {id} I9 has no saga")
+    damage(
         lambda id: [change(*sagas, id, open=True, ended="", openedAt=long_ago, due=far)],
         story.confirmed(),
         f"orders order {{id}} I5 its saga is open since {long_ago}",
     )
-    harm(
+    damage(
         lambda id: [change(*sagas, id, ended="done")],
         story.rejected(),
         "orders order {id} I6 is not confirmed, but its saga ended done",

@@ -1,4 +1,4 @@
-"""`mercato new` makes a service that works, and docs/building-a-service.md leads on from there, to the letter."""
+"""`mercato new` creates a working service, and every step of docs/building-a-service.md works on it."""
 
 import re
 import shutil
@@ -15,22 +15,22 @@ from tests.system.running import ROOT
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "building-a-service.md").read_text(), re.DOTALL)
 URL = "http://127.0.0.1:8080"
 BIN = Path(sys.executable).parent
-MADE = "services/reviews tests/unit/reviews tests/system/test_reviews.py"
+CREATED = "services/reviews tests/unit/reviews tests/system/test_reviews.py"
 SHORTER = {
     "make new": "make -o .venv/.installed new",  # installs nothing
-    "make lint": f".venv/bin/ruff check {MADE} && .venv/bin/ruff format --check {MADE} && .venv/bin/lint-imports "
+    "make lint": f".venv/bin/ruff check {CREATED} && .venv/bin/ruff format --check {CREATED} && .venv/bin/lint-imports "
     "&& .venv/bin/mypy --follow-imports silent services/reviews",
 }
-"""What a command of the page comes to here, where all is installed and the other files are not in question."""
+"""Shorter forms of commands of the page: everything is installed, and only the new files are checked."""
 
 
 class Copy:
-    """The tree as it stands, in another folder, without its history."""
+    """A copy of the source tree in another folder, without its history."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not (ROOT / ".git").exists():
-            pytest.skip("there is no git to say what belongs to the tree")
+            pytest.skip("needs git to list the files of the tree")
         command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in listed.split("\0"):
@@ -40,7 +40,7 @@ class Copy:
         (folder / ".venv").symlink_to(BIN.parent)
         self.shop = Shop(folder, RATE_LIMITS="off", PYTHONPATH=str(folder), MERCATO_VALUES=None)
         own = {name: value for name, value in self.shop.environment.items() if not name.startswith("PYTEST_")}
-        slow = "-p no:schemathesis -p no:hypothesispytest"  # two seconds for each pytest, which nothing here needs
+        slow = "-p no:schemathesis -p no:hypothesispytest"  # saves two seconds per run of pytest
         self.environment = {**own, "TMPDIR": str(folder.parent), "PYTEST_ADDOPTS": slow}
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
@@ -50,19 +50,19 @@ class Copy:
         )
 
     def follow(self, script: str) -> None:
-        """Do what a block of commands says; `make up` does not return, so the platform is started beside."""
+        """Run a block of commands; `make up` does not return, so `mercato up --detach` replaces it."""
         if script == "make up\n":
             self.shop.up()
             return
         if URL in script:
             script = script.replace(URL, self.shop.url) + "\n.venv/bin/mercato down"
-        for said, done in SHORTER.items():
-            script = script.replace(said, done)
+        for command, shorter in SHORTER.items():
+            script = script.replace(command, shorter)
         done = self.run(script)
         assert done.returncode == 0, script + done.stdout + done.stderr
 
     def change(self, block: str) -> None:
-        """Make the change that a block shows."""
+        """Apply the change that a block shows."""
         head, _, hunks = block.partition("\n")
         path = self.folder / head.removeprefix("+++ ")
         text = path.read_text() if path.exists() else ""
@@ -104,9 +104,9 @@ def test_every_step_of_the_page_works(copy: Copy) -> None:
 def test_new_rejects_an_invalid_or_taken_name(copy: Copy) -> None:
     before = copy.files()
     for name in ("", "Reviews", "re/views", "on"):
-        assert f"{name!r} is not a valid service name" in refused(copy, name)
+        assert f"{name!r} is not a valid service name" in rejection(copy, name)
     for name, by in (("orders", "/api/orders"), ("auth", "/api/auth"), ("chassis", "tests/unit/chassis")):
-        assert f"{name!r} is taken by {by}" in refused(copy, name)
+        assert f"{name!r} is taken by {by}" in rejection(copy, name)
     assert copy.files() == before
 
 
@@ -134,8 +134,8 @@ def test_new_adds_the_service_to_every_list(copy: Copy) -> None:
     copy.follow(f".venv/bin/pytest {files} -k 'each_service_of_the_chart or every_process or for_each_service'")
 
 
-def refused(copy: Copy, name: str) -> str:
-    """The one line that a name is refused with."""
+def rejection(copy: Copy, name: str) -> str:
+    """Return the one line with which `mercato new` rejects a name."""
     done = copy.run(f".venv/bin/mercato new '{name}'")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     return done.stderr

@@ -1,4 +1,4 @@
-"""The README is true: its commands and blocks run as they stand there."""
+"""The README is correct: its commands and blocks run as they are."""
 
 import os
 import re
@@ -22,10 +22,10 @@ def block(part):
 
 
 @pytest.fixture(scope="module")
-def newcomer(tmp_path_factory):
-    """`make up`, with a port and a folder of its own; what the blocks run with."""
+def started(tmp_path_factory):
+    """Run `make up` with its own port and folder, and yield (environment, URL, output file)."""
     port = free_port()
-    folder = tmp_path_factory.mktemp("newcomer") / "data"
+    folder = tmp_path_factory.mktemp("readme") / "data"
     environment = {**os.environ, "PORT": str(port), "DATA_DIR": str(folder), "PYTHONPATH": ""}
     output = (folder.parent / "up.txt").open("w+")
     command = block("make up").split()
@@ -39,8 +39,8 @@ def newcomer(tmp_path_factory):
         up.wait(60)
 
 
-def run(newcomer, text):
-    environment, url, _ = newcomer
+def run(started, text):
+    environment, url, _ = started
     script = text.replace(URL, url)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -54,25 +54,25 @@ def run(newcomer, text):
     return done.stdout
 
 
-def test_make_up_prints_the_address_and_the_administrator(newcomer):
-    said = newcomer[2].read_text()
-    assert newcomer[1] in said
-    assert "admin@mercato.example" in said and "password" in said
+def test_make_up_prints_the_address_and_the_administrator(started):
+    output = started[2].read_text()
+    assert started[1] in output
+    assert "admin@mercato.example" in output and "password" in output
 
 
-def test_first_order_with_curl_is_confirmed(newcomer):
-    said = run(newcomer, block("my first order"))
-    assert '"status":"confirmed"' in said
-    assert '"type": "order.confirmed"' in said
+def test_first_order_with_curl_is_confirmed(started):
+    output = run(started, block("my first order"))
+    assert '"status":"confirmed"' in output
+    assert '"type": "order.confirmed"' in output
 
 
-def test_operator_commands_work(newcomer):
-    said = run(newcomer, block("mercato status"))
-    assert "orders" in said
+def test_operator_commands_work(started):
+    output = run(started, block("mercato status"))
+    assert "orders" in output
 
 
-def test_make_demo_succeeds(newcomer):
-    assert "confirmed" in run(newcomer, block("make demo"))
+def test_make_demo_succeeds(started):
+    assert "confirmed" in run(started, block("make demo"))
 
 
 def test_make_test_runs_stages_that_ci_runs():
@@ -83,9 +83,9 @@ def test_make_test_runs_stages_that_ci_runs():
 
 
 def test_every_folder_of_the_layout_exists():
-    house = README.split("## Repository layout")[1].split("```")[1]
+    layout = README.split("## Repository layout")[1].split("```")[1]
     parent = ""
-    for line in house.strip().splitlines():
+    for line in layout.strip().splitlines():
         name = line.split()[0]
         if not name.endswith("/") or "<" in name:
             continue
