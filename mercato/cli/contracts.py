@@ -13,7 +13,7 @@ from mercato.contracts.files import SERVICES, drifted
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file differs from the code.")
 def contracts(check: bool) -> None:
-    """Generate each service's OpenAPI and AsyncAPI documents from its code."""
+    """Generate OpenAPI and AsyncAPI documents."""
     found: dict[Path, str] = {}
     for name in catalog():
         found |= drifted(load_service(name))

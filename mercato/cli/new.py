@@ -57,7 +57,10 @@ _LISTS = {
 @click.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Create a service: its folder, its tests, its entries in the chart and in the other lists of services."""
+    """Create a service with tests and contract.
+
+    Adds its entries to the chart and to the other lists of services.
+    """
     if not CHART.is_file():
         raise click.ClickException("a service is created in the source tree, and this is not one")
     values = CHART.read_text(encoding="utf-8")

@@ -18,7 +18,10 @@ of_service = click.option("--service", "only", help="Only this service.")
 
 @click.group()
 def dlq() -> None:
-    """Dead letters: events whose handler failed, parked with their key."""
+    """Inspect and redrive dead letters.
+
+    A dead letter is an event whose handler failed; it parks later events of its key.
+    """
 
 
 @dlq.command("list")
@@ -71,7 +74,7 @@ def dlq_redrive(only: str | None, key: str | None, dry_run: bool) -> None:
 
 @click.group()
 def sagas() -> None:
-    """Sagas: the current step of each, and its log."""
+    """Inspect sagas."""
 
 
 @sagas.command("list")
@@ -116,7 +119,7 @@ def sagas_show(id: str) -> None:
 @click.command()
 @as_json
 def outbox(as_json: bool) -> None:
-    """Count the events that are not yet published, for each service and collection."""
+    """Count events that are not yet published."""
     rows = []
     for service in _services(None):
         attach_store(service)
@@ -130,7 +133,10 @@ def outbox(as_json: bool) -> None:
 @click.argument("name", metavar="SERVICE")
 @as_json
 def replay(name: str, as_json: bool) -> None:
-    """Rebuild a service's read models from its streams and show every difference; exit 1 if there was one."""
+    """Rebuild the read models of a service.
+
+    Reads the streams again and shows every difference; exit code 1 if there was one.
+    """
     service = attach_store(load_service(name))
     if service.replay is None:
         raise click.ClickException(f"{name} has no read model to rebuild")

@@ -22,7 +22,10 @@ _POLL_S = 0.05
 @click.option("--reload", is_flag=True, help="Restart the processes whose code changes.")
 @click.option("--background", is_flag=True, hidden=True)
 def up(detach: bool, reload: bool, background: bool) -> None:
-    """Start the platform: PORT (8080), DATA_DIR (.mercato), ADMIN_EMAIL, ADMIN_PASSWORD, RATE_LIMITS."""
+    """Start the platform on this machine.
+
+    Settings: PORT (8080), DATA_DIR (.mercato), REPLICAS, ADMIN_EMAIL, ADMIN_PASSWORD, RATE_LIMITS.
+    """
     from chassis.bus.engines import open_bus
     from chassis.store.engines import open_store
     from mercato.local.folder import open_folder
@@ -70,7 +73,7 @@ def _start_detached(options: list[str]) -> None:
 
 @click.command()
 def down() -> None:
-    """Stop the platform that runs here; its data is kept."""
+    """Stop the platform; its data is kept."""
     from mercato.local.folder import open_folder, shown
     from mercato.local.running_platform import end_orphans, is_running
 
@@ -94,7 +97,10 @@ def down() -> None:
 
 @click.command()
 def demo() -> None:
-    """Place orders and watch what happens to them; exit 1 if a step has another outcome than expected."""
+    """Place orders and follow them to their end.
+
+    Exit code 1 if a step has another result than expected.
+    """
     if find_spec("demo") is None:
         raise click.ClickException("the demo is part of the source tree, and not of what is installed here")
     run_module("demo", run_name="__main__")

@@ -11,7 +11,7 @@ from mercato.settings import model_of
 @click.command()
 @click.argument("name")
 def web(name: str) -> None:
-    """Run a web process of a service: its HTTP API."""
+    """Run a web process of a service."""
     from chassis.processes import run_web
 
     model_of(name).from_environment()  # reports a wrong setting once, before gunicorn forks
@@ -21,7 +21,10 @@ def web(name: str) -> None:
 @click.command()
 @click.argument("name")
 def worker(name: str) -> None:
-    """Run a worker process of a service: relay, consumers, sagas and scheduled jobs."""
+    """Run a worker of a service.
+
+    It runs the relay, consumers, sagas and scheduled jobs.
+    """
     from chassis.processes import run_worker
 
     model_of(name).from_environment()  # reports a wrong setting before anything starts
@@ -30,7 +33,10 @@ def worker(name: str) -> None:
 
 @click.command()
 def router() -> None:
-    """Run the router: send public paths to the services, as the Ingress does in a cluster."""
+    """Run the router in place of an Ingress.
+
+    It sends each public path to its service.
+    """
     from chassis.web.server import serve
     from mercato.local.router import THREADS, Router
 

@@ -35,7 +35,7 @@ UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60))
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the page differs from the code.")
 def settings(check: bool) -> None:
-    """Write docs/settings.md, the reference of all settings, from the code."""
+    """Generate docs/settings.md."""
     text = settings_page()
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
         click.echo("docs/settings.md is up to date")

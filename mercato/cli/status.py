@@ -15,8 +15,9 @@ _PROBE_TIMEOUT_S = 3.0  # for a busy process to answer
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """List the processes that `up` started here: is each ready, and how many events has it still to consume?
+    """Show whether each process is ready.
 
+    Lists the processes of the platform with their ports and, for workers, the events that they have still to consume.
     Exit code 1 if one is not ready, or if the administrator's account does not exist yet.
     """
     run = _status()
