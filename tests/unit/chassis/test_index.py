@@ -1,4 +1,4 @@
-"""What an index may be, on every engine."""
+"""Which indexes every engine supports."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from chassis.store import Index
 
 
 @pytest.mark.parametrize(
-    "when", [{"a": {"$ne": 1}}, {"a": {"$in": [1]}}, {"a": {"$all": ["x"]}}, {"a": {"$exists": False}}, {"a": None}]
+    "partial", [{"a": {"$ne": 1}}, {"a": {"$in": [1]}}, {"a": {"$all": ["x"]}}, {"a": {"$exists": False}}, {"a": None}]
 )
-def test_index_rejects_unsupported_partial_filter(when):
+def test_index_rejects_unsupported_partial_filter(partial):
     with pytest.raises(ValueError):
-        Index("a", partial=when)
+        Index("a", partial=partial)

@@ -1,4 +1,4 @@
-"""Who holds which slot: shares, takeover, fences."""
+"""Leased slots: shares, takeover and fences."""
 
 from collections.abc import Iterator
 
@@ -35,8 +35,8 @@ def join(tmp_path, time):
     store.close()
 
 
-def rounds(time, *members, seconds=TTL):
-    """Let everybody renew as often as they do in that time."""
+def renew(time, *members, seconds=TTL):
+    """Let all members renew once a second for this time."""
     for _ in range(int(seconds)):
         time.pass_time(1)
         for member in members:
@@ -49,9 +49,9 @@ def test_single_member_holds_every_slot(join):
 
 @pytest.mark.parametrize(("members", "slots"), [(2, 8), (3, 8), (3, 3), (4, 2)])
 def test_members_hold_even_shares(join, time, members, slots):
-    all = [join(slots) for _ in range(members)]
-    rounds(time, *all)
-    held = [sorted(member.held()) for member in all]
+    group = [join(slots) for _ in range(members)]
+    renew(time, *group)
+    held = [sorted(member.held()) for member in group]
     assert sorted(sum(held, [])) == list(range(slots))
     assert max(map(len, held)) - min(map(len, held)) <= 1
 
@@ -68,9 +68,9 @@ def test_no_slot_is_held_by_two_members(join, time):
 
 def test_slots_of_silent_member_get_a_higher_fence(join, time):
     one, other = join(), join()
-    rounds(time, one, other)
+    renew(time, one, other)
     before = one.held()
-    rounds(time, other, seconds=TTL * 1.5)
+    renew(time, other, seconds=TTL * 1.5)
     after = other.held()
     assert sorted(after) == list(range(8))
     assert all(after[slot] == fence + 1 for slot, fence in before.items())
@@ -78,9 +78,9 @@ def test_slots_of_silent_member_get_a_higher_fence(join, time):
 
 def test_member_that_slept_past_its_lease_loses_its_slots(join, time):
     sleeper, other = join(), join()
-    rounds(time, sleeper, other)
+    renew(time, sleeper, other)
     lost = sleeper.held()
-    rounds(time, other, seconds=TTL * 2)
+    renew(time, other, seconds=TTL * 2)
     woken = sleeper.held()
     assert not {(slot, fence) for slot, fence in lost.items()} & set(woken.items())
 
@@ -94,7 +94,7 @@ def test_single_member_that_slept_keeps_slots_and_fences(join, time):
 
 def test_released_slots_are_taken_over_before_the_lease_ends(join, time):
     one, other = join(), join()
-    rounds(time, one, other)
+    renew(time, one, other)
     one.release()
     time.pass_time(TTL / 3)
     assert sorted(other.held()) == list(range(8))
@@ -102,7 +102,7 @@ def test_released_slots_are_taken_over_before_the_lease_ends(join, time):
 
 def test_refresh_takes_over_at_once(join, time):
     one, other = join(), join()
-    rounds(time, one, other)
+    renew(time, one, other)
     one.release()
     other.refresh()
     assert sorted(other.held()) == list(range(8))
@@ -110,7 +110,7 @@ def test_refresh_takes_over_at_once(join, time):
 
 def test_refresh_renews_nothing_if_membership_is_unchanged(join, time):
     one, other = join(), join()
-    rounds(time, one, other)
+    renew(time, one, other)
     for member in (one, other):
         member.refresh()
         member.held()
@@ -123,10 +123,10 @@ def test_refresh_renews_nothing_if_membership_is_unchanged(join, time):
 
 def test_clock_set_back_takes_no_slot_from_its_holder(join, time):
     one, other = join(), join()
-    rounds(time, one, other)
+    renew(time, one, other)
     before = dict(one.held())
     time.set_back(600)
-    rounds(time, one, other)
+    renew(time, one, other)
     assert one.held() == before
 
 
