@@ -160,6 +160,11 @@ class Front(ABC):
         found = expect(self.admin().get(f"/api/inventory/{product['id']}"), 200)
         return found["available"], found["reserved"], found["sold"]
 
+    @contextmanager
+    def undecided_payments(self) -> Iterator[None]:
+        """Keep payments undecided inside the block. Remotely, only `tok_slow` does, for a while."""
+        yield
+
 
 class Remote(Front):
     """A platform that runs elsewhere. Skips a test that needs more than a client can see."""
@@ -233,6 +238,11 @@ class Shop(Platform, Front):
     def bus(self) -> Bus:
         """Open its message bus directly."""
         return open_bus(Settings.from_environment(self.environment))
+
+    @contextmanager
+    def undecided_payments(self) -> Iterator[None]:
+        with self.frozen("payments"):
+            yield
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

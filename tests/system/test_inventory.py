@@ -19,8 +19,9 @@ def test_a_confirmed_order_sells_its_units(shop: Shop, buyer: Client) -> None:
 
 def test_a_pending_payment_keeps_the_units_reserved(shop: Shop, buyer: Client) -> None:
     product = shop.product(stock=7)
-    order = expect(buyer.order(product, 3, paymentToken="tok_slow"), 202)
-    assert shop.stock(product) == (4, 3, 0)
+    with shop.undecided_payments():
+        order = expect(buyer.order(product, 3, paymentToken="tok_slow"), 202)
+        assert shop.stock(product) == (4, 3, 0)
     buyer.final_order(order["id"])
     assert shop.stock(product) == (4, 0, 3)
 

@@ -53,8 +53,8 @@ def test_outboxes_become_empty(shop: Shop, buyer: Client) -> None:
 
 
 def test_open_saga_is_listed_and_shown_without_its_secret(shop: Shop, buyer: Client) -> None:
-    order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
-    with shop.frozen("orders"):
+    with shop.undecided_payments():
+        order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
         (saga,) = (row for row in rows(shop, "sagas", "list") if row["id"] == order)
         assert (saga["saga"], saga["at"]) == ("checkout", "take payment")
         assert "tok_slow" not in printed(shop, "sagas", "show", order)

@@ -210,9 +210,10 @@ def test_canceling_a_confirmed_order_refunds_and_restocks(shop: Shop, buyer: Cli
 @pytest.mark.parametrize("token", ["tok_slow", "tok_timeout"])
 def test_canceling_a_pending_order_undoes_the_checkout(shop: Shop, buyer: Client, token: str) -> None:
     product = shop.product(stock=3)
-    order = expect(buyer.order(product, 2, paymentToken=token), 202)["id"]
-    response = expect(buyer.post(f"/api/orders/{order}/cancel"), 202)
-    assert response["status"] == "pending"
+    with shop.undecided_payments():
+        order = expect(buyer.order(product, 2, paymentToken=token), 202)["id"]
+        response = expect(buyer.post(f"/api/orders/{order}/cancel"), 202)
+        assert response["status"] == "pending"
     ended = buyer.final_order(order)
     assert (ended["status"], ended["reason"]) == ("cancelled", "cancelled")
     assert all(captured == refunded for captured, refunded in shop.captures(order))
