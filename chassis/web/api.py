@@ -16,7 +16,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from flask import Request, current_app
 
@@ -130,49 +130,51 @@ class Operation:
         return result.to_wsgi() if isinstance(result, Response) else Response(result).to_wsgi()
 
 
+class RouteOptions(TypedDict, total=False):
+    """What a route declares."""
+
+    auth: Required[str]
+    """ANYONE, SIGNED_IN or ADMIN."""
+    responses: Required[Mapping[int, type[Schema] | None]]
+    """Status -> body of each success."""
+    errors: tuple[type[DomainError], ...]
+    """The domain errors, but for those that the form of the route implies."""
+    idempotent: bool
+    """Whether a write takes Idempotency-Key; true by default."""
+
+
 class Api:
     """The public routes of one service."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
 
-    def get(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
-        return self._route("GET", path, **declared)
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
+        return self._route("GET", path, **options)
 
-    def post(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
-        return self._route("POST", path, **declared)
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
+        return self._route("POST", path, **options)
 
-    def put(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
-        return self._route("PUT", path, **declared)
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
+        return self._route("PUT", path, **options)
 
-    def patch(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
-        return self._route("PATCH", path, **declared)
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
+        return self._route("PATCH", path, **options)
 
-    def delete(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
-        return self._route("DELETE", path, **declared)
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
+        return self._route("DELETE", path, **options)
 
-    def _route(
-        self,
-        method: str,
-        path: str,
-        *,
-        auth: str,
-        responses: Mapping[int, type[Schema] | None],
-        errors: tuple[type[DomainError], ...] = (),
-        idempotent: bool = True,
-    ) -> Callable[[Handler], Handler]:
-        """Declare a route. `errors`: its domain errors, but for the implied; `idempotent`: it takes Idempotency-Key."""
-
+    def _route(self, method: str, path: str, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
         def declare(function: Handler) -> Handler:
             hints = inspect.get_annotations(function, eval_str=True)
             operation = Operation(
                 method,
                 path,
-                auth,
+                options["auth"],
                 function,
-                responses,
-                errors,
-                idempotent and method != "GET",
+                options["responses"],
+                options.get("errors", ()),
+                options.get("idempotent", True) and method != "GET",
                 hints.get("body"),
                 hints.get("query"),
                 frozenset(inspect.signature(function).parameters),
