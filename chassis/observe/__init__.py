@@ -1,1 +1,1 @@
-"""What an operator sees of a process: log lines, metrics, traces, health."""
+"""Telemetry and health of a process: log lines, metrics, traces, probes."""
