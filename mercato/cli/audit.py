@@ -24,8 +24,8 @@ Row = dict[str, Any]
 def audit(names: tuple[str, ...], as_json: bool) -> None:
     """Check whether money, stock and orders agree.
 
-    Checks everything that the installed services audit, or the named SERVICEs, while the platform runs. The exit code is
-    0 if all agree, 1 if something does not, 2 if nothing was found and something could not be checked.
+    Checks everything that the installed services audit, or the named SERVICEs, while the platform runs. The exit code
+    is 0 if all agree, 1 if something does not, 2 if nothing was found and something could not be checked.
     """
     report = _Report(as_json)
     try:

@@ -13,7 +13,7 @@ from chassis import clock
 from mercato.cli import run_command
 from mercato.settings import check_all, settings
 
-_DETACH_TIMEOUT_S = 75.0  # the launcher itself stops waiting after 60
+_DETACH_TIMEOUT_S = 110.0  # the launcher itself stops waiting after 60
 _POLL_S = 0.05
 
 

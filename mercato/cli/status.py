@@ -9,7 +9,7 @@ import click
 from chassis.settings import settings
 from mercato.cli.output import print_json
 
-_PROBE_TIMEOUT_S = 3.0  # for a busy process to answer
+_PROBE_TIMEOUT_S = 5.0  # for a busy process to answer
 
 
 @click.command()

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mercato.local.ports import HOST
 
 
-def is_ready(port: int, health_port: int, timeout_s: float = 0.5) -> bool:
+def is_ready(port: int, health_port: int, timeout_s: float = 2.0) -> bool:
     """Return whether a service's health port answers that it is ready, or the router's port answers at all."""
     status, _ = _get(health_port or port, "/readyz", timeout_s)
     return status == 200 or (status > 0 and not health_port)

@@ -235,6 +235,17 @@ def test_up_in_a_read_only_folder_fails_with_one_line(tmp_path):
     assert rejected.stderr == "mercato: cannot write to DATA_DIR=file/data: Not a directory\n"
 
 
+@pytest.mark.parametrize("command", [("up",), ("up", "--detach"), ("down",), ("status",), ("demo",)])
+def test_data_of_an_earlier_version_is_rejected_in_one_line(tmp_path, command):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret").write_text("of an earlier version")
+    rejected = toys.platform(tmp_path).mercato(*command)
+    assert rejected.returncode == 1
+    assert rejected.stderr.startswith("mercato: data was made by an earlier version (storage format 1, not ")
+    assert rejected.stderr.endswith("): set DATA_DIR to a new folder, or move this one away\n")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["secret"]
+
+
 def test_several_platforms_run_side_by_side(tmp_path):
     platforms = [toys.platform(tmp_path / name) for name in ("one", "two")]
     try:
