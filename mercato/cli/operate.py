@@ -125,7 +125,7 @@ def outbox(as_json: bool) -> None:
         attach_store(service)
         for each in service.outboxes:
             pending = sum(doc["pending"] for doc in find_pending(each.collection, range(1000), 1000))
-            rows.append({"service": service.name, "collection": each.collection.name, "waiting": pending})
+            rows.append({"service": service.name, "collection": each.collection.name, "pending": pending})
     print_rows(rows, as_json, "Outboxes")
 
 

@@ -49,7 +49,7 @@ def test_status_shows_every_process_ready(shop: Shop) -> None:
 def test_outboxes_become_empty(shop: Shop, buyer: Client) -> None:
     buyer.buy(shop.product())
     assert {row["service"] for row in rows(shop, "outbox")} == SERVICES
-    eventually(lambda: not any(row["waiting"] for row in rows(shop, "outbox")))
+    eventually(lambda: not any(row["pending"] for row in rows(shop, "outbox")))
 
 
 def test_open_saga_is_listed_and_shown_without_its_secret(shop: Shop, buyer: Client) -> None:
