@@ -18,7 +18,7 @@ def run(short: bool) -> list[dict[str, Any]]:
     """Measure each fault; see `tests.faults.upstreams`."""
     return [
         {
-            "name": f"upstream {each.fault}: {_NAMES[field]}",
+            "name": f"{each.fault}: {_NAMES[field]}",
             "value": getattr(each, field) * 1000,
             "unit": "ms",
             "bar": f"<= {bar * 1000:g}",
