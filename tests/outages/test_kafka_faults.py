@@ -93,7 +93,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[tuple[Engine, str]]:
-    engine = Engine("kafka", f"{worker()}-storm")
+    engine = Engine("kafka", f"{worker()}-load")
     yield engine, engine.up()
     engine.wipe()
 
