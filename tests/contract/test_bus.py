@@ -62,10 +62,10 @@ def test_busy_partition_starves_no_other(events):
     member = events.member()
     events.publish([events.record("a", b"x" * 5000) for _ in range(200)])
     events.publish(events.records(1, keys="d") + events.records(1, keys="e") + events.records(1, keys="f"))
-    given = []
-    while len({record.partition for record in given}) < 2:
-        given += member.poll(10, 1)
-    assert len(given) < 150
+    polled = []
+    while len({record.partition for record in polled}) < 2:
+        polled += member.poll(10, 1)
+    assert len(polled) < 150
 
 
 def test_poll_waits_for_a_record_and_wakes_soon(engine, events):

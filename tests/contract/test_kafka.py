@@ -83,8 +83,8 @@ def test_one_record_of_a_key_is_in_flight_at_a_time(kafka_bus, topic, monkeypatc
 def test_ensure_topics_sets_partitions_and_retention(kafka_bus, admin):
     name = new_name()
     kafka_bus.ensure_topics([Topic(name, 3, retention_s=3600)])
-    (made,) = admin.describe_topics([name])
-    assert len(made["partitions"]) == 3
+    (described,) = admin.describe_topics([name])
+    assert len(described["partitions"]) == 3
     found = config(admin, name)
     assert (found["retention.ms"], found["segment.ms"], found["min.insync.replicas"]) == ("3600000", "3600000", "1")
 
@@ -94,9 +94,9 @@ def test_ensure_topics_updates_only_the_retention(kafka_bus, admin):
     kafka_bus.ensure_topics([Topic(name, 3)])
     admin.alter_configs([ConfigResource("topic", name, {"max.message.bytes": "5000"})])
     kafka_bus.ensure_topics([Topic(name, 5, retention_s=60), Topic(new_name(), 1)])
-    (made,) = admin.describe_topics([name])
+    (described,) = admin.describe_topics([name])
     found = config(admin, name)
-    assert (len(made["partitions"]), found["retention.ms"], found["max.message.bytes"]) == (3, "60000", "5000")
+    assert (len(described["partitions"]), found["retention.ms"], found["max.message.bytes"]) == (3, "60000", "5000")
 
 
 def test_ensure_topics_explains_too_few_brokers(kafka):

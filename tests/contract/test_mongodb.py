@@ -56,11 +56,11 @@ def test_indexes_end_in_the_order_of_pages(database):
     store = database.store()
     Collection("boxes", *INDEXES).attach(store).ensure_indexes()
     with MongoClient(database.uri) as client:
-        made = {each["name"]: each for each in client[database.database].boxes.list_indexes()}
+        listed = {each["name"]: each for each in client[database.database].boxes.list_indexes()}
     store.close()
     definitions = {
         name: (list(each["key"]), bool(each.get("unique")), query.existing_definition(each)[2])
-        for name, each in made.items()
+        for name, each in listed.items()
     }
     assert definitions == {
         "_id_": (["_id"], False, {}),
@@ -156,21 +156,21 @@ assert "pymongo" not in sys.modules
 def test_store_used_before_a_fork_fails_after_it(database):
     docs = created(database.store())
     docs.insert({"_id": "1"})
-    assert in_a_child(lambda: pytest.raises(RuntimeError, docs.get, "1"))
+    assert succeeds_in_child(lambda: pytest.raises(RuntimeError, docs.get, "1"))
     assert docs.get("1") == {"_id": "1"}
     docs.store.close()
 
 
 def test_store_created_before_a_fork_works_in_both_processes(database):
     store = database.store()
-    assert in_a_child(lambda: created(store).insert({"_id": "child"}))
+    assert succeeds_in_child(lambda: created(store).insert({"_id": "child"}))
     docs = created(store)
     docs.insert({"_id": "parent"})
     assert {doc["_id"] for doc in docs.find()} == {"child", "parent"}
     store.close()
 
 
-def in_a_child(work):
+def succeeds_in_child(work):
     """Run `work` in a forked process. Return whether it succeeded."""
     child = os.fork()
     if child == 0:

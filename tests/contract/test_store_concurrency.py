@@ -144,15 +144,15 @@ def test_processes_that_start_at_once_find_their_indexes(engine):
 
 def test_killed_writer_loses_no_acknowledged_write(engine, store):
     with workers.working((workers.write, engine, "a"), (workers.write, engine, "b")) as writers:
-        heard = {"a": [], "b": []}
+        reported = {"a": [], "b": []}
         for name, writer in zip("ab", writers, strict=True):
-            while len(heard[name]) < 40:
-                heard[name].append(writer.pipe.recv())
+            while len(reported[name]) < 40:
+                reported[name].append(writer.pipe.recv())
         for name, writer in zip("ab", writers, strict=True):
             writer.kill()
-            heard[name] += writer.reported_until_end()
+            reported[name] += writer.reported_until_end()
     workers.diary.attach(store).ensure_indexes()
-    for name, numbers in heard.items():
+    for name, numbers in reported.items():
         last = numbers[-1]
         assert numbers == list(range(1, last + 1))
         assert all(workers.diary.get(f"{name}-{n}") for n in numbers)

@@ -8,8 +8,8 @@ BIG = 2**63 - 1
 ABSENT = object()
 
 
-GUARDS = [
-    # what is there, the condition, whether it holds
+CONDITIONS = [
+    # value, condition, whether it holds
     (5, 5, True),
     (5, {"$eq": 5}, True),
     (5, 6, False),
@@ -86,7 +86,7 @@ def holding(value, id="t"):
     return {"_id": id} if value is ABSENT else {"_id": id, "a": value}
 
 
-@pytest.mark.parametrize(("value", "condition", "holds"), GUARDS)
+@pytest.mark.parametrize(("value", "condition", "holds"), CONDITIONS)
 def test_condition_means_the_same_in_find_update_and_delete(things, value, condition, holds):
     things.insert(holding(value))
     assert len(things.find({"a": condition})) == holds
@@ -95,7 +95,7 @@ def test_condition_means_the_same_in_find_update_and_delete(things, value, condi
     assert things.delete("t", when={"a": condition}) == holds
 
 
-@pytest.mark.parametrize(("value", "condition", "holds"), GUARDS)
+@pytest.mark.parametrize(("value", "condition", "holds"), CONDITIONS)
 def test_condition_means_the_same_in_a_nested_document(things, value, condition, holds):
     things.insert({"_id": "t", "deep": {} if value is ABSENT else {"er": value}})
     assert len(things.find({"deep.er": condition})) == holds

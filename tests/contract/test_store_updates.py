@@ -10,8 +10,8 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite", "mongodb"], indirect=T
 BIG = 2**63 - 1
 
 
-CHANGES = [
-    # before, the change, after (but for _id)
+UPDATES = [
+    # document before, update, document after (without _id)
     ({}, {"$set": {"a": 1}}, {"a": 1}),
     ({"a": 1}, {"$set": {"a": None}}, {"a": None}),
     ({}, {"$set": {"a.b.c": 1}}, {"a": {"b": {"c": 1}}}),
@@ -53,16 +53,16 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("before", "change", "after"), CHANGES)
-def test_update_returns_and_stores_the_new_document(plain, before, change, after):
+@pytest.mark.parametrize(("before", "update", "after"), UPDATES)
+def test_update_returns_and_stores_the_new_document(plain, before, update, after):
     plain.insert({"_id": "t", **before})
-    answered = plain.update("t", change)
+    returned = plain.update("t", update)
     assert repr(plain.get("t")) == repr({"_id": "t", **after})  # repr: True is not 1
-    assert answered == plain.get("t")
+    assert returned == plain.get("t")
 
 
 @pytest.mark.parametrize(
-    ("before", "change"),
+    ("before", "update"),
     [
         ({"a": 1}, {"$set": {"a.b": 1}}),
         ({"a": None}, {"$set": {"a.b": 1}}),
@@ -86,13 +86,13 @@ def test_update_returns_and_stores_the_new_document(plain, before, change, after
         ({"a": 1}, {"$pull": {"a": 1}}),
     ],
 )
-def test_update_that_does_not_fit_changes_nothing(plain, before, change):
+def test_update_that_does_not_fit_changes_nothing(plain, before, update):
     plain.insert({"_id": "t", **before})
     with pytest.raises(ValueError):
-        plain.update("t", {"$set": {"other": 1}, **change} if "$set" not in change else change)
+        plain.update("t", {"$set": {"other": 1}, **update} if "$set" not in update else update)
     assert plain.get("t") == {"_id": "t", **before}
-    assert plain.update("t", change, when={"a": "not this"}) is None
-    assert plain.update("no", change) is None
+    assert plain.update("t", update, when={"a": "not this"}) is None
+    assert plain.update("no", update) is None
 
 
 def test_bulk_update_applies_each_update_on_its_own(store):
@@ -133,7 +133,7 @@ def test_update_and_delete_of_missing_document_do_nothing(things):
 
 
 @pytest.mark.parametrize(
-    "change",
+    "update",
     [
         {},
         {"$rename": {"a": "b"}},
@@ -163,8 +163,8 @@ def test_update_and_delete_of_missing_document_do_nothing(things):
         {"a": 1},
     ],
 )
-def test_update_rejects_unknown_and_contradictory_operators(things, change):
+def test_update_rejects_unknown_and_contradictory_operators(things, update):
     things.insert({"_id": "t", "a": 1})
     with pytest.raises((ValueError, TypeError, AttributeError)):
-        things.update("t", change)
+        things.update("t", update)
     assert things.get("t") == {"_id": "t", "a": 1}

@@ -26,7 +26,7 @@ class Cluster:
             "reconnect_backoff_max_ms": 1000,
             **security,
         }
-        stdlib_logs.RateLimitedHandler("kafka", "Kafka's client has trouble")
+        stdlib_logs.RateLimitedHandler("kafka", "Kafka client error")
 
     def connect(self, make: Callable[..., Any], timeout_s: float, **settings: Any) -> Any:
         """Return a client once it has reached a broker. Raises BusUnavailable if none answers within `timeout_s`.
