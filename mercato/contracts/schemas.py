@@ -1,5 +1,6 @@
 """JSON Schemas of our models, made for readers: camelCase, and no title that only repeats a name."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -18,6 +19,10 @@ _EMPTY_DEFAULTS: tuple[Any, ...] = (None, "", [])
 
 
 class _Generator(GenerateJsonSchema):
+    def normalize_name(self, name: str) -> str:
+        """Name a generic as people do: `OrderPage` for `Page[Order]`."""
+        return super().normalize_name(re.sub(r"(\w+)\[(\w+)\]", r"\2\1", name))
+
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
