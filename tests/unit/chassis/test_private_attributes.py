@@ -78,6 +78,7 @@ ATTRIBUTES = [
     (TConn.__init__, "cfg data_ready parser sock"),
     (TConn.init, "parser"),
     (Worker.handle_error, "util write_error"),
+    (Logger.__init__, "error_log setup"),
     (Arbiter.reap_workers, "APP_LOAD_ERROR HaltServer"),
     (kafka.KafkaConsumer.__init__, "_client _cluster _coordinator _manager _net"),
     (kafka.KafkaConsumer._poll_once, "_coordinator poll"),
@@ -103,6 +104,10 @@ def test_setting_for_topic_creation_is_read_behind_the_client():
     """`Cluster.connect` sets it there, because kafka-python drops it on its way."""
     assert ClusterMetadata.DEFAULT_CONFIG["allow_auto_create_topics"] is True
     assert "allow_auto_create_topics" in inspect.getsource(ClusterMetadata)
+
+
+def test_network_client_has_the_setting_for_slow_tasks():
+    assert "slow_task_threshold_secs" in NetworkSelector.DEFAULT_CONFIG
 
 
 def test_accumulator_returns_future_is_full_is_new():
