@@ -164,7 +164,7 @@ def test_killed_processes_lose_and_repeat_no_event(place: Place, broker: tuple[E
             time.sleep(5)
             first.kill()
             leaves.terminate()
-            leaves.join(30)
+            leaves.join(60)
             assert leaves.exitcode == 0
         with _running(relay, place), _running(consume, place) as joins:
             time.sleep(5)
