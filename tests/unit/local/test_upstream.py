@@ -42,7 +42,7 @@ class Server:
 
 def test_connection_is_reused():
     server = Server([OK, OK, OK])
-    upstream = Upstream(server.address, 2)
+    upstream = Upstream(server.address, 20)
     assert [upstream.send("GET", REQUEST, b"") for _ in range(3)] == [
         ("200 OK", [("Content-Length", "2"), ("A", "1"), ("A", "2")], b"ok")
     ] * 3
@@ -50,16 +50,16 @@ def test_connection_is_reused():
 
 def test_connection_closed_by_the_service_is_not_reused():
     server = Server([OK], [OK])
-    upstream = Upstream(server.address, 2)
+    upstream = Upstream(server.address, 20)
     upstream.send("POST", REQUEST, b"")
-    server.closed.wait(5)
+    server.closed.wait(20)
     assert upstream.send("POST", REQUEST, b"")[2] == b"ok"
     assert server.requests == 2
 
 
 def test_idempotent_request_is_sent_again_after_a_lost_connection():
     server = Server([OK, b""], [OK])
-    upstream = Upstream(server.address, 2)
+    upstream = Upstream(server.address, 20)
     upstream.send("GET", REQUEST, b"")
     assert upstream.send("GET", REQUEST, b"")[2] == b"ok"
     assert server.requests == 3
@@ -67,7 +67,7 @@ def test_idempotent_request_is_sent_again_after_a_lost_connection():
 
 def test_post_that_may_have_been_carried_out_is_not_sent_again():
     server = Server([OK, b""], [OK])
-    upstream = Upstream(server.address, 2)
+    upstream = Upstream(server.address, 20)
     upstream.send("POST", REQUEST, b"")
     with pytest.raises(ConnectionLost):
         upstream.send("POST", REQUEST, b"")
@@ -78,7 +78,7 @@ def test_post_that_may_have_been_carried_out_is_not_sent_again():
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_request_is_not_sent_again_after_half_a_response(answer, method):
     server = Server([OK, answer], [OK])
-    upstream = Upstream(server.address, 2)
+    upstream = Upstream(server.address, 20)
     upstream.send(method, REQUEST, b"")
     with pytest.raises(ConnectionLost):
         upstream.send(method, REQUEST, b"")
@@ -87,10 +87,10 @@ def test_request_is_not_sent_again_after_half_a_response(answer, method):
 
 def test_connection_is_not_reused_after_a_response_timeout():
     server = Server([b"HTTP/1.1 200 OK\r\n"] * 2, [OK])
-    upstream = Upstream(server.address, 0.2)
+    upstream = Upstream(server.address, 1.0)
     with pytest.raises(ResponseTimeout):
         upstream.send("GET", REQUEST, b"")
-    server.closed.wait(5)
+    server.closed.wait(20)
     assert upstream.send("GET", REQUEST, b"")[2] == b"ok"
 
 
