@@ -129,9 +129,7 @@ def test_a_list_keeps_its_order_across_pages(guest: Client, shelf: str, sort: st
     ("words", "found"),
     [("wood", "AB"), ("WOOD hand", "B"), ("cafe", "C"), ("caf\u00e9 coffee", "C"), ("woo", ""), ("wood loud", "")],
 )
-def test_search_matches_whole_words_without_case_and_accents(
-    guest: Client, shelf: str, words: str, found: str
-) -> None:
+def test_search_matches_whole_words_without_case_and_accents(guest: Client, shelf: str, words: str, found: str) -> None:
     assert "".join(name[0] for name in names(guest, f"category={shelf}&q={words}")) == found
 
 
