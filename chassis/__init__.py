@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chassis.calls import fetch, send
+    from chassis.calls.breaker import BreakerPolicy
     from chassis.errors import (
         DeadlineExceeded,
         DomainError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "calls": "fetch send",
+    "calls.breaker": "BreakerPolicy",
     "errors": "DeadlineExceeded DomainError ErrorCategory Forbidden InvalidInput NotAttempted NotFound OutcomeUnknown "
     "ServiceError TransientError VersionConflict",
     "events.envelope": "Meta",
@@ -69,6 +71,7 @@ __all__ = [
     "SIGNED_IN",
     "Api",
     "Attempt",
+    "BreakerPolicy",
     "Caller",
     "Collection",
     "Command",
