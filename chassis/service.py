@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chassis import calls, gc_tuning
-from chassis.audit import Audit, Ids, Check
+from chassis.audit import Audit, Check, Ids
 from chassis.background import retry_until, run_until
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
@@ -107,7 +107,7 @@ class Service:
         self.drivers.append(driver)
 
     def on(self, event: type[Event], handler: consumer.Handler) -> None:
-        """Handle an event with `handler(event, meta)`: delivered at least once, exactly once in effect with the inbox."""
+        """Handle an event with `handler(event, meta)`. It may be delivered twice: the handler uses the inbox."""
         if not self.handlers:
             self.stores(dead_letters.collection, consumer.progress)
             self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
@@ -126,14 +126,16 @@ class Service:
         self.replay = replay
 
     def audits(self, noun: str, ids: Ids, check: Check) -> None:
-        """Let `mercato audit` check all objects of this kind: see `chassis.audit.Audit`."""
+        """Let the audit check all objects of this kind: see `chassis.audit.Audit`."""
         self.audited.append(Audit(noun, ids, check))
 
     def verifies(self, public_keys: str | Callable[[], Any]) -> None:
-        """Verify access tokens against these public keys: a function that returns a JWKS, or the service that serves one."""
+        """Verify access tokens by these public keys: a function that returns a JWKS, or the service that serves it."""
+        from chassis.web.auth import MAX_STALE_KEYS_S
+
         if isinstance(public_keys, str):
             self.calls(public_keys)
-            self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH)
+            self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH, stale_s=MAX_STALE_KEYS_S)
         else:
             self._public_keys = public_keys
 

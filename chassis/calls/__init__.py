@@ -37,9 +37,9 @@ def _current() -> Client:
     return _client
 
 
-def send(command: Command, *, key: str = "", attempts: int = MAX_ATTEMPTS) -> Any:
+def send(command: Command, *, key: str = "", attempts: int = MAX_ATTEMPTS, stale_s: float = 0.0) -> Any:
     """Send a command to the service that declares it and return its `Reply`. Raises as `Client.send`."""
-    return _current().send(command, key, attempts)
+    return _current().send(command, key, attempts, stale_s)
 
 
 def fetch(service: str, path: str, *, stale_s: float = 0.0) -> Any:

@@ -12,6 +12,7 @@ from chassis.calls import outcomes
 from chassis.calls.breaker import DEFAULT_POLICY, BreakerPolicy
 from chassis.calls.discovery import Endpoints, Policy, Resolve
 from chassis.calls.outcomes import NotRetryable, ResponseTimeout
+from chassis.calls.stale import StaleResponses
 from chassis.calls.tokens import ServiceTokens
 from chassis.calls.transport import MAX_CALL_S, Transport
 from chassis.calls.upstream import Upstream
@@ -47,41 +48,41 @@ class Client:
         self._max_calls = max(1, threads // 2)
         self._upstreams: dict[str, Upstream] = {}
         self._transport = Transport(threads)
-        self._stale: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._stale = StaleResponses()
 
-    def send(self, command: Command, key: str, attempts: int) -> Any:
+    def send(self, command: Command, key: str, attempts: int, stale_s: float = 0.0) -> Any:
         """Send a command and return its reply; without a `key`, a command that is not read-only may not be repeated.
+
+        If the call of a read-only command fails, return a reply that is at most `stale_s` seconds old.
 
         Raises: DomainError, NotAttempted, OutcomeUnknown, DeadlineExceeded.
         """
+        if stale_s and not command.read_only:
+            raise ValueError(f"{command.name} changes data: only a read-only command has a stale reply")
         call = Call(self._upstream(command.service), "POST", f"/internal/{command.name}", command.name)
 
         def exchange(address: str) -> Schema:
             return self._exchange(call, command, key, address)
 
-        return call.run(exchange, attempts, repeatable=command.read_only or bool(key))
+        def run() -> Schema:
+            return call.run(exchange, attempts, repeatable=command.read_only or bool(key))
+
+        return self._stale.fall_back(command.service, (command.name, orjson.dumps(command.data())), run, stale_s)
 
     def fetch(self, service: str, path: str, stale_s: float) -> Any:
         """Return the JSON of a public route; if the call fails, a response that is at most `stale_s` seconds old.
 
-        `path` holds no ids: metrics are labeled with it, and one response per path is kept. Raises as `send`.
+        `path` holds no ids: metrics are labeled with it. Raises as `send`.
         """
         call = Call(self._upstream(service), "GET", path, "fetch")
 
         def exchange(address: str) -> Any:
             return call.read(self._transport.exchange("GET", address, path, b"", {}, Command.timeout_s))
 
-        try:
-            response = call.run(exchange, MAX_ATTEMPTS, repeatable=True)
-        except TransientError:
-            received_at, response = self._stale.get((service, path), (float("-inf"), None))
-            if clock.monotonic() - received_at > stale_s:
-                raise
-            metrics.fallbacks[service].inc()
-            return response
-        if stale_s:
-            self._stale[service, path] = clock.monotonic(), response
-        return response
+        def run() -> Any:
+            return call.run(exchange, MAX_ATTEMPTS, repeatable=True)
+
+        return self._stale.fall_back(service, path, run, stale_s)
 
     def _upstream(self, name: str) -> Upstream:
         upstream = self._upstreams.get(name)

@@ -22,10 +22,12 @@ ALGORITHM = "Ed25519"
 TYPE = "at+jwt"
 CLOCK_SKEW_S = 30
 MAX_TOKEN_CHARS = 4096
-MAX_KEYS_AGE_S = 600.0
+KEYS_REFRESH_S = 60.0
+MAX_STALE_KEYS_S = 540.0
+"""Age of the keys that are used while their issuer does not answer: `calls.fetch` falls back on them."""
+MAX_KEYS_AGE_S = MAX_STALE_KEYS_S + KEYS_REFRESH_S
 MIN_REFETCH_S = 10.0
-KEYS_REFRESH_S = 300.0
-FIRST_FETCH_RETRY_S = 1.0  # while there are no keys at all
+FAILED_FETCH_RETRY_S = 1.0
 _MAX_CACHED_TOKENS = 10_000
 
 
@@ -48,16 +50,16 @@ class Caller:
 
 
 class KeysUnavailable(TransientError):
-    """The public keys are too old, and cannot be fetched."""
+    """The public keys cannot be fetched, and those fetched last are too old."""
 
 
 class Verifier:
-    """Verifies access tokens. `fetch` returns the JWKS as data, or raises TransientError."""
+    """Verifies access tokens. `fetch` returns the JWKS as data, or raises TransientError once they are too old."""
 
     def __init__(self, fetch: Callable[[], Any]) -> None:
         self._fetch = fetch
         self._keys: dict[str, Any] = {}
-        self._fetched_at = self._tried_at = float("-inf")
+        self._fetched_at = self._failed_at = float("-inf")
         self._verified: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
         self._lock, self._fetch_lock = threading.Lock(), threading.Lock()
         self._claims = jwt.JWTClaimsRegistry(
@@ -105,29 +107,26 @@ class Verifier:
         """Return a public key. For an unknown `kid`, fetch the keys again, at most every 10 s."""
         if not isinstance(kid, str):
             return None
-        if self._is_stale(kid):
+        if self._must_fetch(kid):
             with self._fetch_lock:  # concurrent requests wait for the keys
-                if self._is_stale(kid):
+                if self._must_fetch(kid):
                     self._refresh()
-        if clock.monotonic() - self._fetched_at >= MAX_KEYS_AGE_S:
-            raise KeysUnavailable("the signing keys are too old")
         return self._keys.get(kid)
 
-    def _is_stale(self, kid: str) -> bool:
-        return clock.monotonic() - self._fetched_at >= KEYS_REFRESH_S or kid not in self._keys
+    def _must_fetch(self, kid: str) -> bool:
+        age_s = clock.monotonic() - self._fetched_at
+        return age_s >= (MIN_REFETCH_S if kid not in self._keys else KEYS_REFRESH_S)
 
     def _refresh(self) -> None:
         now = clock.monotonic()
-        if now - self._tried_at < MIN_REFETCH_S:
-            return
-        self._tried_at = now
+        if now - self._failed_at < FAILED_FETCH_RETRY_S:
+            raise KeysUnavailable("the signing keys could not be fetched a moment ago")
         try:
             self._keys = {key.kid: key for key in KeySet.import_key_set(self._fetch()).keys if key.kid}
             self._fetched_at = now
         except TransientError as error:
-            if now - self._fetched_at >= MAX_KEYS_AGE_S:
-                self._tried_at = clock.monotonic() - MIN_REFETCH_S + FIRST_FETCH_RETRY_S
-                raise KeysUnavailable("the signing keys cannot be fetched") from error
+            self._failed_at = clock.monotonic()
+            raise KeysUnavailable("the signing keys cannot be fetched") from error
 
 
 def _header(token: str) -> dict[str, Any]:

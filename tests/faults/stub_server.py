@@ -34,6 +34,7 @@ class AskQuestion(Command):
 class ReadQuestion(Command, read_only=True):
     """A command that changes nothing and can always be repeated."""
 
+    question: str = "?"
     Reply = TextReply
 
 

@@ -82,7 +82,10 @@ def test_every_public_name_can_be_imported_from_the_wheel(python: Path, services
 
 
 def test_the_test_of_the_readme_passes(python: Path, services: Path) -> None:
-    assert "1 passed" in _run([str(python), "-m", "pytest", "-c", os.devnull, "--rootdir", str(services), "-p", "no:cacheprovider"], cwd=services)
+    assert "1 passed" in _run(
+        [str(python), "-m", "pytest", "-c", os.devnull, "--rootdir", str(services), "-p", "no:cacheprovider"],
+        cwd=services,
+    )
 
 
 def test_two_services_of_the_readme_store_publish_consume_and_call_each_other(python: Path, services: Path) -> None:

@@ -1,4 +1,4 @@
-"""`make record-release version=0.2.0`: records what a release promises to the next ones, in `tests/releases/<version>/`.
+"""`make record-release version=0.2.0`: records what a release promises to later ones, in `tests/releases/<version>/`.
 
     release.json                 version, commit and time
     contracts/<service>/         OpenAPI and AsyncAPI documents, as committed

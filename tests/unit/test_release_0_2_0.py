@@ -1,7 +1,7 @@
 """Release 0.2.0 renamed code and declared errors; its public contracts are those of 0.1.0.
 
-Both recordings are compared with references resolved and wording left out: summaries, descriptions, titles, and names of
-components. An error response may be new, and says more about its problem; nothing else may differ.
+Both recordings are compared with references resolved and wording left out: summaries, descriptions, titles, and names
+of components. An error response may be new, and says more about its problem; nothing else may differ.
 """
 
 from pathlib import Path

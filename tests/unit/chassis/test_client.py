@@ -11,6 +11,7 @@ from tests.faults.stub_server import (
     REJECTED_RESPONSE,
     SHED_RESPONSE,
     AskQuestion,
+    ReadQuestion,
     StubServer,
     client,
     closed_address,
@@ -180,3 +181,19 @@ def test_fetch_keeps_no_response_unless_it_may_be_stale():
         assert fetch(caller) == {"text": "yes"}
         with pytest.raises(OutcomeUnknown):
             fetch(caller, stale=60)
+
+
+def test_read_only_command_falls_back_to_its_own_stale_reply(fake_clock):
+    with stub_server(respond_with(OK_RESPONSE, ERROR_RESPONSE)) as (_, caller):
+        assert caller.send(ReadQuestion(question="one"), "", 1, 60).text == "yes"
+        assert caller.send(ReadQuestion(question="one"), "", 1, 60).text == "yes"
+        with pytest.raises(OutcomeUnknown):
+            caller.send(ReadQuestion(question="another"), "", 1, 60)
+        fake_clock.pass_time(61)
+        with pytest.raises(OutcomeUnknown):
+            caller.send(ReadQuestion(question="one"), "", 1, 60)
+
+
+def test_command_that_changes_data_has_no_stale_reply():
+    with stub_server(respond_with(OK_RESPONSE)) as (_, caller), pytest.raises(ValueError, match="read-only"):
+        caller.send(AskQuestion(question="one"), "k", 1, 60)

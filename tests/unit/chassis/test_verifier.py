@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import orjson
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OKPKey
@@ -12,7 +13,18 @@ from joserfc.jwk import OKPKey
 from chassis import clock
 from chassis.errors import OutcomeUnknown
 from chassis.testing import FakeClock
-from chassis.web.auth import ALGORITHM, AUDIENCE, FIRST_FETCH_RETRY_S, ISSUER, TYPE, KeysUnavailable, Verifier
+from chassis.web.auth import (
+    ALGORITHM,
+    AUDIENCE,
+    FAILED_FETCH_RETRY_S,
+    ISSUER,
+    KEYS_REFRESH_S,
+    MAX_STALE_KEYS_S,
+    TYPE,
+    KeysUnavailable,
+    Verifier,
+)
+from tests.faults.stub_server import ERROR_RESPONSE, http_response, respond_with, stub_server
 
 KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "k1", "use": "sig", "alg": ALGORITHM}, private=True)
 THREADS = 8
@@ -71,5 +83,18 @@ def test_failed_fetch_of_the_keys_is_retried_after_a_second(fake_clock: FakeCloc
             verifier.verify(token("u1"))
     assert len(times) == 1
     down = False
-    fake_clock.pass_time(FIRST_FETCH_RETRY_S)
+    fake_clock.pass_time(FAILED_FETCH_RETRY_S)
     assert verifier.verify(token("u1")) == ("u1", "customer")
+
+
+def test_keys_are_used_while_their_issuer_is_away_but_not_for_ever(fake_clock: FakeClock) -> None:
+    jwks = orjson.dumps({"keys": [KEY.as_dict(private=False)]}).decode()
+    with stub_server(respond_with(http_response(200, jwks), ERROR_RESPONSE)) as (_, client):
+        verifier = Verifier(lambda: client.fetch("stub", "/jwks.json", MAX_STALE_KEYS_S))
+        assert verifier.verify(token("u1")) == ("u1", "customer")
+        while clock.monotonic() + KEYS_REFRESH_S <= MAX_STALE_KEYS_S:
+            fake_clock.pass_time(KEYS_REFRESH_S)
+            assert verifier.verify(token("u2")) == ("u2", "customer")
+        fake_clock.pass_time(2 * KEYS_REFRESH_S)
+        with pytest.raises(KeysUnavailable):
+            verifier.verify(token("u3"))
