@@ -105,5 +105,5 @@ class _DirectClient:
     def __init__(self, services: dict[str, Service]) -> None:
         self._services = services
 
-    def send(self, command: Command, key: str, attempts: int) -> Any:
+    def send(self, command: Command, key: str, attempts: int, stale_s: float = 0.0) -> Any:
         return self._services[command.service].commands[type(command)](command)

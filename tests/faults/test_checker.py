@@ -92,81 +92,115 @@ CORRUPTIONS: list[tuple[str, str, Callable[[Data], None]]] = [
     (
         "I1",
         "completed payment recorded as failed",
-        lambda p: p.change("payments.payments", p.confirmed, status="failed"),
+        lambda data: data.change("payments.payments", data.confirmed, status="failed"),
     ),
-    ("I1", "payment without outcome", lambda p: p.change("payments.payments", p.rejected, status="unknown")),
-    ("I1", "totals differ", lambda p: p.change("payments.test_provider_ledger", p.confirmed, captured=0)),
-    ("I2", "captured twice", lambda p: p.change("payments.test_provider_ledger", p.confirmed, captured=2000)),
+    ("I1", "payment without outcome", lambda data: data.change("payments.payments", data.rejected, status="unknown")),
+    ("I1", "totals differ", lambda data: data.change("payments.test_provider_ledger", data.confirmed, captured=0)),
+    ("I2", "captured twice", lambda data: data.change("payments.test_provider_ledger", data.confirmed, captured=2000)),
     (
         "I2",
         "refunded more than captured",
-        lambda p: p.change("payments.test_provider_ledger", p.cancelled, refunded=9000),
+        lambda data: data.change("payments.test_provider_ledger", data.cancelled, refunded=9000),
     ),
-    ("I3", "unit lost", lambda p: p.change("inventory.stock", p.product, available=8)),
-    ("I3", "negative stock", lambda p: p.change("inventory.stock", p.product, available=-1, reserved=10)),
-    ("I4", "reserved without reservation", lambda p: p.change("inventory.stock", p.product, available=8, reserved=1)),
+    ("I3", "unit lost", lambda data: data.change("inventory.stock", data.product, available=8)),
+    ("I3", "negative stock", lambda data: data.change("inventory.stock", data.product, available=-1, reserved=10)),
+    (
+        "I4",
+        "reserved without reservation",
+        lambda data: data.change("inventory.stock", data.product, available=8, reserved=1),
+    ),
     (
         "I4",
         "expired reservation kept",
-        lambda p: p.change("inventory.reservations", p.confirmed, status="reserved", expiresAt="2020-01-01T00:00:00Z"),
+        lambda data: data.change(
+            "inventory.reservations", data.confirmed, status="reserved", expiresAt="2020-01-01T00:00:00Z"
+        ),
     ),
-    ("I4", "reservation half done", lambda p: p.change("inventory.reservations", p.rejected, stagePending=True)),
-    ("I5", "accepted order absent", lambda p: p.accepted.append("absent")),
-    ("I5", "open saga", lambda p: p.change("orders.sagas", p.confirmed, open=True)),
-    ("I5", "order not final", lambda p: p.remove("orders.streams", f"{p.confirmed}:000002")),
-    ("I6", "rejected order paid", lambda p: p.copy("payments.test_provider_ledger", p.confirmed, p.rejected)),
+    (
+        "I4",
+        "reservation half done",
+        lambda data: data.change("inventory.reservations", data.rejected, stagePending=True),
+    ),
+    ("I5", "accepted order absent", lambda data: data.accepted.append("absent")),
+    ("I5", "open saga", lambda data: data.change("orders.sagas", data.confirmed, open=True)),
+    ("I5", "order not final", lambda data: data.remove("orders.streams", f"{data.confirmed}:000002")),
+    (
+        "I6",
+        "rejected order paid",
+        lambda data: data.copy("payments.test_provider_ledger", data.confirmed, data.rejected),
+    ),
     (
         "I6",
         "confirmed order without sale",
-        lambda p: p.change("inventory.reservations", p.confirmed, status="released"),
+        lambda data: data.change("inventory.reservations", data.confirmed, status="released"),
     ),
-    ("I6", "rejected order with sale", lambda p: p.change("inventory.reservations", p.rejected, status="confirmed")),
-    ("I6", "sold without reservation", lambda p: p.change("inventory.stock", p.product, available=8, sold=2)),
-    ("I6", "confirmed order of an undone saga", lambda p: p.change("orders.sagas", p.confirmed, ended="undone")),
-    ("I7", "pending event", lambda p: p.change("payments.payments", p.confirmed, pending=1)),
-    ("I7", "event lost", lambda p: p.change("payments.payments", p.confirmed, seq=2)),
-    ("I7", "pending commit", lambda p: p.change("orders.streams", f"{p.confirmed}:000002", pending=1)),
-    ("I7", "notification missing", lambda p: p.remove("notifications.notifications", f"{p.confirmed}-2")),
+    (
+        "I6",
+        "rejected order with sale",
+        lambda data: data.change("inventory.reservations", data.rejected, status="confirmed"),
+    ),
+    ("I6", "sold without reservation", lambda data: data.change("inventory.stock", data.product, available=8, sold=2)),
+    (
+        "I6",
+        "confirmed order of an undone saga",
+        lambda data: data.change("orders.sagas", data.confirmed, ended="undone"),
+    ),
+    ("I7", "pending event", lambda data: data.change("payments.payments", data.confirmed, pending=1)),
+    ("I7", "event lost", lambda data: data.change("payments.payments", data.confirmed, seq=2)),
+    ("I7", "pending commit", lambda data: data.change("orders.streams", f"{data.confirmed}:000002", pending=1)),
+    ("I7", "notification missing", lambda data: data.remove("notifications.notifications", f"{data.confirmed}-2")),
     (
         "I7",
         "notification of another kind",
-        lambda p: p.change("notifications.notifications", f"{p.confirmed}-2", kind="welcome"),
+        lambda data: data.change("notifications.notifications", f"{data.confirmed}-2", kind="welcome"),
     ),
     (
         "I7",
         "consumer lag",
-        lambda p: p.execute_on_bus("UPDATE committed SET offset = offset - 1 WHERE grp = 'notifications'"),
+        lambda data: data.execute_on_bus("UPDATE committed SET offset = offset - 1 WHERE grp = 'notifications'"),
     ),
-    ("I7", "inbox outdated", lambda p: p.change("payments.payments", p.cancelled, last_seq={"orders": 0})),
-    ("I7", "refund event missing", lambda p: p.remove("orders.streams", _last_commit(p, "order.refund_noted"))),
-    ("I7", "restock event duplicated", lambda p: _repeat_commit(p, "order.restock_noted")),
-    ("I8", "published out of order", lambda p: _swap_sequences(p)),
-    ("I8", "published with two contents", lambda p: _publish_again(p, b"{}")),
-    ("I9", "published without commit", lambda p: _skip_sequence(p)),
-    ("I9", "notification without event", lambda p: p.copy("notifications.notifications", f"{p.confirmed}-2", "x-1")),
-    ("I9", "order without saga", lambda p: p.remove("orders.sagas", p.confirmed)),
+    ("I7", "inbox outdated", lambda data: data.change("payments.payments", data.cancelled, last_seq={"orders": 0})),
+    (
+        "I7",
+        "refund event missing",
+        lambda data: data.remove("orders.streams", _last_commit(data, "order.refund_noted")),
+    ),
+    ("I7", "restock event duplicated", lambda data: _repeat_commit(data, "order.restock_noted")),
+    ("I8", "published out of order", lambda data: _swap_sequences(data)),
+    ("I8", "published with two contents", lambda data: _publish_again(data, b"{}")),
+    ("I9", "published without commit", lambda data: _skip_sequence(data)),
+    (
+        "I9",
+        "notification without event",
+        lambda data: data.copy("notifications.notifications", f"{data.confirmed}-2", "x-1"),
+    ),
+    ("I9", "order without saga", lambda data: data.remove("orders.sagas", data.confirmed)),
     (
         "I9",
         "published content differs from commit",
-        lambda p: p.change("orders.streams", f"{p.confirmed}:000002", data={"orderId": "other"}),
+        lambda data: data.change("orders.streams", f"{data.confirmed}:000002", data={"orderId": "other"}),
     ),
-    ("I10", "missing version", lambda p: p.remove("orders.streams", f"{p.cancelled}:000002")),
+    ("I10", "missing version", lambda data: data.remove("orders.streams", f"{data.cancelled}:000002")),
     (
         "I10",
         "illegal transition",
-        lambda p: p.change("orders.streams", f"{p.confirmed}:000002", type="order.delivered"),
+        lambda data: data.change("orders.streams", f"{data.confirmed}:000002", type="order.delivered"),
     ),
-    ("I9", "malformed record", lambda p: _make_malformed(p)),
-    ("I14", "dead letter left", lambda p: _add_dead_letter(p)),
-    ("I14", "malformed record not parked", lambda p: _make_malformed(p)),
-    ("I15", "payment token kept", lambda p: p.change("orders.sagas", p.confirmed, data={"payment_token": "tok_ok"})),
-    ("I16", "summary outdated", lambda p: p.change("orders.summaries", p.confirmed, status="pending")),
-    ("I16", "summary missing", lambda p: p.remove("orders.summaries", p.rejected)),
-    ("I16", "catalog shows another stock", lambda p: p.change("products.products", p.product, stock=10)),
+    ("I9", "malformed record", lambda data: _make_malformed(data)),
+    ("I14", "dead letter left", lambda data: _add_dead_letter(data)),
+    ("I14", "malformed record not parked", lambda data: _make_malformed(data)),
+    (
+        "I15",
+        "payment token kept",
+        lambda data: data.change("orders.sagas", data.confirmed, data={"payment_token": "tok_ok"}),
+    ),
+    ("I16", "summary outdated", lambda data: data.change("orders.summaries", data.confirmed, status="pending")),
+    ("I16", "summary missing", lambda data: data.remove("orders.summaries", data.rejected)),
+    ("I16", "catalog shows another stock", lambda data: data.change("products.products", data.product, stock=10)),
     (
         "I16",
         "recipient with old address",
-        lambda p: p.change("notifications.recipients", p.user, email="old@example.com"),
+        lambda data: data.change("notifications.recipients", data.user, email="old@example.com"),
     ),
 ]
 
@@ -180,44 +214,46 @@ def test_planted_violation_is_found(data: Data, number: str, what: str, corrupt:
     assert any(violation.startswith(f"{number} ") for violation in found), found
 
 
-def _last_commit(p: Data, type: str) -> str:
-    commits = dump.read(p.folder).docs("orders", "streams")
+def _last_commit(data: Data, type: str) -> str:
+    commits = dump.read(data.folder).docs("orders", "streams")
     return max(id for id, commit in commits.items() if commit["type"] == type)
 
 
-def _repeat_commit(p: Data, type: str) -> None:
-    commits = dump.read(p.folder).docs("orders", "streams")
-    version = max(commit["version"] for commit in commits.values() if commit["stream"] == p.cancelled) + 1
-    p.copy("orders.streams", _last_commit(p, type), f"{p.cancelled}:{version:06d}", version=version)
+def _repeat_commit(data: Data, type: str) -> None:
+    commits = dump.read(data.folder).docs("orders", "streams")
+    version = max(commit["version"] for commit in commits.values() if commit["stream"] == data.cancelled) + 1
+    data.copy("orders.streams", _last_commit(data, type), f"{data.cancelled}:{version:06d}", version=version)
 
 
-def _swap_sequences(p: Data) -> None:
+def _swap_sequences(data: Data) -> None:
     """Swap the sequence numbers of the two published events of the confirmed order."""
     for old, new in (("1", "9"), ("2", "1"), ("9", "2")):
         was, now = (f'"ce_sequence":"{number}"' for number in (old, new))
         change = "UPDATE records SET headers = replace(headers, ?, ?) WHERE key = ? AND headers LIKE '%order.%'"
-        p.execute_on_bus(change, was, now, p.confirmed)
+        data.execute_on_bus(change, was, now, data.confirmed)
 
 
-def _skip_sequence(p: Data) -> None:
+def _skip_sequence(data: Data) -> None:
     was, now = '"ce_sequence":"2"', '"ce_sequence":"3"'
-    p.execute_on_bus("UPDATE records SET headers = replace(headers, ?, ?) WHERE key = ?", was, now, p.confirmed)
+    data.execute_on_bus("UPDATE records SET headers = replace(headers, ?, ?) WHERE key = ?", was, now, data.confirmed)
 
 
-def _publish_again(p: Data, value: bytes) -> None:
-    p.execute_on_bus(
+def _publish_again(data: Data, value: bytes) -> None:
+    data.execute_on_bus(
         """INSERT INTO records SELECT partition, offset + 1000, time, key, ?, headers FROM records
            WHERE key = ? AND headers LIKE '%order.placed%'""",
         value,
-        p.confirmed,
+        data.confirmed,
     )
 
 
-def _make_malformed(p: Data) -> None:
-    p.execute_on_bus("UPDATE records SET headers = '{}' WHERE key = ? AND headers LIKE '%order.placed%'", p.confirmed)
+def _make_malformed(data: Data) -> None:
+    data.execute_on_bus(
+        "UPDATE records SET headers = '{}' WHERE key = ? AND headers LIKE '%order.placed%'", data.confirmed
+    )
 
 
-def _add_dead_letter(p: Data) -> None:
-    with p._rows("notifications.dead_letters") as (db, table):
+def _add_dead_letter(data: Data) -> None:
+    with data._rows("notifications.dead_letters") as (db, table):
         dead_letter = {"_id": "orders.events:o1:1", "reason": "ValueError", "pending": 0}
         db.execute(f'INSERT INTO "{table}" VALUES (?, ?)', (dead_letter["_id"], orjson.dumps(dead_letter).decode()))

@@ -15,7 +15,7 @@ class Inventory:
     def __init__(self):
         self.stocks, self.down_at = {}, 0
 
-    def send(self, command, key, attempts):
+    def send(self, command, key, attempts, stale_s=0.0):
         self.down_at -= 1
         if self.down_at == 0:
             raise NotAttempted("inventory cannot be reached")
