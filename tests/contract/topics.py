@@ -52,7 +52,7 @@ class Topics:
         return found
 
 
-def poll_records(member, count, timeout_s=60):
+def poll_records(member, count, timeout_s=30):
     """Poll until the member has returned this number of records."""
     found, until = [], time.monotonic() + timeout_s
     while len(found) < count and time.monotonic() < until:

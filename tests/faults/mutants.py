@@ -22,7 +22,8 @@ from pathlib import Path
 from tests.system.running import ROOT
 
 FOLDER = Path(__file__).parent / "mutants"
-PROCESSES = 2
+PROCESSES = 3
+"""More than cores: some tests wait."""
 TEST_TIMEOUT_S = 120.0
 _FAULTY_MUTANT = re.compile(r"^E +(NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError)", re.MULTILINE)
 _SUMMARY = re.compile(r"(\d+) (failed|error)")
