@@ -25,6 +25,9 @@ PARTS = (
     "footprint",
 )
 
+TIME_UNITS = ("ms", "s")
+"""Units of bars that depend on the machine: in the short form they are goals, shown and not enforced."""
+
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
@@ -41,7 +44,7 @@ def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
         with console.status(f"measuring {part} ..."):
             measure = import_module(f"tests.bench.{part}").run
             found = measure(short)
-            if short and _has_missed_bar(found):  # a few rounds on a busy machine prove nothing
+            if short and _has_missed_bar(found, short):  # a few rounds on a busy machine prove nothing
                 found = measure(False)
         console.print(f"{part}: {time.monotonic() - began:.0f} s")
         rows += [{"part": part, **row} for row in found]
@@ -49,11 +52,13 @@ def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
     else:
         Console().print(_table(rows))
-    sys.exit(_has_missed_bar(rows))
+    sys.exit(_has_missed_bar(rows, short))
 
 
-def _has_missed_bar(rows: list[dict[str, Any]]) -> bool:
-    return any(not row.get("ok", True) for row in rows)
+def _has_missed_bar(rows: list[dict[str, Any]], short: bool) -> bool:
+    """Whether an enforced bar is missed: every bar in the full form, those of ratios and sizes in the short one."""
+    enforced = [row for row in rows if not (short and row.get("unit") in TIME_UNITS)]
+    return any(not row.get("ok", True) for row in enforced)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
