@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from chassis import clock
 from chassis.errors import TransientError
 from chassis.observe.log import log
 
@@ -12,34 +13,44 @@ MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 T = TypeVar("T")
 
 
-def run_until(stop: threading.Event, step: Callable[[], float], problem: str) -> None:
+def run_until(
+    stop: threading.Event, step: Callable[[], float], problem: str, max_backoff_s: float = MAX_BACKOFF_S
+) -> None:
     """Call `step` over and over until `stop` is set; `step` returns the seconds to wait before the next call.
 
     Retries a step that raises TransientError, as `retry_until` does.
     """
     while not stop.is_set():
-        if pause_s := retry_until(stop, step, problem):
+        if pause_s := retry_until(stop, step, problem, max_backoff_s=max_backoff_s):
             stop.wait(pause_s)
 
 
 def retry_until(
-    stop: threading.Event, action: Callable[[], T], problem: str, retry_on: type[Exception] = TransientError
+    stop: threading.Event,
+    action: Callable[[], T],
+    problem: str,
+    retry_on: type[Exception] = TransientError,
+    max_backoff_s: float = MAX_BACKOFF_S,
 ) -> T | None:
     """Call `action` until it succeeds, and return its result; None if `stop` is set before.
 
-    Waits 0.2 s after the first `retry_on` error, then twice as long each time, up to 5 s. Logs `problem`, which says
+    Waits 0.2 s after the first `retry_on` error, then twice as long each time, up to `max_backoff_s`; after an
+    action that ran for longer than that, 0.2 s again. Logs `problem`, which says
     what happened, before each wait: as a warning if the error is transient, else as an error.
     """
     backoff_s = MIN_BACKOFF_S
     while not stop.is_set():
+        started_at = clock.monotonic()
         try:
             return action()
         except retry_on as error:
+            if clock.monotonic() - started_at > max_backoff_s:
+                backoff_s = MIN_BACKOFF_S
             message, job = f"{problem}; retrying", threading.current_thread().name
             if isinstance(error, TransientError):
                 log.warning(message, job=job, retryInS=backoff_s, error=error)
             else:
                 log.error(message, job=job, retryInS=backoff_s, error=error)
         stop.wait(backoff_s)
-        backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+        backoff_s = min(2 * backoff_s, max_backoff_s)
     return None

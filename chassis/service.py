@@ -27,8 +27,9 @@ from chassis.audit import Audit, Check, Ids
 from chassis.background import retry_until, run_until
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
-from chassis.calls.breaker import DEFAULT_POLICY, BreakerPolicy
+from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
+from chassis.calls.stale import StaleResponses
 from chassis.calls.tokens import ServiceTokens
 from chassis.events import consumer, dead_letters
 from chassis.events.outbox import Outbox
@@ -93,10 +94,11 @@ class Service:
             self.stores(idempotency.records)
             self.schedules(idempotency.delete_expired_records, every_s=60)
 
-    def calls(self, *services: str, breaker: BreakerPolicy = DEFAULT_POLICY) -> None:
+    def calls(self, *services: str, breaker: BreakerPolicy | None = None) -> None:
         """Declare the services that this one sends commands to or fetches from; `breaker` holds their thresholds."""
         self.callees += tuple(name for name in services if name not in self.callees)
-        self.breakers |= dict.fromkeys(services, breaker)
+        if breaker:
+            self.breakers |= dict.fromkeys(services, breaker)
 
     def answers(self, command: type[Command], handler: Callable[[Any], Schema | None]) -> None:
         """Execute a command that other services send; the handler returns its `Reply`."""
@@ -137,7 +139,8 @@ class Service:
             self.calls(public_keys)
             self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH, stale_s=MAX_STALE_KEYS_S)
         else:
-            self._public_keys = public_keys
+            stale = StaleResponses()
+            self._public_keys = lambda: stale.fall_back(self.name, JWKS_PATH, public_keys, MAX_STALE_KEYS_S)
 
     def open(self, process: str) -> Health:
         """Open the store, the client for other services and the health port of this process, after any fork."""
@@ -248,7 +251,7 @@ def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> N
         job()
         return every_s
 
-    run_until(stop, step, "job failed")
+    run_until(stop, step, "job failed", max_backoff_s=every_s)
 
 
 def _or_exit(prepare: Callable[[], None]) -> None:

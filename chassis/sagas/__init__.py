@@ -94,13 +94,16 @@ class State:
     @classmethod
     def read(cls, doc: Mapping[str, Any]) -> "State":
         """Return the state from the fields of a document."""
-        stored = {name: doc[to_camel(name)] for name in cls.__dataclass_fields__}
+        stored = {name: doc[stored_name] for name, stored_name in _STORED_NAMES.items()}
         return cls(**{**stored, "log": tuple(stored["log"])})
 
     def fields(self) -> Payload:
         """Return the state as the fields of a document."""
-        stored = {to_camel(name): getattr(self, name) for name in self.__dataclass_fields__}
+        stored = {stored_name: getattr(self, name) for name, stored_name in _STORED_NAMES.items()}
         return {**stored, "log": list(self.log)}
+
+
+_STORED_NAMES = {name: to_camel(name) for name in State.__dataclass_fields__}
 
 
 class Saga:

@@ -28,6 +28,7 @@ CONCURRENCY_SLOT = Index("concurrencySlot", unique=True, partial={"open": True})
 MAX_CONCURRENT = 8
 """Sagas that a driver resumes at once."""
 POLL_S = 0.25
+MAX_BACKOFF_S = 1.0
 MAX_DUE = 100
 
 Send = Callable[[Command, str], object]
@@ -121,7 +122,7 @@ class Driver:
             return POLL_S
 
         try:
-            run_until(stop, resume_due, "saga driver failed")
+            run_until(stop, resume_due, "saga driver failed", max_backoff_s=MAX_BACKOFF_S)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -49,7 +49,8 @@ class MongodbStore:
     def has_documents(self, besides: str) -> bool:
         database = self._client.database()
         names = self._client.read(database.list_collection_names, self._client.timeout_s())
-        return any(self._has_document(database[name]) for name in names if name != besides)
+        own = [name for name in names if name != besides and not name.startswith("system.")]
+        return any(self._has_document(database[name]) for name in own)
 
     def ensure_indexes(self, collection: Collection) -> None:
         if not self._ensuring.acquire(timeout=self._client.timeout_s()):
