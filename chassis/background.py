@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from chassis import clock
 from chassis.errors import TransientError
 from chassis.observe.log import log
 
@@ -34,18 +33,14 @@ def retry_until(
 ) -> T | None:
     """Call `action` until it succeeds, and return its result; None if `stop` is set before.
 
-    Waits 0.2 s after the first `retry_on` error, then twice as long each time, up to `max_backoff_s`; after an
-    action that ran for longer than that, 0.2 s again. Logs `problem`, which says
-    what happened, before each wait: as a warning if the error is transient, else as an error.
+    Waits 0.2 s after the first `retry_on` error, then twice as long each time, up to `max_backoff_s`. Logs `problem`, which
+    says what happened, before each wait: as a warning if the error is transient, else as an error.
     """
     backoff_s = MIN_BACKOFF_S
     while not stop.is_set():
-        started_at = clock.monotonic()
         try:
             return action()
         except retry_on as error:
-            if clock.monotonic() - started_at > max_backoff_s:
-                backoff_s = MIN_BACKOFF_S
             message, job = f"{problem}; retrying", threading.current_thread().name
             if isinstance(error, TransientError):
                 log.warning(message, job=job, retryInS=backoff_s, error=error)

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 leases = Collection("leases")
 
+MAX_RESTART_PAUSE_S = 1.0
+"""Longest wait before a crashed worker thread runs again."""
 JWKS_PATH = "/api/auth/jwks.json"
 """Where a service that issues access tokens serves its public keys."""
 
@@ -64,7 +66,7 @@ class Service:
         self.collections: list[Collection] = [leases]
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
-        self.callees: tuple[str, ...] = ()
+        self.upstreams: tuple[str, ...] = ()
         self.breakers: dict[str, BreakerPolicy] = {}
         self.commands: dict[type[Command], Callable[[Any], Schema | None]] = {}
         self.drivers: list[Driver] = []
@@ -96,7 +98,7 @@ class Service:
 
     def calls(self, *services: str, breaker: BreakerPolicy | None = None) -> None:
         """Declare the services that this one sends commands to or fetches from; `breaker` holds their thresholds."""
-        self.callees += tuple(name for name in services if name not in self.callees)
+        self.upstreams += tuple(name for name in services if name not in self.upstreams)
         if breaker:
             self.breakers |= dict.fromkeys(services, breaker)
 
@@ -149,7 +151,7 @@ class Service:
         self._store = TimedStore(open_store(settings(), self.name))
         for collection in self.collections:
             collection.attach(UncheckedStore())
-        client = calls.Client(self._tokens(), resolved, settings().threads, settings().balancing, self.breakers)
+        client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
         calls.use(client)
         self._health = Health(self.name, self._store.ping)
         self._health.serve(settings().host, settings().health_port)
@@ -168,7 +170,7 @@ class Service:
             health.started = True
             log.info("web process is ready", port=settings().port, healthPort=settings().health_port)
 
-        threading.Thread(target=_or_exit, args=(prepare,), name="preparing", daemon=True).start()
+        threading.Thread(target=_exit_process_on_system_exit, args=(prepare,), name="preparing", daemon=True).start()
         return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
 
     def drain(self) -> None:
@@ -184,7 +186,10 @@ class Service:
         health = self.open("worker")
         self._prepare(stop)
         bus = open_bus(settings())
-        threads = [threading.Thread(target=self._guarded, args=(job, stop), name=name) for name, job in self._jobs(bus)]
+        threads = [
+            threading.Thread(target=self._restart_on_crash, args=(run, stop), name=name)
+            for name, run in self._worker_threads(bus)
+        ]
         for thread in threads:
             thread.start()
         gc_tuning.relax_after_startup()
@@ -215,9 +220,9 @@ class Service:
         jobs: list[tuple[str, Callable[[threading.Event], None]]] = []
         if self.outboxes:
             relay = Relay(self.outboxes, bus, leases, settings().lease, settings().relay_pause)
-            jobs.append(("relay", partial(self._once_topics_are, bus, relay.run)))
+            jobs.append(("relay", partial(self._run_after_topics_exist, bus, relay.run)))
         if self.handlers:
-            jobs.append(("consumer", partial(self._once_topics_are, bus, self._consumer(bus).run)))
+            jobs.append(("consumer", partial(self._run_after_topics_exist, bus, self._consumer(bus).run)))
         for driver in self.drivers:
             jobs.append((f"saga {driver.saga.name}", driver.run))
         for job, every_s in self.scheduled:
@@ -228,11 +233,13 @@ class Service:
         topics = sorted({f"{event.service}.events" for event in self.handlers})
         return consumer.Consumer(bus.consumer(self.name, topics), self.handlers)
 
-    def _guarded(self, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    def _restart_on_crash(self, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
         """Run a job, and restart it if it crashes: a worker with a dead job would look alive and do nothing."""
-        retry_until(stop, lambda: job(stop), "worker job crashed", retry_on=Exception)
+        retry_until(
+            stop, lambda: job(stop), "worker job crashed", retry_on=Exception, max_backoff_s=MAX_RESTART_PAUSE_S
+        )
 
-    def _once_topics_are(self, bus: Bus, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    def _run_after_topics_exist(self, bus: Bus, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
         """Create the topics, then run the job; other jobs run while the message bus is unavailable."""
         retry_until(stop, lambda: self._make_topics(bus), "message bus unavailable")
         job(stop)
@@ -254,7 +261,7 @@ def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> N
     run_until(stop, step, "job failed", max_backoff_s=every_s)
 
 
-def _or_exit(prepare: Callable[[], None]) -> None:
+def _exit_process_on_system_exit(prepare: Callable[[], None]) -> None:
     """Run it in a thread of the web process; a SystemExit ends gunicorn, where a thread alone would end silently."""
     from gunicorn.arbiter import Arbiter
 
@@ -270,6 +277,6 @@ def _no_public_keys() -> Any:
     return {"keys": []}
 
 
-def resolved(callee: str) -> Resolve:
+def resolver_for(callee: str) -> Resolve:
     """Return how this process finds another service: by ADDRESSES, else by DNS."""
     return resolver(callee, settings().addresses.get(callee, ""))

@@ -67,6 +67,8 @@ class Client:
         def run() -> Schema:
             return call.run(exchange, attempts, repeatable=command.read_only or bool(key))
 
+        if not stale_s:
+            return run()
         return self._stale.fall_back(command.service, (command.name, orjson.dumps(command.data())), run, stale_s)
 
     def fetch(self, service: str, path: str, stale_s: float) -> Any:

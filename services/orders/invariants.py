@@ -102,7 +102,8 @@ def check_payment(order: Order, payment: PaymentState | None) -> Iterator[Findin
         total = f"{_total(order)} {order.currency}"
         yield Finding(order.id, "I2", f"costs {total}, but its payment is {paid} {paid.currency}")
     if order.status in domain.PAID and status != "completed":
-        yield Finding(order.id, "I6", f"is {order.status}, but its payment is {status}")
+        # The text leaves out the status of the order, which may change before the check is repeated.
+        yield Finding(order.id, "I6", f"must be paid, but its payment is {status}")
     if order.status not in domain.ENDED or (_is_recently_cancelled(order) and not order.refunded):
         return
     if status not in ("absent", "failed", "refunded"):
@@ -117,7 +118,7 @@ def check_reservation(order: Order, reservation: ReservationState | None) -> Ite
     status = reservation.status if reservation else "absent"
     if order.status in domain.PAID:
         if reservation is None or status != "confirmed":
-            yield Finding(order.id, "I6", f"is {order.status}, but its reservation is {status}")
+            yield Finding(order.id, "I6", f"must be delivered, but its reservation is {status}")
         elif _units(reservation.lines) != _units(order.items):
             yield Finding(order.id, "I6", "its reservation has other units than the order")
     if order.status not in domain.ENDED or (_is_recently_cancelled(order) and not order.restocked):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import InvalidInput
+from chassis.errors import InvalidInput, NotFound
 from chassis.money import Money
 from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
@@ -65,7 +65,7 @@ class Product(Schema):
 Products = Page[Product]
 
 
-@api.post("/api/products", auth=ADMIN, responses={201: Product})
+@api.post("/api/products", auth=ADMIN, responses={201: Product}, errors=(NotFound,))
 def create_product(body: NewProduct, attempt: Attempt) -> Response:
     """Create a product; it can be ordered at once."""
     price = domain.parse_price(body.price, body.currency or settings().currency)

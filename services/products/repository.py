@@ -11,7 +11,7 @@ products = Collection(
     Index("deleted", "createdAt"),
     Index("deleted", "category", "name"),
     Index("words", multikey=True),
-    outbox.PENDING,
+    outbox.PENDING_INDEX,
 )
 
 

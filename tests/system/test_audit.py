@@ -165,7 +165,7 @@ def test_audit_finds_exactly_the_planted_damage(audited: Shop, story: Story) -> 
         lambda id: [change(*payments, id, status="failed")],
         story.confirmed(),
         "payments payment {id} I1 is recorded with 0, but the provider holds 2000",
-        "orders order {id} I6 is confirmed, but its payment is failed",
+        "orders order {id} I6 must be paid, but its payment is failed",
     )
     damage(
         lambda id: [change(*payments, id, amount=1000), change(*ledger, id, captured=1000)],

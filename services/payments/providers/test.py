@@ -56,7 +56,7 @@ class TestProvider:
             return
         entry = ledger.get(key)
         if entry and entry["blocked"]:
-            raise PaymentDeclined("the payment was canceled")
+            raise PaymentDeclined("the payment was cancelled")
 
     def _fails_first(self, key: str) -> bool:
         self._insert(key)

@@ -112,10 +112,10 @@ def test_audit_accepts_a_paid_order_with_payment_and_units(status):
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (None, "I6 is confirmed, but its payment is absent"),
-        (payment("failed"), "I6 is confirmed, but its payment is failed"),
-        (payment("pending"), "I6 is confirmed, but its payment is pending"),
-        (payment("refunded", refunded=2000), "I6 is confirmed, but its payment is refunded"),
+        (None, "I6 must be paid, but its payment is absent"),
+        (payment("failed"), "I6 must be paid, but its payment is failed"),
+        (payment("pending"), "I6 must be paid, but its payment is pending"),
+        (payment("refunded", refunded=2000), "I6 must be paid, but its payment is refunded"),
         (payment(amount=1999), "I2 costs 20.00 EUR, but its payment is 19.99 EUR"),
         (payment(currency="USD"), "I2 costs 20.00 EUR, but its payment is 20.00 USD"),
     ],
@@ -127,9 +127,9 @@ def test_audit_finds_a_paid_order_without_its_payment(found, expected):
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (None, "I6 is confirmed, but its reservation is absent"),
-        (reservation("released"), "I6 is confirmed, but its reservation is released"),
-        (reservation("reserved"), "I6 is confirmed, but its reservation is reserved"),
+        (None, "I6 must be delivered, but its reservation is absent"),
+        (reservation("released"), "I6 must be delivered, but its reservation is released"),
+        (reservation("reserved"), "I6 must be delivered, but its reservation is reserved"),
         (reservation(quantity=1), "I6 its reservation has other units than the order"),
     ],
 )
