@@ -33,8 +33,8 @@ def retry_until(
 ) -> T | None:
     """Call `action` until it succeeds, and return its result; None if `stop` is set before.
 
-    Waits 0.2 s after the first `retry_on` error, then twice as long each time, up to `max_backoff_s`. Logs `problem`, which
-    says what happened, before each wait: as a warning if the error is transient, else as an error.
+    Waits 0.2 s after the first `retry_on` error, then twice as long each time, up to `max_backoff_s`. Before each wait,
+    logs what happened: as a warning if the error is transient, else as an error.
     """
     backoff_s = MIN_BACKOFF_S
     while not stop.is_set():

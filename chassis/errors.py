@@ -54,11 +54,10 @@ class DomainError(ServiceError):
     title: str = "Domain error"
     category: ErrorCategory = ErrorCategory.CONFLICT
 
-    def __init_subclass__(
-        cls, *, kind: str = "", title: str = "", category: ErrorCategory = ErrorCategory.CONFLICT
-    ) -> None:
+    def __init_subclass__(cls, *, kind: str = "", title: str = "", category: ErrorCategory | None = None) -> None:
         words = re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__).capitalize()
-        cls.kind, cls.title, cls.category = kind or words.lower().replace(" ", "_"), title or words, category
+        cls.kind, cls.title = kind or words.lower().replace(" ", "_"), title or words
+        cls.category = category or cls.category
 
     def __init__(self, detail: str = "", **extra: Any) -> None:
         super().__init__(detail or self.title)

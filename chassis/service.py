@@ -1,15 +1,15 @@
-"""A service: what it stores, serves, answers, calls, publishes and consumes, said in one place and run from here.
+"""A service: what it stores, serves, answers, calls, publishes and consumes, declared in one place and run from here.
 
     service = Service("orders")
-    service.stores(streams, sagas)
-    service.publishes(StreamOutbox("orders", streams))
+    service.stores(repository.streams, projection.summaries)
+    service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
     service.serves(api)
-    service.calls("inventory", "payments")
-    service.answers(PriceItems, handlers.price_items)
-    service.runs(checkout)
-    service.on(PaymentRefunded, handlers.record_refund)
-    service.schedules(jobs.expire, every_s=5)
-    service.audits("order", invariants.ids, invariants.check)
+    service.verifies("users")
+    service.calls("users", "products", "inventory", "payments")
+    service.runs(checkout.driver)
+    service.replays(projection.rebuild)
+    service.on(PaymentRefunded, handlers.on_payment_refunded)
+    service.audits("order", invariants.order_ids, invariants.check_orders)
 
 `application()` is its web process, `worker()` its worker process.
 """
@@ -29,7 +29,6 @@ from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
-from chassis.calls.stale import StaleResponses
 from chassis.calls.tokens import ServiceTokens
 from chassis.events import consumer, dead_letters
 from chassis.events.outbox import Outbox
@@ -43,7 +42,7 @@ from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Store
 from chassis.store.engines import open_store
-from chassis.store.format import UncheckedStore, check_format
+from chassis.store.format import CheckedStore, check_format
 from chassis.store.timed import TimedStore
 
 if TYPE_CHECKING:
@@ -76,19 +75,22 @@ class Service:
         self.events: list[type[Event]] = []
         self.audited: list[Audit] = []
         self._health: Health | None = None
-        self._store: Store = UncheckedStore()
+        self._store: Store
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
         self._public_keys: Callable[[], Any] = _no_public_keys
+        self._token_issuer = name
 
     def stores(self, *collections: Collection) -> None:
+        """Declare collections; each process creates their indexes when it starts."""
         self.collections += collections
 
     def publishes(self, outbox: Outbox, *events: type[Event]) -> None:
-        """Publish the pending events of this outbox; `events` are all types it may hold."""
+        """Declare an outbox whose pending events the relay publishes; `events` are all types that it may hold."""
         self.outboxes.append(outbox)
         self.events += events
 
     def serves(self, api: "Api") -> None:
+        """Declare the routes of the web process."""
         from chassis.web import idempotency
 
         self.apis.append(api)
@@ -97,52 +99,57 @@ class Service:
             self.schedules(idempotency.delete_expired_records, every_s=60)
 
     def calls(self, *services: str, breaker: BreakerPolicy | None = None) -> None:
-        """Declare the services that this one sends commands to or fetches from; `breaker` holds their thresholds."""
+        """Declare the services that this one sends commands to or fetches from, and the policy of their breakers."""
         self.upstreams += tuple(name for name in services if name not in self.upstreams)
         if breaker:
             self.breakers |= dict.fromkeys(services, breaker)
 
     def answers(self, command: type[Command], handler: Callable[[Any], Schema | None]) -> None:
-        """Execute a command that other services send; the handler returns its `Reply`."""
+        """Register the handler of a command that other services send; it returns the `Reply` of the command."""
         self.commands[command] = handler
 
     def runs(self, driver: Driver) -> None:
+        """Register the driver of a saga; the worker process resumes the sagas that are due."""
         self.stores(driver.collection)
         self.drivers.append(driver)
 
     def on(self, event: type[Event], handler: consumer.Handler) -> None:
-        """Handle an event with `handler(event, meta)`. It may be delivered twice: the handler uses the inbox."""
+        """Register `handler(event, meta)` for an event. Events may be redelivered, so the handler uses the inbox."""
         if not self.handlers:
             self.stores(dead_letters.collection, consumer.progress)
             self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
         self.handlers[event] = handler
 
     def schedules(self, job: Callable[[], None], every_s: float) -> None:
-        """Run a job in the worker process, `every_s` seconds after its last run."""
+        """Register a job.
+
+        Every worker replica runs it, `every_s` seconds after its last run ended, so it must tolerate concurrent runs.
+        """
         self.scheduled.append((job, every_s))
 
     def starts(self, prepare: Callable[[], None]) -> None:
-        """Call this in each process, once its store is open."""
+        """Register a function that each process calls when it starts, once the store is available."""
         self.starters.append(prepare)
 
     def replays(self, replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]]) -> None:
-        """Let `replay` rebuild the read models; it yields (id, document before, document after) for each difference."""
+        """Register the function that rebuilds the read models.
+
+        It yields (id, document before, document after) for each difference.
+        """
         self.replay = replay
 
     def audits(self, noun: str, ids: Ids, check: Check) -> None:
-        """Let the audit check all objects of this kind: see `chassis.audit.Audit`."""
+        """Register the audit of all objects of a kind: see `chassis.audit.Audit`."""
         self.audited.append(Audit(noun, ids, check))
 
     def verifies(self, public_keys: str | Callable[[], Any]) -> None:
-        """Verify access tokens by these public keys: a function that returns a JWKS, or the service that serves it."""
-        from chassis.web.auth import MAX_STALE_KEYS_S
-
+        """Declare who issues access tokens: the service that serves their JWKS, or a function that returns it."""
         if isinstance(public_keys, str):
             self.calls(public_keys)
-            self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH, stale_s=MAX_STALE_KEYS_S)
+            self._token_issuer = public_keys
+            self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH)
         else:
-            stale = StaleResponses()
-            self._public_keys = lambda: stale.fall_back(self.name, JWKS_PATH, public_keys, MAX_STALE_KEYS_S)
+            self._public_keys = public_keys
 
     def open(self, process: str) -> Health:
         """Open the store, the client for other services and the health port of this process, after any fork."""
@@ -150,7 +157,7 @@ class Service:
         export.start(self.name, process)
         self._store = TimedStore(open_store(settings(), self.name))
         for collection in self.collections:
-            collection.attach(UncheckedStore())
+            collection.attach(CheckedStore(self._store))
         client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
         calls.use(client)
         self._health = Health(self.name, self._store.ping)
@@ -171,7 +178,8 @@ class Service:
             log.info("web process is ready", port=settings().port, healthPort=settings().health_port)
 
         threading.Thread(target=_exit_process_on_system_exit, args=(prepare,), name="preparing", daemon=True).start()
-        return make_app(self.name, self.apis, self.commands, Verifier(self._public_keys), self._tokens())
+        verifier = Verifier(self._public_keys, self._token_issuer)
+        return make_app(self.name, self.apis, self.commands, verifier, self._tokens())
 
     def drain(self) -> None:
         """Report not ready: requests under way finish, and no new ones should arrive."""
@@ -202,9 +210,9 @@ class Service:
         bus.close()
 
     def _prepare(self, stop: threading.Event) -> None:
-        """Create the indexes and call what the service starts with; retry while the store is unavailable.
+        """Check the storage format, create the indexes and call the start functions. Retry after any exception.
 
-        Raises SystemExit where the stored data has another format.
+        Raises SystemExit if the stored data has another format.
         """
 
         def prepare() -> None:
@@ -216,33 +224,34 @@ class Service:
 
         retry_until(stop, prepare, "store cannot be prepared", retry_on=Exception)
 
-    def _jobs(self, bus: Bus) -> list[tuple[str, Callable[[threading.Event], None]]]:
-        jobs: list[tuple[str, Callable[[threading.Event], None]]] = []
+    def _worker_threads(self, bus: Bus) -> list[tuple[str, Callable[[threading.Event], None]]]:
+        """Return the name of each worker thread, and the function that it runs."""
+        threads: list[tuple[str, Callable[[threading.Event], None]]] = []
         if self.outboxes:
             relay = Relay(self.outboxes, bus, leases, settings().lease, settings().relay_pause)
-            jobs.append(("relay", partial(self._run_after_topics_exist, bus, relay.run)))
+            threads.append(("relay", partial(self._run_after_topics_exist, bus, relay.run)))
         if self.handlers:
-            jobs.append(("consumer", partial(self._run_after_topics_exist, bus, self._consumer(bus).run)))
+            threads.append(("consumer", partial(self._run_after_topics_exist, bus, self._consumer(bus).run)))
         for driver in self.drivers:
-            jobs.append((f"saga {driver.saga.name}", driver.run))
+            threads.append((f"saga {driver.saga.name}", driver.run))
         for job, every_s in self.scheduled:
-            jobs.append((job.__name__, partial(_repeat, job, every_s)))
-        return jobs
+            threads.append((job.__name__, partial(_repeat, job, every_s)))
+        return threads
 
     def _consumer(self, bus: Bus) -> consumer.Consumer:
         topics = sorted({f"{event.service}.events" for event in self.handlers})
         return consumer.Consumer(bus.consumer(self.name, topics), self.handlers)
 
-    def _restart_on_crash(self, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """Run a job, and restart it if it crashes: a worker with a dead job would look alive and do nothing."""
+    def _restart_on_crash(self, run: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        """Run a worker thread, and restart it if it crashes: without it the worker would look alive and do nothing."""
         retry_until(
-            stop, lambda: job(stop), "worker job crashed", retry_on=Exception, max_backoff_s=MAX_RESTART_PAUSE_S
+            stop, lambda: run(stop), "worker job crashed", retry_on=Exception, max_backoff_s=MAX_RESTART_PAUSE_S
         )
 
-    def _run_after_topics_exist(self, bus: Bus, job: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """Create the topics, then run the job; other jobs run while the message bus is unavailable."""
+    def _run_after_topics_exist(self, bus: Bus, run: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        """Create the topics, then run; other worker threads run while the message bus is unavailable."""
         retry_until(stop, lambda: self._make_topics(bus), "message bus unavailable")
-        job(stop)
+        run(stop)
 
     def _make_topics(self, bus: Bus) -> None:
         names = {f"{self.name}.events", f"{self.name}.dead", *(f"{event.service}.events" for event in self.handlers)}
@@ -262,7 +271,7 @@ def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> N
 
 
 def _exit_process_on_system_exit(prepare: Callable[[], None]) -> None:
-    """Run it in a thread of the web process; a SystemExit ends gunicorn, where a thread alone would end silently."""
+    """Call `prepare` in a thread of the web process; SystemExit, which would end only the thread, ends gunicorn."""
     from gunicorn.arbiter import Arbiter
 
     try:
@@ -277,6 +286,6 @@ def _no_public_keys() -> Any:
     return {"keys": []}
 
 
-def resolver_for(callee: str) -> Resolve:
+def resolver_for(service: str) -> Resolve:
     """Return how this process finds another service: by ADDRESSES, else by DNS."""
-    return resolver(callee, settings().addresses.get(callee, ""))
+    return resolver(service, settings().addresses.get(service, ""))

@@ -41,7 +41,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--engines"):
         items[:] = [item for item in items if not _embedded(item)]
     if not config.getoption("--nightly"):
-        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        items[:] = [item for item in items if item not in nightly]
+        config.hook.pytest_deselected(items=nightly)
 
 
 def pytest_sessionfinish() -> None:

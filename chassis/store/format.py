@@ -3,7 +3,7 @@
 storage_format   {_id: "format", version: 2}
 """
 
-from typing import NoReturn
+from typing import Any
 
 from chassis.settings import PLATFORM
 from chassis.store import Collection, Duplicate, Store, StoreUnavailable
@@ -14,11 +14,23 @@ VERSION = 2
 _ID = "format"
 
 
-class UncheckedStore:
-    """A store that rejects every operation: what collections use until the format is checked."""
+class CheckedStore:
+    """A store that checks its format before its first operation, so that a process can serve before it is prepared.
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise StoreUnavailable("the format of the stored data is not checked yet")
+    Rejects every operation with StoreUnavailable while the store is unavailable, or has another format.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._is_checked = store, False
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._is_checked:
+            try:
+                check_format(self._store)
+            except SystemExit as error:
+                raise StoreUnavailable(str(error)) from None
+            self._is_checked = True
+        return getattr(self._store, name)
 
 
 def check_format(store: Store) -> None:

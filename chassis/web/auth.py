@@ -14,7 +14,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from chassis import clock
-from chassis.errors import TransientError
+from chassis.calls.stale import StaleResponses
+from chassis.errors import OutcomeUnknown, TransientError
 from chassis.settings import PLATFORM
 
 ISSUER = AUDIENCE = PLATFORM
@@ -24,7 +25,7 @@ CLOCK_SKEW_S = 30
 MAX_TOKEN_CHARS = 4096
 KEYS_REFRESH_S = 60.0
 MAX_STALE_KEYS_S = 540.0
-"""Age of the keys that are used while their issuer does not answer: `calls.fetch` falls back on them."""
+"""Age of the keys that are used while their issuer does not answer."""
 MAX_KEYS_AGE_S = MAX_STALE_KEYS_S + KEYS_REFRESH_S
 MIN_REFETCH_S = 10.0
 FAILED_FETCH_RETRY_S = 1.0
@@ -54,10 +55,10 @@ class KeysUnavailable(TransientError):
 
 
 class Verifier:
-    """Verifies access tokens. `fetch` returns the JWKS as data, or raises TransientError once they are too old."""
+    """Verifies access tokens. `fetch` returns the JWKS of the service `issuer` as data, or raises TransientError."""
 
-    def __init__(self, fetch: Callable[[], Any]) -> None:
-        self._fetch = fetch
+    def __init__(self, fetch: Callable[[], Any], issuer: str = "") -> None:
+        self._fetch, self._issuer, self._stale = fetch, issuer, StaleResponses()
         self._keys: dict[str, Any] = {}
         self._fetched_at = self._failed_at = float("-inf")
         self._verified: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
@@ -122,11 +123,19 @@ class Verifier:
         if now - self._failed_at < FAILED_FETCH_RETRY_S:
             raise KeysUnavailable("the signing keys could not be fetched a moment ago")
         try:
-            self._keys = {key.kid: key for key in KeySet.import_key_set(self._fetch()).keys if key.kid}
+            self._keys = self._stale.fall_back(self._issuer, "jwks", self._fetch_keys, MAX_STALE_KEYS_S)
             self._fetched_at = now
         except TransientError as error:
             self._failed_at = clock.monotonic()
             raise KeysUnavailable("the signing keys cannot be fetched") from error
+
+    def _fetch_keys(self) -> dict[str, Any]:
+        """Return the keys by their ids. Raises TransientError, also for a response that is not a JWKS."""
+        response = self._fetch()
+        try:
+            return {key.kid: key for key in KeySet.import_key_set(response).keys if key.kid}
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise OutcomeUnknown(f"{self._issuer} sent a malformed JWKS") from error
 
 
 def _header(token: str) -> dict[str, Any]:

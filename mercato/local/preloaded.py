@@ -7,7 +7,9 @@ import chassis.service
 import chassis.store.engines
 import chassis.web.api
 import chassis.web.app
-import chassis.web.server  # noqa: F401  the import is all that matters
+import chassis.web.server
+import mercato.local.router
+import mercato.settings  # noqa: F401  the import is all that matters
 
 if os.environ.get("MONGODB_URI"):
     import chassis.store.mongodb.store

@@ -105,7 +105,7 @@ def _consume(folder: Path, events: int, ready: Any, done: Signal, stop: Signal) 
     def count(event: Counted, meta: Meta) -> None:
         nonlocal left
         if effects.update(
-            event.counter, merge_updates({"$inc": {"steps": 1}}, inbox.seen(meta)), when=inbox.unseen(meta)
+            event.counter, merge_updates({"$inc": {"steps": 1}}, inbox.mark_applied(meta)), when=inbox.not_applied(meta)
         ):
             left -= 1
         if not left:
@@ -147,7 +147,7 @@ def _in_writer_threads(write: Callable[[str], None]) -> None:
 
 
 def _counters(folder: Path, *others: Collection) -> Collection:
-    counters = Collection("counters", outbox.PENDING)
+    counters = Collection("counters", outbox.PENDING_INDEX)
     _attach(folder, "writers", counters, *others)
     return counters
 

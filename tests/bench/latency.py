@@ -30,6 +30,7 @@ def run(short: bool) -> list[dict[str, Any]]:
             "value": cuts[98],
             "unit": "ms",
             "bar": f"<= {BAR_MS:g}",
+            "goal": True,
             "ok": cuts[98] <= BAR_MS,
         },
     ]

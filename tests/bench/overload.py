@@ -56,7 +56,7 @@ def run(short: bool) -> list[dict[str, Any]]:
         {"name": "peak", "value": most, "unit": "responses/s"},
         {"name": f"{FACTOR}x overload", "value": goodput, "unit": "responses/s"},
         _row("goodput / peak", goodput / most, "", f">= {MIN_GOODPUT}", goodput >= MIN_GOODPUT * most),
-        _row("recovered after", recovery, "s", f"<= {MAX_RECOVERY_S:.0f}", recovery <= MAX_RECOVERY_S),
+        _row("recovered after", recovery, "s", f"<= {MAX_RECOVERY_S:.0f}", recovery <= MAX_RECOVERY_S) | {"goal": True},
         _row("attempts / calls", amplification, "", f"<= {MAX_AMPLIFICATION}", amplification <= MAX_AMPLIFICATION),
         _row("CPU of service and callers", busy, "of the machine", f"< {MAX_CPU}", busy < MAX_CPU),
     ]

@@ -88,7 +88,7 @@ class _Addresses:
     @contextmanager
     def relay(self) -> Iterator[tuple[Relay, Collection, "_CountingStore"]]:
         store: Any = _CountingStore(MongodbStore(self.uri, self.name))
-        counters, leases = Collection("counters", outbox.PENDING), Collection("leases")
+        counters, leases = Collection("counters", outbox.PENDING_INDEX), Collection("leases")
         for collection in (counters, leases):
             collection.attach(store).ensure_indexes()
         bus = KafkaBus(self.servers)
@@ -204,8 +204,10 @@ def _delays(addresses: _Addresses, seconds: float) -> list[dict[str, Any]]:
             "value": cuts[98] * 1000,
             "unit": "ms",
             "bar": f"<= {MAX_DELAY_S * 1000:g}",
-            "ok": len(found) == count and cuts[98] <= MAX_DELAY_S,
+            "goal": True,
+            "ok": cuts[98] <= MAX_DELAY_S,
         },
+        {"name": "events published", "value": len(found), "bar": f"== {count}", "ok": len(found) == count},
     ]
 
 

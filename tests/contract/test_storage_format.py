@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from chassis.store import Collection, StoreUnavailable
-from chassis.store.format import VERSION, UncheckedStore, check_format
+from chassis.store.format import VERSION, CheckedStore, check_format
 from chassis.store.sqlite.store import SqliteStore
 from tests.system.running import free_port
 
@@ -121,8 +121,18 @@ def test_service_with_old_data_exits_with_one_line(tmp_path, process):
     assert "set DATA_DIR to a new folder" in line
 
 
-def test_collection_rejects_operations_before_the_check():
-    docs = Collection("docs").attach(UncheckedStore())
+@on_both_engines
+def test_first_operation_checks_the_format(store):
+    accounts(store).attach(CheckedStore(store)).insert({"_id": "ada"})
+    assert formats(store).get("format") == {"_id": "format", "version": VERSION}
+    check_format(store)
+
+
+@on_both_engines
+def test_operations_on_another_format_are_rejected_and_change_nothing(store):
+    accounts(store).insert({"_id": "ada"})
+    docs = Collection("docs").attach(CheckedStore(store))
     for operation in (docs.find, docs.ensure_indexes, lambda: docs.get("1"), lambda: docs.insert({"_id": "1"})):
-        with pytest.raises(StoreUnavailable, match="not checked yet"):
+        with pytest.raises(StoreUnavailable, match="an earlier version"):
             operation()
+    assert formats(store).get("format") is None

@@ -76,7 +76,7 @@ def test_slots_of_silent_member_get_a_higher_fence(join, time):
     assert all(after[slot] == fence + 1 for slot, fence in before.items())
 
 
-def test_member_that_slept_past_its_lease_loses_its_slots(join, time):
+def test_member_resuming_after_its_lease_expired_loses_its_slots(join, time):
     sleeper, other = join(), join()
     renew(time, sleeper, other)
     lost = sleeper.held()
@@ -85,7 +85,7 @@ def test_member_that_slept_past_its_lease_loses_its_slots(join, time):
     assert not {(slot, fence) for slot, fence in lost.items()} & set(woken.items())
 
 
-def test_single_member_that_slept_keeps_slots_and_fences(join, time):
+def test_single_member_whose_lease_expired_keeps_slots_and_fences(join, time):
     alone = join()
     before = dict(alone.held())
     time.pass_time(TTL * 3)

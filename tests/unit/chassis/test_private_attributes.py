@@ -1,7 +1,8 @@
-"""The internals of gunicorn and kafka-python that the chassis relies on. An upgrade that changes one fails here."""
+"""The internals of Flask, gunicorn and kafka-python that the chassis uses. An upgrade that changes one fails here."""
 
 import inspect
 
+import flask
 import kafka
 import pytest
 from gunicorn import util
@@ -113,3 +114,10 @@ def test_network_client_has_the_setting_for_slow_tasks():
 def test_accumulator_returns_future_is_full_is_new():
     future, is_full, is_new, _ = RecordAccumulator().append(kafka.TopicPartition("t", 0), None, b"k", b"v", [])
     assert (future.is_done, is_full, is_new) == (False, False, True)
+
+
+def test_flask_keeps_hooks_where_the_app_looks_for_them():
+    app = flask.Flask("test")
+    assert app._got_first_request is False
+    with app.test_request_context():
+        assert flask.globals._cv_request.get()._after_request_functions == []

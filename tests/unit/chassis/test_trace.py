@@ -31,7 +31,7 @@ class Rung(Event, type="bell.rung", key="bell"):
 
 
 Rung.service = "bells"
-bells, leases = Collection("bells", outbox.PENDING), Collection("leases")
+bells, leases = Collection("bells", outbox.PENDING_INDEX), Collection("leases")
 
 
 class Recording:

@@ -90,7 +90,7 @@ def test_failed_fetch_of_the_keys_is_retried_after_a_second(fake_clock: FakeCloc
 def test_keys_are_used_while_their_issuer_is_away_but_not_for_ever(fake_clock: FakeClock) -> None:
     jwks = orjson.dumps({"keys": [KEY.as_dict(private=False)]}).decode()
     with stub_server(respond_with(http_response(200, jwks), ERROR_RESPONSE)) as (_, client):
-        verifier = Verifier(lambda: client.fetch("stub", "/jwks.json", MAX_STALE_KEYS_S))
+        verifier = Verifier(lambda: client.fetch("stub", "/jwks.json", 0), "stub")
         assert verifier.verify(token("u1")) == ("u1", "customer")
         while clock.monotonic() + KEYS_REFRESH_S <= MAX_STALE_KEYS_S:
             fake_clock.pass_time(KEYS_REFRESH_S)
@@ -98,3 +98,11 @@ def test_keys_are_used_while_their_issuer_is_away_but_not_for_ever(fake_clock: F
         fake_clock.pass_time(2 * KEYS_REFRESH_S)
         with pytest.raises(KeysUnavailable):
             verifier.verify(token("u3"))
+
+
+def test_malformed_key_set_does_not_replace_the_keys(fake_clock: FakeClock) -> None:
+    replies = iter([{"keys": [KEY.as_dict(private=False)]}, {"keys": [{"kty": "?"}]}, {"keys": "none"}, None])
+    verifier = Verifier(lambda: next(replies), "users")
+    for _ in range(4):
+        assert verifier.verify(token("u1")) == ("u1", "customer")
+        fake_clock.pass_time(KEYS_REFRESH_S)
