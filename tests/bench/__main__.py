@@ -53,7 +53,7 @@ def main(parts: tuple[str, ...], short: bool, as_json: bool) -> None:
 
 
 def _has_missed_bar(rows: list[dict[str, Any]], short: bool) -> bool:
-    """Whether an enforced bar is missed. A row marked `goal`, a time on a quiet machine, is enforced in full runs only."""
+    """Whether an enforced bar is missed. Rows marked `goal`, times on a quiet machine, count in the full form only."""
     return any(not row.get("ok", True) for row in rows if not (short and row.get("goal")))
 
 
