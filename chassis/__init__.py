@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from chassis.events.envelope import Meta
     from chassis.events.erasure import Subjects
     from chassis.events.eventsourcing import StreamOutbox, Streams
-    from chassis.events.outbox import PENDING, EmbeddedOutbox, LatestStateOutbox, append_event, new_outbox
+    from chassis.events.outbox import PENDING_INDEX, EmbeddedOutbox, LatestStateOutbox, append_event, new_outbox
     from chassis.messages import Command, Event
     from chassis.money import Money
     from chassis.sagas import Done, Saga, Step, StepTimedOut
@@ -48,7 +48,7 @@ _MODULES = {
     "events.envelope": "Meta",
     "events.erasure": "Subjects",
     "events.eventsourcing": "StreamOutbox Streams",
-    "events.outbox": "PENDING EmbeddedOutbox LatestStateOutbox append_event new_outbox",
+    "events.outbox": "PENDING_INDEX EmbeddedOutbox LatestStateOutbox append_event new_outbox",
     "messages": "Command Event",
     "money": "Money",
     "sagas": "Done Saga Step StepTimedOut",
@@ -67,7 +67,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 __all__ = [
     "ADMIN",
     "ANYONE",
-    "PENDING",
+    "PENDING_INDEX",
     "SIGNED_IN",
     "Api",
     "Attempt",

@@ -1,4 +1,4 @@
-"""The backlog metrics of the outboxes: the number of pending events, and the age of the oldest."""
+"""The backlog metrics of the outboxes: the number of pending events, and an estimate of the age of the oldest."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +8,7 @@ from chassis.observe import metrics
 from chassis.observe.throttled import Throttled
 
 SAMPLE = 100
-"""Documents that are read to find the oldest event: those with the smallest ids, which were created first."""
+"""Maximum number of documents read to estimate the oldest age, in order of `_id`."""
 
 
 def backlog(outboxes: list[Outbox], held_slots: Callable[[], Iterable[int]]) -> Throttled:

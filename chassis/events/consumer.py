@@ -3,10 +3,11 @@
     poll -> save progress -> for each event: handle, 3 attempts -> commit
                                |-> fails, or an earlier event of its key is parked: park as a dead letter
 
-A handler that raises is called again, and after three attempts the event is parked with its key. A handler that kills
-the process is found by the saved progress: after a crash each event of the batch is counted before it is handled.
-A TransientError (the store is unavailable) parks nothing: the batch is polled again later. A consumer that handles a
-long batch commits its progress and sends a heartbeat every second, so that it keeps its partitions.
+A handler that raises is called again, and after three attempts the event is parked with its key. If an earlier consumer
+did not finish the batch (a crash or a rebalance), the attempt is saved before the handler is called: an event that
+crashes the process is parked, too. A TransientError (the store is unavailable) parks nothing: the batch is polled again
+later. During a long batch the consumer commits offsets and sends a heartbeat, at most once per second, to keep its
+partitions.
 """
 
 import sys
@@ -38,7 +39,8 @@ _REDRIVE_POLL_S = 1.0
 progress = Collection("consumer_progress")
 """{_id: "topic:partition", first, last, current, attempts}: the first and last offset of the current batch.
 
-After a crash, `current` is the offset of the current event, and `attempts` counts how often it was tried.
+If an earlier consumer did not finish the batch (a crash or a rebalance), the attempt is saved before the handler is
+called: `current` is the offset of the event, `attempts` its number of attempts.
 """
 
 Handler = Callable[[Any, Meta], None]
@@ -59,7 +61,7 @@ class Consumer:
         self._export_parked = Throttled(lambda: metrics.dead_letters.set(dead_letters.collection.count()))
         self._owned: Mapping[Partition, int] = {}
         self._parked_keys: set[tuple[str, str]] = set()
-        self._parked_keys_of: Mapping[Partition, int] = {}
+        self._parked_keys_assignment: Mapping[Partition, int] = {}
         self._progress: dict[Partition, Doc] = {}
         self._lag: dict[str, int] = {}
         self._last_heartbeat = self._last_redrive = float("-inf")
@@ -92,7 +94,7 @@ class Consumer:
                 del batches[partition]
         except Exception:
             self._seek_back(batches)
-            self._export_lag()  # it grows
+            self._export_lag()  # the lag grows while batches fail
             raise
         if clock.monotonic() - self._last_redrive >= _REDRIVE_POLL_S:
             self._last_redrive = clock.monotonic()
@@ -103,12 +105,12 @@ class Consumer:
 
     def _reload_parked_keys(self) -> None:
         """Load the parked keys again when partitions were assigned: another consumer may have parked some."""
-        if self._owned != self._parked_keys_of:
+        if self._owned != self._parked_keys_assignment:
             self._parked_keys = {
                 (doc["topic"], doc["key"]) for doc in dead_letters.collection.iterate({"blocks": True})
             }
             self._progress.clear()
-            self._parked_keys_of = self._owned
+            self._parked_keys_assignment = self._owned
 
     def _handle_batch(self, partition: Partition, batch: list[Record]) -> None:
         last_crashed = self._save_progress(partition, batch)
@@ -124,14 +126,14 @@ class Consumer:
         self._member.commit({partition: batch[-1].offset + 1})
 
     def _heartbeat(self, done: Mapping[Partition, int]) -> None:
-        """Commit the offsets that are done and send a heartbeat, if the last one is a second ago."""
+        """Commit the offsets that are done and send a heartbeat, at most once per second."""
         if clock.monotonic() - self._last_heartbeat >= _HEARTBEAT_S:
             self._member.commit(done)
             self._member.heartbeat()
             self._last_heartbeat = clock.monotonic()
 
     def _is_owned(self, partition: Partition) -> bool:
-        """Whether the partition was assigned without a break since the last poll; else its records are polled again."""
+        """Whether the partition has stayed assigned since the last poll. If not, its owner polls the records again."""
         return self._member.owned().get(partition, 0) == self._owned.get(partition)
 
     def _seek_back(self, batches: Mapping[Partition, list[Record]]) -> None:
@@ -142,7 +144,7 @@ class Consumer:
                     self._member.seek(partition, batch[0].offset)
 
     def _save_progress(self, partition: Partition, batch: list[Record]) -> int:
-        """Save which offsets are handled next; return the last offset that a crash may have left half done, else -1."""
+        """Save the offsets of the batch; return the last offset that an earlier consumer did not finish, else -1."""
         id, first, last = f"{partition[0]}:{partition[1]}", batch[0].offset, batch[-1].offset
         saved = self._progress.get(partition)
         last_crashed = -1
@@ -170,7 +172,7 @@ class Consumer:
         changed = progress.update(saved["_id"], {"$set": {"current": record.offset, "attempts": attempts}})
         self._progress[partition] = changed or saved
         if attempts > MAX_ATTEMPTS:
-            self._park(record, "its handler ended the process", attempts=attempts - 1)
+            self._park(record, "handler crashed the process", attempts=attempts - 1)
         else:
             self._handle(record)
 
@@ -221,7 +223,7 @@ class Consumer:
                 except ValidationError as error:
                     span.set_error(type(error).__name__)
                     fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
-                    return f"data does not match the schema of {meta.type}: {fields}"
+                    return f"validation failed while handling {meta.type}: {fields}"
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
                     log.error("event handler failed", eventId=meta.id, attempt=attempt + 1, error=error)

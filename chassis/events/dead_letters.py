@@ -1,8 +1,10 @@
-"""Dead letters: events whose handler failed, and all later events of their keys, until an operator redrives them.
+"""Dead letters: records that a consumer could not handle; if one blocks its key, the later events of that key, too.
 
-    {_id: "orders.events:o1:3", topic, partition, offset, key, value, headers, reason, handler, attempts, redrive}
+    {_id: "orders.events:o1:3", topic, partition, offset, key, value, headers,
+     reason, handler, attempts, blocks, redrive, parkedAt}
 
-The consumer keeps them in its own store. The relay publishes a copy of each to the topic `<consumer>.dead`.
+The consumer keeps them in its own store until an operator redrives them. The relay publishes a copy of each to the
+topic `<consumer>.dead`.
 """
 
 import base64
@@ -11,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from chassis import clock
 from chassis.bus import Record
 from chassis.events.envelope import Meta
-from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot_of
+from chassis.events.outbox import PENDING_INDEX, PendingEvents, find_pending, slot_of
 from chassis.store import Collection, Doc, Duplicate, Index, UpdateOne
 
 collection = Collection(
     "dead_letters",
-    PENDING,
+    PENDING_INDEX,
     Index("key", "topic"),
     Index("blocks", partial={"blocks": True}),
     Index("redrive", partial={"redrive": True}),
@@ -93,7 +95,7 @@ class DeadLetterForwarder:
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         collection.bulk_update(
-            UpdateOne(each.id, {"$set": {"pending": 0, "published": upto}}) for each, upto in acknowledged
+            UpdateOne(each.id, {"$set": {"pending": 0, "published": position}}) for each, position in acknowledged
         )
 
     def _copy(self, doc: Doc) -> Record:

@@ -19,7 +19,10 @@ class MalformedRecord(ValueError):
 
 @dataclass(frozen=True)
 class Meta:
-    """The CloudEvents attributes of an event. `sequence` counts the events of one aggregate of `source`, from 1."""
+    """The CloudEvents context attributes of an event.
+
+    `sequence` increases with each event of one aggregate; it has gaps if only the latest state is published.
+    """
 
     id: str
     source: str
@@ -41,21 +44,21 @@ def new_entry(event: Event, sequence: int) -> Doc:
     }
 
 
-def to_record(service: str, aggregate: str, entry: Doc) -> Record:
+def to_record(service: str, aggregate_id: str, entry: Doc) -> Record:
     """Return the record of an outbox entry."""
     headers = {
         "ce_specversion": "1.0",
-        "ce_id": f"{aggregate}:{entry['seq']}",
+        "ce_id": f"{aggregate_id}:{entry['seq']}",
         "ce_source": service,
         "ce_type": entry["type"],
         "ce_time": entry["time"],
-        "ce_subject": aggregate,
+        "ce_subject": aggregate_id,
         "ce_sequence": str(entry["seq"]),
         "content-type": "application/json",
     }
     if entry["traceparent"]:
         headers["traceparent"] = entry["traceparent"]
-    return Record(f"{service}.events", aggregate, orjson.dumps(entry["data"]), headers)
+    return Record(f"{service}.events", aggregate_id, orjson.dumps(entry["data"]), headers)
 
 
 def from_record(record: Record) -> tuple[Meta, Any]:

@@ -4,7 +4,7 @@
 
 The document of an erased subject stays as a tombstone, without personal data: events that arrive later store nothing.
 A job deletes the documents about the subject in other collections. A handler that inserts such a document while the
-subject is being erased requests the deletion again, so none is left, wherever a process dies.
+subject is being erased requests the deletion again, so none is left, wherever a process crashes.
 
     recipients = Subjects("recipients", "users", "email")
 
@@ -14,7 +14,10 @@ subject is being erased requests the deletion again, so none is left, wherever a
     def on_user_deleted(event, meta):
         recipients.erase(event.user_id, meta)
 
-    service.schedules(lambda: recipients.finish_erasures(delete_notifications), every_s=1)
+    def finish_erasures():
+        recipients.finish_erasures(delete_notifications)
+
+    service.schedules(finish_erasures, every_s=1)
 """
 
 from collections.abc import Callable
@@ -47,8 +50,8 @@ class Subjects(Collection):
     def set_personal(self, id: str, data: Doc, meta: Meta) -> bool:
         """Store the personal data of an event, unless a later one was stored; return False if the subject is erased."""
         self.add(id)
-        update = merge_updates({"$set": data}, inbox.seen(meta))
-        self.update(id, update, when={"erased": False, **inbox.unseen(meta)})
+        update = merge_updates({"$set": data}, inbox.mark_applied(meta))
+        self.update(id, update, when={"erased": False, **inbox.not_applied(meta)})
         return not self.is_erased(id)
 
     def is_erased(self, id: str) -> bool:
@@ -61,12 +64,12 @@ class Subjects(Collection):
         self.add(id)
         erased: Update = {"$set": {"erased": True, "erasurePending": True}, "$inc": {"erasureRequests": 1}}
         personal: Update = {"$unset": dict.fromkeys(self._personal_fields, True)} if self._personal_fields else {}
-        self.update(id, merge_updates(erased, personal, inbox.seen(meta)), when=inbox.unseen(meta))
+        self.update(id, merge_updates(erased, personal, inbox.mark_applied(meta)), when=inbox.not_applied(meta))
 
     def insert_about(self, id: str, collection: Collection, doc: Doc) -> None:
         """Insert a document about a subject, unless the document exists or the subject is erased."""
         if self.is_erased(id):
-            self.request_deletion(id)  # an earlier delivery may have died between its insert and its request
+            self.request_deletion(id)  # an earlier delivery may have crashed between its insert and its request
             return
         try:
             collection.insert(doc)

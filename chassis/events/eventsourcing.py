@@ -1,9 +1,9 @@
-"""Event sourcing: the state of an aggregate is the fold of its stream; a commit is one document, its outbox entry too.
+"""Event sourcing: the state of an aggregate is the fold of its stream of commits.
 
     {_id: "<stream>:000002", stream, version: 2, sequence: 1, type, data, time, dedupKey, pending: 1, slot}
 
-The `_id` is the optimistic lock: of two commits with the same version one is rejected. `sequence` counts the public
-events, which alone are published; it is 0 for an internal event.
+A commit is one document, which is also its outbox entry. The `_id` is the optimistic lock: of two commits with the same
+version one is rejected. Only public events are published; `sequence` numbers them, and is 0 for an internal event.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,13 +14,13 @@ from typing import Any, Protocol, Self, TypeVar
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.events import envelope
-from chassis.events.outbox import PENDING, PendingEvents, find_pending, slot_of
+from chassis.events.outbox import PENDING_INDEX, PendingEvents, find_pending, slot_of
 from chassis.messages import Event
 from chassis.observe import trace
 from chassis.store import Collection, Duplicate, Index, UpdateOne
 
 MAX_COMMITS = 1000
-"""Commits in one stream."""
+"""Maximum number of commits in a stream; `append` rejects more."""
 _MAX_ATTEMPTS = 10
 
 
@@ -48,7 +48,7 @@ class Streams(Collection):
     """The streams of one kind of aggregate. `events` are all event types that a stream may contain."""
 
     def __init__(self, name: str, *events: type[Event]) -> None:
-        super().__init__(name, PENDING, Index("stream", "version"))
+        super().__init__(name, PENDING_INDEX, Index("stream", "version"))
         self._types = {event.type: event for event in events}
 
     def load(self, stream: str) -> list[Commit]:
@@ -75,8 +75,8 @@ class Streams(Collection):
         version = len(history) + 1
         if version > MAX_COMMITS:
             raise TransientError(f"stream {stream} is full: it has {MAX_COMMITS} commits")
-        published = sum(commit.sequence > 0 for commit in history)
-        sequence = published + 1 if event.public else 0
+        public_count = sum(commit.sequence > 0 for commit in history)
+        sequence = public_count + 1 if event.public else 0
         commit = Commit(version, sequence, clock.timestamp(), event, dedup_key)
         self.insert(
             {
@@ -107,7 +107,7 @@ class Streams(Collection):
         dedup_key: str = "",
         on_commit: Callable[[A, Event], None] = lambda state, event: None,
     ) -> A:
-        """Load, decide and commit, again if another commit comes first; return the state afterwards.
+        """Load the stream, decide and commit; retry if another commit came first. Return the resulting state.
 
         Arguments:
             empty: the state before the first event.
@@ -162,7 +162,7 @@ class StreamOutbox:
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         self.collection.bulk_update(
             UpdateOne(f"{each.id}:{version:06d}", {"$set": {"pending": 0}})
-            for each, upto in acknowledged
+            for each, last_position in acknowledged
             for version, _ in each.events
-            if version <= upto
+            if version <= last_position
         )

@@ -2,10 +2,10 @@
 
     {_id, ..., last_seq: {"orders": 7}}
 
-    cards.update(id, merge_updates({"$set": {...}}, inbox.seen(meta)), when=inbox.unseen(meta))
+    cards.update(id, merge_updates({"$set": {...}}, inbox.mark_applied(meta)), when=inbox.not_applied(meta))
 
-So an event that is delivered twice takes effect once. The sequence is that of one aggregate: a document keeps an inbox
-for one aggregate of each source.
+So a redelivered event takes effect once. Sequence numbers are those of one aggregate: a document can track one
+aggregate per source.
 """
 
 from chassis.events.envelope import Meta
@@ -17,11 +17,11 @@ def new_inbox(*sources: str) -> Doc:
     return {"last_seq": dict.fromkeys(sources, 0)}
 
 
-def unseen(meta: Meta) -> Filter:
+def not_applied(meta: Meta) -> Filter:
     """Return the guard that the document has not applied this event or a later one."""
     return {f"last_seq.{meta.source}": {"$lt": meta.sequence}}
 
 
-def seen(meta: Meta) -> Update:
-    """Return the update that remembers this event as applied."""
+def mark_applied(meta: Meta) -> Update:
+    """Return the update that marks this event as applied."""
     return {"$set": {f"last_seq.{meta.source}": meta.sequence}}

@@ -3,8 +3,8 @@
     {_id, ..., seq: 7, published: 5, pending: 2, slot: 3, outbox: [{seq: 6, ...}, {seq: 7, ...}]}
 
 `seq` is the sequence number of the last event, `published` that of the last event which the message bus has
-acknowledged. Clearing is guarded by `published`: a relay that wakes up after its lease clears nothing that another
-relay has counted already.
+acknowledged. The update that clears events is a conditional write (`when=`): it requires an unchanged `published`, so a
+relay whose lease expired cannot decrement `pending` twice.
 """
 
 import zlib
@@ -21,23 +21,23 @@ from chassis.store import Collection, Doc, Filter, Index, Update, UpdateOne
 SLOTS = 16
 """Aggregates are hashed into this many slots; relays share the slots by leases."""
 MAX_PENDING_EVENTS = 1000
-"""Pending events of one aggregate from which on it rejects writes."""
-PENDING = Index("pending", "slot", partial={"pending": {"$gt": 0}})
+"""Maximum number of pending events of one aggregate; at this limit it rejects writes."""
+PENDING_INDEX = Index("pending", "slot", partial={"pending": {"$gt": 0}})
 """The index that a collection with an outbox needs."""
 
 
-def slot_of(aggregate: str) -> int:
+def slot_of(aggregate_id: str) -> int:
     """Return the slot of an aggregate."""
-    return zlib.crc32(aggregate.encode()) % SLOTS
+    return zlib.crc32(aggregate_id.encode()) % SLOTS
 
 
-def new_outbox(aggregate: str, *events: Event) -> Doc:
+def new_outbox(aggregate_id: str, *events: Event) -> Doc:
     """Return the outbox fields of a new document, with its first events."""
     return {
         "seq": len(events),
         "published": 0,
         "pending": len(events),
-        "slot": slot_of(aggregate),
+        "slot": slot_of(aggregate_id),
         "outbox": [envelope.new_entry(event, sequence) for sequence, event in enumerate(events, 1)],
     }
 
@@ -56,11 +56,14 @@ def append_event(doc: Doc, event: Event) -> tuple[Update, Filter]:
 
 @dataclass(frozen=True)
 class PendingEvents:
-    """The pending events of one aggregate, in order, as (sequence, record)."""
+    """The pending events of one aggregate."""
 
     id: str
+    """The id of the document or stream."""
     published: int
+    """The sequence number of the last acknowledged event; 0 if the outbox does not need it."""
     events: list[tuple[int, Record]]
+    """(position, record), in order: the position is the sequence number, or the version in a stream."""
 
 
 class Outbox(Protocol):
@@ -71,13 +74,13 @@ class Outbox(Protocol):
 
     @property
     def idle_poll_s(self) -> float:
-        """Seconds until the relay polls this outbox again after it found nothing."""
+        """Minimum seconds between polls of an empty outbox; 0: every poll of the relay."""
 
     def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
         """Return the pending events of up to `limit` documents in these slots."""
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
-        """Remove the events of each aggregate up to and including this sequence number."""
+        """Remove the events of each aggregate up to and including this position."""
 
 
 def pending_in_slots(slots: Sequence[int]) -> Filter:
@@ -116,13 +119,13 @@ class EmbeddedOutbox:
             UpdateOne(
                 each.id,
                 {
-                    "$pull": {"outbox": {"seq": {"$lte": upto}}},
-                    "$inc": {"pending": each.published - upto},
-                    "$set": {"published": upto},
+                    "$pull": {"outbox": {"seq": {"$lte": last_position}}},
+                    "$inc": {"pending": each.published - last_position},
+                    "$set": {"published": last_position},
                 },
                 when={"published": each.published},
             )
-            for each, upto in acknowledged
+            for each, last_position in acknowledged
         )
 
 
@@ -149,6 +152,6 @@ class LatestStateOutbox:
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         self.collection.bulk_update(
-            UpdateOne(each.id, {"$set": {"pending": 0, "published": upto}}, when={"seq": upto})
-            for each, upto in acknowledged
+            UpdateOne(each.id, {"$set": {"pending": 0, "published": last_position}}, when={"seq": last_position})
+            for each, last_position in acknowledged
         )

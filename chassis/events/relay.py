@@ -5,8 +5,8 @@
 Aggregates are published in parallel, the events of one aggregate one after the other, in order. With many pending
 events several workers publish, each for a share of the leased slots.
 
-A relay that dies before it clears, or wakes up after its lease, causes events to be published twice. Consumers
-recognize those by their inbox.
+A relay that crashes before it clears, or resumes after its lease expired, may publish events twice. Consumers recognize
+those by their inbox.
 """
 
 import threading
@@ -25,24 +25,27 @@ from chassis.observe.log import log
 from chassis.store import Collection
 from chassis.store.leases import Slots
 
-SMALL_BATCH = 50
-"""Pending events from which on all workers publish; fewer are published by the relay's own thread."""
+PARALLEL_THRESHOLD = 50
+"""Minimum number of pending events at which all workers publish."""
 WORKERS = 4
-MAX_AGGREGATES = 500
-"""Aggregates in one batch of a worker."""
+MAX_DOCUMENTS = 500
+"""Maximum number of outbox documents in one batch."""
 MAX_PER_AGGREGATE = 20
-"""Events of one aggregate in one batch, so that an aggregate with many does not delay the others."""
+"""Maximum number of events of one aggregate in one batch, so that an aggregate with many does not delay the others."""
 TURN_S = 2.0
 """Seconds that the workers spend on one outbox before the next outbox has its turn."""
 ACTIVE_S = 2.0
-"""Seconds after the last event for which the relay polls at its full rate; then at a fourth of it."""
+"""Seconds after the last event for which the relay polls at its full rate."""
 IDLE_FACTOR = 4
 DELIVERY_SHARE = 0.6
-"""Share of the lease that a delivery may take; the lease was renewed at most a third of it ago."""
+"""Share of the lease that a delivery may take. The lease was renewed at most a third of its duration ago."""
 
 
 class Relay:
-    """The relay of these outboxes. It polls every `poll_s` seconds while nothing is pending."""
+    """The relay of these outboxes.
+
+    Polls every `poll_s` seconds; after `ACTIVE_S` without events, `IDLE_FACTOR` times more slowly.
+    """
 
     def __init__(self, outboxes: list[Outbox], bus: Bus, leases: Collection, lease_s: float, poll_s: float) -> None:
         self._outboxes, self._bus, self._lease_s, self._poll_s = outboxes, bus, lease_s, poll_s
@@ -81,25 +84,26 @@ class Relay:
 
     def _publish_outbox(self, outbox: Outbox) -> int:
         slots = sorted(self._held_slots())
-        pending = outbox.pending(slots, SMALL_BATCH) if slots else []
+        pending = outbox.pending(slots, PARALLEL_THRESHOLD) if slots else []
         if slots and not pending:
             self._next_poll[outbox.collection.name] = clock.monotonic() + outbox.idle_poll_s
-        if sum(len(each.events) for each in pending) < SMALL_BATCH:
+        if sum(len(each.events) for each in pending) < PARALLEL_THRESHOLD:
             return self._publish_and_clear(outbox, slots, pending)
-        ends = clock.monotonic() + TURN_S
+        ends_at = clock.monotonic() + TURN_S
         shares = [slots[worker::WORKERS] for worker in range(WORKERS)]
         with ThreadPoolExecutor(WORKERS, "relay") as workers:
-            return sum(workers.map(lambda share: self._publish_share(outbox, share, ends), shares))
+            return sum(workers.map(lambda share: self._publish_share(outbox, share, ends_at), shares))
 
-    def _publish_share(self, outbox: Outbox, slots: list[int], ends: float) -> int:
+    def _publish_share(self, outbox: Outbox, slots: list[int], ends_at: float) -> int:
         """Publish batch after batch of these slots, until none is pending or the turn ends."""
         total, has_more = 0, bool(slots)
-        while has_more and clock.monotonic() < ends:
+        while has_more and clock.monotonic() < ends_at:
             with self._read_lock:
-                pending = outbox.pending(slots, MAX_AGGREGATES)
+                pending = outbox.pending(slots, MAX_DOCUMENTS)
             count = self._publish_and_clear(outbox, slots, pending)
-            is_cut = len(pending) == MAX_AGGREGATES or any(len(each.events) > MAX_PER_AGGREGATE for each in pending)
-            has_more = count > 0 and is_cut
+            is_full = len(pending) == MAX_DOCUMENTS
+            has_leftover = is_full or any(len(each.events) > MAX_PER_AGGREGATE for each in pending)
+            has_more = count > 0 and has_leftover
             total += count
         return total
 
@@ -135,12 +139,13 @@ class Relay:
         """Publish records, each with a span that continues the trace in which its event was stored."""
         to_publish, spans = list(records), {}
         attributes = {topic: envelope.span_attributes("send", topic) for topic in {record.topic for record in records}}
-        for at, record in enumerate(records):
+        for index, record in enumerate(records):
             parent = record.headers.get("traceparent")
             if trace.is_recording() or not parent:
-                spans[at] = trace.continue_trace(parent, f"send {record.topic}", "producer", attributes[record.topic])
-                to_publish[at] = record._replace(headers={**record.headers, "traceparent": spans[at].traceparent})
+                span = trace.continue_trace(parent, f"send {record.topic}", "producer", attributes[record.topic])
+                spans[index] = span
+                to_publish[index] = record._replace(headers={**record.headers, "traceparent": span.traceparent})
         outcomes = self._bus.publish(to_publish, timeout_s=self._lease_s * DELIVERY_SHARE)
-        for at, span in spans.items():
-            span.end(outcomes[at])
+        for index, span in spans.items():
+            span.end(outcomes[index])
         return outcomes

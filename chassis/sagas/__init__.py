@@ -1,7 +1,7 @@
-"""Sagas: a list of steps, each `do` beside its `undo`. If a later step is rejected, the steps before it are undone.
+"""Sagas: steps (`do`) with compensations (`undo`). If a step is rejected, the steps before it are compensated.
 
-This module holds the saga as a value, and its rules, without I/O. `chassis.sagas.driver` carries sagas out and stores
-their state. A test plays a saga step by step, without a driver:
+This module holds the saga as a value, and its rules, without I/O. `chassis.sagas.driver` runs sagas and stores their
+state. A test plays a saga step by step, without a driver:
 
     checkout = Saga("checkout", steps=(
         Step("place", do=place, undo=reject),
@@ -30,7 +30,7 @@ Action = type[Command] | Callable[[Payload], Schema | None]
 
 MIN_BACKOFF_S, MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S = 0.2, 5.0, 15.0
 STUCK_ATTEMPTS = 10
-"""Failed attempts of one undo after which the saga counts as stuck, and an operator is alerted."""
+"""Failed attempts of one compensation after which the saga counts as stuck, and an operator is alerted."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Done:
 
 
 Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
-"""What became of one attempt: done, rejected, certainly not done, or perhaps done."""
+"""The outcome of one attempt: done, rejected, not attempted, or unknown."""
 
 
 class StepTimedOut(DomainError, kind="timeout"):
-    """The outcome of a step was still not known at its time limit."""
+    """A step had not succeeded by its time limit."""
 
     def __init__(self, step: str) -> None:
         super().__init__("It took too long.")
@@ -62,12 +62,12 @@ class Step:
     name: str
     do: Action
     undo: Action | None = None
-    """None if there is nothing to undo."""
+    """The compensation of `do`; None if it needs none."""
     time_limit_s: float | None = 600.0
-    """Seconds for which `do` is repeated, with the same key, while its outcome is unknown; then the saga is undone.
-    None: without limit."""
+    """Seconds for which `do` is retried, with the same key, after NotAttempted or OutcomeUnknown; then the saga is
+    compensated. None: no limit."""
     heartbeat_command: type[Command] | None = None
-    """Sent before each repetition of `do`, to keep alive what an earlier step has made."""
+    """Sent before each retry of `do`, to keep alive what an earlier step has made."""
     errors: tuple[type[DomainError], ...] = ()
     """The domain errors of `do` where it is a function; a command declares its own."""
 
@@ -85,19 +85,19 @@ class State:
     outcome_unknown: bool = False
     """Whether an attempt of the current step may have been done."""
     reason: Payload | None = None
-    """The domain error because of which the saga is undone."""
+    """The domain error because of which the saga is compensated."""
     log: tuple[Payload, ...] = ()
     """The outcome of each action: {step, outcome, detail, times, at}."""
     ended: str = ""
     """"done", "undone", or "" while the saga is open."""
 
     @classmethod
-    def read(cls, doc: Mapping[str, Any]) -> "State":
+    def from_doc(cls, doc: Mapping[str, Any]) -> "State":
         """Return the state from the fields of a document."""
         stored = {name: doc[stored_name] for name, stored_name in _STORED_NAMES.items()}
         return cls(**{**stored, "log": tuple(stored["log"])})
 
-    def fields(self) -> Payload:
+    def to_doc(self) -> Payload:
         """Return the state as the fields of a document."""
         stored = {stored_name: getattr(self, name) for name, stored_name in _STORED_NAMES.items()}
         return {**stored, "log": list(self.log)}
@@ -112,7 +112,7 @@ class Saga:
     Arguments:
         secrets: the names of data that are deleted when the saga ends.
         log_id_field: the name of the saga's id in log lines.
-        timed_out: the error with which the saga is undone when a step reaches its time limit.
+        timed_out: the error with which the saga is compensated when a step reaches its time limit.
     """
 
     def __init__(
@@ -141,14 +141,14 @@ class Saga:
         return State(data=data, step_started_at=clock.timestamp())
 
     def action(self, state: State) -> tuple[Step, Action]:
-        """Return the current step, and its `do` or `undo`, whichever is to be carried out."""
+        """Return the current step, and its `do` or `undo`, whichever is next."""
         step = self.steps[state.step]
         action = step.undo if state.undoing else step.do
         if action is None:
             raise ValueError(f"{step.name} has no undo")
         return step, action
 
-    def key(self, id: str, state: State) -> str:
+    def idempotency_key(self, id: str, state: State) -> str:
         """Return the idempotency key of the current action: the same for each attempt."""
         return f"{id}:{self.steps[state.step].name.replace(' ', '-')}{':undo' if state.undoing else ''}"
 
@@ -157,7 +157,7 @@ class Saga:
         return self._after_undo(state, outcome) if state.undoing else self._after_do(state, outcome)
 
     def backoff_s(self, state: State) -> float:
-        """Return the seconds to wait before the next attempt; 0 if the last attempt was successful."""
+        """Return the seconds to wait before the next attempt; 0 if the saga moved to another step or ended."""
         if not state.attempts:
             return 0.0
         limit_s = MAX_UNDO_BACKOFF_S if state.undoing else MAX_BACKOFF_S
@@ -188,7 +188,7 @@ class Saga:
         return replace(state, attempts=state.attempts + 1)
 
     def _unwind(self, state: State, reason: Payload | None, step: int) -> State:
-        """Go to the undo of this step, or of the nearest step before it that has one; end if there is none."""
+        """Go to the compensation of this step, or of the nearest one before it that has one; end if there is none."""
         while step >= 0 and self.steps[step].undo is None:
             step -= 1
         state = replace(state, undoing=True, reason=reason)

@@ -1,10 +1,11 @@
-"""The driver: carries out sagas, with one write for each step, so that another driver can continue after a crash.
+"""The saga orchestrator (driver): runs sagas, with one write for each step, so that another can continue after a crash.
 
     {_id, saga, ...State, open, concurrencySlot, fence: 3, due: "end of the lease, or time of the next attempt"}
 
-A driver claims a saga that is due by incrementing its fence. Each of its writes is guarded by that fence: a driver that
-wakes up after its lease writes nothing. The calls that it may still send are rejected, or repeated under the key of the
-step. One write stores the outcome of a step and the beginning of the next.
+A driver claims a saga that is due by incrementing its fencing token (`fence`). Each of its writes is a conditional
+write (`when=`) that requires this token, so a driver that resumes after its lease expired writes nothing. A call that
+it still sends is harmless: it carries the step's idempotency key, or a tombstone rejects it. One write stores the
+outcome of a step and the beginning of the next.
 """
 
 import threading
@@ -21,12 +22,12 @@ from chassis.observe.throttled import Throttled
 from chassis.sagas import STUCK_ATTEMPTS, Action, Done, Outcome, Payload, Saga, State, Step
 from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Index, Update, cursor_after
 
-DUE = Index("open", "due", partial={"open": True})
+DUE_INDEX = Index("open", "due", partial={"open": True})
 """The index that a collection of sagas needs."""
-CONCURRENCY_SLOT = Index("concurrencySlot", unique=True, partial={"open": True})
-"""The index that limits how many sagas are open: no two open sagas have the same slot."""
+CONCURRENCY_SLOT_INDEX = Index("concurrencySlot", unique=True, partial={"open": True})
+"""The index that limits how many sagas are open: no two open sagas have the same concurrency slot."""
 MAX_CONCURRENT = 8
-"""Sagas that a driver resumes at once."""
+"""Maximum number of sagas that a driver resumes at once."""
 POLL_S = 0.25
 MAX_BACKOFF_S = 1.0
 MAX_DUE = 100
@@ -53,7 +54,7 @@ class Driver:
         doc = {
             "_id": id,
             "saga": self.saga.name,
-            **self.saga.begin(data).fields(),
+            **self.saga.begin(data).to_doc(),
             "open": True,
             "concurrencySlot": concurrency_slot or id,
             "fence": 1,
@@ -66,18 +67,22 @@ class Driver:
         return doc
 
     def drive(self, doc: Doc, max_s: float | None = None) -> Doc:
-        """Carry out a claimed saga until it ends, must wait longer, or `max_s` have passed; return its document."""
+        """Run a claimed saga, and return its document.
+
+        Returns when the saga ends, `max_s` pass, another driver claims it, or the next backoff does not fit (without
+        `max_s`: any backoff).
+        """
         trace.bind(**{self.saga.log_id_field: doc["_id"]})
-        ends = None if max_s is None else clock.monotonic() + max_s
+        ends_at = None if max_s is None else clock.monotonic() + max_s
         while doc["open"]:
-            state = State.read(doc)
-            if ends is not None and clock.monotonic() >= ends:
+            state = State.from_doc(doc)
+            if ends_at is not None and clock.monotonic() >= ends_at:
                 return self._write(doc, state, due=clock.timestamp())
-            step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends)
+            step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends_at)
             state = self.saga.advance(state, outcome)
             metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
             backoff_s = self.saga.backoff_s(state)
-            if backoff_s and (ends is None or clock.monotonic() + backoff_s >= ends):
+            if backoff_s and (ends_at is None or clock.monotonic() + backoff_s >= ends_at):
                 return self._write(doc, state, due=clock.timestamp_in(backoff_s))
             fence = doc["fence"]
             doc = self._write(doc, state, due=clock.timestamp_in(self._lease_s()))
@@ -96,7 +101,7 @@ class Driver:
         return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
 
     def resume(self, doc: Doc) -> None:
-        """Claim a saga that is due, and drive it."""
+        """Claim a saga that is due, and run it."""
         claimed = self.claim(doc)
         if claimed:
             with trace.continue_trace(claimed["traceparent"], f"resume {self.saga.name}", "internal"):
@@ -134,12 +139,12 @@ class Driver:
         finally:
             resuming.discard(doc["_id"])
 
-    def _perform(self, id: str, state: State, ends: float | None) -> Outcome:
-        """Carry out the current action, in a span; return its outcome."""
+    def _perform(self, id: str, state: State, ends_at: float | None) -> Outcome:
+        """Run the current action, in a span; return its outcome."""
         step, action = self.saga.action(state)
         name = f"{self.saga.name} {'undo ' if state.undoing else ''}{step.name}"
         with trace.span(name, attributes={"saga.step": step.name, "saga.attempts": state.attempts}) as span:
-            outcome = self._outcome(id, state, step, action, ends)
+            outcome = self._outcome(id, state, step, action, ends_at)
             span.set_attribute("saga.outcome", type(outcome).__name__)
             if isinstance(outcome, TransientError):
                 span.set_error(type(outcome).__name__)
@@ -147,14 +152,14 @@ class Driver:
             log.error("compensation keeps failing", step=step.name, attempts=STUCK_ATTEMPTS, error=str(outcome))
         return outcome
 
-    def _outcome(self, id: str, state: State, step: Step, action: Action, ends: float | None) -> Outcome:
+    def _outcome(self, id: str, state: State, step: Step, action: Action, ends_at: float | None) -> Outcome:
         try:
-            left = calls.MAX_CALL_S if ends is None else ends - clock.monotonic()
+            left = calls.MAX_CALL_S if ends_at is None else ends_at - clock.monotonic()
             with deadline.within(left):
                 if step.heartbeat_command and state.attempts and not state.undoing:
                     self._send_heartbeat(step.heartbeat_command, state)
                 if isinstance(action, type):
-                    reply = self._send(_filled(action, state), self.saga.key(id, state))
+                    reply = self._send(_build_command(action, state), self.saga.idempotency_key(id, state))
                 else:
                     reply = action(_action_data(state))
             return Done(reply.model_dump(mode="json") if hasattr(reply, "model_dump") else {})
@@ -167,19 +172,19 @@ class Driver:
         except TransientError as error:
             return OutcomeUnknown(str(error))
         except Exception as error:
-            # A defect must not lose a saga: the saga stays open, the step is repeated, and an alert fires.
+            # Treat a bug as an unknown outcome: repeat the step until its time limit, then compensate the saga.
             log.error("saga step failed", step=step.name, undoing=state.undoing, error=error)
             return OutcomeUnknown(f"{type(error).__name__} in {step.name}")
 
     def _send_heartbeat(self, command: type[Command], state: State) -> None:
         try:
-            self._send(_filled(command, state), "")
+            self._send(_build_command(command, state), "")
         except (DomainError, TransientError) as error:
             log.warning("heartbeat command of a saga failed", command=command.name, error=error)
 
     def _write(self, doc: Doc, state: State, due: str) -> Doc:
         """Store the state if this driver still holds the saga; return the document as it is then."""
-        fields = {**state.fields(), "open": not state.ended, "due": due}
+        fields = {**state.to_doc(), "open": not state.ended, "due": due}
         written = self.collection.update(doc["_id"], {"$set": fields}, when={"fence": doc["fence"]})
         if written is None:
             log.warning("saga claimed by another driver")
@@ -208,11 +213,11 @@ class Driver:
 
 
 def _action_data(state: State) -> Payload:
-    """Return what an action gets: the saga's data, and the reason if it is undone."""
+    """Return what an action gets: the saga's data, and the reason of a compensation."""
     return {**state.data, "reason": state.reason} if state.reason else dict(state.data)
 
 
-def _filled(command: type[Command], state: State) -> Command:
+def _build_command(command: type[Command], state: State) -> Command:
     """Return the command with its fields taken from the saga's data by name."""
     data = _action_data(state)
     return command.model_validate({name: data[name] for name in command.model_fields if name in data}, strict=False)

@@ -2,8 +2,9 @@
 
     {_id: "relay", version, members: {"<holder>": until}, slots: {"3": {holder, fence}}}
 
-Members share the slots evenly. A lease saves work; it does not exclude. A holder may sleep past its lease without
-noticing, so whatever must not happen twice is guarded by a fence or a version where it happens.
+Members share the slots evenly. A lease avoids duplicate work; it does not exclude it: a holder may resume after its
+lease expired without noticing. What must not happen twice is a conditional write (`when=`), which requires the fencing
+token (`fence`) or the version that the writer has read.
 """
 
 from typing import Any

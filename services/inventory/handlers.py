@@ -22,5 +22,5 @@ def on_product_deleted(event: ProductDeleted, meta: Meta) -> None:
 
 def on_order_cancelled(event: OrderCancelled, meta: Meta) -> None:
     """Record the intent to return the units of a canceled order; a job carries it out."""
-    update = merge_updates({"$set": {"returnPending": True}}, inbox.seen(meta))
-    repository.reservations.update(event.order_id, update, when=inbox.unseen(meta))
+    update = merge_updates({"$set": {"returnPending": True}}, inbox.mark_applied(meta))
+    repository.reservations.update(event.order_id, update, when=inbox.not_applied(meta))

@@ -12,14 +12,14 @@ from services.inventory import domain, metrics
 from services.inventory.messages import Line, NotReserved
 from services.inventory.settings import settings
 
-stock = Collection("stock", Index("allocationCount", partial={"allocationCount": {"$gt": 0}}), outbox.PENDING)
+stock = Collection("stock", Index("allocationCount", partial={"allocationCount": {"$gt": 0}}), outbox.PENDING_INDEX)
 reservations = Collection(
     "reservations",
     Index("products", multikey=True),
     Index("stagePending", "updatedAt", partial={"stagePending": True}),
     Index("status", "expiresAt", partial={"status": "reserved"}),
     Index("returnPending", partial={"returnPending": True}),
-    outbox.PENDING,
+    outbox.PENDING_INDEX,
 )
 
 Stage = Callable[[str, int, int], list[domain.GuardedUpdate]]

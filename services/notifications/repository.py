@@ -10,7 +10,7 @@ notifications = Collection(
     "notifications",
     Index("userId", "createdAt"),
     Index("mailPending", "retryAt", partial={"mailPending": True}),
-    outbox.PENDING,
+    outbox.PENDING_INDEX,
 )
 
 

@@ -9,5 +9,5 @@ from services.payments import repository
 
 def on_order_cancelled(event: OrderCancelled, meta: Meta) -> None:
     """Record the intent to refund the payment of a canceled order; a job carries it out."""
-    update = merge_updates({"$set": {"refundPending": True}}, inbox.seen(meta))
-    repository.payments.update(event.order_id, update, when=inbox.unseen(meta))
+    update = merge_updates({"$set": {"refundPending": True}}, inbox.mark_applied(meta))
+    repository.payments.update(event.order_id, update, when=inbox.not_applied(meta))

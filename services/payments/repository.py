@@ -15,7 +15,7 @@ payments = Collection(
     Index("userId"),
     Index("orderId"),
     Index("refundPending", partial={"refundPending": True}),
-    outbox.PENDING,
+    outbox.PENDING_INDEX,
 )
 
 

@@ -10,7 +10,7 @@ accounts = Collection(
     Index("emailKey", unique=True),
     Index("erased"),
     Index("erasurePending", partial={"erasurePending": True}),
-    outbox.PENDING,
+    outbox.PENDING_INDEX,
 )
 
 

@@ -85,7 +85,7 @@ class Place:
 
     def collections(self, file: str, *names: str) -> tuple[Collection, ...]:
         store = SqliteStore(self.folder / file)
-        collections = tuple(Collection(name, outbox.PENDING) for name in names)
+        collections = tuple(Collection(name, outbox.PENDING_INDEX) for name in names)
         for collection in (*collections, dead_letters.collection, consumer.progress):
             collection.attach(store).ensure_indexes()
         return collections
@@ -141,8 +141,8 @@ def consume(place: Place) -> None:
         try:
             seen.insert({"_id": event.counter, "numbers": [meta.sequence], "last_seq": {meta.source: meta.sequence}})
         except Duplicate:
-            update = merge_updates({"$push": {"numbers": meta.sequence}}, inbox.seen(meta))
-            seen.update(event.counter, update, when=inbox.unseen(meta))
+            update = merge_updates({"$push": {"numbers": meta.sequence}}, inbox.mark_applied(meta))
+            seen.update(event.counter, update, when=inbox.not_applied(meta))
 
     with closing(place.bus()) as bus:
         _run_until_sigterm(Consumer(bus.consumer("readers", [place.topic]), {Counted: apply}).run)

@@ -101,7 +101,7 @@ def _record(driver: Driver, outcomes: list[Outcome]) -> Doc:
     driver.collection.delete("o1")
     doc = driver.open("o1", dict(PAYLOAD), "u1 0")
     for outcome in outcomes:
-        doc = driver._write(doc, driver.saga.advance(State.read(doc), outcome), due=clock.timestamp_in(LEASE_S))
+        doc = driver._write(doc, driver.saga.advance(State.from_doc(doc), outcome), due=clock.timestamp_in(LEASE_S))
     return doc
 
 

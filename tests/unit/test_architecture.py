@@ -31,7 +31,7 @@ def test_a_service_has_one_name_everywhere(name):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_chart_lists_the_calls_of_a_service(name):
-    assert sorted(_service(name).callees) == sorted(catalog()[name].calls)
+    assert sorted(_service(name).upstreams) == sorted(catalog()[name].calls)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -43,7 +43,7 @@ def test_the_chart_lists_the_audits_of_a_service(name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_sends_commands_only_to_declared_services(name):
     sent = {module.split(".")[1] for module, names in _imported(name) if _commands(module, names)}
-    assert sent <= set(_service(name).callees)
+    assert sent <= set(_service(name).upstreams)
 
 
 @pytest.mark.parametrize("name", SERVICES)

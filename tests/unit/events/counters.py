@@ -21,7 +21,7 @@ class Ignored(Event, type="counter.ignored", key="counter"):
 
 
 Counted.service = Erased.service = Ignored.service = "counters"
-counters = Collection("counters", outbox.PENDING)
+counters = Collection("counters", outbox.PENDING_INDEX)
 totals = Collection("totals")
 leases = Collection("leases")
 TOPIC = "counters.events"

@@ -35,7 +35,9 @@ class TotalsConsumer:
         if totals.get(event.counter) is None:
             totals.insert({"_id": event.counter, "sum": 0, **inbox.new_inbox("counters")})
         totals.update(
-            event.counter, merge_updates({"$inc": {"sum": event.step}}, inbox.seen(meta)), when=inbox.unseen(meta)
+            event.counter,
+            merge_updates({"$inc": {"sum": event.step}}, inbox.mark_applied(meta)),
+            when=inbox.not_applied(meta),
         )
 
     def erase(self, event, meta):

@@ -10,7 +10,7 @@ from chassis.errors import TransientError
 from chassis.events import dead_letters, outbox
 from chassis.events.backlog import backlog
 from chassis.events.outbox import EmbeddedOutbox
-from chassis.events.relay import MAX_AGGREGATES, MAX_PER_AGGREGATE, SMALL_BATCH, WORKERS
+from chassis.events.relay import MAX_DOCUMENTS, MAX_PER_AGGREGATE, PARALLEL_THRESHOLD, WORKERS
 from chassis.observe.throttled import Throttled
 from chassis.store import leases as leasing
 from tests.unit.events.counters import TOPIC, Counted, append, counters, leases, new_relay, open_counter, published
@@ -45,7 +45,7 @@ def test_event_appended_during_publishing_is_not_cleared(bus, relay, monkeypatch
     assert (doc["pending"], [entry["seq"] for entry in doc["outbox"]]) == (1, [2])
 
 
-def test_relay_that_wakes_up_after_its_lease_clears_nothing_twice(bus, relay):
+def test_relay_resuming_after_its_lease_expired_clears_nothing_twice(bus, relay):
     open_counter("c1", steps=2)
     source = EmbeddedOutbox("counters", counters)
     (asleep,) = source.pending(range(16), 10)
@@ -82,12 +82,12 @@ def test_only_events_acknowledged_before_a_failure_are_cleared(bus, relay, monke
 
 
 def test_many_pending_events_are_published_in_order_by_workers(bus, relay):
-    ids = [f"c{number}" for number in range(3 * MAX_AGGREGATES)]
+    ids = [f"c{number}" for number in range(3 * MAX_DOCUMENTS)]
     for id in ids:
         open_counter(id, steps=3)
     open_counter("long", steps=5 * MAX_PER_AGGREGATE)
     sums = [relay.step() for _ in range(8)]
-    assert sum(sums) == 9 * MAX_AGGREGATES + 5 * MAX_PER_AGGREGATE
+    assert sum(sums) == 9 * MAX_DOCUMENTS + 5 * MAX_PER_AGGREGATE
     found = published(bus)
     for id in ("long", *ids):
         count = 5 * MAX_PER_AGGREGATE if id == "long" else 3
@@ -140,10 +140,10 @@ def test_second_relay_takes_over_when_the_first_is_gone(bus, fake_clock):
 
 def test_many_dead_letters_of_one_slot_are_all_copied(bus, relay):
     key = next(key for key in map(str, range(100)) if outbox.slot_of(key) % WORKERS == WORKERS - 1)
-    for offset in range(2 * SMALL_BATCH):
+    for offset in range(2 * PARALLEL_THRESHOLD):
         dead_letters.park(Record(TOPIC, key, b"{}", {}, 0, offset), None, "unreadable", "", 1, blocks=False)
     relay.step()
-    assert len(published(bus, "totals.dead")) == 2 * SMALL_BATCH
+    assert len(published(bus, "totals.dead")) == 2 * PARALLEL_THRESHOLD
 
 
 def test_relay_releases_its_slots_when_it_stops(bus):

@@ -61,9 +61,9 @@ def test_a_cancel_before_confirmation_undoes_every_step(run):
 
 def test_an_unknown_payment_is_retried_under_the_same_key(run):
     done_until(run, "take payment")
-    key = checkout.key("o1", run.state)
+    key = checkout.idempotency_key("o1", run.state)
     run.replies(OutcomeUnknown("no answer")).expects("take payment").replies(NotAttempted("breaker"))
-    assert checkout.key("o1", run.state) == key
+    assert checkout.idempotency_key("o1", run.state) == key
     run.expects("take payment").replies(Done({"payment_id": "o1"}))
     run.expects("confirm stock")
 

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE, Driver
+from chassis.sagas.driver import DUE_INDEX, Driver
 from chassis.store import Collection, Duplicate
 from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock
@@ -64,7 +64,7 @@ def services() -> FakeServices:
 
 @pytest.fixture
 def sagas(tmp_path: Path) -> Collection:
-    collection = Collection("sagas", DUE)
+    collection = Collection("sagas", DUE_INDEX)
     collection.attach(SqliteStore(tmp_path / "orders.db")).ensure_indexes()
     return collection
 
@@ -125,7 +125,7 @@ def test_command_of_a_dead_driver_is_repeated_with_the_same_key(
     assert ended is not None and ended["ended"] == "done"
 
 
-def test_driver_that_wakes_up_after_its_lease_writes_nothing(
+def test_driver_resuming_after_its_lease_expired_writes_nothing(
     driver: Driver, services: FakeServices, sagas: Collection, fake_clock: FakeClock
 ) -> None:
     def claim_by_another() -> None:

@@ -100,7 +100,7 @@ def test_each_action_has_one_key_of_its_own(run: tuple[Saga, list[Any], State]) 
     keys = {(name, undoing): set[str]() for name, undoing, _ in actions}
     for name, undoing, _ in actions:
         number = next(n for n, step in enumerate(saga.steps) if step.name == name)
-        keys[name, undoing].add(saga.key("o1", State({}, step=number, undoing=undoing)))
+        keys[name, undoing].add(saga.idempotency_key("o1", State({}, step=number, undoing=undoing)))
     assert all(len(found) == 1 for found in keys.values())
     assert len(set.union(*keys.values())) == len(keys)
 
@@ -118,7 +118,7 @@ def test_ended_saga_has_no_secret_and_a_complete_log(run: tuple[Saga, list[Any],
 @settings(deadline=None)
 def test_state_is_the_same_after_storing_and_reading(run: tuple[Saga, list[Any], State]) -> None:
     _, _, state = run
-    assert State.read(state.fields()) == state
+    assert State.from_doc(state.to_doc()) == state
 
 
 def test_step_at_its_time_limit_is_undone_only_if_it_may_be_done(fake_clock: FakeClock) -> None:

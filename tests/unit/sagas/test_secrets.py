@@ -5,7 +5,7 @@ import pytest
 from chassis.errors import NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE, Driver
+from chassis.sagas.driver import DUE_INDEX, Driver
 from chassis.store import Collection
 from chassis.testing import capture_logs
 
@@ -17,7 +17,7 @@ class Charge(Command):
 
 @pytest.fixture
 def sagas(store, fake_clock):
-    collection = Collection("sagas", DUE)
+    collection = Collection("sagas", DUE_INDEX)
     collection.attach(store).ensure_indexes()
     return collection
 
