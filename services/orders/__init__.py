@@ -1,1 +1,1 @@
-"""Event-sourced orders, and the checkout saga that decides them."""
+"""Event-sourced orders, and the checkout saga that confirms or rejects them."""

@@ -89,10 +89,10 @@ class Timeline(Schema):
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     """Place an order: 201 when it is confirmed, 202 while it is pending."""
-    user = body.user_id or caller.id
-    if user != caller.id and not caller.is_admin:
+    user_id = body.user_id or caller.id
+    if user_id != caller.id and not caller.is_admin:
         raise Forbidden("You can only place orders for yourself.")
-    order = checkout.place_order(attempt.created_id, user, _units_by_product(body), body.payment_token)
+    order = checkout.place_order(attempt.created_id, user_id, _units_by_product(body), body.payment_token)
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 

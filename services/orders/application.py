@@ -1,4 +1,4 @@
-"""Use cases of an order after it is placed."""
+"""Use cases of an order."""
 
 from collections.abc import Callable
 
@@ -10,26 +10,26 @@ from services.orders.domain import Order
 
 def cancel(id: str, dedup_key: str) -> Order:
     """Cancel a confirmed order, or ask the checkout of a pending one to cancel it. Raises NotFound, WrongStatus."""
-    return decide(id, domain.cancel, dedup_key)
+    return execute(id, domain.cancel, dedup_key)
 
 
 def ship(id: str, dedup_key: str) -> Order:
     """Mark an order as shipped. Raises NotFound, WrongStatus."""
-    return decide(id, domain.ship, dedup_key)
+    return execute(id, domain.ship, dedup_key)
 
 
 def deliver(id: str, dedup_key: str) -> Order:
     """Mark an order as delivered. Raises NotFound, WrongStatus."""
-    return decide(id, domain.deliver, dedup_key)
+    return execute(id, domain.deliver, dedup_key)
 
 
-def decide(id: str, decision: Callable[[Order], Event | None], dedup_key: str = "") -> Order:
-    """Append the event of a decision to the stream of an order, update the list, and return the order as it is then.
+def execute(order_id: str, decide: Callable[[Order], Event | None], dedup_key: str = "") -> Order:
+    """Append the event that `decide` returns, update the order summary, and return the resulting order.
 
-    With a `dedup_key`, a repeated decision appends nothing.
+    A repeated call with the same `dedup_key` appends nothing.
     """
-    trace.bind(orderId=id)
-    order = repository.streams.execute(id, domain.NEW, decision, dedup_key, metrics.count)
-    if order.status:
+    trace.bind(orderId=order_id)
+    order = repository.streams.execute(order_id, domain.NEW, decide, dedup_key, metrics.count)
+    if order.status:  # the order exists
         projection.update_summary(order)
     return order

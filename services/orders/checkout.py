@@ -1,8 +1,8 @@
 """The checkout saga: place the order, check the buyer, reserve the stock, take the payment, confirm both.
 
-A step that is rejected undoes the steps before it, in reverse order.
+If a step is rejected, the steps before it are compensated, in reverse order.
 
-    POST /api/orders -> place_order: inserts the saga, drives it until the caller's deadline
+    POST /api/orders -> place_order: inserts the saga, drives it until `checkout_deadline`
     worker           -> driver:      resumes every open saga until it ends
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from chassis import calls, clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.sagas import Saga, Step, StepTimedOut
-from chassis.sagas.driver import CONCURRENCY_SLOT, DUE, Driver
+from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
 from chassis.store import Collection, Doc, Duplicate
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
 from services.orders import application, domain, repository
@@ -22,14 +22,14 @@ from services.payments.messages import CancelPayment, Charge
 from services.products.messages import PriceItems
 from services.users.messages import CheckBuyer
 
-sagas = Collection("sagas", DUE, CONCURRENCY_SLOT)
+sagas = Collection("sagas", DUE_INDEX, CONCURRENCY_SLOT_INDEX)
 
 
 class TooManyOpenCheckouts(DomainError, kind="too_many_open", category=ErrorCategory.RATE_LIMITED):
-    """The user has as many undecided orders as one may have."""
+    """The user has reached the limit of pending orders."""
 
     def __init__(self) -> None:
-        super().__init__("Wait until one of your orders is decided.")
+        super().__init__("You have too many orders in progress. Try again when one is complete.")
 
 
 class CheckoutTimedOut(StepTimedOut, kind="timeout"):
@@ -45,17 +45,17 @@ def place(data: dict[str, Any]) -> None:
         total_amount=data["total_amount"],
         currency=data["currency"],
     )
-    application.decide(data["order_id"], lambda order: domain.place(order, placed))
+    application.execute(data["order_id"], lambda order: domain.place(order, placed))
 
 
 def reject(data: dict[str, Any]) -> None:
     """Reject the order, or cancel it if the buyer asked for that."""
-    application.decide(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
+    application.execute(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
 
 
 def confirm(data: dict[str, Any]) -> None:
     """Confirm the order. Raises CancelledByBuyer."""
-    application.decide(data["order_id"], lambda order: domain.confirm(order, data["payment_id"]))
+    application.execute(data["order_id"], lambda order: domain.confirm(order, data["payment_id"]))
 
 
 checkout = Saga(
@@ -75,49 +75,49 @@ checkout = Saga(
 driver = Driver(checkout, sagas, lease_s=lambda: settings().lease)
 
 
-def place_order(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Order:
-    """Place an order and return it: decided, or still pending when `checkout_deadline` passes.
+def place_order(id: str, user_id: str, quantities: dict[str, int], payment_token: str) -> Order:
+    """Place an order and return it, pending if `checkout_deadline` passes first.
 
     The insert of the saga accepts the order, at the catalog prices of that moment. A repeated request does not drive
     the saga: the request that inserted it may still be driving.
 
     Raises InvalidInput, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the rejected order.
     """
-    saga = sagas.get(id) or _open_and_drive(id, user, wanted, payment_token)
+    saga = sagas.get(id) or _open_and_drive(id, user_id, quantities, payment_token)
     if saga["ended"] == "undone":
         raise checkout.rebuild(saga["reason"], orderId=id)
     place(saga["data"])  # the first step may not have run yet, and the response names an order that must be found
     return repository.get(id)
 
 
-def _open_and_drive(id: str, user: str, wanted: dict[str, int], payment_token: str) -> Doc:
+def _open_and_drive(id: str, user_id: str, quantities: dict[str, int], payment_token: str) -> Doc:
     started = clock.monotonic()
-    prices = calls.send(PriceItems(product_ids=list(wanted)))
-    items, total = domain.priced(wanted, prices.items)
-    data = {
+    prices = calls.send(PriceItems(product_ids=list(quantities)))
+    items, total = domain.priced(quantities, prices.items)
+    data = {  # commands take their fields from here by name: `lines` for Reserve, `total` in minor units for Charge
         "order_id": id,
-        "user_id": user,
+        "user_id": user_id,
         "items": [item.data() for item in items],
-        "lines": [{"productId": product, "quantity": quantity} for product, quantity in wanted.items()],
+        "lines": [{"productId": product, "quantity": quantity} for product, quantity in quantities.items()],
         "total": total.minor,
         "total_amount": str(total),
         "currency": total.currency,
         "payment_token": payment_token,
     }
-    saga, opened = _open(id, user, data)
+    saga, opened = _open(id, user_id, data)
     left_s = settings().checkout_deadline - (clock.monotonic() - started)
     return driver.drive(saga, max(0.0, left_s)) if opened else saga
 
 
-def _open(id: str, user: str, data: Doc) -> tuple[Doc, bool]:
+def _open(id: str, user_id: str, data: Doc) -> tuple[Doc, bool]:
     """Insert the saga in a free concurrency slot of the user; return it, and whether this call inserted it.
 
-    The slots bound how much stock one user can reserve without paying. Raises TooManyOpenCheckouts.
+    These slots bound how much stock one user can reserve without paying. Raises TooManyOpenCheckouts.
     """
-    slots = [f"{user} {number}" for number in range(settings().open_checkouts)]
-    for slot in slots if settings().rate_limits == "on" else [id]:
+    concurrency_slots = [f"{user_id} {number}" for number in range(settings().open_checkouts)]
+    for concurrency_slot in concurrency_slots if settings().rate_limits == "on" else [id]:
         try:
-            return driver.open(id, data, slot), True
+            return driver.open(id, data, concurrency_slot), True
         except Duplicate:
             if found := sagas.get(id):
                 return found, False

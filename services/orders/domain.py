@@ -117,17 +117,17 @@ class Order:
 NEW = Order()
 
 
-def priced(wanted: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
+def priced(quantities: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
     """Return the items of an order and their total, at the prices of the catalog. Raises InvalidInput."""
     found = {item.product_id: item for item in prices}
-    if missing := [product for product in wanted if product not in found]:
+    if missing := [product for product in quantities if product not in found]:
         raise InvalidInput(*(("items", f"there is no product {product}") for product in missing))
     currencies = sorted({item.currency for item in prices})
     if len(currencies) > 1:
         raise InvalidInput(("items", f"products in {' and '.join(currencies)} cannot be in one order"))
     total = Money(0, currencies[0])
     items = []
-    for product, quantity in wanted.items():
+    for product, quantity in quantities.items():
         price = Money(found[product].price, currencies[0])
         total += price * quantity
         items.append(OrderItem(product_id=product, name=found[product].name, quantity=quantity, price=str(price)))

@@ -9,12 +9,12 @@ from services.payments.messages import PaymentRefunded
 
 def on_payment_refunded(event: PaymentRefunded, meta: Meta) -> None:
     """Record the refund in the timeline of the order."""
-    application.decide(event.order_id, domain.note_refund)
+    application.execute(event.order_id, domain.note_refund)
 
 
 def on_stock_returned(event: StockReturned, meta: Meta) -> None:
     """Record the return of the stock in the timeline of the order."""
-    application.decide(event.order_id, domain.note_restock)
+    application.execute(event.order_id, domain.note_restock)
 
 
 def on_order_event(event: Event, meta: Meta) -> None:

@@ -1,4 +1,4 @@
-"""Orders: event-sourced orders, and the checkout saga that decides them."""
+"""Orders: event-sourced orders, and the checkout saga that confirms or rejects them."""
 
 from chassis.events.eventsourcing import StreamOutbox
 from chassis.service import Service

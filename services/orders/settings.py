@@ -13,7 +13,7 @@ class OrdersSettings(Settings):
     checkout_deadline: Seconds = 1.0
     """Time that `POST /api/orders` waits for the checkout before it answers 202."""
     open_checkouts: int = Field(5, ge=1)
-    """Undecided orders that one user may have at once; without rate limits, any number."""
+    """Maximum number of pending orders of one user; without rate limits, any number."""
     order_units: int = Field(10_000, ge=1)
     """Units of all lines that one order may have."""
 
