@@ -95,7 +95,8 @@ class DeadLetterForwarder:
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         collection.bulk_update(
-            UpdateOne(each.id, {"$set": {"pending": 0, "published": position}}) for each, position in acknowledged
+            UpdateOne(each.id, {"$set": {"pending": 0, "published": last_position}})
+            for each, last_position in acknowledged
         )
 
     def _copy(self, doc: Doc) -> Record:

@@ -112,7 +112,7 @@ def _open_and_drive(id: str, user_id: str, quantities: dict[str, int], payment_t
 def _open(id: str, user_id: str, data: Doc) -> tuple[Doc, bool]:
     """Insert the saga in a free concurrency slot of the user; return it, and whether this call inserted it.
 
-    These slots bound how much stock one user can reserve without paying. Raises TooManyOpenCheckouts.
+    Their number bounds how much stock one user can reserve without paying. Raises TooManyOpenCheckouts.
     """
     concurrency_slots = [f"{user_id} {number}" for number in range(settings().open_checkouts)]
     for concurrency_slot in concurrency_slots if settings().rate_limits == "on" else [id]:
