@@ -45,7 +45,7 @@ POISONED = 5
 WRITE_S = by_form(10.0, 20.0)
 """Time over which the counters are written."""
 SETTLED = 90.0
-COPIES = by_form(2_000, 10_000)
+COPIES = 10_000
 LEASE, SESSION = 4.0, 6.0
 
 pytestmark = pytest.mark.timeout(300)
