@@ -67,7 +67,7 @@ chaos: $(STAMP) ## inject faults under load, then check every invariant; run the
 	@$(BIN)/python -m tests.faults.upstreams --seconds 6
 	@$(BIN)/python -m tests.faults.chaos
 
-soak: $(STAMP) ## the same for an hour: five rounds of faults, then half an hour of steady load
+soak: $(STAMP) ## the same for 45 minutes: five rounds of faults, then half an hour of steady load
 	@$(BIN)/python -m tests.faults.chaos --soak
 	@$(BIN)/python -m tests.faults.upstreams --seconds 30
 

@@ -112,7 +112,9 @@ def stages(kit: Path | None) -> dict[str, Stage]:
         "cluster": Stage(".ci/cluster", (str(kit),)),
         "hostile": Stage("pytest", ("tests/hostile",)),
         "hostile-long": Stage("pytest", ("--nightly", "tests/hostile")),
-        "chaos": Stage("make", ("--no-print-directory", "chaos")),
+        "mutants": Stage("python", ("-m", "tests.faults.mutants")),
+        "upstreams": Stage("python", ("-m", "tests.faults.upstreams", "--seconds", "6")),
+        "chaos": Stage("python", ("-m", "tests.faults.chaos")),
         "soak": Stage("make", ("--no-print-directory", "soak")),
         "bench": Stage("python", ("-m", "tests.bench", "--short"), engines),
         "bench-long": Stage("python", ("-m", "tests.bench"), engines),
@@ -128,8 +130,8 @@ PLANS = {
         *CHECKS,
         [["tests"]],
         [["engines-busy", "engines"]],
-        [["outages"], ["chart", "observability", "docker"]],
-        [["hostile"], ["containers"]],
+        [["outages", "hostile", "docker"], ["chart", "observability"]],
+        [["containers"], ["mutants", "upstreams"]],
         [["cluster"]],
         [["chaos"]],
         [["bench"]],
@@ -156,9 +158,11 @@ def main(names: tuple[str, ...], kit: Path | None) -> None:
     if unknown:
         raise click.UsageError(f"no plan or stage {unknown[0]!r}; there are {', '.join((*PLANS, *known))}")
     groups = list(chain.from_iterable(PLANS.get(name, [[[name]]]) for name in names))
+    started = time.monotonic()
     outcomes = list(chain.from_iterable(_run_group(group, known) for group in groups))
     for line in report(outcomes, known, budgets()):
         click.echo(line)
+    click.echo(f"{(time.monotonic() - started) / 60:.1f} minutes")
     sys.exit(1 if any(outcome.code for outcome in outcomes) else 0)
 
 
@@ -179,7 +183,6 @@ def report(outcomes: Iterable[Outcome], known: dict[str, Stage], allowed: dict[s
         note = " OVER BUDGET" if over else ""
         color = RED if each.code or over else GREEN
         yield f"{color}{each.name:15} {verdict} {each.took_s:7.1f} s{limit}{note}{RESET}"
-    yield f"{'total':15}        {sum(each.took_s for each in outcomes):7.1f} s of stages"
     for each in outcomes:
         for test in each.failed:
             yield f"{RED}failed{RESET} {test}\n  again: {known[each.name].repeat(test)}"
