@@ -92,9 +92,12 @@ class _Addresses:
         for collection in (counters, leases):
             collection.attach(store).ensure_indexes()
         bus = KafkaBus(self.servers)
+        relay, stopped = Relay([EmbeddedOutbox(self.name, counters)], bus, leases, LEASE_S, POLL_S), threading.Event()
+        stopped.set()
         try:
-            yield Relay([EmbeddedOutbox(self.name, counters)], bus, leases, LEASE_S, POLL_S), counters, store
+            yield relay, counters, store
         finally:
+            relay.run(stopped)  # releases its slots, for which the next relay would wait
             bus.close()
             store.close()
 
