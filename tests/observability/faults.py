@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import requests
@@ -25,15 +26,17 @@ def publish(shop: Shop, source: str, type: str, count: int = 1) -> None:
 
 
 def late(shop: Shop) -> None:
-    """Send a call whose deadline passes before the work begins."""
+    """Send calls whose deadline passes before the work begins: so many at once that each waits for the others."""
     token = ServiceTokens("orders", (shop.data / "secret").read_text().strip(), frozenset()).issue("payments")
     address = f"{shop.url_of('payments')}/internal/{CancelPayment.name}"
+    slow_to_parse = {f"X-Filler-{number}": "x" for number in range(80)}
+    headers = {"Authorization": f"Bearer {token}", "X-Deadline-Ms": "1", **slow_to_parse}
 
-    def answered(milliseconds: int) -> int:
-        headers = {"Authorization": f"Bearer {token}", "X-Deadline-Ms": str(milliseconds)}
+    def status(_: int) -> int:
         return requests.post(address, json={"orderId": clock.new_id()}, headers=headers, timeout=5).status_code
 
-    eventually(lambda: any(answered(milliseconds) == 504 for milliseconds in range(1, 10)))
+    with ThreadPoolExecutor(16) as clients:
+        eventually(lambda: 504 in list(clients.map(status, range(64))))
 
 
 @contextmanager
