@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.store import Collection, Index
+from services.users.security_events import SecurityEvent, record
 from services.users.settings import settings
 
 REUSE_GRACE_S = 10.0
@@ -69,7 +70,8 @@ def rotate(token: str) -> Session:
     response_lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= REUSE_GRACE_S
     if response_lost and doc["current"] == _hash(successor):
         return Session(doc["userId"], _token(family, successor))
-    refresh_token_families.update(family, {"$set": {"ended": True}})
+    if refresh_token_families.update(family, {"$set": {"ended": True}}, when={"ended": False}):
+        record(SecurityEvent.REFRESH_TOKEN_REUSED, doc["userId"])
     raise SignedOut
 
 
