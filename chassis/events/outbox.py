@@ -42,16 +42,21 @@ def new_outbox(aggregate_id: str, *events: Event) -> Doc:
     }
 
 
-def append_event(doc: Doc, event: Event) -> tuple[Update, Filter]:
-    """Return the update that appends an event to `doc`, and the guard that no other was appended since `doc` was read.
+def append_event(doc: Doc, *events: Event) -> tuple[Update, Filter]:
+    """Return the update that appends events to `doc`, and the guard that no other was appended since `doc` was read.
 
     Raises:
         TransientError: the document has too many pending events.
     """
     if doc["pending"] >= MAX_PENDING_EVENTS:
         raise TransientError(f"{doc['_id']} has {doc['pending']} pending events; is the relay running?", retry_after=5)
-    entry = envelope.new_entry(event, doc["seq"] + 1)
-    return {"$push": {"outbox": entry}, "$inc": {"seq": 1, "pending": 1}}, {"seq": doc["seq"]}
+    entries = [envelope.new_entry(event, sequence) for sequence, event in enumerate(events, doc["seq"] + 1)]
+    count = {"$inc": {"seq": len(entries), "pending": len(entries)}}
+    if len(entries) == 1:
+        return {**count, "$push": {"outbox": entries[0]}}, {"seq": doc["seq"]}
+    # a push appends one element; the list as a whole may be set only if the relay has cleared nothing meanwhile
+    unchanged = {"seq": doc["seq"], "published": doc["published"]}
+    return {**count, "$set": {"outbox": [*doc["outbox"], *entries]}}, unchanged
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ class Caller:
     id: str
     role: str
     address: str
+    session: str = ""
+    """Id of the session that the access token belongs to; "" in a token of release 0.2.0."""
+    credentials_version: int = 0
+    """Version of the credentials that the user signed in with."""
 
     @property
     def is_admin(self) -> bool:

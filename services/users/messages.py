@@ -1,8 +1,10 @@
 """The events and commands of `users`. Only `user.created` and `user.updated` carry personal data."""
 
+from typing import Literal
+
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
-from chassis.schema import Id
+from chassis.schema import Id, Timestamp
 
 
 class UserCreated(Event, type="user.created", key="user_id"):
@@ -19,6 +21,18 @@ class UserUpdated(Event, type="user.updated", key="user_id"):
 
 class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
     user_id: Id
+
+
+class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id"):
+    """Access tokens of a user are invalid: those of one session, or all with a lower credentials version."""
+
+    user_id: Id
+    credentials_version: int
+    """Tokens with a lower one are invalid, unless `session_id` names the only session that ended."""
+    session_id: Id | None = None
+    until: Timestamp
+    """The time from which on no token that this event is about is valid anyway."""
+    reason: Literal["refresh_reuse"] | None = None
 
 
 class BuyerUnknown(DomainError, category=ErrorCategory.FORBIDDEN):

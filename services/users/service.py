@@ -5,11 +5,11 @@ from chassis.service import Service
 from chassis.web import idempotency, limits
 from services.users import application, jobs, keys, repository, sessions
 from services.users.api import api
-from services.users.messages import CheckBuyer, UserCreated, UserDeleted, UserUpdated
+from services.users.messages import CheckBuyer, SessionsRevoked, UserCreated, UserDeleted, UserUpdated
 
 service = Service("users")
 service.stores(repository.accounts, sessions.refresh_token_families, keys.signing_keys, limits.counters)
-service.publishes(EmbeddedOutbox("users", repository.accounts), UserCreated, UserUpdated, UserDeleted)
+service.publishes(EmbeddedOutbox("users", repository.accounts), UserCreated, UserUpdated, UserDeleted, SessionsRevoked)
 service.serves(api)
 service.answers(CheckBuyer, application.check_buyer)
 service.starts(keys.prepare)

@@ -92,6 +92,13 @@ def end_all(user: str) -> None:
             refresh_token_families.delete(doc["_id"])
 
 
+def delete_superseded(user: str, version: int) -> None:
+    """Delete the families with a lower credentials version than this one; they are of no use anymore."""
+    for doc in refresh_token_families.iterate({"userId": user}):
+        if doc.get("credentialsVersion", 0) < version:
+            refresh_token_families.delete(doc["_id"])
+
+
 def delete_expired() -> None:
     """Delete the expired families."""
     while found := refresh_token_families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):

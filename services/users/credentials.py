@@ -1,0 +1,93 @@
+"""Credentials of an account: the write that changes them raises their version, and so ends every session.
+
+    {..., "credentialsVersion": 3, "locked": False}
+
+A session and an access token carry the version they began with; with a lower one than that of the account they are
+refused. An account, session or token of release 0.2.0 has none and counts as 0.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chassis import clock
+from chassis.errors import DomainError, ErrorCategory
+from chassis.events import outbox
+from chassis.store import Doc, Filter, Update, merge_updates
+from chassis.web.auth import CLOCK_SKEW_S, Caller
+from services.users import passwords, repository, sessions
+from services.users.messages import SessionsRevoked, UserUpdated
+from services.users.settings import settings
+
+
+class ReauthenticationRequired(DomainError, category=ErrorCategory.FORBIDDEN):
+    """The caller did not send the own current password, or sent a wrong one."""
+
+    def __init__(self) -> None:
+        super().__init__("Send your own current password as currentPassword.")
+
+
+def version_of(account: Doc) -> int:
+    """Return the credentials version of an account or of a session."""
+    return int(account.get("credentialsVersion", 0))
+
+
+def is_locked(account: Doc) -> bool:
+    """Return whether an administrator locked the account."""
+    return bool(account.get("locked", False))
+
+
+def tokens_expire_at() -> str:
+    """Return the time at which every access token issued until now has expired, for every verifier."""
+    return clock.timestamp_in(settings().access_token + CLOCK_SKEW_S)
+
+
+def credentials_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update, Filter]:
+    """Return the update that sets fields of an account and ends all sessions, and the guard of that update.
+
+    The update appends UserUpdated if the address or the name is among the fields, and SessionsRevoked.
+    Every change of password, e-mail, role or lock is made by it.
+    """
+    version = version_of(account) + 1
+    events: list[UserUpdated | SessionsRevoked] = []
+    if fields.keys() & {"email", "name"}:
+        new = {**account, **fields}
+        events.append(UserUpdated(user_id=account["_id"], email=new["email"], name=new["name"]))
+    events.append(SessionsRevoked(user_id=account["_id"], credentials_version=version, until=tokens_expire_at()))
+    publish, guard = outbox.append_event(account, *events)
+    update = {
+        "$set": {**fields, "credentialsVersion": version, "updatedAt": clock.timestamp()},
+        "$inc": {"version": 1},
+    }
+    return merge_updates(update, publish), {**guard, "version": account["version"]}
+
+
+def change(id: str, decide: Callable[[Doc], Mapping[str, Any] | None]) -> Doc:
+    """Change the credentials of an account and end all its sessions; return the account.
+
+    `decide` gets the account and returns the fields to set, or None to change nothing. It may be called several times.
+
+    Raises:
+        NotFound: there is no such account, or it is erased.
+        Duplicate: another account has the `emailKey` that `decide` returned.
+    """
+    while True:
+        account = repository.get(id)
+        fields = decide(account)
+        if fields is None:
+            return account
+        update, guard = credentials_update(account, fields)
+        changed = repository.accounts.update(id, update, when=guard)
+        if changed is not None:
+            sessions.delete_superseded(id, version_of(changed))
+            return changed
+
+
+def require_reauthentication(caller: Caller, account: Doc, current_password: str) -> None:
+    """Check the caller's own password: that of `account`, or of the administrator who acts on `account`.
+
+    Raises ReauthenticationRequired.
+    """
+    own = account if caller.id == account["_id"] else repository.accounts.get(caller.id)
+    stored = own.get("password") if own else None
+    if not current_password or not passwords.matches(current_password, stored):
+        raise ReauthenticationRequired
