@@ -1,11 +1,16 @@
 """Time, randomness and ids, all in one place so that a test can replace them."""
 
 import os
+import re
 import time as _time
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(\.[0-9]+)?"
+    r"(?:([Zz])|([+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
+)
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
@@ -78,9 +83,37 @@ def timestamp_ago(seconds: float) -> str:
     return timestamp(now() - timedelta(seconds=seconds))
 
 
+def parse_timestamp(text: str) -> datetime:
+    """Return the moment of an RFC 3339 timestamp, in UTC; digits after the microseconds are cut off.
+
+    A leap second, `23:59:60` UTC at the end of a month, is the second after it.
+
+    Raises:
+        ValueError: the text is no RFC 3339 timestamp, or its moment is before the year 1 or after 9999.
+    """
+    parts = _RFC3339.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"{text[:40]!r} is not an RFC 3339 timestamp such as 2026-11-30T11:00:00Z")
+    date, minute, second, fraction, _, offset = parts.groups()
+    is_leap = second == "60"
+    moment = datetime.fromisoformat(
+        f"{date}T{minute}:{'59' if is_leap else second}{fraction or ''}{offset or '+00:00'}"
+    )
+    try:
+        moment = moment.astimezone(UTC)
+        if not is_leap:
+            return moment
+        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is not between the years 1 and 9999") from None
+    if (moment.day, moment.hour, moment.minute) != (1, 0, 0):
+        raise ValueError(f"{text[:40]!r} has a leap second where none can be")
+    return moment
+
+
 def seconds_since(stamp: str) -> float:
-    """Return the seconds since an RFC 3339 timestamp."""
-    return (now() - datetime.fromisoformat(stamp)).total_seconds()
+    """Return the seconds since an RFC 3339 timestamp. Raises ValueError."""
+    return (now() - parse_timestamp(stamp)).total_seconds()
 
 
 def new_id() -> str:
