@@ -3,7 +3,7 @@
     class OrderShipped(Event, type="order.shipped", key="order_id"):
         order_id: Id
 
-    class Reserve(Command, errors=(InsufficientStock, Released)):
+    class Reserve(Command, callers=("orders",), errors=(InsufficientStock, Released)):
         order_id: Id
         lines: list[Line]
 
@@ -15,10 +15,13 @@ A message belongs to the service whose package declares it. On the wire its fiel
 
 import re
 from inspect import get_annotations
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chassis.errors import DomainError
 from chassis.schema import Schema
+
+ANY_SERVICE: Final = "*"
+"""Among the callers of a command: every service of the platform."""
 
 
 class Event(Schema):
@@ -54,6 +57,8 @@ class Command(Schema):
 
     name: ClassVar[str] = ""
     service: ClassVar[str] = ""
+    callers: ClassVar[tuple[str, ...]] = ()
+    """The services that may send the command; any other is rejected with 403."""
     timeout_s: ClassVar[float] = 1.0
     """Seconds that a caller waits for a reply."""
     read_only: ClassVar[bool] = False
@@ -66,12 +71,13 @@ class Command(Schema):
         cls,
         *,
         name: str = "",
+        callers: tuple[str, ...] = (),
         timeout_s: float = 1.0,
         read_only: bool = False,
         errors: tuple[type[DomainError], ...] = (),
     ) -> None:
         _check_fields(cls, Command)
-        cls.timeout_s, cls.read_only, cls.errors = timeout_s, read_only, errors
+        cls.callers, cls.timeout_s, cls.read_only, cls.errors = callers, timeout_s, read_only, errors
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         cls.service = _owner(cls.__module__)
 

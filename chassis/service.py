@@ -258,8 +258,8 @@ class Service:
         bus.ensure_topics([Topic(name, settings().partitions, settings().retention) for name in sorted(names)])
 
     def _tokens(self) -> ServiceTokens:
-        secret = settings().platform_secret.get_secret_value()
-        return ServiceTokens(self.name, secret, settings().allowed_callers)
+        secret, *accepted = settings().platform_secrets
+        return ServiceTokens(self.name, secret, accepted)
 
 
 def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> None:

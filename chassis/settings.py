@@ -65,12 +65,12 @@ class Settings(BaseModel):
     """
     balancing: Literal["round-robin", "random", "least-connections"] = "round-robin"
     """Policy that chooses among the addresses of a service."""
-    allowed_callers: frozenset[str] = frozenset()
-    """Services that may call this one, separated by commas."""
     trusted_proxies: frozenset[IPv4Network | IPv6Network] = frozenset()
     """Proxies whose `X-Forwarded-For` is believed: addresses and networks, `127.0.0.1,10.0.0.0/8`."""
     platform_secret: SecretStr = SecretStr("")
     """Secret of 32 characters or more that all services share; it signs the calls between them."""
+    platform_secret_accepted: SecretStr = SecretStr("")
+    """A second secret that is accepted, too, while `PLATFORM_SECRET` is replaced: the next one, then the former."""
 
     rate_limits: Literal["on", "off"] = "on"
     """Whether rate limits and per-user quotas are enforced."""
@@ -100,6 +100,12 @@ class Settings(BaseModel):
     replication: int = Field(1, ge=1)
     """Brokers that keep each record of a new topic."""
 
+    @property
+    def platform_secrets(self) -> tuple[str, ...]:
+        """The accepted secrets of the platform; the first signs."""
+        secret, accepted = self.platform_secret.get_secret_value(), self.platform_secret_accepted.get_secret_value()
+        return (secret, accepted) if accepted else (secret,)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read the settings. Raises SystemExit with one line that names the wrong setting."""
@@ -118,7 +124,7 @@ class Settings(BaseModel):
             return dict(pair.split("=", 1) for pair in value.split(",") if pair)
         return value
 
-    @field_validator("allowed_callers", "trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [name for name in value.split(",") if name] if isinstance(value, str) else value

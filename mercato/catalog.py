@@ -36,11 +36,6 @@ def catalog() -> dict[str, Entry]:
     }
 
 
-def callers(name: str) -> list[str]:
-    """Return the services that call this one."""
-    return [entry.name for entry in catalog().values() if name in entry.calls]
-
-
 def owner(path: str) -> str | None:
     """Return the service with the longest prefix of this raw path, or None; a prefix consists of whole segments."""
     longest, found = 0, None

@@ -3,7 +3,7 @@
 For the access tokens of users see `chassis.web.auth`.
 """
 
-from typing import Any
+from collections.abc import Iterable
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -19,13 +19,18 @@ MIN_SECRET = 32
 
 
 class ServiceTokens:
-    """Issues the tokens of one service, and verifies those of its callers."""
+    """Issues the tokens of one service with `secret`; verifies those of its callers also with the `accepted` secrets.
 
-    def __init__(self, service: str, secret: str, allowed: frozenset[str]) -> None:
-        if len(secret) < MIN_SECRET:
-            raise SystemExit(f"{PLATFORM}: PLATFORM_SECRET must have {MIN_SECRET} characters or more")
-        self._service, self._allowed = service, allowed
-        self._key = OctKey.import_key(secret)
+    Raises: SystemExit if a secret is short.
+    """
+
+    def __init__(self, service: str, secret: str, accepted: Iterable[str] = ()) -> None:
+        secrets = (secret, *accepted)
+        for name, each in zip(("PLATFORM_SECRET", "PLATFORM_SECRET_ACCEPTED"), secrets, strict=False):
+            if len(each) < MIN_SECRET:
+                raise SystemExit(f"{PLATFORM}: {name} must have {MIN_SECRET} characters or more")
+        self._service = service
+        self._keys = [OctKey.import_key(each) for each in secrets]
         self._issued: dict[str, tuple[float, str]] = {}
         self._registry = jwt.JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
@@ -41,18 +46,19 @@ class ServiceTokens:
         if clock.monotonic() >= until:
             now = int(clock.now().timestamp())
             claims = {"iss": self._service, "aud": audience, "iat": now, "exp": now + LIFETIME_S}
-            token = jwt.encode({"alg": "HS256", "typ": "service+jwt"}, claims, self._key)
+            token = jwt.encode({"alg": "HS256", "typ": "service+jwt"}, claims, self._keys[0])
             self._issued[audience] = clock.monotonic() + LIFETIME_S / 2, token
         return token
 
-    def caller(self, token: str) -> str | None:
-        """Return the service that issued the token: "" if it may not call this one, None if the token is invalid."""
+    def caller(self, token: str) -> str:
+        """Return the service that issued the token, "" if the token is invalid."""
+        return next(filter(None, (self._issuer(token, key) for key in self._keys)), "")
+
+    def _issuer(self, token: str, key: OctKey) -> str:
         try:
-            decoded = jwt.decode(token, self._key, algorithms=["HS256"])
+            decoded = jwt.decode(token, key, algorithms=["HS256"])
             self._registry.validate(decoded.claims)
-        except (JoseError, ValueError):
-            return None
-        if decoded.header.get("typ") != "service+jwt":
-            return None
-        issuer: Any = decoded.claims["iss"]
-        return issuer if issuer in self._allowed else ""
+        except (JoseError, ValueError, TypeError, RecursionError):
+            return ""
+        issuer = decoded.claims["iss"]
+        return issuer if decoded.header.get("typ") == "service+jwt" and isinstance(issuer, str) else ""

@@ -24,16 +24,17 @@ from werkzeug.routing import MapAdapter
 from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import DomainError, InvalidInput
-from chassis.messages import Command
+from chassis.messages import ANY_SERVICE, Command
 from chassis.observe import metrics, trace
 from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.api import ANYONE, Api, Operation
-from chassis.web.auth import Caller, Verifier
+from chassis.web.access import Access
+from chassis.web.auth import Caller
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
-from chassis.web.middleware import CALLER, ROUTE, Middleware
+from chassis.web.middleware import CALLER, CALLING_SERVICE, ROUTE, Middleware
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
@@ -123,7 +124,7 @@ def make_app(
         )
     for command, handler in commands.items():
         path = f"/internal/{command.name}"
-        view = _internal(command, handler, tokens)
+        view = _internal(command, handler)
         declared[path] = (InvalidInput, *command.errors)
         app.add_url_rule(path, path, view, methods=["POST"], provide_automatic_options=False)
     for path in ("/health", f"/api/{name}/health"):
@@ -134,7 +135,7 @@ def make_app(
         endpoint = request.endpoint or ""
         return problems.to_response(error, request.path, declared.get(endpoint, ()), endpoint.startswith("/internal/"))
 
-    return Middleware(app)
+    return Middleware(app, tokens)
 
 
 def client_address(request: Request) -> str:
@@ -166,18 +167,18 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
     return view
 
 
-def _internal(command: type[Command], handler: CommandHandler, tokens: ServiceTokens) -> Callable[[], WsgiResponse]:
+def _internal(command: type[Command], handler: CommandHandler) -> Callable[[], WsgiResponse]:
+    anyone = ANY_SERVICE in command.callers
     id_field = next((name for name in command.model_fields if name.endswith("_id")), "")
 
     def view() -> WsgiResponse:
         current = _current_request(f"/internal/{command.name}")
-        kind, _, token = current.headers.get("Authorization", "").partition(" ")
-        caller = tokens.caller(token) if kind == "Bearer" else None
-        if caller is None:
-            raise problems.unauthenticated()
+        caller = current.environ[CALLING_SERVICE]
         if not caller:
-            raise Problem(403, "This service may not call here.")
+            raise problems.unauthenticated()
         current.environ[CALLER] = caller
+        if not anyone and caller not in command.callers:
+            raise Problem(403, f"{caller} is not among the callers of this command.")
         deadline.remaining(settings().deadline)
         received = command.read(bodies.read_json(current))
         if id_field:

@@ -1,7 +1,7 @@
 """Idempotency keys of clients: first the record, then the work, then the response, which is kept for 24 hours.
 
     {_id, caller, subjectId: "the id in the path", createdId: "the id of what the request creates", bodyHash,
-     until: "end of the lease", fence, status, body, headers, expiresAt}
+     secretId: "the secret of bodyHash", until: "end of the lease", fence, status, body, headers, expiresAt}
 
 A retry that finds an expired lease does the work again under the same `createdId`, so that a unique `_id` creates
 the object once.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
+from chassis.keyed_hash import keyed_hash, keyed_hashes, secret_ids
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, Update
 from chassis.web.problems import Problem
@@ -64,9 +65,8 @@ def run_once(
     """
     if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
         raise Problem(400, f"Idempotency-Key has 1 to {MAX_KEY_CHARS} printable characters.")
-    secret = settings().platform_secret.get_secret_value().encode()
     id = hashlib.sha256(f"{caller}\n{operation}\n{key}".encode()).hexdigest()
-    record = _claim(id, caller, subject_id, hmac.new(secret, body, "sha256").hexdigest())
+    record = _claim(id, caller, subject_id, body)
     if record["status"]:
         return _replay(record)
     try:
@@ -104,13 +104,14 @@ def delete_expired_records() -> None:
             records.delete(record["_id"])
 
 
-def _claim(id: str, caller: str, subject_id: str, body_hash: str) -> Doc:
+def _claim(id: str, caller: str, subject_id: str, body: bytes) -> Doc:
     record: Doc = {
         "_id": id,
         "caller": caller,
         "subjectId": subject_id,
         "createdId": clock.new_id(),
-        "bodyHash": body_hash,
+        "bodyHash": keyed_hash(body).hex(),  # the body may hold a password
+        "secretId": secret_ids()[0],
         "until": clock.timestamp_in(settings().lease),
         "fence": 1,
         "status": 0,
@@ -126,8 +127,8 @@ def _claim(id: str, caller: str, subject_id: str, body_hash: str) -> Doc:
     found = records.get(id)
     if found is None or found["expiresAt"] < clock.timestamp():
         records.delete(id, when={"expiresAt": {"$lt": clock.timestamp()}})
-        return _claim(id, caller, subject_id, body_hash)
-    if not hmac.compare_digest(found["bodyHash"], body_hash):
+        return _claim(id, caller, subject_id, body)
+    if not _is_same_body(found, body):
         raise KeyReused
     if found["status"]:
         return found
@@ -138,6 +139,19 @@ def _claim(id: str, caller: str, subject_id: str, body_hash: str) -> Doc:
     if claimed is None:
         raise KeyInUse
     return claimed
+
+
+def _is_same_body(record: Doc, body: bytes) -> bool:
+    """Compare the body with that of the record.
+
+    Where the secret of the record is no longer accepted, nothing can be compared and the body counts as the same: after
+    a KeyReused, the client would take a new key and repeat what was done.
+    """
+    hashes = dict(zip(secret_ids(), (digest.hex() for digest in keyed_hashes(body)), strict=True))
+    secret_id = record.get("secretId")
+    if secret_id is None:  # of release 0.2.0
+        return any(hmac.compare_digest(record["bodyHash"], each) for each in hashes.values())
+    return secret_id not in hashes or hmac.compare_digest(record["bodyHash"], hashes[secret_id])
 
 
 def _replay(record: Doc) -> WsgiResponse:

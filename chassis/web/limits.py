@@ -4,13 +4,13 @@ Most limits count in the memory of one process, which costs little and stops a f
 sign-in, the count is in the store and holds for all replicas.
 """
 
-import hmac
 import re
 import threading
 from collections.abc import Callable
 from functools import cache
 
 from chassis import clock
+from chassis.keyed_hash import keyed_hash
 from chassis.settings import RATE, settings
 from chassis.store import Collection, Duplicate, Index
 from chassis.web.auth import Caller
@@ -48,8 +48,7 @@ class LocalCounter:
 
 def count_in_store(key: str, seconds: int) -> tuple[int, float]:
     """Count a request in the store, for all replicas. Raises StoreUnavailable."""
-    secret = settings().platform_secret.get_secret_value().encode()
-    id = hmac.new(secret, key.encode(), "sha256").hexdigest()  # the key may hold an e-mail address
+    id = keyed_hash(key.encode()).hex()  # the key may hold an e-mail address
     while True:
         now = clock.timestamp()
         found = counters.update(id, {"$inc": {"count": 1}}, when={"until": {"$gt": now}})

@@ -1,4 +1,8 @@
-"""The WSGI middleware of every request: trace, deadline, body, one metric, one log line."""
+"""The WSGI middleware of every request: trace, deadline, body, one metric, one log line.
+
+Trace and deadline continue those of a calling service. A client cannot choose a trace id, have its requests sampled or
+change a deadline: its `traceparent` and `X-Deadline-Ms` are ignored, whether an Ingress passes them on or not.
+"""
 
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -7,6 +11,7 @@ from typing import Any
 from flask import Flask
 
 from chassis import clock, deadline
+from chassis.calls.tokens import ServiceTokens
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.settings import settings
@@ -16,13 +21,15 @@ from chassis.web.request_buffer import arrived
 
 ROUTE, CALLER, RESPONSE_HEADERS = "chassis.route", "chassis.caller", "chassis.response_headers"
 """Keys of the WSGI environment, set by the app: the route's template, the caller's id, headers for any response."""
+CALLING_SERVICE = "chassis.calling_service"
+"""Key of the WSGI environment, set here: the service that sent the request, "" for any other client."""
 
 
 class Middleware:
     """One WSGI layer around a Flask app."""
 
-    def __init__(self, flask: Flask) -> None:
-        self.flask, self._app = flask, flask.wsgi_app
+    def __init__(self, flask: Flask, tokens: ServiceTokens) -> None:
+        self.flask, self._app, self._tokens = flask, flask.wsgi_app, tokens
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         arrived_at = arrived.get() or clock.monotonic()
@@ -38,9 +45,13 @@ class Middleware:
             return start_response(line, headers, *error)
 
         method = environ["REQUEST_METHOD"]
+        parent = limit_ms = ""
+        environ[CALLING_SERVICE] = caller = self._calling_service(environ)
+        if caller:
+            parent, limit_ms = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_DEADLINE_MS", "")
         with (
-            trace.continue_trace(environ.get("HTTP_TRACEPARENT"), method, "server") as span,
-            deadline.within(_time_left_s(environ, arrived_at)),
+            trace.continue_trace(parent, method, "server") as span,
+            deadline.within(_time_left_s(limit_ms, arrived_at)),
         ):
             try:
                 if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
@@ -65,13 +76,18 @@ class Middleware:
                     caller=environ.get(CALLER, ""),
                 )
 
+    def _calling_service(self, environ: dict[str, Any]) -> str:
+        if not environ["PATH_INFO"].startswith("/internal/"):
+            return ""
+        kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        return self._tokens.caller(token) if kind == "Bearer" else ""
 
-def _time_left_s(environ: dict[str, Any], arrived_at: float) -> float:
-    """Return the seconds this request may still take. Only another service may shorten them: others get the default."""
+
+def _time_left_s(limit_ms: str, arrived_at: float) -> float:
+    """Return the seconds this request may still take: the default, or less if the calling service set a limit."""
     allowed = settings().deadline
-    given = environ.get("HTTP_X_DEADLINE_MS", "")
-    if given and environ["PATH_INFO"].startswith("/internal/") and given.isascii() and given.isdigit():
-        allowed = min(allowed, int(given[:9]) / 1000)
+    if limit_ms.isascii() and limit_ms.isdigit():
+        allowed = min(allowed, int(limit_ms[:9]) / 1000)
     return allowed - (clock.monotonic() - arrived_at)
 
 

@@ -10,8 +10,8 @@ import orjson
 from pydantic import BeforeValidator, Field
 
 from chassis.errors import InvalidInput
+from chassis.keyed_hash import keyed_hash, keyed_hashes
 from chassis.schema import QueryParams, Schema
-from chassis.settings import settings
 from chassis.store import Collection, Cursor, Doc, Filter, cursor_after
 
 _SIGNATURE_BYTES = 12
@@ -59,7 +59,8 @@ def find_page(
 
 def _write(after: Cursor, scope: bytes) -> str:
     payload = orjson.dumps(after)
-    return base64.urlsafe_b64encode(_sign(payload, scope) + payload).decode().rstrip("=")
+    signature = keyed_hash(_signed(payload, scope))[:_SIGNATURE_BYTES]
+    return base64.urlsafe_b64encode(signature + payload).decode().rstrip("=")
 
 
 def _read(cursor: str, scope: bytes) -> Cursor:
@@ -68,12 +69,12 @@ def _read(cursor: str, scope: bytes) -> Cursor:
     except ValueError:
         raw = b""
     signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-    if not hmac.compare_digest(signature, _sign(payload, scope)):
+    accepted = (each[:_SIGNATURE_BYTES] for each in keyed_hashes(_signed(payload, scope)))
+    if not any(hmac.compare_digest(signature, each) for each in accepted):
         raise InvalidInput(("cursor", "is not one that this list gave out"))
     value: list[Any] = orjson.loads(payload)
     return value[0], value[1]
 
 
-def _sign(payload: bytes, scope: bytes) -> bytes:
-    secret = settings().platform_secret.get_secret_value().encode()
-    return hmac.digest(secret, b"cursor" + hashlib.sha256(scope).digest() + payload, "sha256")[:_SIGNATURE_BYTES]
+def _signed(payload: bytes, scope: bytes) -> bytes:
+    return b"cursor" + hashlib.sha256(scope).digest() + payload

@@ -51,5 +51,5 @@ def call_as(service: Service) -> None:
     from chassis.calls.tokens import ServiceTokens
 
     platform = platform_settings(settings())
-    tokens = ServiceTokens(service.name, platform.platform_secret.get_secret_value(), frozenset())
+    tokens = ServiceTokens(service.name, platform.platform_secret.get_secret_value())
     calls.use(calls.Client(tokens, lambda name: resolver(name, platform.addresses.get(name, "")), threads=2))

@@ -30,6 +30,7 @@ def _command(command: type[Command], definitions: dict[str, JsonSchema]) -> Json
     return {
         "path": f"/internal/{command.name}",
         **({"summary": inspect.cleandoc(command.__doc__)} if command.__doc__ else {}),
+        "callers": sorted(command.callers),
         "readOnly": command.read_only,
         "request": request,
         "reply": reply,

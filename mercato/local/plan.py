@@ -1,6 +1,6 @@
 """The processes of the platform on this machine, and the environment of each."""
 
-from mercato.catalog import callers, catalog
+from mercato.catalog import catalog
 from mercato.local.child import Child
 from mercato.local.folder import Folder
 from mercato.local.ports import HOST, Ports
@@ -40,7 +40,6 @@ def plan(folder: Folder, port: int, replicas: int, ports: Ports, secret: str) ->
         child.environment = common | {
             "PORT": str(child.port),
             "HEALTH_PORT": str(child.health_port),
-            "ALLOWED_CALLERS": ",".join(callers(child.name)),
         }
     return [router, *webs, *workers]
 

@@ -65,14 +65,14 @@ class ReservationReleased(DomainError, kind="released"):
         super().__init__("The reservation of this order was released.")
 
 
-class StockProduct(Command):
+class StockProduct(Command, callers=("products",)):
     """Open the stock of a product, unless it exists."""
 
     product_id: Id
     quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
-class AdjustStock(Command, errors=(InsufficientStock, NotFound)):
+class AdjustStock(Command, callers=("products",), errors=(InsufficientStock, NotFound)):
     """Change the available units of a product, once for each `dedup_key`."""
 
     product_id: Id
@@ -84,20 +84,20 @@ class AdjustStock(Command, errors=(InsufficientStock, NotFound)):
         sequence: int
 
 
-class Reserve(Command, errors=(InsufficientStock, ReservationReleased)):
+class Reserve(Command, callers=("orders",), errors=(InsufficientStock, ReservationReleased)):
     """Reserve all lines of an order, or none."""
 
     order_id: Id
     lines: list[Line]
 
 
-class RenewReservation(Command):
+class RenewReservation(Command, callers=("orders",)):
     """Restart the time that a reservation has before it expires."""
 
     order_id: Id
 
 
-class ConfirmStock(Command, errors=(InsufficientStock, NotReserved, ReservationReleased)):
+class ConfirmStock(Command, callers=("orders",), errors=(InsufficientStock, NotReserved, ReservationReleased)):
     """Sell the reserved units; an expired reservation reserves them again first."""
 
     order_id: Id
@@ -109,7 +109,7 @@ class ReservationState(Schema):
     lines: list[Line]
 
 
-class GetReservations(Command, read_only=True, timeout_s=3.5):
+class GetReservations(Command, callers=("orders",), read_only=True, timeout_s=3.5):
     """Get the reservations of these orders; the reply leaves out orders without one."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
@@ -118,7 +118,7 @@ class GetReservations(Command, read_only=True, timeout_s=3.5):
         items: list[ReservationState]
 
 
-class ListReservations(Command, read_only=True, timeout_s=3.5):
+class ListReservations(Command, callers=("orders",), read_only=True, timeout_s=3.5):
     """List the next orders that have a reservation, sorted by id; an empty page is the last."""
 
     after: str
@@ -127,7 +127,7 @@ class ListReservations(Command, read_only=True, timeout_s=3.5):
         order_ids: list[Id]
 
 
-class Release(Command):
+class Release(Command, callers=("orders",)):
     """Make the units of an order available again, and reject a `Reserve` or `ConfirmStock` that arrives later."""
 
     order_id: Id

@@ -47,7 +47,7 @@ class PaymentCancelled(DomainError):
         super().__init__("The payment of this order was canceled.")
 
 
-class Charge(Command, timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled)):
+class Charge(Command, callers=("orders",), timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled)):
     """Take the payment of an order, once however often it is repeated."""
 
     order_id: Id
@@ -60,7 +60,7 @@ class Charge(Command, timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled))
         payment_id: Id
 
 
-class CancelPayment(Command, timeout_s=3.5):
+class CancelPayment(Command, callers=("orders",), timeout_s=3.5):
     """Undo a charge: refund it if it was captured, and reject it if it arrives later."""
 
     order_id: Id
@@ -77,7 +77,7 @@ class PaymentState(Schema):
     refunded: int
 
 
-class GetPayments(Command, read_only=True, timeout_s=3.5):
+class GetPayments(Command, callers=("orders",), read_only=True, timeout_s=3.5):
     """Get the payments of these orders; the reply leaves out orders without one."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
@@ -86,7 +86,7 @@ class GetPayments(Command, read_only=True, timeout_s=3.5):
         items: list[PaymentState]
 
 
-class ListPayments(Command, read_only=True, timeout_s=3.5):
+class ListPayments(Command, callers=("orders",), read_only=True, timeout_s=3.5):
     """List the next orders that have a payment, sorted by id; an empty page is the last."""
 
     after: str

@@ -38,7 +38,7 @@ class PricedItem(Schema):
     currency: str
 
 
-class PriceItems(Command, read_only=True):
+class PriceItems(Command, callers=("orders",), read_only=True):
     """Get the names and prices of products; the reply leaves out products that do not exist."""
 
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]

@@ -2,9 +2,13 @@
 
 from typing import Literal
 
+from chassis.access import AccessQuery, Revocation
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
 from chassis.schema import Id, Timestamp
+
+
+_EVERY_VERSION = 2**62
 
 
 class UserCreated(Event, type="user.created", key="user_id"):
@@ -21,6 +25,11 @@ class UserUpdated(Event, type="user.updated", key="user_id"):
 
 class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
     user_id: Id
+    until: Timestamp | None = None
+    """The time from which on no access token of the user is valid anyway."""
+
+    def revocation(self) -> Revocation:
+        return Revocation(self.user_id, below_version=_EVERY_VERSION, until=self.until or "")
 
 
 class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id"):
@@ -33,6 +42,11 @@ class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id"):
     until: Timestamp
     """The time from which on no token that this event is about is valid anyway."""
     reason: Literal["refresh_reuse"] | None = None
+    """Why, where the user must know: a refresh token was used twice, so somebody may have copied it."""
+
+    def revocation(self) -> Revocation:
+        session = self.session_id or ""
+        return Revocation(self.user_id, 0 if session else self.credentials_version, session, self.until)
 
 
 class BuyerUnknown(DomainError, category=ErrorCategory.FORBIDDEN):
@@ -42,7 +56,7 @@ class BuyerUnknown(DomainError, category=ErrorCategory.FORBIDDEN):
         super().__init__("This account does not exist anymore.")
 
 
-class CheckBuyer(Command, read_only=True, errors=(BuyerUnknown,)):
+class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown,)):
     """Check that a user exists and may buy."""
 
     user_id: Id

@@ -6,11 +6,11 @@ platform's secret: a client that lost the response gets the same successor again
 
 import base64
 import hashlib
-import hmac
 from dataclasses import dataclass
 
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
+from chassis.keyed_hash import keyed_hashes
 from chassis.store import Collection, Index
 from services.users.security_events import SecurityEvent, record
 from services.users.settings import settings
@@ -56,7 +56,7 @@ def begin(user: str) -> Session:
 def rotate(token: str) -> Session:
     """Replace a token by its successor. A token used before ends its family. Raises SignedOut."""
     family, secret = _parts(token)
-    used, successor = _hash(secret), _successor(secret)
+    used, successor = _hash(secret), _successors(secret)[0]
     rotated = refresh_token_families.update(
         family,
         {"$set": {"current": _hash(successor), "previous": used, "rotatedAt": clock.timestamp()}},
@@ -68,8 +68,9 @@ def rotate(token: str) -> Session:
     if doc is None or doc["ended"] or doc["expiresAt"] <= clock.timestamp():
         raise SignedOut
     response_lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= REUSE_GRACE_S
-    if response_lost and doc["current"] == _hash(successor):
-        return Session(doc["userId"], _token(family, successor))
+    for candidate in _successors(secret) if response_lost else ():
+        if doc["current"] == _hash(candidate):
+            return Session(doc["userId"], _token(family, candidate))
     if refresh_token_families.update(family, {"$set": {"ended": True}}, when={"ended": False}):
         record(SecurityEvent.REFRESH_TOKEN_REUSED, doc["userId"])
     raise SignedOut
@@ -122,6 +123,6 @@ def _hash(secret: bytes) -> str:
     return hashlib.sha256(secret).hexdigest()
 
 
-def _successor(secret: bytes) -> bytes:
-    pepper = settings().platform_secret.get_secret_value().encode()
-    return hmac.digest(pepper, b"refresh" + secret, "sha256")
+def _successors(secret: bytes) -> list[bytes]:
+    """Return the successor of a token under each accepted secret of the platform; the first becomes the next token."""
+    return keyed_hashes(b"refresh" + secret)

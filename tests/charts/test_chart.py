@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from chassis.settings import Settings
-from mercato.catalog import callers, catalog
+from mercato.catalog import catalog
 from mercato.cli.audit import DISAGREE, NOT_CHECKED
 from mercato.settings import models
 from tests.charts import golden
@@ -105,7 +105,6 @@ def test_settings_of_each_pod_are_valid(sample: str) -> None:
         assert environment.keys() <= known | FOREIGN, name
         settings = Settings.from_environment(environment)
         if name in catalog():
-            assert settings.allowed_callers == set(callers(name))
             assert set(settings.addresses) == set(catalog()[name].calls)
             listed = {each for found in settings.addresses.values() for each in found.replace("||", "|").split("|")}
             assert {each.rpartition(":")[0] for each in listed} <= set(of_kind(docs, "Service"))

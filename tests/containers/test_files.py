@@ -58,7 +58,6 @@ def test_compose_sets_only_known_settings(name):
     assert set(environment) - OPENTELEMETRY <= known
     settings = Settings.from_environment(environment)
     assert settings.addresses == {service: f"{service}:8080" for service in catalog()}
-    assert settings.allowed_callers == set(catalog())
     assert len(settings.platform_secret.get_secret_value()) >= 32
 
 

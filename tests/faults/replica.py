@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 
 from chassis.settings import Settings
-from mercato.catalog import callers
 from mercato.local.ports import HOST
 from mercato.local.probes import is_ready
 from mercato.local.running_platform import platform_settings
@@ -32,7 +31,6 @@ class Replica:
             "PORT": str(port),
             "HEALTH_PORT": str(health_port),
             "ADDRESSES": ",".join(f"{name}={address}" for name, address in found.addresses.items()),
-            "ALLOWED_CALLERS": ",".join(callers(name)),
             "TRUSTED_PROXIES": HOST,
             "PLATFORM_SECRET": found.platform_secret.get_secret_value(),
         }

@@ -97,7 +97,7 @@ def stub_server(behavior: Behavior) -> Iterator[tuple[StubServer, Client]]:
 
 def client(*addresses: str, threads: int = 16) -> Client:
     """Return a client that resolves every service to these addresses."""
-    return Client(ServiceTokens("tests", "s" * 32, frozenset()), lambda _: lambda: [list(addresses)], threads)
+    return Client(ServiceTokens("tests", "s" * 32), lambda _: lambda: [list(addresses)], threads)
 
 
 def closed_address() -> str:

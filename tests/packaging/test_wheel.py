@@ -93,7 +93,7 @@ def test_two_services_of_the_readme_store_publish_consume_and_call_each_other(py
     greet, visit = ports[:2]
     callee = {"ADDRESSES": f"greetings=127.0.0.1:{greet}"}
     runs = [
-        ("web", "greetings", {"PORT": str(greet), "ALLOWED_CALLERS": "visitors"}),
+        ("web", "greetings", {"PORT": str(greet)}),
         ("worker", "greetings", {}),
         ("web", "visitors", {"PORT": str(visit), **callee}),
         ("worker", "visitors", callee),

@@ -85,7 +85,6 @@ def test_environment_of_a_process_has_what_it_needs_and_no_more(shop):
         connection.close()
     ports = {name: shop.process(name, "web")["port"] for name in environments}
     assert environments["shop"]["ADDRESSES"] == f"shop=127.0.0.1:{ports['shop']},people=127.0.0.1:{ports['people']}"
-    assert (environments["people"]["ALLOWED_CALLERS"], environments["shop"]["ALLOWED_CALLERS"]) == ("shop", "")
     assert environments["shop"]["PLATFORM_SECRET"] == (shop.folder / "data" / "secret").read_text()
     assert environments["shop"]["HOST"] == environments["shop"]["TRUSTED_PROXIES"] == "127.0.0.1"
     assert "correct horse battery" not in environments["shop"].values()

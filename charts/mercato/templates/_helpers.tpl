@@ -61,7 +61,7 @@ app.kubernetes.io/part-of: mercato
 {{- if and .service.settings.KAFKA_SASL_MECHANISM (not (hasKey .service.secrets "KAFKA_SASL_PASSWORD")) }}
 {{- fail (printf "%s: KAFKA_SASL_MECHANISM in settings needs KAFKA_SASL_PASSWORD in secrets" .name) }}
 {{- end }}
-{{- $found := dict "ADDRESSES" (join "," $addresses) "ALLOWED_CALLERS" (join "," .service.callers) }}
+{{- $found := dict "ADDRESSES" (join "," $addresses) }}
 {{- toYaml (mergeOverwrite $found .service.settings) }}
 {{- end }}
 

@@ -50,7 +50,7 @@ def mark(response, value):
 @pytest.fixture
 def app(store):
     idempotency.records.attach(store).ensure_indexes()
-    return make_app("greetings", [api], {}, Verifier(dict), ServiceTokens("greetings", "s" * 32, frozenset()))
+    return make_app("greetings", [api], {}, Verifier(dict), ServiceTokens("greetings", "s" * 32))
 
 
 @pytest.fixture
