@@ -7,11 +7,14 @@
 Work in progress may look wrong for a moment. So a suspect becomes a finding only if the second check yields it again,
 with the same text. The text therefore names what does not change while the platform sells: "1 more than was received",
 not "7 of 6".
+
+An exception while one object is checked is a finding about that object: the others are checked all the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from traceback import extract_tb
 
 from chassis import clock
 from chassis.errors import TransientError
@@ -20,13 +23,15 @@ BATCH = 100
 """Ids that are checked at once: as many as a command between services may ask for."""
 MAX_SUSPECTS = 1000
 """Suspects that are collected before they are checked again."""
+UNREADABLE = "unreadable"
+"""Stands for the number of an invariant where the data of an object cannot be checked at all."""
 RECHECK_S = 5.0
 """Seconds until a suspect is checked again, and until a check that could not be made is tried again."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A violated invariant: the id of the object, the number of the invariant, and what is wrong."""
+    """A violated invariant: the id of the object, the number of the invariant (or UNREADABLE), and what is wrong."""
 
     id: str
     invariant: str
@@ -54,7 +59,7 @@ class Audit:
         noun: the name of the kind; its plural ends with s.
         ids: returns the ids of all objects. May raise TransientError.
         check: returns what is wrong with up to BATCH objects, and ignores work in progress. It changes nothing. May
-            raise TransientError.
+            raise TransientError. After any other exception, it is called again for each half of the objects.
     """
 
     noun: str
@@ -96,10 +101,28 @@ class AuditRun:
 
     def _check(self, ids: list[str]) -> list[Suspect]:
         try:
-            return list(self.audit.check(ids))
+            return self._check_once(ids)
         except TransientError:
             clock.sleep(RECHECK_S)
+            return self._check_once(ids)
+
+    def _check_once(self, ids: list[str]) -> list[Suspect]:
+        """Check these objects; split them until an object that raises an exception stands alone."""
+        try:
             return list(self.audit.check(ids))
+        except TransientError:
+            raise
+        except Exception as error:
+            if len(ids) == 1:
+                return [Finding(ids[0], UNREADABLE, _where(error))]
+        middle = len(ids) // 2
+        return self._check_once(ids[:middle]) + self._check_once(ids[middle:])
+
+
+def _where(error: Exception) -> str:
+    """Return the type and the place of an exception, without its text: that could hold personal data."""
+    at = extract_tb(error.__traceback__)[-1]
+    return f"checking it raised {type(error).__name__} in {at.name}, line {at.lineno}"
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:

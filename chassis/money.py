@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import ClassVar
 
 # ISO 4217 list one, the codes in use; _DIGITS has those without two decimal places.
 CURRENCIES = frozenset(
@@ -16,16 +17,26 @@ CURRENCIES = frozenset(
 _DIGITS = dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0) | dict.fromkeys(
     "BHD IQD JOD KWD LYD OMR TND".split(), 3
 )
-MAX_AMOUNT = 10**14
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True)
 class Money:
-    """An amount in minor units: Money(69999, "EUR") is 699.99 euros."""
+    """An amount in minor units: Money(69999, "EUR") is 699.99 euros.
+
+    Raises ValueError, as do `+` and `*`: the amount is negative or above MAX_MINOR.
+    """
+
+    MAX_MINOR: ClassVar[int] = 10**15 - 1
+    """The largest amount, line and total in minor units: every JSON client reads it exactly."""
 
     minor: int
     currency: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minor <= self.MAX_MINOR:
+            largest = decimal_string(self.MAX_MINOR, self.currency)
+            raise ValueError(f"an amount is from 0 to {largest} {self.currency}")
 
     @classmethod
     def parse(cls, value: Decimal | int | str, currency: str) -> "Money":
@@ -42,7 +53,7 @@ class Money:
             raise ValueError("an amount is a decimal number, such as 699.99") from error
         if not number.is_finite() or number < 0:
             raise ValueError("an amount is not negative")
-        if number >= MAX_AMOUNT:
+        if number > cls.MAX_MINOR:  # before `scaleb`, whose exponent is limited
             raise ValueError("the amount is too large")
         minor = number.scaleb(digits(currency))
         if minor != minor.to_integral_value():
@@ -51,10 +62,7 @@ class Money:
 
     def __str__(self) -> str:
         """Return the decimal of the wire format: "699.99"."""
-        places = digits(self.currency)
-        if places == 0:
-            return str(self.minor)
-        return f"{self.minor // 10**places}.{self.minor % 10**places:0{places}d}"
+        return decimal_string(self.minor, self.currency)
 
     def __add__(self, other: "Money") -> "Money":
         if other.currency != self.currency:
@@ -63,6 +71,14 @@ class Money:
 
     def __mul__(self, quantity: int) -> "Money":
         return Money(self.minor * quantity, self.currency)
+
+
+def decimal_string(minor: int, currency: str) -> str:
+    """Return the decimal of an amount in minor units, even of a stored one above `Money.MAX_MINOR`."""
+    places = digits(currency)
+    if places == 0:
+        return str(minor)
+    return f"{minor // 10**places}.{minor % 10**places:0{places}d}"
 
 
 def digits(currency: str) -> int:

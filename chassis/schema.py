@@ -3,10 +3,13 @@
 import re
 import unicodedata
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from chassis.money import Money
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -53,25 +56,26 @@ def _check_multi_line(text: str) -> str:
     return text
 
 
-def _parse_decimal(value: Any) -> Decimal:
+def _parse_decimal(largest: int, value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError("must be a decimal number, such as 699.99")
     if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", value):
         raise ValueError("must be a decimal number, such as 699.99")
     number = Decimal(value)
-    if not 0 <= number < 10**12 or number.as_tuple().exponent < -6:  # type: ignore[operator]
-        raise ValueError("must be from 0 to 999999999999 with the currency's decimal places")
+    if not 0 <= number < largest + 1 or number.as_tuple().exponent < -6:  # type: ignore[operator]
+        raise ValueError(f"must be from 0 to {largest} with the currency's decimal places")
     return number
 
 
 Id = Annotated[str, StringConstraints(pattern=rf"^{ID.pattern}$")]
 SINGLE_LINE, MULTI_LINE = AfterValidator(_check_single_line), AfterValidator(_check_multi_line)
 """Text without control characters, in one line or in several. Put it after the length, whose error is plainer."""
-Amount = Annotated[
-    Decimal,
-    BeforeValidator(_parse_decimal),
-    WithJsonSchema({"type": ["string", "number"], "description": "A decimal, read exactly", "examples": ["699.99"]}),
-]
+_DECIMAL = WithJsonSchema(
+    {"type": ["string", "number"], "description": "A decimal, read exactly", "examples": ["699.99"]}
+)
+Amount = Annotated[Decimal, BeforeValidator(partial(_parse_decimal, 10**12 - 1)), _DECIMAL]
+Total = Annotated[Decimal, BeforeValidator(partial(_parse_decimal, Money.MAX_MINOR)), _DECIMAL]
+"""The total of an order: that of a currency without decimal places may be larger than one `Amount`."""
 DecimalString = Annotated[str, Field(description="A decimal of the currency", examples=["699.99"])]
 Timestamp = Annotated[
     str, Field(description="RFC 3339 in UTC with milliseconds", examples=["2026-01-31T12:00:00.000Z"])

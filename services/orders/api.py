@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from chassis.errors import Forbidden, InvalidInput
-from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp
+from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp, Total
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
@@ -14,7 +14,7 @@ from chassis.web.paging import Page, PageQuery, find_page
 from services.orders import application, checkout, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState
-from services.orders.domain import WrongStatus
+from services.orders.domain import PriceChanged, WrongStatus, is_card_number
 from services.orders.settings import settings
 
 api = Api()
@@ -24,19 +24,35 @@ Quantity = Annotated[int, Field(ge=1, le=MAX_UNITS_PER_ITEM)]
 Status = Literal["pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"]
 
 
+def _check_no_card_number(token: str) -> str:
+    if is_card_number(token):
+        raise ValueError("must be a token of the payment provider, never the number of a card")
+    return token
+
+
+PaymentToken = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$"), AfterValidator(_check_no_card_number)
+]
+
+
 class WantedItem(RequestBody):
     product_id: Id
     quantity: Quantity
 
 
 class NewOrder(RequestBody):
-    """Either `items`, or one `productId` with its `quantity`."""
+    """Either `items`, or one `productId` with its `quantity`.
+
+    With `expectedTotal` and `expectedCurrency`, an order that costs something else is rejected.
+    """
 
     items: Annotated[list[WantedItem], Field(min_length=1, max_length=100)] | None = None
     product_id: Id | None = None
     quantity: Quantity | None = None
-    payment_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$")] = "tok_ok"  # noqa: S105 - a name
+    payment_token: PaymentToken = "tok_ok"  # noqa: S105 - a name
     user_id: Id | None = None
+    expected_total: Total | None = None
+    expected_currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
 
 
 class OrderQuery(PageQuery):
@@ -85,14 +101,21 @@ class Timeline(Schema):
     "/api/orders",
     auth=SIGNED_IN,
     responses={201: Order, 202: Order},
-    errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, Forbidden),
+    errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, PriceChanged, Forbidden),
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     """Place an order: 201 when it is confirmed, 202 while it is pending."""
     user_id = body.user_id or caller.id
     if user_id != caller.id and not caller.is_admin:
         raise Forbidden("You can only place orders for yourself.")
-    order = checkout.place_order(attempt.created_id, user_id, _units_by_product(body), body.payment_token)
+    order = checkout.place_order(
+        attempt.created_id,
+        user_id,
+        _units_by_product(body),
+        body.payment_token,
+        body.expected_total,
+        body.expected_currency or "",
+    )
     return _reply(order, 202 if order.status == "pending" else 201, {"Location": f"/api/orders/{order.id}"})
 
 

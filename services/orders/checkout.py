@@ -6,6 +6,7 @@ If a step is rejected, the steps before it are compensated, in reverse order.
     worker           -> driver:      resumes every open saga until it ends
 """
 
+from decimal import Decimal
 from typing import Any
 
 from chassis import calls, clock
@@ -75,25 +76,41 @@ checkout = Saga(
 driver = Driver(checkout, sagas, lease_s=lambda: settings().lease)
 
 
-def place_order(id: str, user_id: str, quantities: dict[str, int], payment_token: str) -> Order:
+def place_order(
+    id: str,
+    user_id: str,
+    quantities: dict[str, int],
+    payment_token: str,
+    expected_total: Decimal | None = None,
+    expected_currency: str = "",
+) -> Order:
     """Place an order and return it, pending if `checkout_deadline` passes first.
 
-    The insert of the saga accepts the order, at the catalog prices of that moment. A repeated request does not drive
-    the saga: the request that inserted it may still be driving.
+    The insert of the saga accepts the order, at the catalog prices that were compared with what the buyer expects. A
+    repeated request does not drive the saga: the request that inserted it may still be driving.
 
-    Raises InvalidInput, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the rejected order.
+    Raises InvalidInput, PriceChanged, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the
+    rejected order.
     """
-    saga = sagas.get(id) or _open_and_drive(id, user_id, quantities, payment_token)
+    saga = sagas.get(id) or _open_and_drive(id, user_id, quantities, payment_token, expected_total, expected_currency)
     if saga["ended"] == "undone":
         raise checkout.rebuild(saga["reason"], orderId=id)
     place(saga["data"])  # the first step may not have run yet, and the response names an order that must be found
     return repository.get(id)
 
 
-def _open_and_drive(id: str, user_id: str, quantities: dict[str, int], payment_token: str) -> Doc:
+def _open_and_drive(
+    id: str,
+    user_id: str,
+    quantities: dict[str, int],
+    payment_token: str,
+    expected_total: Decimal | None,
+    expected_currency: str,
+) -> Doc:
     started = clock.monotonic()
     prices = calls.send(PriceItems(product_ids=list(quantities)))
     items, total = domain.priced(quantities, prices.items)
+    domain.require_expected(items, total, expected_total, expected_currency)
     data = {  # commands take their fields from here by name: `lines` for Reserve, `total` in minor units for Charge
         "order_id": id,
         "user_id": user_id,

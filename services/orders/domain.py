@@ -6,10 +6,11 @@ pending -> confirmed -> shipped -> delivered
 """
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from chassis.errors import DomainError, InvalidInput, NotFound
 from chassis.messages import Event
-from chassis.money import Money
+from chassis.money import Money, decimal_string
 from chassis.schema import Id
 from services.orders.messages import (
     OrderCancelled,
@@ -35,6 +36,18 @@ class CancelledByBuyer(DomainError, kind="cancelled", title="Cancelled"):
 
     def __init__(self) -> None:
         super().__init__("The order was canceled before it was confirmed.")
+
+
+class PriceChanged(DomainError):
+    """The order does not cost what the buyer expects; it was not placed."""
+
+    def __init__(self, items: list[OrderItem], total: Money) -> None:
+        super().__init__(
+            "The price has changed. Check the new total, and order again if you agree.",
+            items=[item.data() for item in items],
+            totalAmount=str(total),
+            currency=total.currency,
+        )
 
 
 class CancelRequested(Event, type="order.cancel_requested", key="order_id", public=False):
@@ -125,13 +138,35 @@ def priced(quantities: dict[str, int], prices: list[PricedItem]) -> tuple[list[O
     currencies = sorted({item.currency for item in prices})
     if len(currencies) > 1:
         raise InvalidInput(("items", f"products in {' and '.join(currencies)} cannot be in one order"))
-    total = Money(0, currencies[0])
+    exact = sum(found[product].price * quantity for product, quantity in quantities.items())
+    if exact > Money.MAX_MINOR:
+        total, largest = (decimal_string(minor, currencies[0]) for minor in (exact, Money.MAX_MINOR))
+        raise InvalidInput(("items", f"the total is {total} {currencies[0]}, and may be at most {largest}"))
     items = []
     for product, quantity in quantities.items():
         price = Money(found[product].price, currencies[0])
-        total += price * quantity
         items.append(OrderItem(product_id=product, name=found[product].name, quantity=quantity, price=str(price)))
-    return items, total
+    return items, Money(exact, currencies[0])
+
+
+def require_expected(
+    items: list[OrderItem], total: Money, expected_total: Decimal | None, expected_currency: str
+) -> None:
+    """Check that an order costs what the buyer was shown, as far as the buyer says so. Raises PriceChanged."""
+    if expected_total not in (None, Decimal(str(total))) or expected_currency not in ("", total.currency):
+        raise PriceChanged(items, total)
+
+
+def is_card_number(text: str) -> bool:
+    """Return whether a text is the number of a payment card: 12 to 19 digits that pass the check of Luhn.
+
+    Spaces, dashes and other separators do not count (ISO/IEC 7812-1, annex B).
+    """
+    digits = [int(char) for char in text if char.isdecimal()]
+    if not 12 <= len(digits) <= 19 or any(char.isalpha() for char in text):
+        return False
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
 def place(order: Order, placed: OrderPlaced) -> OrderPlaced | None:

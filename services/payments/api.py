@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from chassis.money import Money
+from chassis.money import decimal_string
 from chassis.schema import DecimalString, Id, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
@@ -53,10 +53,10 @@ def _view(doc: Doc) -> Payment:
     return Payment(
         id=doc["_id"],
         order_id=doc["orderId"],
-        amount=str(Money(doc["amount"], doc["currency"])),
+        amount=decimal_string(doc["amount"], doc["currency"]),
         currency=doc["currency"],
         status=doc["status"],
-        refunded_amount=str(Money(doc["refundedAmount"], doc["currency"])),
+        refunded_amount=decimal_string(doc["refundedAmount"], doc["currency"]),
         provider=doc["provider"],
         created_at=doc["createdAt"],
     )

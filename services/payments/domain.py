@@ -5,7 +5,7 @@ pending -> completed -> refunded
    +-> failed
 """
 
-from chassis.money import Money
+from chassis.money import decimal_string
 from chassis.store import Doc
 from services.payments.messages import (
     PaymentCancelled,
@@ -26,7 +26,7 @@ def completed(payment: Doc) -> PaymentCompleted:
     return PaymentCompleted(
         payment_id=payment["_id"],
         order_id=payment["_id"],
-        amount=str(Money(payment["amount"], payment["currency"])),
+        amount=decimal_string(payment["amount"], payment["currency"]),
         currency=payment["currency"],
     )
 
@@ -36,7 +36,7 @@ def failed(payment: Doc, reason: str) -> PaymentFailed:
     return PaymentFailed(
         payment_id=payment["_id"],
         order_id=payment["_id"],
-        amount=str(Money(payment["amount"], payment["currency"])),
+        amount=decimal_string(payment["amount"], payment["currency"]),
         currency=payment["currency"],
         reason=reason,
     )
@@ -47,7 +47,7 @@ def refunded(payment: Doc) -> PaymentRefunded:
     return PaymentRefunded(
         payment_id=payment["_id"],
         order_id=payment["_id"],
-        amount=str(Money(payment["amount"], payment["currency"])),
+        amount=decimal_string(payment["amount"], payment["currency"]),
         currency=payment["currency"],
     )
 

@@ -4,7 +4,7 @@ from itertools import count, islice
 
 import pytest
 
-from chassis.audit import BATCH, MAX_SUSPECTS, RECHECK_S, Audit, AuditRun, Finding, NotChecked
+from chassis.audit import BATCH, MAX_SUSPECTS, RECHECK_S, UNREADABLE, Audit, AuditRun, Finding, NotChecked
 from chassis.errors import TransientError
 
 
@@ -75,3 +75,26 @@ def test_ids_are_checked_in_batches_and_found_before_the_end():
     assert len(list(islice(run.results(), 5 * MAX_SUSPECTS))) == 5 * MAX_SUSPECTS
     assert max(map(len, batches)) == BATCH
     assert next(read) <= 6 * MAX_SUSPECTS, "more was read than is kept"
+
+
+def test_exception_about_one_object_is_a_finding_and_the_others_are_checked():
+    def check(ids):
+        for id in ids:
+            if id in ("3", "77"):
+                int(f"personal data of {id}")
+        return wrong("4")(ids)
+
+    run, _ = run_of(map(str, range(2 * BATCH)), check)
+    found = list(run.results())
+    assert sorted(each.id for each in found) == ["3", "4", "77"]
+    assert run.checked == 2 * BATCH
+    unreadable = [each for each in found if each.invariant == UNREADABLE]
+    assert len(unreadable) == 2
+    assert all("ValueError" in each.detail and "personal" not in each.detail for each in unreadable)
+
+
+def test_exception_that_passes_is_no_finding():
+    def broken(_):
+        raise KeyError("status")
+
+    assert list(run_of(["a"], broken, wrong())[0].results()) == []

@@ -1,6 +1,10 @@
 """Decisions on an order."""
 
+from decimal import Decimal
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chassis.errors import InvalidInput, NotFound
 from chassis.money import Money
@@ -121,3 +125,51 @@ def test_an_unknown_product_is_rejected_by_name():
 def test_products_in_two_currencies_are_rejected():
     with pytest.raises(InvalidInput):
         domain.priced({"a": 1, "b": 1}, [item("a", 1), item("b", 1, "USD")])
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "quantity", "total"),
+    [
+        ("KWD", 999999999999_000, 9224, "9223999999990776.000"),
+        ("BHD", 999999999999_999, 10000, "9999999999999990.000"),
+        ("EUR", 99999999999_00, 1001, "100099999998999.00"),
+        ("JPY", 999999999999, 10000, "9999999999990000"),
+        ("EUR", 2**63, 1, "92233720368547758.08"),
+    ],
+)
+def test_a_total_that_clients_cannot_read_exactly_is_rejected(currency, price, quantity, total):
+    with pytest.raises(InvalidInput) as refused:
+        domain.priced({"a": quantity}, [item("a", price, currency)])
+    assert f"the total is {total} {currency}" in refused.value.extra["errors"][0]["reason"]
+
+
+@given(st.lists(st.tuples(st.integers(0, Money.MAX_MINOR), st.integers(1, 10_000)), min_size=1, max_size=5))
+def test_the_total_is_exact_or_rejected(lines):
+    quantities = {str(number): quantity for number, (_, quantity) in enumerate(lines)}
+    prices = [item(str(number), price) for number, (price, _) in enumerate(lines)]
+    exact = sum(price * quantity for price, quantity in lines)
+    try:
+        _, total = domain.priced(quantities, prices)
+    except InvalidInput:
+        assert exact > Money.MAX_MINOR
+    else:
+        assert total.minor == exact <= Money.MAX_MINOR
+
+
+@pytest.mark.parametrize(("expected", "currency"), [("25.99", "EUR"), ("25.990", ""), (None, "EUR"), (None, "")])
+def test_an_order_that_costs_what_the_buyer_expects_is_accepted(expected, currency):
+    items, total = domain.priced({"a": 2, "b": 1}, [item("a", 1250), item("b", 99)])
+    domain.require_expected(items, total, expected and Decimal(expected), currency)
+
+
+@pytest.mark.parametrize(
+    ("expected", "currency"),
+    [("25.98", ""), ("26", "EUR"), ("0", ""), ("25.990001", ""), ("25.99", "USD"), (None, "USD")],
+)
+def test_an_order_that_costs_something_else_names_the_new_lines(expected, currency):
+    items, total = domain.priced({"a": 2, "b": 1}, [item("a", 1250), item("b", 99)])
+    with pytest.raises(domain.PriceChanged) as refused:
+        domain.require_expected(items, total, expected and Decimal(expected), currency)
+    assert refused.value.kind == "price_changed"
+    assert refused.value.extra["totalAmount"] == "25.99"
+    assert refused.value.extra["items"][0] == {"productId": "a", "name": "A", "quantity": 2, "price": "12.50"}

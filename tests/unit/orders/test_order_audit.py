@@ -237,3 +237,18 @@ def test_audit_compares_the_list_with_the_events():
     assert details(invariants.check_summary("o1", fresh, projection.summary_of(fresh), changed)) == [
         "I16 differs in the list: totalAmount"
     ]
+
+
+@pytest.mark.parametrize("total", ["10000000000000.00", "92233720368547758.08", "1e99", "-1.00", "20.005", "", "x"])
+def test_audit_finds_a_total_that_is_no_amount(total):
+    (found,) = details(invariants.check_total(replace(order(), total_amount=total)))
+    assert found.startswith(f"I2 costs {total} EUR: ")
+
+
+def test_audit_compares_totals_that_are_too_large():
+    large = replace(order(), total_amount="100000000000000.00")
+    assert details(invariants.check_payment(large, payment(amount=10**16))) == []
+    assert details(invariants.check_payment(large, payment(amount=10**16 + 1))) == [
+        "I2 costs 100000000000000.00 EUR, but its payment is 100000000000000.01 EUR"
+    ]
+    assert details(invariants.check_total(order())) == []
