@@ -7,6 +7,7 @@ import click
 from chassis import clock
 from chassis.errors import DomainError
 from mercato.cli.services import attach_store
+from services.users.keys_cli import keys
 
 
 @click.group()
@@ -40,4 +41,4 @@ def create(email: str, name: str, role: str, if_absent: bool) -> None:
     click.echo(account["_id"])
 
 
-commands = {"user": user}
+commands = {"user": user, "keys": keys}
