@@ -4,6 +4,8 @@ A reservation is written first, then the stock of each of its products. The stat
 stock must become; `apply_pending_stages` makes it so, and may be repeated after a crash.
 """
 
+from collections.abc import Callable
+
 from chassis import clock
 from chassis.audit import BATCH
 from chassis.errors import NotFound, TransientError
@@ -16,13 +18,16 @@ from services.inventory.messages import (
     InsufficientStock,
     Line,
     ListReservations,
+    ProductQuantity,
     Release,
     RenewReservation,
     ReservationReleased,
     ReservationState,
     Reserve,
     StockConfirmed,
+    StockLevel,
     StockProduct,
+    StockProducts,
     StockReleased,
     StockReserved,
     StockReturned,
@@ -39,32 +44,65 @@ def stock_product(command: StockProduct) -> None:
     repository.open_stock(command.product_id, command.quantity, closed=False)
 
 
+def stock_products(command: StockProducts) -> StockProducts.Reply:
+    """Open the stocks of products that have none; with `replaces`, set the available units of the others.
+
+    Each stock is a write of its own: a repeat after a crash completes the rest.
+    """
+    levels = [_stock_level(item, command) for item in command.items]
+    return StockProducts.Reply(items=[level for level in levels if level])
+
+
+def _stock_level(item: ProductQuantity, command: StockProducts) -> StockLevel | None:
+    """Open or set one stock; return None if it is closed."""
+    dedup_key = command.dedup_key if command.replaces else ""
+    stock = repository.open_stock(item.product_id, item.quantity, closed=False, dedup_key=dedup_key)
+    available, sequence = stock["available"], stock["seq"]
+    if command.replaces:
+        try:
+            available, sequence = _change_available(item.product_id, lambda _: item.quantity, dedup_key)
+        except NotFound:
+            return None
+    elif stock["closed"]:
+        return None
+    return StockLevel(product_id=item.product_id, available=available, sequence=sequence)
+
+
 def adjust_stock(command: AdjustStock) -> AdjustStock.Reply:
     """Change the available units of a product, once for each `dedup_key`.
 
     Raises InsufficientStock, NotFound.
     """
+
+    def adjusted(stock: Doc) -> int:
+        available: int = stock["available"] + command.adjustment
+        if available < 0:
+            raise domain.insufficient_stock(stock, command.product_id, -command.adjustment)
+        return available
+
+    available, sequence = _change_available(command.product_id, adjusted, command.dedup_key)
+    return AdjustStock.Reply(available=available, sequence=sequence)
+
+
+def _change_available(product: str, change: Callable[[Doc], int], dedup_key: str) -> tuple[int, int]:
+    """Store the available units that `change(stock)` returns, once for each `dedup_key`; return (units, sequence).
+
+    Raises NotFound, and what `change` raises.
+    """
     for _ in range(_MAX_ATTEMPTS):
-        stock = repository.stock.get(command.product_id)
+        stock = repository.stock.get(product)
         if stock is None or stock["closed"]:
             raise NotFound("product")
         for earlier in stock["adjustments"]:
-            if earlier["dedupKey"] == command.dedup_key:
-                return AdjustStock.Reply(available=earlier["available"], sequence=earlier["sequence"])
-        available, sequence = stock["available"] + command.adjustment, stock["seq"] + 1
-        if available < 0:
-            raise domain.insufficient_stock(stock, command.product_id, -command.adjustment)
-        adjustment = {
-            "dedupKey": command.dedup_key,
-            "at": clock.timestamp(),
-            "available": available,
-            "sequence": sequence,
-        }
-        update = domain.with_stock_changed({"$inc": {"available": command.adjustment, "received": command.adjustment}})
+            if earlier["dedupKey"] == dedup_key:
+                return earlier["available"], earlier["sequence"]
+        available, sequence = change(stock), stock["seq"] + 1
+        received = available - stock["available"]
+        update = domain.with_stock_changed({"$inc": {"available": received, "received": received}})
         kept = [each for each in stock["adjustments"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT_S)]
-        update["$set"]["adjustments"] = [*kept, adjustment]
-        if repository.stock.update(command.product_id, update, when={"seq": stock["seq"]}):
-            return AdjustStock.Reply(available=available, sequence=sequence)
+        update["$set"]["adjustments"] = [*kept, domain.adjustment(dedup_key, available, sequence)]
+        if repository.stock.update(product, update, when={"seq": stock["seq"]}):
+            return available, sequence
     raise TransientError("the stock of this product changes too often")
 
 

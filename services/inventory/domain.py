@@ -45,6 +45,11 @@ def new_stock(product: str, quantity: int, closed: bool = False) -> Doc:
     }
 
 
+def adjustment(dedup_key: str, available: int, sequence: int) -> dict[str, Any]:
+    """Return the record of an adjustment, by which a repeat is recognized."""
+    return {"dedupKey": dedup_key, "at": clock.timestamp(), "available": available, "sequence": sequence}
+
+
 def hold(order: str, stage_version: int, quantity: int) -> list[GuardedUpdate]:
     """Reserve available units for an order that holds none."""
     enough = {"available": {"$gte": quantity}, "closed": False}

@@ -72,6 +72,35 @@ class StockProduct(Command, callers=("products",)):
     quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
+class ProductQuantity(Schema):
+    product_id: Id
+    quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class StockLevel(Schema):
+    """The available units of a product; `sequence` is that of the event with them."""
+
+    product_id: Id
+    available: int
+    sequence: int
+
+
+class StockProducts(Command, callers=("products",), timeout_s=3.5):
+    """Open the stocks of products that have none.
+
+    With `replaces`, also set the available units of those that have one, once for each `dedup_key`.
+    """
+
+    items: Annotated[list[ProductQuantity], Field(min_length=1, max_length=50)]
+    replaces: bool
+    dedup_key: str
+
+    class Reply(Schema):
+        """The stocks as they are now, without those that are closed because their products were deleted."""
+
+        items: list[StockLevel]
+
+
 class AdjustStock(Command, callers=("products",), errors=(InsufficientStock, NotFound)):
     """Change the available units of a product, once for each `dedup_key`."""
 

@@ -42,14 +42,20 @@ def get_reservation(order: str) -> Doc:
     return doc
 
 
-def open_stock(product: str, quantity: int, closed: bool) -> None:
-    """Insert the stock of a product, unless it exists."""
-    fields = {**outbox.new_outbox(product), "seq": 1, "pending": 1}
-    del fields["outbox"]
+def open_stock(product: str, quantity: int, closed: bool, dedup_key: str = "") -> Doc:
+    """Insert the stock of a product, unless it exists, and return it; an existing one keeps its own quantity.
+
+    `dedup_key` is that of the adjustment that this is, "" if it is none.
+    """
+    doc = {**domain.new_stock(product, quantity, closed), **outbox.new_outbox(product), "seq": 1, "pending": 1}
+    del doc["outbox"]
+    if dedup_key:
+        doc["adjustments"] = [domain.adjustment(dedup_key, quantity, doc["seq"])]
     try:
-        stock.insert({**domain.new_stock(product, quantity, closed), **fields})
+        stock.insert(doc)
     except Duplicate:
-        pass  # it keeps its own quantity
+        return get_stock(product)
+    return doc
 
 
 def new_reservation(order: str, lines: list[Line], status: str) -> Doc:

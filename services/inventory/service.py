@@ -20,6 +20,7 @@ service.publishes(
 service.serves(api)
 service.verifies("users")
 service.answers(messages.StockProduct, application.stock_product)
+service.answers(messages.StockProducts, application.stock_products)
 service.answers(messages.AdjustStock, application.adjust_stock)
 service.answers(messages.Reserve, application.reserve)
 service.answers(messages.RenewReservation, application.renew)
