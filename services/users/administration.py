@@ -1,0 +1,154 @@
+"""Administration of accounts: the first administrator; roles, locks and sessions of any account.
+
+The first administrator is made once. `first_administrator` records which account that is, before the account exists:
+
+    {_id: "first", userId, at}
+
+Its account, or the tombstone of its account, never goes away. So one that was renamed, demoted or deleted does not
+come back with a password that others may know, and a crash between record and account is finished by the next call.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from chassis import clock
+from chassis.errors import NotFound
+from chassis.store import Collection, Doc, Duplicate
+from services.users import addresses, application, credentials, passwords, repository, second_factor
+from services.users.security_events import SecurityEvent, record
+
+OPERATOR = "operator"
+"""The actor of what the command line does."""
+MAX_ACTIONS = 20
+"""Actions of administrators that an account keeps, the latest ones."""
+
+Role = Literal["customer", "admin"]
+
+Decide = Callable[[Doc], Mapping[str, Any] | None]
+"""Returns the fields to set on an account, None to change nothing."""
+
+first_administrator = Collection("first_administrator")
+_ID = "first"
+
+
+@dataclass(frozen=True)
+class FirstAdministrator:
+    """The first administrator: whether this call created the account, and its address now, "" if it has lost it."""
+
+    created: bool
+    email: str
+
+
+def check_first(email: str, password: str) -> str:
+    """Check address and password of an administrator to be made; return the address. Raises InvalidInput."""
+    address = addresses.normalize_email(email)
+    passwords.require_acceptable(password, address)
+    return address
+
+
+def create_first(email: str, name: str, password: str) -> FirstAdministrator:
+    """Create the first administrator, unless this platform had one before, under whatever address.
+
+    Raises InvalidInput; EmailTaken: another account has the address.
+    """
+    first = first_administrator.get(_ID)
+    account = repository.accounts.get(first["userId"]) if first else None
+    if account is None:  # an administrator of release 0.2.0, or one whom an operator made, is the first, too
+        account = next(iter(repository.accounts.find({"role": "admin"}, limit=1)), None)
+        if account:
+            _record_first(account["_id"])
+    if account:
+        has_right = account["role"] == "admin" and not account["erased"]
+        return FirstAdministrator(created=False, email=account["email"] if has_right else "")
+    address = check_first(email, password)
+    id = first["userId"] if first else _record_first(clock.new_id())
+    return FirstAdministrator(
+        created=True, email=application.create(id, address, name, password, role="admin")["email"]
+    )
+
+
+def find(user: str) -> Doc:
+    """Return the account with this id or e-mail address. Raises NotFound."""
+    account = repository.find_by_email(user) if "@" in user else repository.accounts.get(user)
+    if account is None or account["erased"]:
+        raise NotFound("user")
+    return account
+
+
+def set_role(id: str, role: Role, actor: str) -> Doc:
+    """Give an account a role; who is no administrator anymore has no second factor. Ends all sessions.
+
+    Raises NotFound, LastAdministrator.
+    """
+
+    def decide(account: Doc) -> Mapping[str, Any] | None:
+        if account["role"] == role:
+            return None
+        if role == "admin":
+            return {"role": role}
+        repository.require_other_administrator(account)
+        return {"role": role, **second_factor.REMOVED}
+
+    return _change(id, actor, f"role {role}", decide)
+
+
+def lock(id: str, actor: str) -> Doc:
+    """Forbid an account to sign in, and end all its sessions. Raises NotFound, LastAdministrator."""
+
+    def decide(account: Doc) -> Mapping[str, Any] | None:
+        if credentials.is_locked(account):
+            return None
+        repository.require_other_administrator(account)
+        return {"locked": True}
+
+    return _change(id, actor, "locked", decide, SecurityEvent.ACCOUNT_LOCKED)
+
+
+def unlock(id: str, actor: str) -> Doc:
+    """Let a locked account sign in again. Raises NotFound."""
+
+    def decide(account: Doc) -> Mapping[str, Any] | None:
+        return {"locked": False} if credentials.is_locked(account) else None
+
+    return _change(id, actor, "unlocked", decide, SecurityEvent.ACCOUNT_UNLOCKED)
+
+
+def end_sessions(id: str, actor: str) -> Doc:
+    """End all sessions of an account. Raises NotFound."""
+    return _change(id, actor, "sessions ended", lambda account: {})
+
+
+def remove_second_factor(id: str, actor: str) -> Doc:
+    """Remove the second factor of who has lost it, and end all sessions. Raises NotFound."""
+
+    def decide(account: Doc) -> Mapping[str, Any] | None:
+        return second_factor.REMOVED if second_factor.is_enabled(account) else None
+
+    return _change(id, actor, "second factor removed", decide, SecurityEvent.CREDENTIALS_CHANGED)
+
+
+def _change(id: str, actor: str, change: str, decide: Decide, *events: SecurityEvent) -> Doc:
+    """Change the credentials of an account as `decide` says, and record who did it, if anything changed."""
+    action = {"at": clock.timestamp(), "by": actor, "change": change}
+
+    def decide_and_note(account: Doc) -> Mapping[str, Any] | None:
+        fields = decide(account)
+        return None if fields is None else {**fields, "actions": [*account.get("actions", []), action][-MAX_ACTIONS:]}
+
+    account = credentials.change(id, decide_and_note)
+    if action in account.get("actions", []):
+        for event in (*events, *((SecurityEvent.ADMIN_ACTED,) if actor != id else ())):
+            record(event, id, actor="" if actor == id else actor, change=change)
+    return account
+
+
+def _record_first(id: str) -> str:
+    """Record which account is the first administrator's, unless another process has just done so; return its id."""
+    try:
+        first_administrator.insert({"_id": _ID, "userId": id, "at": clock.timestamp()})
+    except Duplicate:
+        first = first_administrator.get(_ID)
+        assert first is not None  # noqa: S101  a record never goes away
+        return str(first["userId"])
+    return id
