@@ -4,7 +4,8 @@
     service.stores(repository.streams, projection.summaries)
     service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
     service.serves(api)
-    service.verifies("users")
+    service.verifies("users", access=GetAccess)
+    service.revokes(UserDeleted, SessionsRevoked)
     service.calls("users", "products", "inventory", "payments")
     service.runs(checkout.driver)
     service.replays(projection.rebuild)
@@ -23,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chassis import calls, gc_tuning
+from chassis.access import AccessQuery
 from chassis.audit import Audit, Check, Ids
 from chassis.background import retry_until, run_until
 from chassis.bus import Bus, Topic
@@ -31,6 +33,7 @@ from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
 from chassis.events import consumer, dead_letters
+from chassis.events.envelope import Meta
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
 from chassis.messages import Command, Event
@@ -46,6 +49,7 @@ from chassis.store.format import CheckedStore, check_format
 from chassis.store.timed import TimedStore
 
 if TYPE_CHECKING:
+    from chassis.web.access import GetRole
     from chassis.web.api import Api
     from chassis.web.middleware import Middleware
 
@@ -79,6 +83,9 @@ class Service:
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
         self._public_keys: Callable[[], Any] = _no_public_keys
         self._token_issuer = name
+        self._access_query: type[AccessQuery] = AccessQuery
+        self._get_role: GetRole | None = None
+        self.revoking_events: tuple[type[Event], ...] = ()
 
     def stores(self, *collections: Collection) -> None:
         """Declare collections; each process creates their indexes when it starts."""
@@ -118,6 +125,10 @@ class Service:
         if not self.handlers:
             self.stores(dead_letters.collection, consumer.progress)
             self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
+        if event in self.revoking_events:
+            from chassis.web.revocations import recording
+
+            handler = recording(handler)
         self.handlers[event] = handler
 
     def schedules(self, job: Callable[[], None], every_s: float) -> None:
@@ -142,14 +153,26 @@ class Service:
         """Register the audit of all objects of a kind: see `chassis.audit.Audit`."""
         self.audited.append(Audit(noun, ids, check))
 
-    def verifies(self, public_keys: str | Callable[[], Any]) -> None:
-        """Declare who issues access tokens: the service that serves their JWKS, or a function that returns it."""
-        if isinstance(public_keys, str):
-            self.calls(public_keys)
-            self._token_issuer = public_keys
-            self._public_keys = lambda: calls.fetch(public_keys, JWKS_PATH)
-        else:
-            self._public_keys = public_keys
+    def verifies(self, issuer: str, access: type[AccessQuery]) -> None:
+        """Declare the service that issues access tokens, serves their JWKS, and answers which role a user has now."""
+        self.calls(issuer)
+        self._token_issuer, self._access_query = issuer, access
+        self._public_keys = lambda: calls.fetch(issuer, JWKS_PATH)
+
+    def issues_tokens(self, public_keys: Callable[[], Any], query: type[AccessQuery], get_role: "GetRole") -> None:
+        """Declare that this service issues access tokens; it answers `query`, and asks itself at every request."""
+        self._public_keys, self._access_query, self._get_role = public_keys, query, get_role
+        self.answers(query, get_role)
+
+    def revokes(self, *events: type[Event]) -> None:
+        """Declare the events of the token issuer that end access tokens; each is a `chassis.access.RevokingEvent`."""
+        from chassis.web import revocations
+
+        self.stores(revocations.revocations)
+        self.schedules(revocations.delete_expired_revocations, every_s=60)
+        self.revoking_events += events
+        for event in events:
+            self.on(event, self.handlers.get(event, _do_nothing))
 
     def open(self, process: str) -> Health:
         """Open the store, the client for other services and the health port of this process, after any fork."""
@@ -166,20 +189,27 @@ class Service:
 
     def application(self) -> "Middleware":
         """Return the WSGI app, in the web process after the fork. Until the store is ready, it answers 503."""
+        from chassis.web.access import Access
         from chassis.web.app import make_app
         from chassis.web.auth import Verifier
+        from chassis.web.revocations import KnownRevocations
 
         health = self.open("web")
+        known = KnownRevocations() if self.revoking_events else None
 
         def prepare() -> None:
             self._prepare(threading.Event())
+            if known is not None:
+                following = partial(self._restart_on_crash, known.follow, threading.Event())
+                threading.Thread(target=following, name="revocations", daemon=True).start()
             gc_tuning.relax_after_startup()
             health.started = True
             log.info("web process is ready", port=settings().port, healthPort=settings().health_port)
 
         threading.Thread(target=_exit_process_on_system_exit, args=(prepare,), name="preparing", daemon=True).start()
         verifier = Verifier(self._public_keys, self._token_issuer)
-        return make_app(self.name, self.apis, self.commands, verifier, self._tokens())
+        access = Access(verifier, self._access_query, self._get_role, known)
+        return make_app(self.name, self.apis, self.commands, access, self._tokens())
 
     def drain(self) -> None:
         """Report not ready: requests under way finish, and no new ones should arrive."""
@@ -280,6 +310,10 @@ def _exit_process_on_system_exit(prepare: Callable[[], None]) -> None:
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         os._exit(Arbiter.APP_LOAD_ERROR)  # at any other code the arbiter would start another worker
+
+
+def _do_nothing(event: Event, meta: Meta) -> None:
+    """Handle an event that only revokes access tokens."""
 
 
 def _no_public_keys() -> Any:

@@ -6,7 +6,11 @@
     def place(caller: Caller, body: PlaceOrder, attempt: Attempt) -> Response: ...
 
 The checks run in this order: size, authentication, rate, schema, authorization, logic. The name of an argument selects
-what it gets: `body`, `query`, `caller`, `attempt`, `if_match` (the version in If-Match or None), or a part of the path.
+what it gets: `body`, `query`, `caller`, `attempt`, `if_match` (the versions in If-Match, or None), or a part of the
+path.
+
+No cache keeps a response, unless its route declares `public_for_s`. A response with a version has an ETag, and answers
+`If-None-Match`.
 
 A route declares its domain errors, but for those that follow from its form: NotFound of a path with ids, InvalidInput,
 VersionConflict of `if_match`, KeyReused and KeyInUse of an idempotent write.
@@ -22,7 +26,7 @@ from flask import Request, current_app
 
 from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, QueryParams, RequestBody, Schema
-from chassis.web import idempotency, limits
+from chassis.web import conditions, idempotency, limits
 from chassis.web.auth import Caller
 from chassis.web.bodies import read_json
 from chassis.web.middleware import RESPONSE_HEADERS
@@ -35,7 +39,7 @@ Handler = Callable[..., "Response | Schema"]
 
 @dataclass(frozen=True)
 class Response:
-    """A response that is more than a body: `version` becomes the ETag."""
+    """A response that is more than a body: `version` becomes a part of the ETag."""
 
     body: Schema | None = None
     status: int = 200
@@ -44,11 +48,11 @@ class Response:
 
     def to_wsgi(self) -> WsgiResponse:
         headers = dict(self.headers)
-        if self.version is not None:
-            headers["ETag"] = f'"{self.version}"'
         if self.body is None:
             return WsgiResponse(status=self.status, headers=headers)
-        body = self.body.model_dump_json(by_alias=True)
+        body = self.body.to_json()
+        if self.version is not None:
+            headers["ETag"] = conditions.etag(self.version, body)
         return WsgiResponse(body, self.status, headers, content_type="application/json")
 
 
@@ -66,6 +70,7 @@ class Operation:
     body: type[RequestBody] | None
     query: type[QueryParams] | None
     arguments: frozenset[str]
+    public_for_s: int
 
     @property
     def rule(self) -> str:
@@ -103,15 +108,17 @@ class Operation:
         elif request.query_string and request.args:
             raise Problem(422, "This route takes no query.")
         if self.body:
-            values["body"] = self.body.read(read_json(request))
+            is_left_out = self.method == "DELETE" and not request.get_data()
+            values["body"] = self.body.read({} if is_left_out else read_json(request))
         if "if_match" in self.arguments:
-            values["if_match"] = _parse_version(request.headers.get("If-Match"))
+            values["if_match"] = conditions.accepted_versions(request.headers.get("If-Match"))
         if self.auth == ADMIN and not caller.is_admin:
             raise Problem(403, "This needs an administrator.")
 
         key = request.headers.get("Idempotency-Key") if self.idempotent else None
         if key is None:
-            return self._call(values, idempotency.without_key() if "attempt" in self.arguments else None)
+            response = self._call(values, idempotency.without_key() if "attempt" in self.arguments else None)
+            return self._for_caches(request, caller, response) if self.method == "GET" else response
 
         def work(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
@@ -123,6 +130,16 @@ class Operation:
         precondition = request.headers.get("If-Match", "").encode()
         body = precondition + b"\n" + request.get_data()
         return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", subject_id, body, work)
+
+    def _for_caches(self, request: Request, caller: Caller, response: WsgiResponse) -> WsgiResponse:
+        """Return a response to GET as public if its route is, and as 304 if the client has it."""
+        if self.public_for_s and not caller.id:
+            response.headers.setdefault("Cache-Control", f"public, max-age={self.public_for_s}")
+        known, tag = request.environ.get("HTTP_IF_NONE_MATCH"), response.headers.get("ETag")
+        if not known or not tag or not conditions.is_unchanged(known, tag):
+            return response
+        kept = {name: value for name, value in response.headers if name in ("ETag", "Cache-Control", "Content-Type")}
+        return WsgiResponse(status=304, headers=kept)
 
     def _call(self, values: dict[str, Any], attempt: idempotency.Attempt | None) -> WsgiResponse:
         values["attempt"] = attempt
@@ -141,6 +158,8 @@ class RouteOptions(TypedDict, total=False):
     """The domain errors, but for those that the form of the route implies."""
     idempotent: bool
     """Whether a write takes Idempotency-Key; true by default."""
+    public_for_s: int
+    """Seconds for which any cache may give a response to GET to anyone; 0, the default, for none."""
 
 
 class Api:
@@ -178,6 +197,7 @@ class Api:
                 hints.get("body"),
                 hints.get("query"),
                 frozenset(inspect.signature(function).parameters),
+                options.get("public_for_s", 0),
             )
             self.operations.append(operation)
             return function
@@ -200,10 +220,3 @@ def _query(request: Request) -> dict[str, str]:
     if repeated := [name for name, values in request.args.lists() if len(values) > 1]:
         raise Problem(422, f"The query has {repeated[0][:50]} more than once.")
     return request.args.to_dict()
-
-
-def _parse_version(header: str | None) -> int | None:
-    if header is None or header.strip() == "*":
-        return None
-    found = re.fullmatch(r'\s*"([0-9]{1,18})"\s*', header)
-    return int(found[1]) if found else -1

@@ -29,8 +29,8 @@ from chassis.observe import metrics, trace
 from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.web import bodies, problems
-from chassis.web.api import ANYONE, Api, Operation
 from chassis.web.access import Access
+from chassis.web.api import ANYONE, Api, Operation
 from chassis.web.auth import Caller
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
@@ -93,7 +93,7 @@ def make_app(
     name: str,
     apis: list[Api],
     commands: Mapping[type[Command], CommandHandler],
-    verifier: Verifier,
+    access: Access,
     tokens: ServiceTokens,
 ) -> Middleware:
     """Return the WSGI app of the service `name`; its `flask` takes hooks before the first request."""
@@ -106,11 +106,9 @@ def make_app(
         if not required:
             return Caller("", "", address)
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        user = verifier.verify(token.strip()) if kind.lower() == "bearer" else None
-        if user is None:
-            raise problems.unauthenticated()
-        request.environ[CALLER] = user[0]
-        return Caller(user[0], user[1], address)
+        caller = access.authenticate(token.strip() if kind.lower() == "bearer" else "", address)
+        request.environ[CALLER] = caller.id
+        return caller
 
     for operation in (operation for api in apis for operation in api.operations):
         endpoint = f"{operation.method} {operation.path}"

@@ -1,12 +1,14 @@
-"""Access tokens of users: every service verifies them offline, with the public keys of `users`.
+"""Access tokens of users: every service verifies them offline, with the public keys of their issuer.
 
-A bounded cache keeps verified tokens until they expire: verifying costs more than the rest of a request.
+A bounded cache keeps verified tokens until they expire: verifying costs more than the rest of a request. What ends a
+token before it expires is in `chassis.web.access`.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from joserfc import jwt
@@ -43,15 +45,32 @@ class Caller:
     """Id of the session that the access token belongs to; "" in a token of release 0.2.0."""
     credentials_version: int = 0
     """Version of the credentials that the user signed in with."""
+    current_role: Callable[["Caller"], str] = field(default=lambda caller: caller.role, compare=False, repr=False)
+    """Returns the role that the user has now; raises where the token is not accepted anymore."""
 
-    @property
+    @cached_property
     def is_admin(self) -> bool:
-        return self.role == "admin"
+        """Whether the caller is an administrator now, which the issuer of the token is asked once for each request.
+
+        Read it only where the right of an administrator decides: it costs a call, and fails while the issuer is away.
+        Raises TransientError; Problem 401 if the token is not accepted anymore.
+        """
+        return self.role == "admin" and self.current_role(self) == "admin"
 
     @property
     def name(self) -> str:
         """The name that rate limits and idempotency keys belong to."""
         return self.id or f"@{self.address}"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a valid access token says."""
+
+    user: str
+    role: str
+    session: str = ""
+    credentials_version: int = 0
 
 
 class KeysUnavailable(TransientError):
@@ -65,7 +84,7 @@ class Verifier:
         self._fetch, self._issuer, self._stale = fetch, issuer, StaleResponses()
         self._keys: dict[str, Any] = {}
         self._fetched_at = self._failed_at = float("-inf")
-        self._verified: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
+        self._verified: OrderedDict[str, tuple[float, str, Identity]] = OrderedDict()
         self._lock, self._fetch_lock = threading.Lock(), threading.Lock()
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
@@ -77,26 +96,29 @@ class Verifier:
             role={"essential": True, "values": ["customer", "admin"]},
         )
 
-    def verify(self, token: str) -> tuple[str, str] | None:
-        """Return (user id, role), or None if the token is not valid. Raises KeysUnavailable."""
+    def verify(self, token: str) -> Identity | None:
+        """Return what a token says, or None if it is not valid. Raises KeysUnavailable."""
         cached = self._verified.get(token)
         if cached is not None:
-            if cached[0] > clock.now().timestamp() - CLOCK_SKEW_S:
-                return cached[1], cached[2]
+            expires_at, kid, identity = cached
+            if expires_at > clock.now().timestamp() - CLOCK_SKEW_S and self._key(kid) is not None:
+                return identity
             self._verified.pop(token, None)
             return None
         if len(token) > MAX_TOKEN_CHARS:
             return None
-        claims = self._decode(token)
-        if claims is None:
+        decoded = self._decode(token)
+        if decoded is None:
             return None
+        claims = decoded.claims
+        identity = Identity(claims["sub"], claims["role"], claims.get("sid", ""), claims.get("cv", 0))
         with self._lock:
-            self._verified[token] = claims["exp"], claims["sub"], claims["role"]
+            self._verified[token] = claims["exp"], decoded.header["kid"], identity
             if len(self._verified) > _MAX_CACHED_TOKENS:
                 self._verified.popitem(last=False)
-        return claims["sub"], claims["role"]
+        return identity
 
-    def _decode(self, token: str) -> dict[str, Any] | None:
+    def _decode(self, token: str) -> jwt.Token | None:
         try:
             header = _header(token)
             key = self._key(header.get("kid"))
@@ -104,9 +126,9 @@ class Verifier:
                 return None
             decoded = jwt.decode(token, key, algorithms=[ALGORITHM])
             self._claims.validate(decoded.claims)
-        except (JoseError, ValueError, TypeError):
+        except (JoseError, ValueError, TypeError, RecursionError):
             return None
-        return decoded.claims
+        return decoded
 
     def _key(self, kid: object) -> Any:
         """Return a public key. For an unknown `kid`, fetch the keys again, at most every 10 s."""

@@ -80,8 +80,10 @@ def _sent(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Ite
         yield f"{name}: needs {', '.join(sorted(added))}"
     yield from within.flaws(_parameters(old, within.small), _parameters(new, within.large), f"{name}: an old request's")
     before, now = (each.get("requestBody", {}).get("content", {}) for each in (old, new))
-    if bool(before) != bool(now):
-        yield f"{name}: {'takes no body any more' if before else 'wants a body'}"
+    if before and not now:
+        yield f"{name}: takes no body any more"
+    if now and not before and new["requestBody"].get("required"):
+        yield f"{name}: wants a body"
     for kind in before if now else ():
         if kind in now:
             yield from within.flaws(before[kind]["schema"], now[kind]["schema"], f"{name}: an old body's")

@@ -146,7 +146,8 @@ def _operation(operation: Operation, refs: dict[Use, JsonSchema]) -> JsonSchema:
         described["parameters"] = given
     if operation.body:
         schema = refs[operation.body, "validation"]
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}}
+        described["requestBody"] = {"required": operation.method != "DELETE", "content": content}
     responses = {
         str(status): _response(operation, status, model, refs) for status, model in operation.responses.items()
     }

@@ -6,6 +6,7 @@ from services.inventory import application, domain, handlers, invariants, jobs, 
 from services.inventory.api import api
 from services.orders.messages import OrderCancelled
 from services.products.messages import ProductCreated, ProductDeleted
+from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("inventory")
 service.stores(repository.stock, repository.reservations)
@@ -18,7 +19,8 @@ service.publishes(
     messages.StockReturned,
 )
 service.serves(api)
-service.verifies("users")
+service.verifies("users", access=GetAccess)
+service.revokes(UserDeleted, SessionsRevoked)
 service.answers(messages.StockProduct, application.stock_product)
 service.answers(messages.StockProducts, application.stock_products)
 service.answers(messages.AdjustStock, application.adjust_stock)

@@ -2,20 +2,23 @@
 
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
-from services.notifications import domain, handlers, jobs, repository
+from services.notifications import application, domain, handlers, jobs, repository
 from services.notifications.api import api
-from services.notifications.messages import NotificationSent
-from services.users.messages import UserCreated, UserDeleted, UserUpdated
+from services.notifications.messages import NotificationSent, SendAccountMail
+from services.users.messages import GetAccess, SessionsRevoked, UserCreated, UserDeleted, UserUpdated
 
 service = Service("notifications")
-service.stores(repository.recipients, repository.notifications)
+service.stores(repository.recipients, repository.notifications, repository.account_mails)
 service.publishes(EmbeddedOutbox("notifications", repository.notifications), NotificationSent)
 service.serves(api)
-service.verifies("users")
+service.verifies("users", access=GetAccess)
+service.revokes(UserDeleted, SessionsRevoked)
 service.on(UserCreated, handlers.on_user_created)
 service.on(UserUpdated, handlers.on_user_updated)
 service.on(UserDeleted, handlers.on_user_deleted)
 for event in domain.ORDER_EVENTS:
     service.on(event, handlers.on_order_event)
+service.answers(SendAccountMail, application.send_account_mail)
 service.schedules(jobs.finish_erasures, every_s=1)
 service.schedules(jobs.send_mail, every_s=1)
+service.schedules(repository.delete_expired_account_mails, every_s=60)

@@ -6,12 +6,14 @@ from services.inventory.messages import StockReturned
 from services.orders import checkout, domain, handlers, invariants, projection, repository
 from services.orders.api import api
 from services.payments.messages import PaymentRefunded
+from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("orders")
 service.stores(repository.streams, projection.summaries)
 service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
 service.serves(api)
-service.verifies("users")
+service.verifies("users", access=GetAccess)
+service.revokes(UserDeleted, SessionsRevoked)
 service.calls("users", "products", "inventory", "payments")
 service.runs(checkout.driver)
 service.replays(projection.rebuild)

@@ -6,6 +6,7 @@ from services.orders.messages import OrderCancelled
 from services.payments import application, handlers, invariants, jobs, messages, repository
 from services.payments.api import api
 from services.payments.providers.test import ledger
+from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("payments")
 service.stores(repository.payments, ledger)
@@ -16,7 +17,8 @@ service.publishes(
     messages.PaymentRefunded,
 )
 service.serves(api)
-service.verifies("users")
+service.verifies("users", access=GetAccess)
+service.revokes(UserDeleted, SessionsRevoked)
 service.answers(messages.Charge, application.charge)
 service.answers(messages.CancelPayment, application.cancel)
 service.answers(messages.GetPayments, application.get_payments)

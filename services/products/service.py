@@ -6,12 +6,14 @@ from services.inventory.messages import StockChanged
 from services.products import application, handlers, repository
 from services.products.api import api
 from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
+from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("products")
 service.stores(repository.products)
 service.publishes(EmbeddedOutbox("products", repository.products), ProductCreated, ProductUpdated, ProductDeleted)
 service.serves(api)
-service.verifies("users")
+service.verifies("users", access=GetAccess)
+service.revokes(UserDeleted, SessionsRevoked)
 service.calls("inventory")
 service.answers(PriceItems, application.price_items)
 service.on(StockChanged, handlers.on_stock_changed)

@@ -1,10 +1,10 @@
-"""`/api/users` and `/api/auth`."""
+"""`/api/users`."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import NotFound
+from chassis.errors import IfMatch, NotFound
 from chassis.schema import SINGLE_LINE, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web import idempotency, limits
@@ -12,8 +12,7 @@ from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_sel
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, PageQuery, find_page
-from services.users import application, domain, keys, repository, sessions
-from services.users.settings import settings
+from services.users import application, credentials, domain, repository
 
 api = Api()
 
@@ -21,7 +20,7 @@ Email = Annotated[str, StringConstraints(min_length=3, max_length=254), SINGLE_L
 Name = Annotated[str, StringConstraints(min_length=2, max_length=100), SINGLE_LINE]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128), SINGLE_LINE]
 Age = Annotated[int, Field(ge=0, le=150)]
-Token = Annotated[str, StringConstraints(max_length=200), SINGLE_LINE]
+CurrentPassword = Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
 
 
 class NewUser(RequestBody):
@@ -36,15 +35,18 @@ class UserChange(RequestBody):
     email: Email = ""
     age: Age | None = None
     password: Password = ""
+    current_password: CurrentPassword = ""
+    """Your own password; needed for a change of `email` or `password`."""
 
 
-class Credentials(RequestBody):
-    email: Annotated[str, StringConstraints(max_length=254), SINGLE_LINE]
-    password: Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
+class Erasure(RequestBody):
+    current_password: CurrentPassword = ""
+    """Your own password."""
 
 
-class RefreshToken(RequestBody):
-    refresh_token: Token
+class UserQuery(PageQuery):
+    email: Annotated[str, StringConstraints(max_length=254), SINGLE_LINE] = ""
+    """Only the user with this address, in any spelling."""
 
 
 class User(Schema):
@@ -53,6 +55,7 @@ class User(Schema):
     name: str
     age: int | None
     role: Literal["customer", "admin"]
+    locked: bool
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -60,117 +63,83 @@ class User(Schema):
 Users = Page[User]
 
 
-class Tokens(Schema):
-    access_token: str
-    refresh_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme
-    expires_in: int
-
-
-class Key(Schema):
-    kid: str
-    kty: str
-    crv: str
-    x: str
-    use: str
-    alg: str
-
-
-class KeySet(Schema):
-    keys: list[Key]
-
-
 @api.post("/api/users", auth=ANYONE, responses={201: User}, errors=(domain.EmailTaken,))
 def sign_up(body: NewUser, attempt: Attempt) -> Response:
     """Create an account."""
     account = application.create(attempt.created_id, body.email, body.name, body.password, body.age)
-    return _user(account, status=201)
-
-
-@api.post("/api/auth/login", auth=ANYONE, responses={200: Tokens}, errors=(domain.WrongCredentials,), idempotent=False)
-def sign_in(body: Credentials, caller: Caller) -> Tokens:
-    """Sign in with e-mail address and password."""
-    account_and_address = f"{domain.email_key(body.email)} {caller.address}"
-    limits.hit("sign-in", "5/minute", account_and_address, limits.count_in_store)
-    limits.hit("sign-in-address", "20/minute", caller.address, limits.count_in_store)
-    return _tokens(*application.sign_in(body.email, body.password))
-
-
-@api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors=(sessions.SignedOut,), idempotent=False)
-def refresh(body: RefreshToken) -> Tokens:
-    """Replace a refresh token by a new pair of tokens. A second use of a token ends the session."""
-    return _tokens(*application.renew(body.refresh_token))
-
-
-@api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors=(sessions.SignedOut,), idempotent=False)
-def sign_out(body: RefreshToken) -> Response:
-    """Sign out: end the session of a refresh token."""
-    sessions.end(body.refresh_token)
-    return Response(status=204)
-
-
-@api.get("/api/auth/jwks.json", auth=ANYONE, responses={200: KeySet})
-def public_keys() -> KeySet:
-    """Get the keys that sign access tokens."""
-    return KeySet.read(keys.public_keys())
+    return to_response(account, status=201)
 
 
 @api.get("/api/users/me", auth=SIGNED_IN, responses={200: User}, errors=(NotFound,))
 def get_me(caller: Caller) -> Response:
     """Get the signed-in user."""
-    return _user(repository.get(caller.id))
+    return to_response(repository.get(caller.id))
 
 
 @api.get("/api/users/{id}", auth=SIGNED_IN, responses={200: User})
 def get_user(id: str, caller: Caller) -> Response:
     """Get one user: yourself, or any user for an administrator."""
     require_self(caller, id, "user")
-    return _user(repository.get(id))
+    return to_response(repository.get(id))
 
 
 @api.get("/api/users", auth=ADMIN, responses={200: Users})
-def list_users(query: PageQuery) -> Users:
-    """List all users, oldest first."""
+def list_users(query: UserQuery) -> Users:
+    """List all users, oldest first, or find one by e-mail address."""
+    if query.email:
+        found = repository.find_by_email(query.email)
+        return Users(items=[to_view(found)] if found else [], next_cursor=None)
     docs, cursor = find_page(repository.accounts, {"erased": False}, query)
-    return Users(items=[_view(doc) for doc in docs], next_cursor=cursor)
+    return Users(items=[to_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.put("/api/users/{id}", auth=SIGNED_IN, responses={200: User}, errors=(domain.EmailTaken,))
-def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: int | None) -> Response:
-    """Change fields of a user."""
+@api.put(
+    "/api/users/{id}",
+    auth=SIGNED_IN,
+    responses={200: User},
+    errors=(domain.EmailTaken, credentials.ReauthenticationRequired),
+)
+def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: IfMatch) -> Response:
+    """Change fields of a user. A new e-mail address or password ends all sessions of the user, the caller's own too."""
     require_self(caller, id, "user")
-    fields = {name: getattr(body, name) for name in body.model_fields_set}
-    return _user(application.change(id, fields, if_match, attempt.dedup_key))
+    _limit_guesses(caller, body.current_password)
+    fields = {name: getattr(body, name) for name in body.model_fields_set - {"current_password"}}
+    return to_response(application.change(caller.id, id, fields, body.current_password, if_match, attempt.dedup_key))
 
 
-@api.delete("/api/users/{id}", auth=SIGNED_IN, responses={204: None})
-def delete_user(id: str, caller: Caller, if_match: int | None) -> Response:
-    """Erase a user: all services delete the personal data."""
+@api.delete(
+    "/api/users/{id}",
+    auth=SIGNED_IN,
+    responses={204: None},
+    errors=(credentials.ReauthenticationRequired, domain.LastAdministrator),
+)
+def delete_user(id: str, body: Erasure, caller: Caller, if_match: IfMatch) -> Response:
+    """Erase a user: all services delete the personal data, and all sessions end."""
     require_self(caller, id, "user")
-    application.erase(id, if_match, idempotency.forget)
+    _limit_guesses(caller, body.current_password)
+    application.erase(caller.id, id, body.current_password, if_match, idempotency.forget)
     return Response(status=204)
 
 
-def _view(account: Doc) -> User:
+def _limit_guesses(caller: Caller, current_password: str) -> None:
+    """Limit how often the holder of an access token may guess the password of its user. Raises RateLimited."""
+    if current_password:
+        limits.hit("current-password", "20/minute", caller.id, limits.count_in_store)
+
+
+def to_view(account: Doc) -> User:
     return User(
         id=account["_id"],
         email=account["email"],
         name=account["name"],
         age=account["age"],
         role=account["role"],
+        locked=credentials.is_locked(account),
         created_at=account["createdAt"],
         updated_at=account["updatedAt"],
     )
 
 
-def _user(account: Doc, status: int = 200) -> Response:
+def to_response(account: Doc, status: int = 200) -> Response:
     headers = {"Location": f"/api/users/{account['_id']}"} if status == 201 else {}
-    return Response(_view(account), status, version=account["version"], headers=headers)
-
-
-def _tokens(account: Doc, session: sessions.Session) -> Tokens:
-    return Tokens(
-        access_token=application.access_token(account),
-        refresh_token=session.token,
-        expires_in=int(settings().access_token),
-    )
+    return Response(to_view(account), status, version=account["version"], headers=headers)

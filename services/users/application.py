@@ -1,14 +1,26 @@
 """Use cases of accounts: create, change and erase an account, sign in and renew a session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chassis import clock
-from chassis.errors import require_version
+from chassis.errors import IfMatch, require_version
 from chassis.events import outbox
-from chassis.store import Doc, Duplicate, merge_updates
-from services.users import domain, keys, passwords, repository, sessions
-from services.users.messages import BuyerUnknown, CheckBuyer, UserCreated, UserDeleted, UserUpdated
+from chassis.store import Doc, Duplicate, Filter, Update, merge_updates
+from services.users import (
+    access,
+    addresses,
+    credentials,
+    domain,
+    keys,
+    passwords,
+    repository,
+    second_factor,
+    security_events,
+    sessions,
+)
+from services.users.messages import BuyerLocked, BuyerUnknown, CheckBuyer, UserCreated, UserDeleted, UserUpdated
+from services.users.security_events import SecurityEvent
 
 ForgetRequests = Callable[[str], None]
 """Deletes the idempotency records of the requests that a user made, or that were about the user."""
@@ -19,16 +31,18 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
 
     Raises InvalidInput, EmailTaken.
     """
-    address = domain.normalize_email(email)
+    address = addresses.normalize_email(email)
     now = clock.timestamp()
     account = {
         "_id": id,
         "email": address,
-        "emailKey": domain.email_key(address),
+        "emailKey": addresses.email_key(address),
         "name": name,
         "age": age,
         "password": passwords.hash_password(password),
         "role": role,
+        "credentialsVersion": 0,
+        "locked": False,
         "erased": False,
         "erasurePending": False,
         "version": 1,
@@ -47,49 +61,81 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
     return account
 
 
-def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str) -> Doc:
-    """Change any of name, email, age and password, once for each `dedup_key`; a new password ends all sessions.
+def change(
+    actor: str, id: str, fields: Mapping[str, Any], current_password: str, if_match: IfMatch, dedup_key: str
+) -> Doc:
+    """Change any of name, email, age and password, once for each `dedup_key`.
 
-    Raises NotFound, VersionConflict, InvalidInput, EmailTaken.
+    A new e-mail address or password needs the current password of the `actor`, and ends all sessions of the account.
+
+    Raises NotFound, VersionConflict, InvalidInput, EmailTaken, ReauthenticationRequired.
     """
     fields = dict(fields)
     if "email" in fields:
-        fields["email"] = domain.normalize_email(fields["email"])
-        fields["emailKey"] = domain.email_key(fields["email"])
-    if "password" in fields:
-        fields["password"] = passwords.hash_password(fields["password"])
+        fields["email"] = addresses.normalize_email(fields["email"])
+        fields["emailKey"] = addresses.email_key(fields["email"])
+    changed_credentials = sorted(fields.keys() & {"email", "password"})
+    new_hash = ""
     while True:
         account = repository.get(id)
         if account["dedupKey"] == dedup_key:
             return account
         require_version(if_match, account["version"])
-        new = {**account, **fields}
-        publish, guard = outbox.append_event(account, UserUpdated(user_id=id, email=new["email"], name=new["name"]))
-        update = {"$set": {**fields, "dedupKey": dedup_key, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+        if changed_credentials:
+            credentials.require_reauthentication(actor, account, current_password)
+        if "password" in fields:
+            new_hash = new_hash or passwords.hash_password(fields["password"])
+            fields["password"] = new_hash
+        new_fields = {**fields, "dedupKey": dedup_key}
+        make_update = credentials.credentials_update if changed_credentials else _profile_update
+        update, guard = make_update(account, new_fields)
         try:
-            changed = repository.accounts.update(
-                id, merge_updates(update, publish), when={**guard, "version": account["version"]}
-            )
+            changed = repository.accounts.update(id, update, when=guard)
         except Duplicate:
             raise domain.EmailTaken from None
         if changed is not None:
-            if "password" in fields:
-                sessions.end_all(id)
+            _record_change(actor, id, *changed_credentials)
+            if changed_credentials:
+                sessions.delete_superseded(id, credentials.version_of(changed))
             return changed
 
 
-def erase(id: str, if_match: int | None, forget_requests: ForgetRequests) -> None:
-    """Replace an account by a tombstone, and publish UserDeleted. Raises NotFound, VersionConflict."""
+def _profile_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update, Filter]:
+    """Return the update that sets fields which are not credentials, and its guard."""
+    new = {**account, **fields}
+    event = UserUpdated(user_id=account["_id"], email=new["email"], name=new["name"])
+    publish, guard = outbox.append_event(account, event)
+    update = {"$set": {**fields, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+    return merge_updates(update, publish), {**guard, "version": account["version"]}
+
+
+def _record_change(actor: str, id: str, *changed_credentials: str) -> None:
+    other = "" if actor == id else actor
+    if other:
+        security_events.record(SecurityEvent.ADMIN_ACTED, id, actor=other, change="change")
+    for name in changed_credentials:
+        security_events.record(SecurityEvent.CREDENTIALS_CHANGED, id, actor=other, change=name)
+
+
+def erase(actor: str, id: str, current_password: str, if_match: IfMatch, forget_requests: ForgetRequests) -> None:
+    """Replace an account by a tombstone, end all its sessions, and publish UserDeleted.
+
+    Raises NotFound, VersionConflict, ReauthenticationRequired, LastAdministrator.
+    """
     while True:
         account = repository.get(id)
         require_version(if_match, account["version"])
-        publish, guard = outbox.append_event(account, UserDeleted(user_id=id))
+        credentials.require_reauthentication(actor, account, current_password)
+        repository.require_other_administrator(account)
+        publish, guard = outbox.append_event(account, UserDeleted(user_id=id, until=keys.tokens_expire_at()))
         erase = {
-            "$set": domain.tombstone(id),
+            "$set": {**domain.tombstone(id), "credentialsVersion": credentials.version_of(account) + 1},
             "$unset": dict.fromkeys(domain.PERSONAL_FIELDS, True),
             "$inc": {"version": 1},
         }
         if repository.accounts.update(id, merge_updates(erase, publish), when={**guard, "version": account["version"]}):
+            if actor != id:
+                security_events.record(SecurityEvent.ADMIN_ACTED, id, actor=actor, change="erase")
             finish_erasure(id, forget_requests)
             return
 
@@ -101,33 +147,63 @@ def finish_erasure(id: str, forget_requests: ForgetRequests) -> None:
     repository.accounts.update(id, {"$set": {"erasurePending": False}})
 
 
-def sign_in(email: str, password: str) -> tuple[Doc, sessions.Session]:
+def sign_in(
+    email: str, password: str, code: str, count_attempt: second_factor.CountAttempt
+) -> tuple[Doc, sessions.Session]:
     """Return the account and a new session.
 
-    Raises WrongCredentials: the same error after the same time, whether the address or the password is wrong.
+    Raises:
+        WrongCredentials: the same error after the same time, whether the address or the password is wrong.
+        AccountLocked: the password is right, but the account is locked.
+        SecondFactorRequired: the password is right, but not the code of the second factor.
     """
     account = repository.find_by_email(email)
     if not passwords.matches(password, account["password"] if account else None) or account is None:
+        security_events.record(SecurityEvent.SIGN_IN_FAILED, account["_id"] if account else "", change="password")
         raise domain.WrongCredentials
-    return account, sessions.begin(account["_id"])
+    if credentials.is_locked(account):
+        security_events.record(SecurityEvent.SIGN_IN_FAILED, account["_id"], change="locked")
+        raise domain.AccountLocked
+    second_factor.check(account, code, count_attempt)
+    return account, sessions.begin(account["_id"], credentials.version_of(account))
 
 
 def renew(token: str) -> tuple[Doc, sessions.Session]:
     """Replace a refresh token; return its account and its successor. Raises SignedOut."""
-    session = sessions.rotate(token)
+    try:
+        session = sessions.rotate(token)
+    except sessions.SignedOut:
+        access.finish_ending(token.partition(".")[0])  # a token that was used twice has just ended its session
+        raise
     account = repository.accounts.get(session.user)
-    if account is None or account["erased"]:
+    if (
+        account is None
+        or account["erased"]
+        or credentials.is_locked(account)
+        or session.credentials_version < credentials.version_of(account)
+    ):
         raise sessions.SignedOut
     return account, session
 
 
-def access_token(account: Doc) -> str:
-    """Issue an access token for an account."""
-    return keys.access_token(account["_id"], account["role"])
+def sign_out(token: str) -> None:
+    """End the session of a refresh token; may be repeated. Raises SignedOut for a token of no session."""
+    family = sessions.family_of(token)
+    sessions.end(family)
+    access.finish_ending(family)
+
+
+def access_token(account: Doc, session: sessions.Session) -> str:
+    """Issue an access token for a session of an account."""
+    return keys.access_token(
+        account["_id"], second_factor.effective_role(account), session.id, session.credentials_version
+    )
 
 
 def check_buyer(command: CheckBuyer) -> None:
-    """Check that an account exists and may buy. Raises BuyerUnknown."""
+    """Check that an account exists and may buy. Raises BuyerUnknown, BuyerLocked."""
     account = repository.accounts.get(command.user_id)
     if account is None or account["erased"]:
         raise BuyerUnknown
+    if credentials.is_locked(account):
+        raise BuyerLocked

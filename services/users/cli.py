@@ -22,11 +22,11 @@ def user() -> None:
 @click.option("--if-absent", is_flag=True, help="Do nothing if an account has this address.")
 def create(email: str, name: str, role: str, if_absent: bool) -> None:
     """Create an account. The password is read from standard input."""
-    from services.users import application, domain, repository
+    from services.users import addresses, application, repository
     from services.users.service import service
 
     attach_store(service)
-    if if_absent and repository.find_by_email(domain.normalize_email(email)):
+    if if_absent and repository.find_by_email(addresses.normalize_email(email)):
         return
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)

@@ -13,10 +13,8 @@ from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.events import outbox
 from chassis.store import Doc, Filter, Update, merge_updates
-from chassis.web.auth import CLOCK_SKEW_S, Caller
-from services.users import passwords, repository, sessions
+from services.users import keys, passwords, repository, sessions
 from services.users.messages import SessionsRevoked, UserUpdated
-from services.users.settings import settings
 
 
 class ReauthenticationRequired(DomainError, category=ErrorCategory.FORBIDDEN):
@@ -36,11 +34,6 @@ def is_locked(account: Doc) -> bool:
     return bool(account.get("locked", False))
 
 
-def tokens_expire_at() -> str:
-    """Return the time at which every access token issued until now has expired, for every verifier."""
-    return clock.timestamp_in(settings().access_token + CLOCK_SKEW_S)
-
-
 def credentials_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update, Filter]:
     """Return the update that sets fields of an account and ends all sessions, and the guard of that update.
 
@@ -52,7 +45,7 @@ def credentials_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update,
     if fields.keys() & {"email", "name"}:
         new = {**account, **fields}
         events.append(UserUpdated(user_id=account["_id"], email=new["email"], name=new["name"]))
-    events.append(SessionsRevoked(user_id=account["_id"], credentials_version=version, until=tokens_expire_at()))
+    events.append(SessionsRevoked(user_id=account["_id"], credentials_version=version, until=keys.tokens_expire_at()))
     publish, guard = outbox.append_event(account, *events)
     update = {
         "$set": {**fields, "credentialsVersion": version, "updatedAt": clock.timestamp()},
@@ -82,12 +75,12 @@ def change(id: str, decide: Callable[[Doc], Mapping[str, Any] | None]) -> Doc:
             return changed
 
 
-def require_reauthentication(caller: Caller, account: Doc, current_password: str) -> None:
+def require_reauthentication(caller_id: str, account: Doc, current_password: str) -> None:
     """Check the caller's own password: that of `account`, or of the administrator who acts on `account`.
 
     Raises ReauthenticationRequired.
     """
-    own = account if caller.id == account["_id"] else repository.accounts.get(caller.id)
+    own = account if caller_id == account["_id"] else repository.accounts.get(caller_id)
     stored = own.get("password") if own else None
     if not current_password or not passwords.matches(current_password, stored):
         raise ReauthenticationRequired

@@ -1,13 +1,10 @@
 """Rules of accounts: unique e-mail addresses, and the tombstone of an erased account."""
 
-import unicodedata
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
+from chassis.errors import DomainError, ErrorCategory
 
-from chassis.errors import DomainError, ErrorCategory, InvalidInput
-
-PERSONAL_FIELDS = ("email", "name", "age", "password")
+PERSONAL_FIELDS = ("email", "name", "age", "password", "secondFactor", "secondFactorOffer", "actions", "mails")
 
 
 class EmailTaken(DomainError, title="Email already exists"):
@@ -17,6 +14,13 @@ class EmailTaken(DomainError, title="Email already exists"):
         super().__init__("Sign in, or use another address.")
 
 
+class LastAdministrator(DomainError):
+    """Without this account there would be no administrator who can sign in."""
+
+    def __init__(self) -> None:
+        super().__init__("Make another account an administrator first.")
+
+
 class WrongCredentials(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTHENTICATED):
     """The address is unknown or the password is wrong; the error does not say which."""
 
@@ -24,17 +28,11 @@ class WrongCredentials(DomainError, title="Unauthorized", category=ErrorCategory
         super().__init__("The e-mail address or the password is wrong.")
 
 
-def normalize_email(email: str) -> str:
-    """Return the normalized form of an e-mail address. Raises InvalidInput."""
-    try:
-        return validate_email(email, check_deliverability=False).normalized
-    except EmailNotValidError:
-        raise InvalidInput(("email", "must be an e-mail address")) from None
+class AccountLocked(DomainError, category=ErrorCategory.FORBIDDEN):
+    """An administrator locked the account; only who knows the password learns it."""
 
-
-def email_key(email: str) -> str:
-    """Return the key that all spellings of an e-mail address share; it is unique among accounts."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", email).casefold())
+    def __init__(self) -> None:
+        super().__init__("This account is locked. Ask the shop why.")
 
 
 def tombstone(id: str) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from typing import Literal
 
 from chassis.access import AccessQuery, Revocation
 from chassis.errors import DomainError, ErrorCategory
-from chassis.messages import Command, Event
+from chassis.messages import ANY_SERVICE, Command, Event
 from chassis.schema import Id, Timestamp
-
 
 _EVERY_VERSION = 2**62
 
@@ -56,7 +55,18 @@ class BuyerUnknown(DomainError, category=ErrorCategory.FORBIDDEN):
         super().__init__("This account does not exist anymore.")
 
 
-class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown,)):
+class BuyerLocked(DomainError, category=ErrorCategory.FORBIDDEN):
+    """An administrator locked the account of the buyer."""
+
+    def __init__(self) -> None:
+        super().__init__("This account is locked. Ask the shop why.")
+
+
+class GetAccess(AccessQuery, callers=(ANY_SERVICE,), read_only=True):
+    """Get the role that a user has now, as every service does where the right of an administrator decides."""
+
+
+class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown, BuyerLocked)):
     """Check that a user exists and may buy."""
 
     user_id: Id

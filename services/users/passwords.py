@@ -1,14 +1,40 @@
-"""Password hashing: argon2id with the low-memory parameters of OWASP, one at a time to bound the memory."""
+"""Passwords: what an account may choose, and argon2id with the low-memory parameters of OWASP to store it.
+
+One password is hashed at a time, which bounds the memory.
+"""
 
 import threading
 import unicodedata
+from functools import cache
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from chassis.errors import InvalidInput
+from services.users.addresses import email_key
+
+MIN_CHARS, MAX_CHARS = 8, 128
+
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _lock = threading.Lock()
 _DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$oM9Vx4zd4mJcYbQ2q5Qb9Z9eY0W1sJr3jYH3h1m1n0A"
+_COMMON = Path(__file__).with_name("common_passwords.txt")
+
+
+def require_acceptable(password: str, *addresses: str) -> None:
+    """Check a new password of the account with these e-mail addresses.
+
+    Raises InvalidInput: it is too short or too long, one of the most common, or the address or a part of it.
+    """
+    if not MIN_CHARS <= len(password) <= MAX_CHARS:
+        raise InvalidInput(("password", f"must have {MIN_CHARS} to {MAX_CHARS} characters"))
+    folded = _fold(password)
+    if folded.strip() in _common_passwords():
+        raise InvalidInput(("password", "is one of the most common passwords; choose another"))
+    is_address = email_key(password) in map(email_key, addresses)
+    if is_address or any(folded in address or address in folded for address in map(_fold, addresses)):
+        raise InvalidInput(("password", "must not be the e-mail address or a part of it; choose another"))
 
 
 def hash_password(password: str) -> str:
@@ -25,3 +51,13 @@ def matches(password: str, stored: str | None) -> bool:
         except (VerifyMismatchError, InvalidHashError):
             return False
     return stored is not None
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    lines = _COMMON.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("# "))
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -3,13 +3,15 @@
 from chassis.errors import NotFound
 from chassis.events import outbox
 from chassis.store import Collection, Doc, Index
-from services.users import domain
+from services.users import addresses, domain
 
 accounts = Collection(
     "accounts",
     Index("emailKey", unique=True),
     Index("erased"),
     Index("erasurePending", partial={"erasurePending": True}),
+    Index("mailsDue", partial={"mailsDue": True}),
+    Index("role", partial={"role": "admin"}),
     outbox.PENDING_INDEX,
 )
 
@@ -24,5 +26,30 @@ def get(id: str) -> Doc:
 
 def find_by_email(email: str) -> Doc | None:
     """Return the account with an e-mail address, or None."""
-    found = accounts.find({"emailKey": domain.email_key(email)}, limit=1)
-    return found[0] if found else None
+    key = addresses.email_key(email)
+    found = accounts.find({"emailKey": {"$in": addresses.possible_keys(email)}})
+    return next((doc for doc in found if not doc["erased"] and addresses.email_key(doc["email"]) == key), None)
+
+
+def renew_keys(email: str) -> None:
+    """Replace the key of release 0.2.0, if it is stored for this address or stands in its way.
+
+    To be called before an account gets the address: after it, `emailKey` is unique for all spellings.
+    """
+    for account in accounts.find({"emailKey": {"$in": addresses.possible_keys(email)}}):
+        key = account["emailKey"] if account["erased"] else addresses.email_key(account["email"])
+        if key != account["emailKey"]:
+            accounts.update(account["_id"], {"$set": {"emailKey": key}}, when={"emailKey": account["emailKey"]})
+
+
+def require_other_administrator(account: Doc) -> None:
+    """Check that an account may lose the administrator's right, or that it has none. Raises LastAdministrator.
+
+    Two administrators who take the right from each other in the same moment can leave none; `mercato user promote`
+    needs none.
+    """
+    if account["role"] != "admin" or account.get("locked"):
+        return
+    others = accounts.iterate({"role": "admin"})
+    if not any(not each["erased"] and not each.get("locked") for each in others if each["_id"] != account["_id"]):
+        raise domain.LastAdministrator

@@ -3,18 +3,36 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from chassis.web import idempotency, limits
-from services.users import application, jobs, keys, repository, sessions
+from services.users import (
+    access,
+    administration,
+    administration_api,
+    application,
+    auth_api,
+    jobs,
+    keys,
+    repository,
+    second_factor,
+    second_factor_api,
+    sessions,
+)
 from services.users.api import api
-from services.users.messages import CheckBuyer, SessionsRevoked, UserCreated, UserDeleted, UserUpdated
+from services.users.messages import CheckBuyer, GetAccess, SessionsRevoked, UserCreated, UserDeleted, UserUpdated
 
 service = Service("users")
 service.stores(repository.accounts, sessions.refresh_token_families, keys.signing_keys, limits.counters)
+service.stores(administration.first_administrator)
 service.publishes(EmbeddedOutbox("users", repository.accounts), UserCreated, UserUpdated, UserDeleted, SessionsRevoked)
 service.serves(api)
+service.serves(auth_api.api)
+service.serves(administration_api.api)
+service.serves(second_factor_api.api)
 service.answers(CheckBuyer, application.check_buyer)
 service.starts(keys.prepare)
-service.verifies(keys.public_keys)
+service.issues_tokens(keys.public_keys, GetAccess, access.get_access)
 service.schedules(keys.rotate, every_s=60)
+service.schedules(second_factor.renew_encryption, every_s=60)
 service.schedules(sessions.delete_expired, every_s=60)
+service.schedules(access.finish_endings, every_s=5)
 service.schedules(jobs.erasure_job(idempotency.forget), every_s=5)
 service.schedules(limits.delete_ended_windows, every_s=60)

@@ -1,5 +1,10 @@
 """Sessions as refresh-token families: each token is used once, and a second use ends the family.
 
+    {_id, userId, credentialsVersion, current, previous, createdAt, rotatedAt, ended, endReason, revocationPending, ...}
+
+A family belongs to the credentials version of the account that the password was checked against. What ends a family
+leaves `revocationPending`, until `services.users.access` has published that its access tokens are revoked.
+
 A token is "<family>.<secret>"; the store keeps only hashes. The successor of a token is derived from it with the
 platform's secret: a client that lost the response gets the same successor again within 10 s, and nobody stores it.
 """
@@ -11,14 +16,22 @@ from dataclasses import dataclass
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.keyed_hash import keyed_hashes
-from chassis.store import Collection, Index
+from chassis.store import Collection, Doc, Index
 from services.users.security_events import SecurityEvent, record
 from services.users.settings import settings
 
 REUSE_GRACE_S = 10.0
 """Time in which a repeated refresh returns the same successor, in case the response was lost."""
 
-refresh_token_families = Collection("refresh_token_families", Index("userId"), Index("expiresAt"))
+REUSED = "refresh_reuse"
+"""The reason of the end of a family whose token was used a second time."""
+
+refresh_token_families = Collection(
+    "refresh_token_families",
+    Index("userId", "ended"),
+    Index("expiresAt"),
+    Index("revocationPending", partial={"revocationPending": True}),
+)
 
 
 class SignedOut(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTHENTICATED):
@@ -30,27 +43,37 @@ class SignedOut(DomainError, title="Unauthorized", category=ErrorCategory.UNAUTH
 
 @dataclass(frozen=True)
 class Session:
-    """A user's live refresh token."""
+    """A live session of a user, with its refresh token."""
 
+    id: str
     user: str
+    credentials_version: int
     token: str
 
 
-def begin(user: str) -> Session:
-    """Start a session: insert a family with its first token."""
-    family, secret = clock.new_id(), clock.entropy(32)
+def begin(user: str, credentials_version: int) -> Session:
+    """Start a session: insert a family with its first token.
+
+    `credentials_version` is that of the account which the password was checked against: if the credentials change
+    meanwhile, the session is over before it begins.
+    """
+    family, secret, now = clock.new_id(), clock.entropy(32), clock.timestamp()
     refresh_token_families.insert(
         {
             "_id": family,
             "userId": user,
+            "credentialsVersion": credentials_version,
+            "createdAt": now,
             "current": _hash(secret),
             "previous": "",
-            "rotatedAt": clock.timestamp(),
+            "rotatedAt": now,
             "ended": False,
+            "endReason": "",
+            "revocationPending": False,
             "expiresAt": clock.timestamp_in(settings().refresh_token),
         }
     )
-    return Session(user, _token(family, secret))
+    return Session(family, user, credentials_version, _token(family, secret))
 
 
 def rotate(token: str) -> Session:
@@ -63,27 +86,38 @@ def rotate(token: str) -> Session:
         when={"current": used, "ended": False, "expiresAt": {"$gt": clock.timestamp()}},
     )
     if rotated is not None:
-        return Session(rotated["userId"], _token(family, successor))
+        return _session(rotated, successor)
     doc = refresh_token_families.get(family)
     if doc is None or doc["ended"] or doc["expiresAt"] <= clock.timestamp():
         raise SignedOut
     response_lost = doc["previous"] == used and clock.seconds_since(doc["rotatedAt"]) <= REUSE_GRACE_S
     for candidate in _successors(secret) if response_lost else ():
         if doc["current"] == _hash(candidate):
-            return Session(doc["userId"], _token(family, candidate))
-    if refresh_token_families.update(family, {"$set": {"ended": True}}, when={"ended": False}):
+            return _session(doc, candidate)
+    if end(family, REUSED):
         record(SecurityEvent.REFRESH_TOKEN_REUSED, doc["userId"])
     raise SignedOut
 
 
-def end(token: str) -> None:
-    """Sign out: end the family of a token; may be repeated. Raises SignedOut for a token of no family."""
+def end(family: str, reason: str = "") -> bool:
+    """End a family, and leave the revocation of its access tokens pending; return whether it was live."""
+    ended = {"ended": True, "endReason": reason, "revocationPending": True}
+    return refresh_token_families.update(family, {"$set": ended}, when={"ended": False}) is not None
+
+
+def family_of(token: str) -> str:
+    """Return the id of the family that a token is or was part of. Raises SignedOut for a token of none."""
     family, secret = _parts(token)
-    used = _hash(secret)
-    for field in ("current", "previous"):
-        if refresh_token_families.update(family, {"$set": {"ended": True}}, when={field: used}):
-            return
-    raise SignedOut
+    doc = refresh_token_families.get(family)
+    if doc is None or _hash(secret) not in (doc["current"], doc["previous"]):
+        raise SignedOut
+    return family
+
+
+def is_live(family: str) -> bool:
+    """Return whether a family has not ended."""
+    doc = refresh_token_families.get(family)
+    return doc is not None and not doc["ended"]
 
 
 def end_all(user: str) -> None:
@@ -105,6 +139,10 @@ def delete_expired() -> None:
     while found := refresh_token_families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
         for doc in found:
             refresh_token_families.delete(doc["_id"])
+
+
+def _session(doc: Doc, secret: bytes) -> Session:
+    return Session(doc["_id"], doc["userId"], doc.get("credentialsVersion", 0), _token(doc["_id"], secret))
 
 
 def _parts(token: str) -> tuple[str, bytes]:

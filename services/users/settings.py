@@ -1,8 +1,13 @@
 """Settings of users."""
 
 from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import SecretStr, StringConstraints
 
 from chassis.settings import Seconds, Settings
+
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 
 
 class UsersSettings(Settings):
@@ -14,6 +19,19 @@ class UsersSettings(Settings):
     """Lifetime of a refresh token."""
     key_rotation: Seconds = 30 * 24 * 3600.0
     """Time after which a new signing key replaces the current one."""
+    second_factor: Literal["optional", "required"] = "optional"
+    """Whether administrators need a second factor; without it they have the rights of a customer until they enroll."""
+    smtp_url: SecretStr = SecretStr("")
+    """That of `notifications`. If it is set, addresses have to be confirmed; `users` never connects to it."""
+    public_url: WebAddress = "http://127.0.0.1:8080"
+    """Address of the shop as its users see it; links in mails begin with it."""
+    unverified_orders: Literal["on", "off"] = "on"
+    """Whether an account may order before its e-mail address is confirmed."""
+
+    @property
+    def confirms_addresses(self) -> bool:
+        """Whether mail is sent, so that an address counts only once its owner has confirmed it."""
+        return bool(self.smtp_url.get_secret_value())
 
 
 @cache

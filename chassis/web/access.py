@@ -1,0 +1,63 @@
+"""Access of the callers of one service: their tokens, the revoked ones among them, and the right of administrators."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from chassis import calls
+from chassis.access import AccessQuery
+from chassis.web.auth import Caller, Identity
+from chassis.web.problems import unauthenticated
+from chassis.web.revocations import KnownRevocations
+
+GetRole = Callable[[AccessQuery], AccessQuery.Reply]
+"""Answers the question whether a token is still accepted, and which role its user has now."""
+
+
+class TokenVerifier(Protocol):
+    """Verifies access tokens offline."""
+
+    def verify(self, token: str) -> Identity | None: ...
+
+
+class Access:
+    """Authenticates the callers of a service.
+
+    In the service that issues the tokens (`ask_always`), `get_role` reads the account at every request. In any other,
+    the known revocations are looked up, and `get_role` asks the issuer where the right of an administrator decides.
+    """
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        query: type[AccessQuery] = AccessQuery,
+        get_role: GetRole | None = None,
+        revocations: KnownRevocations | None = None,
+    ) -> None:
+        self._verifier, self._query = verifier, query
+        self._get_role: GetRole = get_role or calls.send
+        self._ask_always, self._revocations = get_role is not None, revocations
+
+    def authenticate(self, token: str, address: str) -> Caller:
+        """Return the caller with this access token. Raises Problem 401, TransientError."""
+        identity = self._verifier.verify(token) if token else None
+        if identity is None or self._is_revoked(identity):
+            raise unauthenticated()
+        caller = Caller(
+            identity.user, identity.role, address, identity.session, identity.credentials_version, self._current_role
+        )
+        if self._ask_always:
+            self._current_role(caller)
+        return caller
+
+    def _is_revoked(self, identity: Identity) -> bool:
+        revoked = self._revocations
+        return revoked is not None and revoked.is_revoked(identity.user, identity.credentials_version, identity.session)
+
+    def _current_role(self, caller: Caller) -> str:
+        query = self._query(
+            user_id=caller.id, session_id=caller.session, credentials_version=caller.credentials_version
+        )
+        role: str | None = self._get_role(query).role
+        if role is None:
+            raise unauthenticated()
+        return role

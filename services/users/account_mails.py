@@ -1,0 +1,191 @@
+"""Mails about accounts, as intents: each is stored before it is sent, so that a crash loses none.
+
+    account {mails: [{id, kind, email}], mailsDue: true}      in one write with the change that it is about
+        │ job
+        ▼
+    account_mails {_id, kind, userId, email, due: true, secret, tokenHash}
+        │ job: the command SendAccountMail, with the key `_id`
+        ▼
+    account_mails {_id, kind, userId, due: false, tokenHash}   until the token expires
+
+What an anonymous client asks for begins as `account_mails {_id, kind, asked: "address", due: true}`: the request does
+not look whether an account exists, so its time and its answer do not tell.
+
+A token is "<id>.<secret>". The store holds the secret only as long as the mail is on its way, then only its hash.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+from chassis import calls, clock
+from chassis.errors import DomainError, TransientError
+from chassis.observe.log import log
+from chassis.store import Collection, Doc, Duplicate, Index
+from services.notifications.messages import AccountMail, SendAccountMail
+from services.users import credentials, repository
+from services.users.settings import settings
+
+TOKEN_LIFE_S = 30 * 60.0
+NOTICE_LIFE_S = 24 * 3600.0
+"""Time in which a mail without a token is tried."""
+RETRY_AFTER_S = 5.0
+
+_PAGES = {AccountMail.VERIFICATION: "verify", AccountMail.ADDRESS_CHANGE: "verify", AccountMail.RESET: "reset"}
+"""The page that a link opens; other mails have no link."""
+
+account_mails = Collection(
+    "account_mails",
+    Index("userId"),
+    Index("expiresAt"),
+    Index("due", "retryAt", partial={"due": True}),
+)
+
+
+def intent(account: Doc, *mails: tuple[AccountMail, str]) -> dict[str, Any]:
+    """Return the fields of an account that ask for mails, each (kind, address); to be set with the change itself."""
+    new = [{"id": clock.new_id(), "kind": kind.value, "email": email} for kind, email in mails]
+    return {"mails": [*account.get("mails", []), *new], "mailsDue": True} if new else {}
+
+
+def request(kind: AccountMail, asked: str) -> None:
+    """Ask for a mail to whoever has this address; known or not, it takes as long."""
+    _insert(clock.new_id(), kind, asked=asked)
+
+
+def issue(kind: AccountMail, account: Doc) -> str:
+    """Return a new link for an account; nothing is mailed."""
+    id, secret = clock.new_id(), _new_secret()
+    _insert(id, kind, **_subject(account, account["email"]), tokenHash=_hash(secret), due=False)
+    return _link(kind, id, secret)
+
+
+def find(token: str, *kinds: AccountMail) -> Doc | None:
+    """Return what a token of one of these kinds stands for, or None if it is not valid, or not anymore."""
+    id, _, secret = token.partition(".")
+    found = account_mails.get(id)
+    if found is None or found["kind"] not in kinds or found["expiresAt"] <= clock.timestamp():
+        return None
+    return found if hmac.compare_digest(found.get("tokenHash", ""), _hash(secret)) else None
+
+
+def delete(id: str) -> None:
+    """Delete a mail with its token."""
+    account_mails.delete(id)
+
+
+def forget(user: str) -> None:
+    """Delete the mails and tokens of a user."""
+    while found := account_mails.find({"userId": user}):
+        for mail in found:
+            account_mails.delete(mail["_id"])
+
+
+def delete_expired() -> None:
+    """Delete the expired mails and tokens."""
+    while found := account_mails.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
+        for mail in found:
+            if mail["due"]:
+                log.warning("mail about an account not sent in time; given up", mailId=mail["_id"])
+            account_mails.delete(mail["_id"])
+
+
+def send_account_mails() -> None:
+    """Send what is due; a mail that is not accepted is tried again until it expires."""
+    for account in repository.accounts.find({"mailsDue": True}):
+        _collect(account)
+    for mail in account_mails.find({"due": True, "retryAt": {"$lte": clock.timestamp()}}, sort="retryAt"):
+        _send(mail)
+
+
+def _collect(account: Doc) -> None:
+    """Turn the intents in an account into mails of their own."""
+    for mail in account.get("mails", []):
+        _insert(mail["id"], AccountMail(mail["kind"]), **_subject(account, mail["email"]))
+    done = {"$set": {"mailsDue": False}, "$unset": {"mails": True}}
+    repository.accounts.update(account["_id"], done, when={"version": account["version"]})
+
+
+def _send(mail: Doc) -> None:
+    prepared = _prepare(mail)
+    if prepared is None:
+        account_mails.delete(mail["_id"], when={"due": True})
+        return
+    kind, secret = AccountMail(prepared["kind"]), prepared.get("secret", "")
+    command = SendAccountMail(
+        mail_id=prepared["_id"],
+        user_id=prepared["userId"],
+        address=prepared["email"],
+        kind=kind,
+        link=_link(kind, prepared["_id"], secret) if secret else "",
+        expires_at=prepared["expiresAt"],
+    )
+    try:
+        calls.send(command, key=prepared["_id"])
+    except TransientError as error:
+        log.warning("mail about an account not sent; retrying", mailId=prepared["_id"], error=error)
+        account_mails.update(prepared["_id"], {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}})
+        return
+    except DomainError as error:
+        log.warning("mail about an account not sent; given up", mailId=prepared["_id"], error=error)
+    account_mails.update(prepared["_id"], {"$set": {"due": False}, "$unset": {"secret": True}})
+
+
+def _prepare(mail: Doc) -> Doc | None:
+    """Return a due mail with its account and its token; None if nobody is to get it anymore."""
+    account = repository.accounts.get(mail["userId"]) if mail["userId"] else repository.find_by_email(mail["asked"])
+    kind = AccountMail(mail["kind"])
+    if account is None or account["erased"] or credentials.is_locked(account):
+        return None
+    if kind == AccountMail.VERIFICATION and is_verified(account):
+        return None
+    fields = {} if mail["userId"] else _subject(account, account["email"])
+    if kind in _PAGES and not mail["tokenHash"]:
+        secret = _new_secret()
+        fields |= {"secret": secret, "tokenHash": _hash(secret)}
+    if not fields:
+        return mail
+    return account_mails.update(
+        mail["_id"], {"$set": fields, "$unset": {"asked": True}}, when={"due": True, "tokenHash": "", "userId": mail["userId"]}
+    )
+
+
+def is_verified(account: Doc) -> bool:
+    """Return whether the address of an account is confirmed; where no mail is sent, all are."""
+    return not settings().confirms_addresses or bool(account.get("verified", True))
+
+
+def _insert(id: str, kind: AccountMail, **fields: Any) -> None:
+    life_s = TOKEN_LIFE_S if kind in _PAGES else NOTICE_LIFE_S
+    mail = {
+        "_id": id,
+        "kind": kind.value,
+        "userId": "",
+        "tokenHash": "",
+        "due": True,
+        "retryAt": clock.timestamp(),
+        "expiresAt": clock.timestamp_in(life_s),
+        **fields,
+    }
+    try:
+        account_mails.insert(mail)
+    except Duplicate:
+        pass  # an earlier run crashed before it cleared the intent
+
+
+def _subject(account: Doc, email: str) -> Doc:
+    version = credentials.version_of(account)
+    return {"userId": account["_id"], "email": email, "credentialsVersion": version}
+
+
+def _link(kind: AccountMail, id: str, secret: str) -> str:
+    return f"{settings().public_url.rstrip('/')}/{_PAGES[kind]}#{id}.{secret}"
+
+
+def _new_secret() -> str:
+    return base64.urlsafe_b64encode(clock.entropy(32)).decode().rstrip("=")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
