@@ -3,7 +3,7 @@
 format.json     the storage format of everything below
 lock            held by the launcher as long as it runs
 run.json        the launcher and its processes, for `mercato status` and for the next launcher
-secret          signs the tokens with which services call each other
+secret          PLATFORM_SECRET, and on a second line PLATFORM_SECRET_ACCEPTED: each process reads it when it starts
 admin.json      e-mail address and password of the administrator
 logs/           one file per process
 store/, bus.db  documents and events, unless MongoDB and Kafka hold them
@@ -46,12 +46,13 @@ class Folder:
             return False
         return True
 
-    def secret(self) -> str:
-        """Return the platform's secret; the first call generates it."""
+    def secrets(self) -> dict[str, str]:
+        """Return the settings that hold the platform's secrets; the first call generates one."""
         path = self.path / "secret"
         if not path.exists():
             _write(path, clock.entropy(32).hex().encode())
-        return path.read_text()
+        secret, *accepted = path.read_text().splitlines()
+        return {"PLATFORM_SECRET": secret, "PLATFORM_SECRET_ACCEPTED": "".join(accepted)}
 
     def administrator(self, email: str, password: str) -> dict[str, str]:
         """Return {email, password} as stored for this address; else store the given password or a generated one."""

@@ -75,9 +75,8 @@ class Launcher:
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606  the same command, with the code as it is now
 
     def _plan(self) -> list[Child]:
-        secret = self._settings.platform_secret.get_secret_value() or self._folder.secret()
         try:
-            return plan(self._folder, self._settings.port, self._settings.replicas, self._ports, secret)
+            return plan(self._folder, self._settings.port, self._settings.replicas, self._ports)
         except OSError as error:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise SystemExit(f"mercato: port {self._settings.port} {why}: set PORT to a free one") from None
@@ -86,7 +85,7 @@ class Launcher:
         self._started_at = clock.monotonic()
         for child in self._children:
             self._folder.rotate_log(child.log.stem)
-            child.start(self._main, self._read_end)
+            self._start_process(child)
         self._write_run()
         self._not_ready = {child.title for child in self._children}
         given = self._settings.admin_password.get_secret_value()
@@ -106,6 +105,12 @@ class Launcher:
             self._screen.print_line("ADMIN_PASSWORD is ignored: the account keeps the password that it has.")
         took = f"{clock.monotonic() - self._started_at:.1f} s" if self._is_complete else ""
         self._screen.print_welcome(self._url, administrator, took)
+
+    def _start_process(self, child: Child) -> None:
+        """Start a process with the secrets as they are now: they may have been replaced since the last one started."""
+        if not self._settings.platform_secret.get_secret_value():
+            child.environment |= self._folder.secrets()
+        child.start(self._main, self._read_end)
 
     def _turn(self) -> None:
         self._restart_dead()
@@ -135,7 +140,7 @@ class Launcher:
                 self._screen.print_line(f"{child.title} died {how}; restarting. Its log: {shown(child.log)}")
             if not self._stops and child.is_restart_due():
                 child.restarts += 1
-                child.start(self._main, self._read_end)
+                self._start_process(child)
                 self._write_run()
 
     def _reload(self, reloader: Reloader) -> None:

@@ -6,7 +6,7 @@ from mercato.local.folder import Folder
 from mercato.local.ports import HOST, Ports
 
 
-def plan(folder: Folder, port: int, replicas: int, ports: Ports, secret: str) -> list[Child]:
+def plan(folder: Folder, port: int, replicas: int, ports: Ports) -> list[Child]:
     """Return the router on this port and, for each service, its web processes and its workers, if it has any.
 
     Raises: OSError if a port cannot be bound.
@@ -33,8 +33,9 @@ def plan(folder: Folder, port: int, replicas: int, ports: Ports, secret: str) ->
             f"{name}=" + "|".join(f"{HOST}:{web.port}" for web in webs if web.name == name) for name in catalog()
         ),
         "TRUSTED_PROXIES": HOST,
-        "PLATFORM_SECRET": secret,
         "ADMIN_PASSWORD": "",  # no service needs it
+        "MAIL_DIR": str(folder.path / "mail"),
+        "PUBLIC_URL": os.environ.get("PUBLIC_URL", f"http://{HOST}:{router.port}"),
     }
     for child in (router, *webs, *workers):
         child.environment = common | {

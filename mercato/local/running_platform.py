@@ -57,8 +57,10 @@ def platform_settings(own: Settings) -> Settings:
             return own
         raise SystemExit(f"mercato: nothing runs in {own.data_dir}: start it with `mercato up`, or set DATA_DIR")
     webs = {each["name"]: f"{HOST}:{each['port']}" for each in run["processes"] if each["kind"] == "web"}
-    secret = own.platform_secret.get_secret_value() or Folder(own.data_dir).secret()
-    return own.model_copy(update={"addresses": webs, "platform_secret": SecretStr(secret)})
+    if own.platform_secret.get_secret_value():
+        return own.model_copy(update={"addresses": webs})
+    secrets = {name.lower(): SecretStr(value) for name, value in Folder(own.data_dir).secrets().items()}
+    return own.model_copy(update={"addresses": webs, **secrets})
 
 
 def store_settings() -> Settings:

@@ -113,12 +113,13 @@ spec:
       {{- end }}
       env:
         {{- range $setting, $where := .service.secrets }}
-        {{- if and (not $where) $.root.Values.secret.values (not (get $.root.Values.secret.values $setting)) }}
+        {{- $optional := eq $setting "PLATFORM_SECRET_ACCEPTED" }}
+        {{- if and (not (or $where $optional)) $.root.Values.secret.values (not (get $.root.Values.secret.values $setting)) }}
         {{- fail (printf "setting %s: Secret %s has no such key" $setting $secret) }}
         {{- end }}
         {{- $parts := append (splitList "/" ($where | default $secret)) $setting }}
         - name: {{ $setting }}
-          valueFrom: {secretKeyRef: {name: {{ index $parts 0 }}, key: {{ index $parts 1 }}}}
+          valueFrom: {secretKeyRef: {name: {{ index $parts 0 }}, key: {{ index $parts 1 }}{{ if $optional }}, optional: true{{ end }}}}
         {{- end }}
         {{- if .service.authority }}
         - {name: SSL_CERT_FILE, value: /etc/mercato/authority.crt}
