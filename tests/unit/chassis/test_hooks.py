@@ -8,6 +8,7 @@ from chassis.calls.tokens import ServiceTokens
 from chassis.errors import DomainError
 from chassis.schema import Schema
 from chassis.web import idempotency
+from chassis.web.access import Access
 from chassis.web.api import ANYONE, Api
 from chassis.web.app import make_app
 from chassis.web.auth import Verifier
@@ -50,7 +51,7 @@ def mark(response, value):
 @pytest.fixture
 def app(store):
     idempotency.records.attach(store).ensure_indexes()
-    return make_app("greetings", [api], {}, Verifier(dict), ServiceTokens("greetings", "s" * 32))
+    return make_app("greetings", [api], {}, Access(Verifier(dict)), ServiceTokens("greetings", "s" * 32))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from chassis.web.auth import (
     KEYS_REFRESH_S,
     MAX_STALE_KEYS_S,
     TYPE,
+    Identity,
     KeysUnavailable,
     Verifier,
 )
@@ -56,7 +57,7 @@ def test_concurrent_requests_wait_for_one_fetch_of_the_keys() -> None:
 
     verifier = Verifier(fetched(times, slow))
 
-    def ask(number: int) -> tuple[str, str] | None:
+    def ask(number: int) -> Identity | None:
         barrier.wait(10)
         return verifier.verify(token(f"u{number}"))
 
@@ -65,7 +66,7 @@ def test_concurrent_requests_wait_for_one_fetch_of_the_keys() -> None:
         assert started.wait(10)
         assert not any(one.done() for one in results)
         answer.set()
-        assert [one.result() for one in results] == [(f"u{number}", "customer") for number in range(THREADS)]
+        assert [one.result() for one in results] == [Identity(f"u{number}", "customer") for number in range(THREADS)]
     assert len(times) == 1
 
 
@@ -84,17 +85,17 @@ def test_failed_fetch_of_the_keys_is_retried_after_a_second(fake_clock: FakeCloc
     assert len(times) == 1
     down = False
     fake_clock.pass_time(FAILED_FETCH_RETRY_S)
-    assert verifier.verify(token("u1")) == ("u1", "customer")
+    assert verifier.verify(token("u1")) == Identity("u1", "customer")
 
 
 def test_keys_are_used_while_their_issuer_is_away_but_not_for_ever(fake_clock: FakeClock) -> None:
     jwks = orjson.dumps({"keys": [KEY.as_dict(private=False)]}).decode()
     with stub_server(respond_with(http_response(200, jwks), ERROR_RESPONSE)) as (_, client):
         verifier = Verifier(lambda: client.fetch("stub", "/jwks.json", 0), "stub")
-        assert verifier.verify(token("u1")) == ("u1", "customer")
+        assert verifier.verify(token("u1")) == Identity("u1", "customer")
         while clock.monotonic() + KEYS_REFRESH_S <= MAX_STALE_KEYS_S:
             fake_clock.pass_time(KEYS_REFRESH_S)
-            assert verifier.verify(token("u2")) == ("u2", "customer")
+            assert verifier.verify(token("u2")) == Identity("u2", "customer")
         fake_clock.pass_time(2 * KEYS_REFRESH_S)
         with pytest.raises(KeysUnavailable):
             verifier.verify(token("u3"))
@@ -104,5 +105,5 @@ def test_malformed_key_set_does_not_replace_the_keys(fake_clock: FakeClock) -> N
     replies = iter([{"keys": [KEY.as_dict(private=False)]}, {"keys": [{"kty": "?"}]}, {"keys": "none"}, None])
     verifier = Verifier(lambda: next(replies), "users")
     for _ in range(4):
-        assert verifier.verify(token("u1")) == ("u1", "customer")
+        assert verifier.verify(token("u1")) == Identity("u1", "customer")
         fake_clock.pass_time(KEYS_REFRESH_S)

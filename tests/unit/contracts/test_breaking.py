@@ -159,7 +159,11 @@ FOR_CLIENTS = [
     (f"{SHIRTS}/get/parameters/1/schema/enum", ["a"], "query sort may be b"),
     (f"{SHIRTS}/post/parameters", [], "POST /shirts: an old request's header Key is not known"),
     (f"{SHIRTS}/post/requestBody", GONE, "POST /shirts: takes no body any more"),
-    (f"{SHIRTS}/get/requestBody", PATHS["/shirts"]["post"]["requestBody"], "GET /shirts: wants a body"),
+    (
+        f"{SHIRTS}/get/requestBody",
+        {**PATHS["/shirts"]["post"]["requestBody"], "required": True},
+        "GET /shirts: wants a body",
+    ),
     (f"{FIELD}/price", GONE, "GET /shirts 200 price is gone"),
     ("components/schemas/Shirt/required", ["id", "size", "price", "tags"], "GET /shirts 200 note may be missing"),
     (f"{FIELD}/price", {"type": "number"}, "GET /shirts 200 price may be number, not only string"),
@@ -210,6 +214,7 @@ HARMLESS_FOR_CALLERS = [
     ("operations/iron", COMMANDS["operations"]["sew"]),
 ]
 HARMLESS = [
+    (f"{SHIRTS}/get/requestBody", PATHS["/shirts"]["post"]["requestBody"]),
     ("paths/~1socks", {"get": PATHS["/shirts"]["get"]}),
     (f"{SHIRTS}/post/responses/422", GONE),
     (f"{SHIRTS}/post/responses/409", {"description": "No"}),

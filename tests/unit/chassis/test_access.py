@@ -1,0 +1,118 @@
+"""The right of an administrator is asked for wherever it decides; a caller's own objects need no question."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from chassis.access import AccessQuery
+from chassis.calls.tokens import ServiceTokens
+from chassis.errors import NotAttempted
+from chassis.schema import Schema
+from chassis.web.access import Access
+from chassis.web.api import ADMIN, SIGNED_IN, Api, require_self
+from chassis.web.app import make_app
+from chassis.web.auth import Caller, Identity
+from chassis.web.revocations import KnownRevocations
+
+Answer = Callable[[], str | None]
+
+
+class Note(Schema):
+    id: str
+
+
+api = Api()
+
+
+@api.get("/api/notes/{id}", auth=SIGNED_IN, responses={200: Note})
+def get_note(id: str, caller: Caller) -> Note:
+    require_self(caller, id, "note")
+    return Note(id=id)
+
+
+@api.get("/api/notes", auth=ADMIN, responses={200: Note})
+def list_notes(caller: Caller) -> Note:
+    assert caller.is_admin
+    return Note(id="all")
+
+
+class Tokens:
+    """Verifies tokens of the form `user.role`."""
+
+    def verify(self, token: str) -> Identity | None:
+        user, _, role = token.partition(".")
+        return Identity(user, role, "s1", 4) if role else None
+
+
+@dataclass
+class Issuer:
+    """The service that issues the tokens."""
+
+    answer: Answer = lambda: "admin"
+    asked: list[AccessQuery] = field(default_factory=list)
+
+    def get_role(self, query: AccessQuery) -> AccessQuery.Reply:
+        self.asked.append(query)
+        return AccessQuery.Reply(role=self.answer())
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Issuer:
+    found = Issuer()
+    monkeypatch.setattr("chassis.calls.send", found.get_role)
+    return found
+
+
+def ask(path: str, token: str, access: Access | None = None) -> TestResponse:
+    app = make_app("notes", [api], {}, access or Access(Tokens()), ServiceTokens("notes", "s" * 32))
+    return Client(app).get(path, headers={"Authorization": f"Bearer {token}"})
+
+
+def down() -> str:
+    raise NotAttempted("users is away")
+
+
+def test_own_object_needs_no_question(issuer: Issuer) -> None:
+    assert ask("/api/notes/u1", "u1.customer").status_code == 200
+    assert ask("/api/notes/a1", "a1.admin").status_code == 200
+    assert ask("/api/notes/u2", "u1.customer").status_code == 404
+    assert ask("/api/notes", "u1.customer").status_code == 403
+    assert issuer.asked == []
+
+
+@pytest.mark.parametrize("path", ["/api/notes", "/api/notes/u1"])
+def test_right_of_an_administrator_is_asked_for_once(issuer: Issuer, path: str) -> None:
+    assert ask(path, "a1.admin").status_code == 200
+    (query,) = issuer.asked
+    assert (query.user_id, query.session_id, query.credentials_version) == ("a1", "s1", 4)
+    ask(path, "a1.admin")
+    assert len(issuer.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status_of_list", "status_of_object"),
+    [(lambda: None, 401, 401), (lambda: "customer", 403, 404), (down, 503, 503)],
+    ids=["refused", "demoted", "issuer away"],
+)
+def test_lost_right_is_not_used(issuer: Issuer, answer: Answer, status_of_list: int, status_of_object: int) -> None:
+    issuer.answer = answer
+    assert ask("/api/notes", "a1.admin").status_code == status_of_list
+    assert ask("/api/notes/u1", "a1.admin").status_code == status_of_object
+    assert ask("/api/notes/a1", "a1.admin").status_code == 200
+
+
+def test_issuer_of_the_tokens_reads_the_account_at_every_request() -> None:
+    issuer = Issuer(lambda: "customer")
+    access = Access(Tokens(), AccessQuery, issuer.get_role)
+    assert ask("/api/notes/u1", "u1.customer", access).status_code == 200
+    assert ask("/api/notes", "a1.admin", access).status_code == 403
+    issuer.answer = lambda: None
+    refused = ask("/api/notes/u1", "u1.customer", access)
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+def test_request_waits_for_the_revocations_of_a_starting_process(issuer: Issuer) -> None:
+    access = Access(Tokens(), revocations=KnownRevocations())
+    assert ask("/api/notes/u1", "u1.customer", access).status_code == 503
