@@ -1,10 +1,15 @@
 """What commands print: tables for people, lines of JSON for programs."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_MAX_WIDTH = 10_000  # characters
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one line per row.")
 
@@ -18,14 +23,24 @@ def print_rows(rows: Iterable[dict[str, Any]], as_json: bool, title: str) -> int
     elif not listed:
         click.echo(f"{title}: none")
     else:
-        from rich.console import Console
         from rich.table import Table
 
         table = Table(*listed[0], title=title)
         for row in listed:
             table.add_row(*(str(value) for value in row.values()))
-        Console().print(table)
+        print_table(table)
     return len(listed)
+
+
+def print_table(table: "Table") -> None:
+    """Print a table as wide as it is: an id is never cut, whatever the width of the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.width = max(
+        console.width, console.measure(table, options=console.options.update(max_width=_MAX_WIDTH)).maximum
+    )
+    console.print(table, crop=False)
 
 
 def print_json(value: Any) -> None:

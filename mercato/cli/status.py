@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from chassis.settings import settings
-from mercato.cli.output import print_json
+from mercato.cli.output import print_json, print_table
 
 _PROBE_TIMEOUT_S = 5.0  # for a busy process to answer
 
@@ -55,7 +55,6 @@ def _status() -> dict[str, Any] | None:
 
 
 def _print_table(run: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     title = f"Mercato at {run['url']}, on {run['store']} and {run['bus']}"
@@ -72,4 +71,4 @@ def _print_table(run: dict[str, Any]) -> None:
             str(process["health_port"] or ""),
             str(process["restarts"]),
         )
-    Console(highlight=False).print(table)
+    print_table(table)

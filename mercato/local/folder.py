@@ -4,7 +4,7 @@ format.json     the storage format of everything below
 lock            held by the launcher as long as it runs
 run.json        the launcher and its processes, for `mercato status` and for the next launcher
 secret          PLATFORM_SECRET, and on a second line PLATFORM_SECRET_ACCEPTED: each process reads it when it starts
-admin.json      e-mail address and password of the administrator
+admin.json      e-mail address and password that the first administrator got
 logs/           one file per process
 store/, bus.db  documents and events, unless MongoDB and Kafka hold them
 """
@@ -54,13 +54,14 @@ class Folder:
         secret, *accepted = path.read_text().splitlines()
         return {"PLATFORM_SECRET": secret, "PLATFORM_SECRET_ACCEPTED": "".join(accepted)}
 
-    def administrator(self, email: str, password: str) -> dict[str, str]:
-        """Return {email, password} as stored for this address; else store the given password or a generated one."""
-        stored: dict[str, str] = self.read("admin.json") or {}
-        if stored.get("email") != email:
-            stored = {"email": email, "password": password or clock.new_id()[10:].lower()}
-            self.write("admin.json", stored)
-        return stored
+    def administrator(self) -> dict[str, str] | None:
+        """Return {email, password} with which the first administrator was made here, or None."""
+        found: dict[str, str] | None = self.read("admin.json")
+        return found
+
+    def forget_administrator(self) -> None:
+        """Delete the address and password of an administrator that does not have them."""
+        (self.path / "admin.json").unlink(missing_ok=True)
 
     def log_path(self, name: str) -> Path:
         """Return the log file of this name."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from chassis import clock
 from mercato.catalog import catalog
-from mercato.local.account import AdminAccount
+from mercato.local.account import AdminAccount, Outcome, checked_address
 from mercato.local.child import Child
 from mercato.local.folder import Folder, open_folder, shown
 from mercato.local.fork_server import Main
@@ -62,10 +62,11 @@ class Launcher:
             raise SystemExit(f"mercato: {already_running(self._folder)}")
         end_orphans(self._folder)
         self._children = self._plan()
+        administrator = self._administrator()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         try:
-            self._start()
+            self._start(administrator)
             while not (self._stops or self._replaced):
                 self._turn()
         finally:
@@ -81,15 +82,32 @@ class Launcher:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise SystemExit(f"mercato: port {self._settings.port} {why}: set PORT to a free one") from None
 
-    def _start(self) -> None:
+    def _administrator(self) -> dict[str, str]:
+        """Return the address and password of the first administrator: those kept here, else those to make it with.
+
+        Raises: SystemExit with one line if the settings give a wrong or a weak one.
+        """
+        email, password = self._settings.admin_email, self._settings.admin_password.get_secret_value()
+        given, kept = self._settings.model_fields_set & {"admin_email", "admin_password"}, self._folder.administrator()
+        if kept is None:
+            kept = {"email": email, "password": password or clock.new_id()[10:].lower()}
+            if "users" in catalog() and given:
+                kept["email"] = checked_address(email, kept["password"])
+            self._folder.write("admin.json", kept)
+            return kept
+        if "admin_email" in given and email.lower() != kept["email"].lower():
+            self._screen.print_line(f"ADMIN_EMAIL is ignored: {kept['email']} was the first administrator's address.")
+        if password and password != kept["password"]:
+            self._screen.print_line("ADMIN_PASSWORD is ignored: the account keeps the password that it has.")
+        return kept
+
+    def _start(self, administrator: dict[str, str]) -> None:
         self._started_at = clock.monotonic()
         for child in self._children:
             self._folder.rotate_log(child.log.stem)
             self._start_process(child)
         self._write_run()
         self._not_ready = {child.title for child in self._children}
-        given = self._settings.admin_password.get_secret_value()
-        administrator = self._folder.administrator(self._settings.admin_email, given)
         if "users" in catalog():
             environment = next(child.environment for child in self._children if child.name == "users")
             self._account = AdminAccount(administrator, environment, self._folder.log_path("administrator"))
@@ -101,10 +119,8 @@ class Launcher:
         for child in self._children:
             if child.title in self._not_ready:
                 self._screen.print_line(f"{child.title} is not ready after {_STARTUP_S:.0f} s: see {shown(child.log)}")
-        if given and given != administrator["password"]:
-            self._screen.print_line("ADMIN_PASSWORD is ignored: the account keeps the password that it has.")
         took = f"{clock.monotonic() - self._started_at:.1f} s" if self._is_complete else ""
-        self._screen.print_welcome(self._url, administrator, took)
+        self._screen.print_welcome(self._url, self._folder.administrator(), took)
 
     def _start_process(self, child: Child) -> None:
         """Start a process with the secrets as they are now: they may have been replaced since the last one started."""
@@ -127,12 +143,20 @@ class Launcher:
             if child.title in self._not_ready and child.is_alive() and is_ready(child.port, child.health_port):
                 self._not_ready.discard(child.title)
                 self._screen.show_ready(child.title, clock.monotonic() - self._started_at)
-        error = self._account.outcome() if self._account else ""
-        if error is not None and not self._not_ready:
-            if error:
-                self._screen.print_line(error)
+        if self._account and (outcome := self._account.outcome()):
+            self._account = None
+            self._note(outcome)
+        if not (self._account or self._not_ready):
             self._is_complete = True
             self._write_run()
+
+    def _note(self, outcome: Outcome) -> None:
+        """Keep the administrator's address and password only if the account has them. Raises SystemExit on failure."""
+        kept = self._folder.administrator()
+        if outcome.refused or (kept and not outcome.error and outcome.email.lower() != kept["email"].lower()):
+            self._folder.forget_administrator()
+        if outcome.error:
+            raise SystemExit(f"mercato: {outcome.error}")
 
     def _restart_dead(self) -> None:
         for child in self._children:

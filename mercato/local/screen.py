@@ -45,15 +45,19 @@ class Screen:
         """Print one line."""
         self._console.print(Text(line))
 
-    def print_welcome(self, url: str, administrator: dict[str, str], took: str) -> None:
-        """Print the address, the administrator and what to try next. `took` is empty if not everything is ready."""
+    def print_welcome(self, url: str, administrator: dict[str, str] | None, took: str) -> None:
+        """Print the address, the administrator and what to try next. `took` is empty if not everything is ready.
+
+        `administrator` is what the first one got when it was made here, or None.
+        """
         if not self._shows_welcome:
             return
         mercato = _invocation()
+        first = administrator or {"email": f"see {mercato} user list", "password": "the one that it has"}
         self._console.print(
             f"\n[bold]Mercato is {f'ready after {took}' if took else 'partly ready'}:[/] [bold cyan]{url}[/]\n\n"
-            f"  administrator   {administrator['email']}\n"
-            f"  password        {administrator['password']}\n\n"
+            f"  administrator   {first['email']}\n"
+            f"  password        {first['password']}\n\n"
             "Try next:\n"
             f"  curl {url}/api/products\n"
             f"  {mercato} demo      place orders and watch what happens to them\n"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chassis import clock
-from chassis.errors import NotFound
+from chassis.errors import DomainError, NotFound
 from chassis.store import Collection, Doc, Duplicate
-from services.users import addresses, application, credentials, passwords, repository, second_factor
+from services.users import addresses, application, credentials, domain, passwords, repository, second_factor
 from services.users.security_events import SecurityEvent, record
 
 OPERATOR = "operator"
@@ -30,6 +30,16 @@ Decide = Callable[[Doc], Mapping[str, Any] | None]
 
 first_administrator = Collection("first_administrator")
 _ID = "first"
+
+
+class AddressTaken(DomainError):
+    """A customer has the address that the first administrator is to get."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"A customer has registered {address}: set ADMIN_EMAIL to another address, or, if the account is yours, "
+            f"run `mercato user promote {address}`."
+        )
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ def check_first(email: str, password: str) -> str:
 def create_first(email: str, name: str, password: str) -> FirstAdministrator:
     """Create the first administrator, unless this platform had one before, under whatever address.
 
-    Raises InvalidInput; EmailTaken: another account has the address.
+    Raises InvalidInput, AddressTaken.
     """
     first = first_administrator.get(_ID)
     account = repository.accounts.get(first["userId"]) if first else None
@@ -63,9 +73,11 @@ def create_first(email: str, name: str, password: str) -> FirstAdministrator:
         return FirstAdministrator(created=False, email=account["email"] if has_right else "")
     address = check_first(email, password)
     id = first["userId"] if first else _record_first(clock.new_id())
-    return FirstAdministrator(
-        created=True, email=application.create(id, address, name, password, role="admin")["email"]
-    )
+    try:
+        account = application.create(id, address, name, password, role="admin")
+    except domain.EmailTaken:
+        raise AddressTaken(address) from None
+    return FirstAdministrator(created=True, email=account["email"])
 
 
 def find(user: str) -> Doc:

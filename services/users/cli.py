@@ -1,44 +1,239 @@
-"""`mercato user`: creates accounts, the first administrator among them."""
+"""`mercato user`: an operator's commands for accounts, on the store of users; no administrator is needed."""
 
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from chassis import clock
 from chassis.errors import DomainError
+from chassis.store import Doc, StoreUnavailable
+from mercato.cli.output import as_json, print_json, print_rows
 from mercato.cli.services import attach_store
 from services.users.keys_cli import keys
+
+STORE_WAIT_S = 60.0
+"""Time that the first administrator waits for a store that starts later."""
+_PAUSE_S = 1.0
+
+
+class Refused(click.ClickException):
+    """The platform refuses what was asked; repeating the command does not help."""
+
+    exit_code = 3
 
 
 @click.group()
 def user() -> None:
-    """Manage accounts."""
+    """Manage accounts. USER is an id or an e-mail address."""
+
+
+@user.command("list")
+@as_json
+def list_users(as_json: bool) -> None:
+    """List the accounts."""
+    from services.users import repository
+
+    _attach()
+    print_rows(map(_row, repository.accounts.iterate({"erased": False})), as_json, "Accounts")
+
+
+@user.command()
+@click.argument("user")
+def show(user: str) -> None:
+    """Show one account as JSON, with what administrators did to it."""
+    from services.users import second_factor
+
+    account = _find(user)
+    fields = {
+        **_row(account),
+        "name": account["name"],
+        "secondFactor": second_factor.is_enabled(account),
+        "sessions": len(_sessions(account)),
+        "updatedAt": account["updatedAt"],
+        "actions": account.get("actions", []),
+    }
+    print_json(fields)
+
+
+@user.command()
+@click.argument("user")
+@as_json
+def sessions(user: str, as_json: bool) -> None:
+    """List the sessions of an account that have not ended."""
+    rows = (
+        {
+            "id": family["_id"],
+            "createdAt": family.get("createdAt", ""),
+            "lastUsedAt": family["rotatedAt"],
+            "expiresAt": family["expiresAt"],
+        }
+        for family in _sessions(_find(user))
+    )
+    print_rows(rows, as_json, "Sessions")
+
+
+@user.command("end-sessions")
+@click.argument("user")
+def end_sessions(user: str) -> None:
+    """End all sessions of an account."""
+    from services.users import administration
+
+    _act(user, administration.end_sessions, "all sessions ended")
+
+
+@user.command()
+@click.argument("user")
+def promote(user: str) -> None:
+    """Make an account an administrator."""
+    from services.users import administration
+
+    _act(user, lambda id, actor: administration.set_role(id, "admin", actor), "is an administrator")
+
+
+@user.command()
+@click.argument("user")
+def demote(user: str) -> None:
+    """Make an administrator a customer. The last administrator stays one."""
+    from services.users import administration
+
+    _act(user, lambda id, actor: administration.set_role(id, "customer", actor), "is a customer")
+
+
+@user.command()
+@click.argument("user")
+def lock(user: str) -> None:
+    """Forbid an account to sign in, and end its sessions. The last administrator cannot be locked."""
+    from services.users import administration
+
+    _act(user, administration.lock, "locked")
+
+
+@user.command()
+@click.argument("user")
+def unlock(user: str) -> None:
+    """Let a locked account sign in again."""
+    from services.users import administration
+
+    _act(user, administration.unlock, "unlocked")
+
+
+@user.command("remove-second-factor")
+@click.argument("user")
+def remove_second_factor(user: str) -> None:
+    """Remove the second factor of who has lost it. Make sure first who asks for it."""
+    from services.users import administration
+
+    _act(user, administration.remove_second_factor, "has no second factor")
 
 
 @user.command()
 @click.option("--email", required=True)
 @click.option("--name", default="Administrator")
 @click.option("--role", type=click.Choice(["customer", "admin"]), default="customer")
-@click.option("--if-absent", is_flag=True, help="Do nothing if an account has this address.")
-def create(email: str, name: str, role: str, if_absent: bool) -> None:
+def create(email: str, name: str, role: str) -> None:
     """Create an account. The password is read from standard input."""
-    from services.users import addresses, application, repository
-    from services.users.service import service
+    from services.users import application, passwords
 
-    attach_store(service)
-    if if_absent and repository.find_by_email(addresses.normalize_email(email)):
-        return
+    _attach()
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
         password = sys.stdin.readline().rstrip("\n")
-    if not 8 <= len(password) <= 128:
-        raise click.ClickException("the password must have 8 to 128 characters")
-    try:
+    with _refusals():
+        passwords.require_acceptable(password, email)
         account = application.create(clock.new_id(), email, name, password, role=role)
-    except DomainError as error:
-        raise click.ClickException(str(error)) from None
     click.echo(account["_id"])
 
 
+@user.command("first-admin")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def first_admin(as_json: bool) -> None:
+    """Create the first administrator, once in the life of a platform.
+
+    Settings: ADMIN_EMAIL, ADMIN_PASSWORD. Waits a minute for the store. Exit code 3: refused, and why.
+    """
+    from mercato.settings import settings
+    from services.users import administration
+
+    email, password = settings().admin_email, settings().admin_password.get_secret_value()
+    with _refusals({"email": "ADMIN_EMAIL", "password": "ADMIN_PASSWORD"}):
+        first = _wait_for_store(lambda: administration.create_first(email, "Administrator", password))
+    if as_json:
+        print_json({"created": first.created, "email": first.email})
+    elif first.created:
+        click.echo(f"{first.email} is the first administrator")
+    else:
+        click.echo("the first administrator was made before; nothing was changed")
+
+
 commands = {"user": user, "keys": keys}
+
+
+def _attach() -> None:
+    from services.users.service import service
+
+    attach_store(service)
+
+
+def _wait_for_store(work: Callable[[], Any]) -> Any:
+    """Attach the store and do the work; repeat both while the store is not available."""
+    deadline = clock.monotonic() + STORE_WAIT_S
+    while True:
+        try:
+            _attach()
+            return work()
+        except (click.ClickException, StoreUnavailable):
+            if clock.monotonic() > deadline:
+                raise
+            clock.sleep(_PAUSE_S)
+
+
+def _find(user: str) -> Doc:
+    from services.users import administration
+
+    _attach()
+    with _refusals():
+        return administration.find(user)
+
+
+def _sessions(account: Doc) -> list[Doc]:
+    from services.users import access, sessions
+
+    families = sessions.refresh_token_families.iterate({"userId": account["_id"], "ended": False})
+    return access.find_live(list(families), account)
+
+
+def _act(user: str, work: Callable[[str, str], Doc], outcome: str) -> None:
+    """Do something to the account of a user, in the name of the operator."""
+    from services.users import administration
+
+    account = _find(user)
+    with _refusals():
+        work(account["_id"], administration.OPERATOR)
+    click.echo(f"{account['email']} ({account['_id']}): {outcome}")
+
+
+def _row(account: Doc) -> dict[str, Any]:
+    return {
+        "id": account["_id"],
+        "email": account["email"],
+        "role": account["role"],
+        "locked": account.get("locked", False),
+        "createdAt": account["createdAt"],
+    }
+
+
+@contextmanager
+def _refusals(settings: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Turn domain errors into one line; `settings` names the setting that a field comes from."""
+    try:
+        yield
+    except DomainError as error:
+        wrong = (
+            f"{(settings or {}).get(each['field'], each['field'])} {each['reason']}"
+            for each in error.extra.get("errors", ())
+        )
+        raise Refused("; ".join(wrong) or f"{error.title}: {error.detail}") from None

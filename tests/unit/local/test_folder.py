@@ -12,12 +12,14 @@ def test_folder_can_be_locked_once(tmp_path):
     assert first.lock() and not second.lock()
 
 
-def test_administrator_keeps_the_first_password(tmp_path):
-    made = Folder(tmp_path).administrator("a@b.example", "")
-    assert len(made["password"]) == 16
-    assert Folder(tmp_path).administrator("a@b.example", "") == made
-    assert Folder(tmp_path).administrator("a@b.example", "another one") == made, "the account has the first one"
-    assert Folder(tmp_path).administrator("c@d.example", "given by hand")["password"] == "given by hand"
+def test_administrator_is_kept_until_it_is_forgotten(tmp_path):
+    kept = {"email": "a@b.example", "password": "correct horse battery"}
+    assert Folder(tmp_path).administrator() is None
+    Folder(tmp_path).write("admin.json", kept)
+    assert Folder(tmp_path).administrator() == kept
+    Folder(tmp_path).forget_administrator()
+    Folder(tmp_path).forget_administrator()
+    assert Folder(tmp_path).administrator() is None
 
 
 def test_large_log_is_rotated_and_one_old_log_is_kept(tmp_path):
