@@ -43,7 +43,7 @@ from chassis.observe.log import log
 from chassis.sagas.driver import Driver
 from chassis.schema import Schema
 from chassis.settings import settings
-from chassis.store import Collection, Doc, Store
+from chassis.store import Collection, Doc, Store, migration
 from chassis.store.engines import open_store
 from chassis.store.format import CheckedStore, check_format
 from chassis.store.timed import TimedStore
@@ -57,6 +57,8 @@ leases = Collection("leases")
 
 MAX_RESTART_PAUSE_S = 1.0
 """Longest wait before a crashed worker thread runs again."""
+PURGE_EVERY_S = 3.0
+"""Seconds after which deleted data are in no file of an embedded store."""
 JWKS_PATH = "/api/auth/jwks.json"
 """Where a service that issues access tokens serves its public keys."""
 
@@ -88,8 +90,18 @@ class Service:
         self.revoking_events: tuple[type[Event], ...] = ()
 
     def stores(self, *collections: Collection) -> None:
-        """Declare collections; each process creates their indexes when it starts."""
+        """Declare collections; each process creates their indexes when it starts.
+
+        The worker process migrates the documents of collections with versions.
+        """
         self.collections += collections
+        if self.versioned and migration.records not in self.collections:
+            self.collections.append(migration.records)
+
+    @property
+    def versioned(self) -> list[Collection]:
+        """The collections that have versions."""
+        return [collection for collection in self.collections if collection.versions]
 
     def publishes(self, outbox: Outbox, *events: type[Event]) -> None:
         """Declare an outbox whose pending events the relay publishes; `events` are all types that it may hold."""
@@ -262,8 +274,11 @@ class Service:
             threads.append(("relay", partial(self._run_after_topics_exist, bus, relay.run)))
         if self.handlers:
             threads.append(("consumer", partial(self._run_after_topics_exist, bus, self._consumer(bus).run)))
+        if self.versioned:
+            threads.append(("migration", partial(migration.run, self.versioned)))
         for driver in self.drivers:
             threads.append((f"saga {driver.saga.name}", driver.run))
+        threads.append(("purge", partial(_repeat, self._store.purge_deleted, PURGE_EVERY_S)))
         for job, every_s in self.scheduled:
             threads.append((job.__name__, partial(_repeat, job, every_s)))
         return threads

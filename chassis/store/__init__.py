@@ -7,16 +7,17 @@ Declare a `Collection` beside the code that uses it; the service attaches it to 
 
 An update changes one document, atomically, if `when` holds, and returns the new document. There is no other
 transaction. Values are null, bool, int64, str, list and dict; times are RFC 3339 text. A document has at most 16 MiB.
-A field to sort by is text in all documents, or an int in all.
+A field to sort by is text in all documents, or an int in all. New fields come with a `Version`: see `versions`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import TransientError
 from chassis.store import documents, operators
 from chassis.store.indexed_fields import IndexedFields
+from chassis.store.versions import Version, Versions
 
 Doc = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -36,6 +37,7 @@ __all__ = [
     "StoreUnavailable",
     "Update",
     "UpdateOne",
+    "Version",
     "cursor_after",
     "merge_updates",
 ]
@@ -128,6 +130,14 @@ class Store(Protocol):
     def update(self, collection: "Collection", id: str, update: Update, when: Filter) -> Doc | None: ...
     def bulk_update(self, collection: "Collection", updates: Sequence[UpdateOne]) -> None: ...
     def delete(self, collection: "Collection", id: str, when: Filter) -> bool: ...
+    def rewrite(self, collection: "Collection", ids: Sequence[str], changes: Callable[[Doc], Doc]) -> int:
+        """Set the fields that `changes` returns for each of these documents; return how many documents changed.
+
+        No document changes between the call of `changes`, which may be repeated, and the write.
+        """
+
+    def purge_deleted(self) -> None:
+        """Remove deleted and overwritten data from files that the engine leaves to this process."""
 
     def ping(self) -> None:
         """Return if the engine answers. Raises StoreUnavailable."""
@@ -136,14 +146,17 @@ class Store(Protocol):
 
 
 class Collection:
-    """Documents of one kind, with their indexes. Every operation may raise StoreUnavailable."""
+    """Documents of one kind, with their indexes. Every operation may raise StoreUnavailable.
 
-    def __init__(self, name: str, *indexes: Index) -> None:
-        self.name, self.indexes = name, indexes
+    `versions` lists the changes of the documents' shape; a version stays in the list.
+    """
+
+    def __init__(self, name: str, *indexes: Index, versions: Sequence[Version] = ()) -> None:
+        self.name, self.indexes, self.versions = name, indexes, Versions(versions, indexes)
         self._indexed = {"_id"} | {field for index in indexes for field in index.fields}
         self._indexed |= {field for index in indexes for field in index.partial or ()}
         self._lists = {index.fields[0] for index in indexes if index.multikey}
-        self._indexed_fields = IndexedFields(indexes)
+        self._indexed_fields = IndexedFields(indexes, self.versions)
         if len({index.name for index in indexes}) < len(indexes):
             raise ValueError(f"two indexes of {name} have the same fields")
         self._store: Store | None = None
@@ -167,10 +180,10 @@ class Collection:
         """Add a document; its `_id` is a string. Raises Duplicate."""
         operators.check_document(doc)
         self._indexed_fields.check_document(doc)
-        self.store.insert(self, doc)
+        self.store.insert(self, self.versions.new_document(doc) if self.versions else doc)
 
     def get(self, id: str) -> Doc | None:
-        return self.store.get(self, id)
+        return self._upcast(self.store.get(self, id))
 
     def find(
         self, where: Filter | None = None, *, sort: str = "_id", limit: int = 100, after: Cursor | None = None
@@ -178,15 +191,18 @@ class Collection:
         """Return up to `limit` matches (1 to MAX_PAGE_SIZE), in the order of one field, then of `_id`.
 
         `sort="-field"` sorts descending. Documents without text or an int in that field are left out. `after`
-        continues behind a page: see `cursor_after`.
+        continues behind a page: see `cursor_after`. A document that lacks a sort key yet has "" there.
         """
-        where = where or {}
-        self._check_search(where, sort.lstrip("-"))
+        where, field = where or {}, sort.lstrip("-")
+        self._check_search(where, field)
+        if field in self.versions.indexed and field not in self.versions.sort_keys:
+            raise ValueError(f"{field} has a default: only a sort key can be sorted by")
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise ValueError(f"limit must be 1 to {MAX_PAGE_SIZE}")
         if after is not None:
             operators.check_cursor(after)
-        return self.store.find(self, where, sort, limit, after)
+        docs = self.store.find(self, where, sort, limit, after)
+        return [self.versions.upcast(doc, field) for doc in docs] if self.versions else docs
 
     def count(self, where: Filter | None = None) -> int:
         """Return the number of matches."""
@@ -225,10 +241,16 @@ class Collection:
 
         Raises Duplicate; ValueError where an operator does not fit the document.
         """
-        operators.check_update(update)
-        self._indexed_fields.check_update(update)
+        self._check_update(update)
         operators.check_filter(when or {})
-        return self.store.update(self, id, update, when or {})
+        if not self.versions.concern(when or {}, update):
+            return self._upcast(self.store.update(self, id, update, when or {}))
+        guard = {**(when or {}), **self.versions.is_current}
+        new = self.store.update(self, id, update, guard)
+        if new is None:  # perhaps because the document is of an earlier version
+            self.rewrite([id])
+            new = self.store.update(self, id, update, guard)
+        return self._upcast(new)
 
     def bulk_update(self, updates: Iterable[UpdateOne]) -> None:
         """Apply each update on its own, in no order; much faster than one by one.
@@ -238,16 +260,41 @@ class Collection:
         """
         updates = list(updates)
         for each in updates:
-            operators.check_update(each.update)
-            self._indexed_fields.check_update(each.update)
+            self._check_update(each.update)
             operators.check_filter(each.when)
+        if concerned := [each.id for each in updates if self.versions.concern(each.when, each.update)]:
+            self.rewrite(concerned)
         if updates:
             self.store.bulk_update(self, updates)
 
     def delete(self, id: str, *, when: Filter | None = None) -> bool:
         """Delete one document if it exists and `when` holds. Return whether it was deleted."""
         operators.check_filter(when or {})
+        if self.versions.concern(when or {}):
+            self.rewrite([id])
         return self.store.delete(self, id, when or {})
+
+    def rewrite(self, ids: Sequence[str]) -> int:
+        """Store these documents in their present shape, if they are not; return how many were rewritten."""
+        return self.store.rewrite(self, ids, self.changes)
+
+    def changes(self, doc: Doc) -> Doc:
+        """Return the fields that a stored document needs for its present shape; {} if it has that.
+
+        Raises ValueError if an upcaster returns what a document cannot hold, and whatever the upcaster raises.
+        """
+        fields = self.versions.changes(doc)
+        operators.check_value(fields)
+        self._indexed_fields.check_update({"$set": fields})
+        return fields
+
+    def _check_update(self, update: Update) -> None:
+        operators.check_update(update)
+        self.versions.check_update(update)
+        self._indexed_fields.check_update(update)
+
+    def _upcast(self, doc: Doc | None) -> Doc | None:
+        return self.versions.upcast(doc) if doc and self.versions else doc
 
 
 def merge_updates(*updates: Update) -> dict[str, dict[str, Any]]:

@@ -18,10 +18,11 @@ class TimedStore:
     def __init__(self, store: Store) -> None:
         self.location, self.remedy, self.has_documents = store.location, store.remedy, store.has_documents
         self.ensure_indexes, self.ping, self.close = store.ensure_indexes, store.ping, store.close
+        self.purge_deleted = store.purge_deleted
         self.insert, self.get = _timed("insert", store.insert), _timed("get", store.get)
         self.find, self.count = _timed("find", store.find), _timed("count", store.count)
         self.update, self.delete = _timed("update", store.update), _timed("delete", store.delete)
-        self.bulk_update = _timed("bulk_update", store.bulk_update)
+        self.bulk_update, self.rewrite = _timed("bulk_update", store.bulk_update), _timed("rewrite", store.rewrite)
 
 
 def _timed(name: str, operation: Operation[P, T]) -> Operation[P, T]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -76,6 +77,31 @@ def test_index_with_changed_declaration_is_rebuilt(tmp_path, boxes):
     changed.insert({"_id": "y", "email": "x@x", "pending": 6, "slot": 1})
     assert len(changed.find({"pending": {"$gt": 5}})) == 1
     assert len(changed.find({"pending": {"$gt": 0}})) == 2
+    store.close()
+
+
+def test_purge_leaves_deleted_and_overwritten_data_in_no_file(tmp_path):
+    """Also while another connection reads: then the next purge does it."""
+    store, people = SqliteStore(tmp_path / "x.db"), Collection("people")
+    people.attach(store).ensure_indexes()
+
+    def files_with(word):
+        return [path.name for path in tmp_path.iterdir() if word in path.read_bytes()]
+
+    people.insert({"_id": "a", "name": "canary-old"})
+    people.insert({"_id": "b", "name": "canary-gone"})
+    people.update("a", {"$set": {"name": "canary-new"}})
+    people.delete("b")
+    assert files_with(b"canary-old") and files_with(b"canary-gone")
+    with closing(sqlite3.connect(tmp_path / "x.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM people").fetchall()
+        store.purge_deleted()
+        assert files_with(b"canary-gone")
+        reader.execute("ROLLBACK")
+    store.purge_deleted()
+    assert (files_with(b"canary-old"), files_with(b"canary-gone")) == ([], [])
+    assert people.get("a") == {"_id": "a", "name": "canary-new"}
     store.close()
 
 

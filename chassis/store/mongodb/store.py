@@ -84,7 +84,8 @@ class MongodbStore:
         return self._client.read(lambda: docs.find_one({"_id": id}, _PROJECTION), self._client.timeout_s())
 
     def find(self, collection: Collection, where: Filter, sort: str, limit: int, after: Cursor | None) -> list[Doc]:
-        docs, match, keys = self._docs(collection), query.search(where, sort, after), query.sort_keys(sort)
+        docs, keys = self._docs(collection), query.sort_keys(sort)
+        match = query.search(where, sort, after, collection.versions.indexed)
 
         def work() -> list[Doc]:
             return docs.find(match, _PROJECTION, sort=keys, limit=limit, batch_size=limit).to_list()
@@ -92,7 +93,7 @@ class MongodbStore:
         return self._client.read(work, self._client.timeout_s())
 
     def count(self, collection: Collection, where: Filter, sum_field: str) -> int:
-        docs, stages = self._docs(collection), query.count_stages(where, sum_field)
+        docs, stages = self._docs(collection), query.count_stages(where, sum_field, collection.versions.indexed)
         found = self._client.read(lambda: docs.aggregate(stages).to_list(), self._client.timeout_s())
         return int(found[0]["count"]) if found else 0
 
@@ -153,6 +154,29 @@ class MongodbStore:
                 return False
         raise StoreUnavailable(f"delete in {collection.name} kept conflicting with concurrent updates; gave up")
 
+    def rewrite(self, collection: Collection, ids: Sequence[str], changes: Callable[[Doc], Doc]) -> int:
+        docs, rewritten = self._docs(collection), 0
+        for _ in range(_MAX_TRIES):
+            requests = []
+            for doc in self._find_with_write_ids(docs, ids):
+                write_id = doc.pop(WRITE_ID, None)
+                if fields := changes(doc):
+                    seen = {"_id": doc["_id"], WRITE_ID: write_id}  # a document that another write changed is left
+                    requests.append(
+                        pymongo.UpdateOne(seen, query.with_write_id({"$set": fields}, query.new_write_id()))
+                    )
+            if not requests:
+                return rewritten
+            with self._client.time_limit(self._client.timeout_s()):
+                count = docs.bulk_write(requests, ordered=False).modified_count
+            rewritten += count
+            if count == len(requests):
+                return rewritten
+        raise StoreUnavailable(f"rewrite of {collection.name} kept conflicting with concurrent updates; gave up")
+
+    def purge_deleted(self) -> None:
+        """The server purges its own files."""
+
     def ping(self) -> None:
         with deadline.within(SILENT_TIMEOUT_S):
             self._client.read(lambda: self._client.database().command("ping"), self._client.timeout_s())
@@ -170,6 +194,10 @@ class MongodbStore:
 
     def _has_document(self, docs: MongoCollection[Doc]) -> bool:
         return self._client.read(lambda: docs.find_one({}, {"_id": True}), self._client.timeout_s()) is not None
+
+    def _find_with_write_ids(self, docs: MongoCollection[Doc], ids: Sequence[str]) -> list[Doc]:
+        where = {"_id": {"$in": list(ids)}}
+        return self._client.read(lambda: docs.find(where, batch_size=len(ids)).to_list(), self._client.timeout_s())
 
     def _write(self, docs: MongoCollection[Doc], id: str, write_id: ObjectId, work: Callable[[], T]) -> T | Doc:
         """Return what `work` returns; if its response is lost, the document that it left."""

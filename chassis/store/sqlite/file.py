@@ -76,6 +76,15 @@ class SqliteFile:
             raise job.error
         return cast(T, job.result)
 
+    def empty_log(self) -> None:
+        """Empty the write-ahead log, which keeps old pages: what was deleted then is in no file.
+
+        While the file is in use, writers wait for some milliseconds at most; the log is then emptied by a later call.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            self.read("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def version(self) -> int:
         """Return a number that changes whenever another connection changes the file. Costs a few microseconds."""
         return int(self.read("PRAGMA data_version")[0][0])

@@ -6,7 +6,7 @@ table "products:tags"   value, id    serves as the multikey index over the list 
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
@@ -102,6 +102,21 @@ class SqliteStore:
             return True
 
         return self._file.write(work)
+
+    def rewrite(self, collection: Collection, ids: Sequence[str], changes: Callable[[Doc], Doc]) -> int:
+        table = self._table(collection)
+
+        def work(db: sqlite3.Connection) -> int:
+            found = [row for id in ids if (row := table.read(db, id, {}))]
+            changed = {doc["_id"]: fields for _, doc in found if (fields := changes(doc))}
+            for id, fields in changed.items():
+                table.apply(db, id, {"$set": fields}, {})
+            return len(changed)
+
+        return self._file.write(work)
+
+    def purge_deleted(self) -> None:
+        self._file.empty_log()
 
     def ping(self) -> None:
         self._file.read("SELECT count(*) FROM sqlite_master")
