@@ -2,6 +2,7 @@
 
 import base64
 import json
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
 from chassis import clock
+from chassis.messages import ANY_SERVICE, Command
+from mercato.catalog import catalog
 from tests.system.platform import Client, Shop, expect, problem
 
 HEADER = {"alg": "Ed25519", "typ": "at+jwt"}
+COMMANDS: list[type[Command]] = [
+    command for name in catalog() for command in import_module(f"services.{name}.service").service.commands
+]
 
 
 def claims(user: str, **changed: Any) -> dict[str, Any]:
@@ -114,13 +120,19 @@ def service_token(shop: Shop, caller: str, callee: str, life: int = 60) -> str:
     return jwt.encode({"alg": "HS256", "typ": "service+jwt"}, {"iss": caller, "aud": callee, "exp": exp}, secret)
 
 
-def test_an_internal_command_needs_an_allowed_service_token(shop: Shop) -> None:
-    def charge(token: str) -> int:
-        return Client(shop.url_of("payments"), token).post("/internal/charge", {}).status_code
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.service}-{command.name}")
+def test_a_command_rejects_every_service_but_its_callers(shop: Shop, command: type[Command]) -> None:
+    def send(token: str) -> int:
+        url = shop.url_of(command.service)
+        return Client(url, token).post(f"/internal/{command.name}", {"nonsense": 1}).status_code
 
-    assert charge(service_token(shop, "orders", "payments")) == 422
-    assert charge(service_token(shop, "notifications", "payments")) == 403
-    assert charge(service_token(shop, "orders", "inventory")) == 401
-    assert charge(service_token(shop, "orders", "payments", life=-60)) == 401
-    assert charge(shop.admin().token) == 401
-    assert charge("") == 401
+    for caller in (*catalog(), "a-stranger"):
+        allowed = caller in command.callers or ANY_SERVICE in command.callers
+        assert (send(service_token(shop, caller, command.service)) == 403) is not allowed, caller
+    for token in (
+        service_token(shop, command.callers[0], "another"),
+        service_token(shop, command.callers[0], command.service, life=-60),
+        shop.admin().token,
+        "",
+    ):
+        assert send(token) == 401

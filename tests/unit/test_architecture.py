@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chassis.messages import ANY_SERVICE
 from chassis.service import Service
 from mercato.catalog import CHART, catalog
 
@@ -44,6 +45,18 @@ def test_the_chart_lists_the_audits_of_a_service(name):
 def test_a_service_sends_commands_only_to_declared_services(name):
     sent = {module.split(".")[1] for module, names in _imported(name) if _commands(module, names)}
     assert sent <= set(_service(name).upstreams)
+
+
+def test_the_callers_of_a_command_are_the_services_that_send_it():
+    senders = {}
+    for name in SERVICES:
+        for module, names in _imported(name):
+            for command in _commands(module, names):
+                senders.setdefault(command, set()).add(name)
+    for name in SERVICES:
+        for command in _service(name).commands:
+            if command.callers != (ANY_SERVICE,):
+                assert set(command.callers) == senders.get(command, set()), command.name
 
 
 @pytest.mark.parametrize("name", SERVICES)

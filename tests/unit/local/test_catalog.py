@@ -32,11 +32,6 @@ def test_owner_has_the_longest_prefix_of_whole_segments(path, owner):
     assert catalog.owner(path) == owner
 
 
-@pytest.mark.usefixtures("values")
-def test_callers_are_the_services_that_list_it():
-    assert (catalog.callers("b"), catalog.callers("a")) == (["a"], [])
-
-
 def test_each_service_has_routes_and_calls_known_services():
     services = catalog.catalog()
     assert services
