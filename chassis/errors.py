@@ -41,6 +41,7 @@ class ErrorCategory(Enum):
     UNAUTHENTICATED = auto()
     PAYMENT_REQUIRED = auto()
     RATE_LIMITED = auto()
+    GONE = auto()
 
 
 class DomainError(ServiceError):
@@ -126,7 +127,11 @@ def rebuild(
     return found.rebuild(detail, extra, kind=kind, title=title)
 
 
-def require_version(if_match: int | None, version: int) -> None:
+IfMatch = frozenset[int] | None
+"""The versions that a request with `If-Match` accepts; None: any."""
+
+
+def require_version(if_match: IfMatch, version: int) -> None:
     """Check the version of an object against the caller's `If-Match`, if there is one. Raises VersionConflict."""
-    if if_match is not None and if_match != version:
+    if if_match is not None and version not in if_match:
         raise VersionConflict()

@@ -24,6 +24,10 @@ class Schema(BaseModel):
         """Parse camelCase data. Raises pydantic's ValidationError."""
         return cls.model_validate(data, strict=False, by_alias=True, by_name=False)
 
+    def to_json(self) -> bytes:
+        """Return camelCase JSON, with the fields that are None."""
+        return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
     def data(self) -> dict[str, Any]:
         """Return camelCase data without the fields that are None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

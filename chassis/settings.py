@@ -27,7 +27,13 @@ class Unit:
 RATE: Final = r"^([1-9]\d{0,8})/([1-9]\d{0,4})?(second|minute|hour|day)s?$"
 Rate = Annotated[str, StringConstraints(pattern=RATE), Unit("requests per period")]
 """A rate limit, such as `100/15minutes`."""
-Seconds = Annotated[float, Unit("s")]
+Seconds = Annotated[float, Unit("s"), Field(ge=0, le=10**9)]
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Host = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9.-]+)?)$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
+"""An origin as browsers write it (RFC 6454): in lower case, without a path."""
 
 
 class Settings(BaseModel):
@@ -50,11 +56,11 @@ class Settings(BaseModel):
     kafka_sasl_password: SecretStr = SecretStr("")
     """SASL password."""
 
-    host: str = "0.0.0.0"
-    """Address that the web process and the health endpoint bind to."""
-    port: int = 8080
+    host: Host = "0.0.0.0"
+    """Address that the web process and the health endpoint bind to; `::` for IPv6 and IPv4."""
+    port: Port = 8080
     """Port of the web process."""
-    health_port: int = 9090
+    health_port: Port = 9090
     """Port of the health and metrics endpoint."""
     threads: int = Field(16, ge=1, le=256)
     """Worker threads of a web process."""
@@ -67,6 +73,10 @@ class Settings(BaseModel):
     """Policy that chooses among the addresses of a service."""
     trusted_proxies: frozenset[IPv4Network | IPv6Network] = frozenset()
     """Proxies whose `X-Forwarded-For` is believed: addresses and networks, `127.0.0.1,10.0.0.0/8`."""
+    cors_origins: frozenset[Origin] = frozenset()
+    """Origins whose scripts in a browser may use the API: exact ones, `https://shop.example,http://localhost:3000`."""
+    hsts: Annotated[int, Unit("s"), Field(ge=0)] = 0
+    """Time for which browsers use HTTPS alone (`Strict-Transport-Security`); 0 leaves the header to the edge."""
     platform_secret: SecretStr = SecretStr("")
     """Secret of 32 characters or more that all services share; it signs the calls between them."""
     platform_secret_accepted: SecretStr = SecretStr("")
@@ -89,7 +99,7 @@ class Settings(BaseModel):
     """Time after SIGTERM that a process may take to finish its work."""
     deadline: Seconds = 5.0
     """Longest time that a request may take."""
-    lease: Annotated[float, Unit("s"), Field(gt=0)] = 10.0
+    lease: Annotated[Seconds, Field(gt=0)] = 10.0
     """Time after which another process takes over the work of one that died."""
     relay_pause: Seconds = 0.1
     """Pause between two polls of the outbox."""
@@ -124,7 +134,7 @@ class Settings(BaseModel):
             return dict(pair.split("=", 1) for pair in value.split(",") if pair)
         return value
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [name for name in value.split(",") if name] if isinstance(value, str) else value

@@ -1,5 +1,6 @@
 """Health and metrics on their own port and threads: liveness never fails because all worker threads are busy."""
 
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from chassis.errors import TransientError
 from chassis.observe.log import log
+from chassis.settings import PLATFORM
 
 _TIMEOUT_S = 5
 
@@ -45,7 +47,7 @@ class Health:
 
     def serve(self, host: str, port: int) -> None:
         """Start to answer probes on this port."""
-        server = _Server((host, port), _handler(self))
+        server = (_ServerOfIpv6 if ":" in host else _Server)((host, port), _handler(self))
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 
@@ -60,9 +62,14 @@ class _Server(ThreadingHTTPServer):
             log.error("health probe failed", error=error)
 
 
+class _ServerOfIpv6(_Server):
+    address_family = socket.AF_INET6
+
+
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _TIMEOUT_S
+        server_version, sys_version = PLATFORM, ""  # the Server header names no version
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]

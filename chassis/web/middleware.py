@@ -16,8 +16,10 @@ from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.web import bodies, problems
+from chassis.web.cors import Cors, Headers
 from chassis.web.problems import Problem
 from chassis.web.request_buffer import arrived
+from chassis.web.response import WsgiResponse
 
 ROUTE, CALLER, RESPONSE_HEADERS = "chassis.route", "chassis.caller", "chassis.response_headers"
 """Keys of the WSGI environment, set by the app: the route's template, the caller's id, headers for any response."""
@@ -30,6 +32,8 @@ class Middleware:
 
     def __init__(self, flask: Flask, tokens: ServiceTokens) -> None:
         self.flask, self._app, self._tokens = flask, flask.wsgi_app, tokens
+        self._cors = Cors(settings().cors_origins)
+        self._defaults = [*_default_headers(), *self._cors.always]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         arrived_at = arrived.get() or clock.monotonic()
@@ -38,9 +42,12 @@ class Middleware:
         def start_with_headers(line: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal status
             status = line[:3]
+            own = {name for name, _ in headers}
             if extra := environ.get(RESPONSE_HEADERS):
-                own = {name for name, _ in headers}
                 headers += [each for each in extra.items() if each[0] not in own]
+            headers += [each for each in self._defaults if each[0] not in own]
+            if "HTTP_ORIGIN" in environ:
+                headers += self._cors.headers(environ)
             headers.append(("X-Trace-Id", trace.trace_id()))
             return start_response(line, headers, *error)
 
@@ -56,6 +63,8 @@ class Middleware:
             try:
                 if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
                     _read_body(environ)
+                if (preflight := self._cors.preflight(environ)) is not None:
+                    return WsgiResponse(status=204, headers=preflight)(environ, start_with_headers)
                 return self._app(environ, start_with_headers)
             except Problem as problem:
                 return problems.to_response(problem, environ["PATH_INFO"])(environ, start_with_headers)
@@ -81,6 +90,14 @@ class Middleware:
             return ""
         kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return self._tokens.caller(token) if kind == "Bearer" else ""
+
+
+def _default_headers() -> Headers:
+    """Return the headers of every response that does not set them itself."""
+    headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    if max_age_s := settings().hsts:
+        headers.append(("Strict-Transport-Security", f"max-age={max_age_s}"))
+    return headers
 
 
 def _time_left_s(limit_ms: str, arrived_at: float) -> float:

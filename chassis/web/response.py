@@ -12,7 +12,7 @@ class WsgiResponse(Response):
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body: bytes = self.get_data()
         headers = self.headers.to_wsgi_list()
-        if not body and self.status_code != 204 and "Content-Length" not in self.headers:
+        if not body and self.status_code not in (204, 304) and "Content-Length" not in self.headers:
             headers.append(("Content-Length", "0"))  # never twice: a proxy may reject that
         start_response(self.status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -37,7 +37,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         values = {
-            "bind": f"{settings().host}:{settings().port}",
+            "bind": f"[{settings().host}]:{settings().port}",  # brackets: an IPv6 address has colons
             "worker_class": "chassis.web.worker.Worker",
             "workers": 1,
             "threads": self._threads,

@@ -25,7 +25,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from chassis import clock
 from chassis.observe import metrics
-from chassis.web import problem_document
+from chassis.web import problem_document, request_rules
 from chassis.web.admission_queue import AdmissionQueue
 from chassis.web.request_buffer import COMPLETE, INCOMPLETE, RequestBuffer, arrived, priority_of, time_left_s
 
@@ -44,6 +44,8 @@ _PARSE_STATUS = {
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
 _RESPONSE_ERRORS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # ours, not the client's
+_IPV4_MAPPED = "::ffff:"
+"""How an address of IPv4 begins on a socket for both versions."""
 _SOCKET_TIMEOUT = struct.pack("ll", int(_READ_TIMEOUT_S), 0)  # a struct timeval
 
 
@@ -133,7 +135,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # The timeouts of the kernel hold in a thread, too: a client cannot stall a response by not reading it.
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             client.setsockopt(socket.SOL_SOCKET, option, _SOCKET_TIMEOUT)
-        self.enqueue_req(Connection(self, self.cfg, client, address, listener.getsockname()))
+        peer = (address[0].removeprefix(_IPV4_MAPPED), *address[1:])
+        self.enqueue_req(Connection(self, self.cfg, client, peer, listener.getsockname()))
         return True
 
     def enqueue_req(self, conn: Connection) -> None:
@@ -234,12 +237,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._forget(conn)
             self._drop(conn)
 
+    def handle_request(self, req: Any, conn: TConn) -> bool:
+        request_rules.apply(req)
+        return bool(super().handle_request(req, conn))
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, error: Exception) -> None:
         """Respond to a request that cannot be parsed. Log and response leave out its content: it may hold a token."""
         if not isinstance(error, errors.ParseException) or isinstance(error, _RESPONSE_ERRORS):
             super().handle_error(req, client, addr, error)
             return
         status = _PARSE_STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+        if request_rules.is_unknown_coding(error):
+            status = HTTPStatus.NOT_IMPLEMENTED
         self.log.warning("request cannot be parsed: %s", type(error).__name__)
         write_problem(client, status, status.phrase, "The request cannot be read.")
 
@@ -265,7 +274,8 @@ def write_problem(sock: socket.socket, status: int, reason: str, detail: str) ->
     shed = status == HTTPStatus.SERVICE_UNAVAILABLE
     kind, retry = ("not_done", "Retry-After: 1\r\n") if shed else ("", "")
     body = problem_document.encode(status, reason, detail, "", clock.entropy(16).hex(), kind)
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problem_document.MEDIA_TYPE}\r\n{retry}"
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problem_document.MEDIA_TYPE}\r\n"
+    head += f"{retry}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
     try:
         util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     except OSError:

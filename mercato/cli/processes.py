@@ -1,6 +1,7 @@
 """The commands that are one process of the platform: what a container, or the launcher, runs."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -14,7 +15,8 @@ def web(name: str) -> None:
     """Run a web process of a service."""
     from chassis.processes import run_web
 
-    model_of(name).from_environment()  # reports a wrong setting once, before gunicorn forks
+    _require_service(name)  # this and the settings are checked before gunicorn forks
+    model_of(name).from_environment()
     run_web(name, lambda: _service(name))
 
 
@@ -27,7 +29,8 @@ def worker(name: str) -> None:
     """
     from chassis.processes import run_worker
 
-    model_of(name).from_environment()  # reports a wrong setting before anything starts
+    _require_service(name)
+    model_of(name).from_environment()
     run_worker(lambda: _service(name))
 
 
@@ -43,10 +46,11 @@ def router() -> None:
     serve(Router, threads=THREADS)
 
 
+def _require_service(name: str) -> None:
+    """Raises ClickException if this service is not installed here."""
+    if not name.isidentifier() or not find_spec(f"services.{name}") or not find_spec(f"services.{name}.service"):
+        raise click.ClickException(f"there is no service {name!r}")
+
+
 def _service(name: str) -> Any:
-    try:
-        return import_module(f"services.{name}.service").service
-    except ModuleNotFoundError as error:
-        if error.name in ("services", f"services.{name}", f"services.{name}.service"):
-            raise click.ClickException(f"there is no service {name!r}") from None
-        raise
+    return import_module(f"services.{name}.service").service

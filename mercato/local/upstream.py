@@ -10,6 +10,8 @@ from chassis import clock
 
 _CONNECT_TIMEOUT_S = 0.25
 _MAX_IDLE_S = 60.0  # the services close theirs after 75
+_MAX_IDLE = 32
+"""Idle connections to one address; beyond them, the one that was used longest ago is closed."""
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 
 Response = tuple[str, list[tuple[str, str]], bytes]
@@ -90,10 +92,19 @@ class _Pool:
             raise ConnectionLost(f"{self._address}: {error!r}") from None
         finally:
             if keep:
-                self._idle.append((connection, clock.monotonic()))
+                self._keep(connection)
             else:
                 connection.close()
         return f"{response.status} {response.reason}", response.getheaders(), body
+
+    def _keep(self, connection: socket.socket) -> None:
+        self._idle.append((connection, clock.monotonic()))
+        while len(self._idle) > _MAX_IDLE:
+            try:
+                oldest, _ = self._idle.popleft()
+            except IndexError:
+                return  # other threads took them
+            oldest.close()
 
     def _take_idle(self) -> socket.socket | None:
         """Return an idle connection that the service has not closed, or None."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis.errors import InvalidInput, NotFound
+from chassis.errors import IfMatch, InvalidInput, NotFound
 from chassis.money import Money
 from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
@@ -73,7 +73,7 @@ def create_product(body: NewProduct, attempt: Attempt) -> Response:
     return _product(product, status=201)
 
 
-@api.get("/api/products", auth=ANYONE, responses={200: Products})
+@api.get("/api/products", auth=ANYONE, responses={200: Products}, public_for_s=30)
 def list_products(query: Search) -> Products:
     """List the catalog, filtered by category, words and price."""
     where: dict[str, Any] = {"deleted": False}
@@ -87,21 +87,21 @@ def list_products(query: Search) -> Products:
     return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.get("/api/products/{id}", auth=ANYONE, responses={200: Product})
+@api.get("/api/products/{id}", auth=ANYONE, responses={200: Product}, public_for_s=30)
 def get_product(id: str) -> Response:
     """Get one product."""
     return _product(repository.get(id))
 
 
 @api.put("/api/products/{id}", auth=ADMIN, responses={200: Product})
-def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: int | None) -> Response:
+def change_product(id: str, body: ProductChange, attempt: Attempt, if_match: IfMatch) -> Response:
     """Change fields of a product; its stock has a route of its own."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
     return _product(application.change(id, fields, if_match, attempt.dedup_key))
 
 
 @api.delete("/api/products/{id}", auth=ADMIN, responses={204: None})
-def delete_product(id: str, if_match: int | None) -> Response:
+def delete_product(id: str, if_match: IfMatch) -> Response:
     """Delete a product from the catalog; its open reservations remain valid until they expire."""
     application.delete(id, if_match)
     return Response(status=204)

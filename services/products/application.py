@@ -3,8 +3,8 @@
 from typing import Any
 
 from chassis import calls, clock
-from chassis.errors import require_version
-from chassis.events import inbox, outbox
+from chassis.errors import IfMatch, require_version
+from chassis.events import outbox
 from chassis.money import Money
 from chassis.store import Doc, Duplicate, Update, merge_updates
 from services.inventory.messages import AdjustStock, StockProduct
@@ -12,42 +12,75 @@ from services.products import domain, repository
 from services.products.messages import PricedItem, PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 
 
-def create(id: str, name: str, price: Money, stock: int, description: str = "", category: str = "") -> Doc:
+def create(
+    id: str,
+    name: str,
+    price: Money,
+    stock: int,
+    description: str = "",
+    category: str = "",
+    published: bool = True,
+) -> Doc:
     """Create a product and return it, or return the product that has this id already.
 
     Its stock is opened first: the catalog never shows a product that cannot be ordered.
     """
     calls.send(StockProduct(product_id=id, quantity=stock), key=id)
+    try:
+        return insert(id, name, price, stock, description, category, published)
+    except Duplicate:
+        return repository.get(id)
+
+
+def insert(
+    id: str,
+    name: str,
+    price: Money,
+    stock: int,
+    description: str,
+    category: str,
+    published: bool,
+    stock_sequence: int = 0,
+) -> Doc:
+    """Insert a product whose stock is open, and return it; `stock_sequence` is that of the stock's latest event.
+
+    Raises Duplicate if the id is taken.
+    """
     now = clock.timestamp()
     event = ProductCreated(
-        product_id=id, name=name, price=str(price), currency=price.currency, category=category, initial_stock=stock
+        product_id=id,
+        name=name,
+        price=str(price),
+        currency=price.currency,
+        category=category,
+        initial_stock=stock,
+        published=published,
     )
     product = {
         "_id": id,
         "name": name,
+        "nameKey": domain.name_key(name),
         "description": description,
         "price": price.minor,
         "currency": price.currency,
         "category": category,
         "words": domain.search_words(name, description),
         "stock": stock,
+        "isPublished": published,
         "deleted": False,
         "version": 1,
         "dedupKey": "",
         "createdAt": now,
         "updatedAt": now,
-        **inbox.new_inbox("inventory"),
+        "last_seq": {"inventory": stock_sequence},
         **outbox.new_outbox(id, event),
     }
-    try:
-        repository.products.insert(product)
-    except Duplicate:
-        return repository.get(id)
+    repository.products.insert(product)
     return product
 
 
-def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str) -> Doc:
-    """Change any of name, description, price, currency and category, once for each `dedup_key`.
+def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -> Doc:
+    """Change any of name, description, price, currency, category and published, once for each `dedup_key`.
 
     Raises NotFound, VersionConflict, InvalidInput.
     """
@@ -56,21 +89,23 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str
         if product["dedupKey"] == dedup_key:
             return product
         require_version(if_match, product["version"])
-        new = {**product, **fields}
+        new = {**product, **fields, "isPublished": fields.get("published", product["isPublished"])}
         if "price" in fields or "currency" in fields:
             old = Money(product["price"], product["currency"])
             price = domain.parse_price(fields.get("price", str(old)), new["currency"])
             new |= {"price": price.minor, "currency": price.currency}
-        names = ("name", "description", "price", "currency", "category")
+        names = ("name", "description", "price", "currency", "category", "isPublished")
         event = ProductUpdated(
             product_id=id,
             name=new["name"],
             price=str(Money(new["price"], new["currency"])),
             currency=new["currency"],
             category=new["category"],
+            published=new["isPublished"],
         )
         publish, guard = outbox.append_event(product, event)
         fields_set = {name: new[name] for name in names} | {
+            "nameKey": domain.name_key(new["name"]),
             "words": domain.search_words(new["name"], new["description"]),
             "dedupKey": dedup_key,
             "updatedAt": clock.timestamp(),
@@ -80,7 +115,7 @@ def change(id: str, fields: dict[str, Any], if_match: int | None, dedup_key: str
             return changed
 
 
-def delete(id: str, if_match: int | None) -> None:
+def delete(id: str, if_match: IfMatch) -> None:
     """Delete a product from the catalog. Raises NotFound, VersionConflict."""
     while True:
         product = repository.get(id)
@@ -105,11 +140,14 @@ def adjust_stock(id: str, adjustment: int, dedup_key: str) -> Doc:
 
 
 def price_items(command: PriceItems) -> PriceItems.Reply:
-    """Return the names and prices of products; the reply leaves out products that do not exist."""
+    """Return the names and prices of published products; the reply leaves out all others.
+
+    An order keeps the prices of this reply: a product that is unpublished later is still sold to it.
+    """
     found = [repository.products.get(id) for id in dict.fromkeys(command.product_ids)]
     items = [
         PricedItem(product_id=doc["_id"], name=doc["name"], price=doc["price"], currency=doc["currency"])
         for doc in found
-        if doc is not None and not doc["deleted"]
+        if doc is not None and not doc["deleted"] and doc["isPublished"]
     ]
     return PriceItems.Reply(items=items)

@@ -12,13 +12,13 @@ from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_sel
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, PageQuery, find_page
-from services.users import application, credentials, domain, repository
+from services.users import account_mails, application, credentials, domain, repository
+from services.users.passwords import Password
 
 api = Api()
 
 Email = Annotated[str, StringConstraints(min_length=3, max_length=254), SINGLE_LINE]
 Name = Annotated[str, StringConstraints(min_length=2, max_length=100), SINGLE_LINE]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=128), SINGLE_LINE]
 Age = Annotated[int, Field(ge=0, le=150)]
 CurrentPassword = Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
 
@@ -56,6 +56,8 @@ class User(Schema):
     age: int | None
     role: Literal["customer", "admin"]
     locked: bool
+    verified: bool
+    """Whether the user has confirmed the e-mail address; where no mail is sent, every user counts as verified."""
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -135,6 +137,7 @@ def to_view(account: Doc) -> User:
         age=account["age"],
         role=account["role"],
         locked=credentials.is_locked(account),
+        verified=account_mails.is_verified(account),
         created_at=account["createdAt"],
         updated_at=account["updatedAt"],
     )

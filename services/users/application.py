@@ -7,20 +7,32 @@ from chassis import clock
 from chassis.errors import IfMatch, require_version
 from chassis.events import outbox
 from chassis.store import Doc, Duplicate, Filter, Update, merge_updates
+from services.notifications.messages import AccountMail
 from services.users import (
     access,
+    account_mails,
     addresses,
     credentials,
     domain,
     keys,
     passwords,
+    recovery,
     repository,
     second_factor,
     security_events,
     sessions,
 )
-from services.users.messages import BuyerLocked, BuyerUnknown, CheckBuyer, UserCreated, UserDeleted, UserUpdated
+from services.users.messages import (
+    BuyerLocked,
+    BuyerUnknown,
+    BuyerUnverified,
+    CheckBuyer,
+    UserCreated,
+    UserDeleted,
+    UserUpdated,
+)
 from services.users.security_events import SecurityEvent
+from services.users.settings import settings
 
 ForgetRequests = Callable[[str], None]
 """Deletes the idempotency records of the requests that a user made, or that were about the user."""
@@ -32,10 +44,15 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
     Raises InvalidInput, EmailTaken.
     """
     address = addresses.normalize_email(email)
-    now = clock.timestamp()
+    passwords.require_acceptable(password, email, address)
+    repository.renew_keys(address)
+    verified, now = role == "admin" or not settings().confirms_addresses, clock.timestamp()
+    mails = {} if verified else account_mails.intent({}, 0, (AccountMail.VERIFICATION, address))
     account = {
         "_id": id,
         "email": address,
+        "verified": verified,
+        **mails,
         "emailKey": addresses.email_key(address),
         "name": name,
         "age": age,
@@ -71,22 +88,26 @@ def change(
     Raises NotFound, VersionConflict, InvalidInput, EmailTaken, ReauthenticationRequired.
     """
     fields = dict(fields)
-    if "email" in fields:
-        fields["email"] = addresses.normalize_email(fields["email"])
-        fields["emailKey"] = addresses.email_key(fields["email"])
-    changed_credentials = sorted(fields.keys() & {"email", "password"})
+    asked = fields.pop("email", "")
+    new_email = addresses.normalize_email(asked) if asked else ""
+    new_password = fields.pop("password", "")
     new_hash = ""
     while True:
         account = repository.get(id)
         if account["dedupKey"] == dedup_key:
             return account
         require_version(if_match, account["version"])
-        if changed_credentials:
-            credentials.require_reauthentication(actor, account, current_password)
-        if "password" in fields:
-            new_hash = new_hash or passwords.hash_password(fields["password"])
-            fields["password"] = new_hash
         new_fields = {**fields, "dedupKey": dedup_key}
+        if new_email or new_password:
+            credentials.require_reauthentication(actor, account, current_password)
+        if new_password:
+            passwords.require_acceptable(new_password, account["email"], asked or account["email"])
+            new_hash = new_hash or passwords.hash_password(new_password)
+            new_fields["password"] = new_hash
+        if new_email:
+            version = credentials.version_of(account) + (1 if new_password else 0)
+            new_fields |= recovery.new_address(account, new_email, version)
+        changed_credentials = sorted(new_fields.keys() & {"email", "password"})
         make_update = credentials.credentials_update if changed_credentials else _profile_update
         update, guard = make_update(account, new_fields)
         try:
@@ -144,6 +165,7 @@ def finish_erasure(id: str, forget_requests: ForgetRequests) -> None:
     """Delete the personal data of an erased account outside its document; may be repeated."""
     sessions.end_all(id)
     forget_requests(id)
+    account_mails.forget(id)
     repository.accounts.update(id, {"$set": {"erasurePending": False}})
 
 
@@ -201,9 +223,11 @@ def access_token(account: Doc, session: sessions.Session) -> str:
 
 
 def check_buyer(command: CheckBuyer) -> None:
-    """Check that an account exists and may buy. Raises BuyerUnknown, BuyerLocked."""
+    """Check that an account exists and may buy. Raises BuyerUnknown, BuyerLocked, BuyerUnverified."""
     account = repository.accounts.get(command.user_id)
     if account is None or account["erased"]:
         raise BuyerUnknown
     if credentials.is_locked(account):
         raise BuyerLocked
+    if settings().unverified_orders == "off" and not account_mails.is_verified(account):
+        raise BuyerUnverified

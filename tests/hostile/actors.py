@@ -43,7 +43,8 @@ class Actors:
         self.admin, self.owner, self.other, self.erased = shop.admin(), _sign_up(shop), _sign_up(shop), _sign_up(shop)
         product = shop.product(stock=1_000)
         order = self.owner.client.buy(product)["id"]
-        declined = self.owner.client.order(product, paymentToken=CARD)
+        assert self.owner.client.order(product, paymentToken=CARD).status_code == 422
+        declined = self.owner.client.order(product, paymentToken="tok_declined")
         assert declined.status_code == 402
         self.owner.client.final_order(declined.json()["orderId"])
         shipped = self.owner.client.buy(product)["id"]

@@ -31,6 +31,7 @@ SIGNATURES = [
     (ThreadWorker.accept, "(self, listener)"),
     (ThreadWorker.enqueue_req, "(self, conn)"),
     (ThreadWorker.murder_pending, "(self)"),
+    (ThreadWorker.handle_request, "(self, req, conn)"),
     (Worker.handle_error, "(self, req, client, addr, exc)"),
     (TConn.__init__, "(self, cfg, sock, client, server)"),
     (TConn.init, "(self)"),
