@@ -21,6 +21,7 @@ STATUS = {
     ErrorCategory.UNAUTHENTICATED: 401,
     ErrorCategory.PAYMENT_REQUIRED: 402,
     ErrorCategory.RATE_LIMITED: 429,
+    ErrorCategory.GONE: 410,
 }
 COMMAND_STATUS = STATUS | {
     ErrorCategory.FORBIDDEN: 409,

@@ -40,6 +40,7 @@ _ERRORS = {
     403: ("Forbidden", "The caller may not do this."),
     404: ("NotFound", "The object does not exist, or the caller may not see it."),
     409: ("Conflict", "The state of the object does not allow it, or a request with this Idempotency-Key still runs."),
+    410: ("Gone", "The link was used before, or it is too old."),
     412: ("PreconditionFailed", "The object changed after the version in If-Match."),
     413: ("BodyTooLarge", "The body is too large."),
     415: ("UnsupportedMediaType", "The body is not application/json, or it is compressed."),
@@ -172,7 +173,7 @@ def _parameters(operation: Operation) -> list[JsonSchema]:
 
 def _response(operation: Operation, status: int, model: type[Schema] | None, refs: dict[Use, JsonSchema]) -> JsonSchema:
     headers = [*_LIMITED]
-    if status in (201, 202) and not operation.names:
+    if status in (201, 202) and operation.responses[status] and not operation.names:
         headers.insert(0, "Location")
     if operation.idempotent:
         headers.insert(0, "Idempotent-Replayed")

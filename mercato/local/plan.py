@@ -1,5 +1,7 @@
 """The processes of the platform on this machine, and the environment of each."""
 
+import os
+
 from mercato.catalog import catalog
 from mercato.local.child import Child
 from mercato.local.folder import Folder

@@ -14,7 +14,15 @@ api = Api()
 
 class Notification(Schema):
     id: Id
-    kind: Literal["welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"]
+    kind: Literal[
+        "welcome",
+        "order_confirmed",
+        "order_rejected",
+        "order_cancelled",
+        "order_shipped",
+        "order_delivered",
+        "session_ended",
+    ]
     subject: str
     body: str
     channel: Literal["email", "record"]

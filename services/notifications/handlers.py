@@ -3,7 +3,7 @@
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from services.notifications import application, domain, repository
-from services.users.messages import UserCreated, UserDeleted, UserUpdated
+from services.users.messages import SessionsRevoked, UserCreated, UserDeleted, UserUpdated
 
 
 def on_user_created(event: UserCreated, meta: Meta) -> None:
@@ -20,6 +20,13 @@ def on_user_updated(event: UserUpdated, meta: Meta) -> None:
 def on_user_deleted(event: UserDeleted, meta: Meta) -> None:
     """Erase the address of a user; a job deletes the notifications."""
     repository.recipients.erase(event.user_id, meta)
+
+
+def on_sessions_revoked(event: SessionsRevoked, meta: Meta) -> None:
+    """Tell the owner of a session why it ended, if somebody else may have used it."""
+    if event.reason == "refresh_reuse":
+        repository.recipients.add(event.user_id)
+        application.notify(event.user_id, domain.SESSION_ENDED, meta)
 
 
 def on_order_event(event: Event, meta: Meta) -> None:

@@ -3,38 +3,63 @@
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.observe.log import log
-from chassis.store import Doc
+from chassis.store import Collection, Doc
 from services.notifications import mail, repository
 
 RETRY_AFTER_S = 10.0
 
 
 def finish_erasures() -> None:
-    """Delete the notifications of erased users, each as soon as its events are published."""
-    repository.recipients.finish_erasures(_delete_notifications)
+    """Delete the notifications and mails of erased users, each notification as soon as its events are published."""
+    repository.recipients.finish_erasures(_delete_about)
 
 
 def send_mail() -> None:
     """Send every pending mail, at least once: repeat it until the mail server accepts it."""
+    _send_account_mails()
+    _send_notifications()
+    mail.delete_old_files()
+
+
+def _send_account_mails() -> None:
+    due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
+    for each in repository.account_mails.find(due, sort="retryAt"):
+        if _send(repository.account_mails, each, each["address"], each["subject"], each["body"]):
+            repository.mark_account_mail_sent(each)
+
+
+def _send_notifications() -> None:
     due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
     for notification in repository.notifications.find(due, sort="retryAt"):
         recipient = repository.recipients.get(notification["userId"])
         if not recipient or recipient["erased"] or "email" not in recipient:
-            _retry_later(notification)  # `user.created` may arrive after the event of an order
+            _retry_later(
+                repository.notifications, notification
+            )  # `user.created` may arrive after the event of an order
             continue
-        try:
-            mail.send(notification["_id"], recipient["email"], notification["subject"], notification["body"])
+        email, subject, body = recipient["email"], notification["subject"], notification["body"]
+        if _send(repository.notifications, notification, email, subject, body):
             repository.mark_sent(notification)
-        except TransientError as error:
-            log.warning("mail not sent; retrying", notificationId=notification["_id"], error=error)
-            _retry_later(notification)
 
 
-def _retry_later(notification: Doc) -> None:
-    retry = {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}}
-    repository.notifications.update(notification["_id"], retry)
+def _send(collection: Collection, doc: Doc, address: str, subject: str, body: str) -> bool:
+    """Send a mail; if that fails, note that it is to be tried later, and return False."""
+    try:
+        mail.send(doc["_id"], doc["userId"], address, subject, body)
+        return True
+    except TransientError as error:
+        log.warning("mail not sent; retrying", notificationId=doc["_id"], error=error)
+        _retry_later(collection, doc)
+        return False
 
 
-def _delete_notifications(user: str) -> bool:
+def _retry_later(collection: Collection, doc: Doc) -> None:
+    collection.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}})
+
+
+def _delete_about(user: str) -> bool:
+    mail.delete_files(user)
+    for account_mail in repository.account_mails.iterate({"userId": user}):
+        repository.account_mails.delete(account_mail["_id"])
     notifications = repository.notifications.iterate({"userId": user})
     return all([repository.notifications.delete(each["_id"], when={"pending": 0}) for each in notifications])

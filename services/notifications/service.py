@@ -16,6 +16,7 @@ service.revokes(UserDeleted, SessionsRevoked)
 service.on(UserCreated, handlers.on_user_created)
 service.on(UserUpdated, handlers.on_user_updated)
 service.on(UserDeleted, handlers.on_user_deleted)
+service.on(SessionsRevoked, handlers.on_sessions_revoked)
 for event in domain.ORDER_EVENTS:
     service.on(event, handlers.on_order_event)
 service.answers(SendAccountMail, application.send_account_mail)

@@ -43,10 +43,21 @@ account_mails = Collection(
 )
 
 
-def intent(account: Doc, *mails: tuple[AccountMail, str]) -> dict[str, Any]:
-    """Return the fields of an account that ask for mails, each (kind, address); to be set with the change itself."""
-    new = [{"id": clock.new_id(), "kind": kind.value, "email": email} for kind, email in mails]
-    return {"mails": [*account.get("mails", []), *new], "mailsDue": True} if new else {}
+def is_verified(account: Doc) -> bool:
+    """Return whether the address of an account is confirmed; where no mail is sent, all are."""
+    return not settings().confirms_addresses or bool(account.get("verified", True))
+
+
+def intent(account: Doc, version: int, *mails: tuple[AccountMail, str]) -> dict[str, Any]:
+    """Return the fields of an account that ask for mails, each (kind, address); to be set with the change itself.
+
+    A token that changes the address is valid as long as the credentials have this version.
+    """
+    new = [
+        {"id": clock.new_id(), "kind": kind.value, "email": email, "credentialsVersion": version}
+        for kind, email in mails
+    ]
+    return {"mails": [*account.get("mails", []), *new], "mailsDue": True}
 
 
 def request(kind: AccountMail, asked: str) -> None:
@@ -57,7 +68,7 @@ def request(kind: AccountMail, asked: str) -> None:
 def issue(kind: AccountMail, account: Doc) -> str:
     """Return a new link for an account; nothing is mailed."""
     id, secret = clock.new_id(), _new_secret()
-    _insert(id, kind, **_subject(account, account["email"]), tokenHash=_hash(secret), due=False)
+    _insert(id, kind, **_subject(account), tokenHash=_hash(secret), due=False)
     return _link(kind, id, secret)
 
 
@@ -96,64 +107,73 @@ def send_account_mails() -> None:
     for account in repository.accounts.find({"mailsDue": True}):
         _collect(account)
     for mail in account_mails.find({"due": True, "retryAt": {"$lte": clock.timestamp()}}, sort="retryAt"):
-        _send(mail)
+        _process(mail)
 
 
 def _collect(account: Doc) -> None:
     """Turn the intents in an account into mails of their own."""
     for mail in account.get("mails", []):
-        _insert(mail["id"], AccountMail(mail["kind"]), **_subject(account, mail["email"]))
+        fields = {"email": mail["email"], "credentialsVersion": mail["credentialsVersion"]}
+        _insert(mail["id"], AccountMail(mail["kind"]), userId=account["_id"], **fields)
     done = {"$set": {"mailsDue": False}, "$unset": {"mails": True}}
     repository.accounts.update(account["_id"], done, when={"version": account["version"]})
 
 
-def _send(mail: Doc) -> None:
-    prepared = _prepare(mail)
-    if prepared is None:
+def _process(mail: Doc) -> None:
+    user = mail["userId"]
+    account = repository.accounts.get(user) if user else repository.find_by_email(mail["asked"])
+    if account is None or not _is_wanted(mail["kind"], account):
         account_mails.delete(mail["_id"], when={"due": True})
         return
-    kind, secret = AccountMail(prepared["kind"]), prepared.get("secret", "")
-    command = SendAccountMail(
-        mail_id=prepared["_id"],
-        user_id=prepared["userId"],
-        address=prepared["email"],
-        kind=kind,
-        link=_link(kind, prepared["_id"], secret) if secret else "",
-        expires_at=prepared["expiresAt"],
-    )
-    try:
-        calls.send(command, key=prepared["_id"])
-    except TransientError as error:
-        log.warning("mail about an account not sent; retrying", mailId=prepared["_id"], error=error)
-        account_mails.update(prepared["_id"], {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}})
-        return
-    except DomainError as error:
-        log.warning("mail about an account not sent; given up", mailId=prepared["_id"], error=error)
-    account_mails.update(prepared["_id"], {"$set": {"due": False}, "$unset": {"secret": True}})
+    with_token = _with_token(mail, account)
+    if with_token and _is_accepted(with_token):
+        _clear(with_token)
 
 
-def _prepare(mail: Doc) -> Doc | None:
-    """Return a due mail with its account and its token; None if nobody is to get it anymore."""
-    account = repository.accounts.get(mail["userId"]) if mail["userId"] else repository.find_by_email(mail["asked"])
-    kind = AccountMail(mail["kind"])
-    if account is None or account["erased"] or credentials.is_locked(account):
-        return None
-    if kind == AccountMail.VERIFICATION and is_verified(account):
-        return None
-    fields = {} if mail["userId"] else _subject(account, account["email"])
-    if kind in _PAGES and not mail["tokenHash"]:
+def _is_wanted(kind: str, account: Doc) -> bool:
+    if account["erased"] or credentials.is_locked(account):
+        return False
+    return kind != AccountMail.VERIFICATION or not is_verified(account)
+
+
+def _with_token(mail: Doc, account: Doc) -> Doc | None:
+    """Return a due mail with its account and, if its kind has one, its token; None if another process was first."""
+    fields = {} if mail["userId"] else _subject(account)
+    if mail["kind"] in _PAGES and not mail["tokenHash"]:
         secret = _new_secret()
         fields |= {"secret": secret, "tokenHash": _hash(secret)}
     if not fields:
         return mail
-    return account_mails.update(
-        mail["_id"], {"$set": fields, "$unset": {"asked": True}}, when={"due": True, "tokenHash": "", "userId": mail["userId"]}
+    unchanged = {"due": True, "userId": mail["userId"], "tokenHash": mail["tokenHash"]}
+    return account_mails.update(mail["_id"], {"$set": fields, "$unset": {"asked": True}}, when=unchanged)
+
+
+def _is_accepted(mail: Doc) -> bool:
+    """Hand a mail over to `notifications`. Return False if it has to be tried again."""
+    id, kind, secret = mail["_id"], AccountMail(mail["kind"]), mail.get("secret", "")
+    command = SendAccountMail(
+        mail_id=id,
+        user_id=mail["userId"],
+        address=mail["email"],
+        kind=kind,
+        link=_link(kind, id, secret) if secret else "",
+        expires_at=mail["expiresAt"],
     )
+    try:
+        calls.send(command, key=id)
+    except TransientError as error:
+        log.warning("mail about an account not sent; retrying", mailId=id, error=error)
+        account_mails.update(id, {"$set": {"retryAt": clock.timestamp_in(RETRY_AFTER_S)}})
+        return False
+    except DomainError as error:
+        log.warning("mail about an account not sent; given up", mailId=id, error=error)
+    return True
 
 
-def is_verified(account: Doc) -> bool:
-    """Return whether the address of an account is confirmed; where no mail is sent, all are."""
-    return not settings().confirms_addresses or bool(account.get("verified", True))
+def _clear(mail: Doc) -> None:
+    """Delete what only the mail needed: the token and, unless it is to be confirmed, the address."""
+    unneeded = {"secret": True} if mail["kind"] in _PAGES else {"email": True}
+    account_mails.update(mail["_id"], {"$set": {"due": False}, "$unset": unneeded})
 
 
 def _insert(id: str, kind: AccountMail, **fields: Any) -> None:
@@ -174,9 +194,9 @@ def _insert(id: str, kind: AccountMail, **fields: Any) -> None:
         pass  # an earlier run crashed before it cleared the intent
 
 
-def _subject(account: Doc, email: str) -> Doc:
+def _subject(account: Doc) -> Doc:
     version = credentials.version_of(account)
-    return {"userId": account["_id"], "email": email, "credentialsVersion": version}
+    return {"userId": account["_id"], "email": account["email"], "credentialsVersion": version}
 
 
 def _link(kind: AccountMail, id: str, secret: str) -> str:

@@ -1,7 +1,8 @@
 """E-mail addresses: the form that is stored, and the key that all spellings of an address share.
 
-The domain part follows UTS 46, non-transitional, as email-validator applies it: `xn--bcher-kva.example`, `BÜCHER.example`
-and `bücher。example` are one domain; `faß.example` and `fass.example` are two. The local part is compared without case.
+The domain part follows UTS 46, non-transitional, as email-validator applies it: `xn--bcher-kva.example`,
+`BÜCHER.example` and `bücher。example` are one domain; `faß.example` and `fass.example` are two. The local part is
+compared without case.
 """
 
 import unicodedata

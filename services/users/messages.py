@@ -62,11 +62,18 @@ class BuyerLocked(DomainError, category=ErrorCategory.FORBIDDEN):
         super().__init__("This account is locked. Ask the shop why.")
 
 
+class BuyerUnverified(DomainError, category=ErrorCategory.FORBIDDEN):
+    """The buyer has not confirmed the e-mail address, and this shop requires it."""
+
+    def __init__(self) -> None:
+        super().__init__("Confirm your e-mail address first: open the link in the mail, or ask for a new one.")
+
+
 class GetAccess(AccessQuery, callers=(ANY_SERVICE,), read_only=True):
     """Get the role that a user has now, as every service does where the right of an administrator decides."""
 
 
-class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown, BuyerLocked)):
+class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown, BuyerLocked, BuyerUnverified)):
     """Check that a user exists and may buy."""
 
     user_id: Id

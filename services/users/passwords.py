@@ -7,14 +7,18 @@ import threading
 import unicodedata
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from pydantic import StringConstraints
 
 from chassis.errors import InvalidInput
+from chassis.schema import SINGLE_LINE
 from services.users.addresses import email_key
 
 MIN_CHARS, MAX_CHARS = 8, 128
+Password = Annotated[str, StringConstraints(min_length=MIN_CHARS, max_length=MAX_CHARS), SINGLE_LINE]
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _lock = threading.Lock()

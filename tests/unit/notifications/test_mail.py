@@ -17,15 +17,15 @@ ADDRESS = "ada@example.com"
 def collections(store, fake_clock, monkeypatch):
     repository.recipients.attach(store).ensure_indexes()
     repository.notifications.attach(store).ensure_indexes()
-    with_mail = NotificationsSettings.model_construct(smtp_url="smtp://mail.example")
-    monkeypatch.setattr(application, "settings", lambda: with_mail)
+    repository.account_mails.attach(store).ensure_indexes()
+    monkeypatch.setattr(mail, "settings", lambda: NotificationsSettings(smtp_url="smtp://mail.example"))
 
 
 @pytest.fixture
 def outgoing(monkeypatch):
     """The (address, subject) of every mail that the server accepted."""
     accepted = []
-    monkeypatch.setattr(mail, "send", lambda id, address, subject, body: accepted.append((address, subject)))
+    monkeypatch.setattr(mail, "send", lambda id, user, address, subject, body: accepted.append((address, subject)))
     return accepted
 
 
