@@ -79,12 +79,12 @@ def _kind(value: Any) -> type:
     return type(value)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Return whether two values are equal at any depth; `true` is not 1, and the order of keys counts as in MongoDB."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(_is_same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
+        return len(one) == len(other) and all(map(is_same, one, other))
     return _kind(one) is _kind(other) and bool(one == other)
 
 
@@ -134,7 +134,7 @@ def _pull(parent: "Doc", name: str, value: Any) -> None:
     if isinstance(value, dict):
         parent[name] = [item for item in items if not (isinstance(item, dict) and matches(item, value))]
     else:
-        parent[name] = [item for item in items if not _is_same(item, value)]
+        parent[name] = [item for item in items if not is_same(item, value)]
 
 
 def _list(parent: "Doc", name: str, operator_name: str) -> list[Any]:

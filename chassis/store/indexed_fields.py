@@ -1,7 +1,8 @@
 """What indexed fields may hold, checked on a document or an update alone, so that all engines reject the same.
 
 A list is allowed only under a multikey index, because engines differ in what else finds it. The fields of a unique
-index are text or ints in every document; a field that may be missing has `partial={field: {"$exists": True}}`.
+index are text or ints in every document; a field that may be missing has `partial={field: {"$exists": True}}`. A field
+with a default has the type of the default in every document that is written.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from chassis.store.operators import conditions
 
 if TYPE_CHECKING:
     from chassis.store import Index, Update
+    from chassis.store.versions import Versions
 
 _RESULTS: Mapping[str, Any] = {"$unset": MISSING, "$inc": 0, "$push": [], "$pull": []}
 """The type of value that an operator leaves, by an example; `$set` leaves its operand."""
@@ -20,7 +22,8 @@ _RESULTS: Mapping[str, Any] = {"$unset": MISSING, "$inc": 0, "$push": [], "$pull
 class IndexedFields:
     """The indexed fields of one collection."""
 
-    def __init__(self, indexes: Iterable["Index"]) -> None:
+    def __init__(self, indexes: Iterable["Index"], versions: "Versions") -> None:
+        self._versions = versions
         self._lists = {index.fields[0] for index in indexes if index.multikey}
         self._may_be_missing: dict[str, bool] = {}
         """For each field of a unique index."""
@@ -46,8 +49,8 @@ class IndexedFields:
                 for indexed in self._paths_below.get(path.partition(".")[0], ()):
                     if indexed == path or indexed.startswith(path + "."):
                         self._check(indexed, path, _RESULTS.get(operator, value))
-                    elif indexed in self._may_be_missing and path.startswith(indexed + "."):
-                        raise ValueError(f"{indexed} has a unique index: it must be text or an int")
+                    elif self._is_scalar(indexed) and path.startswith(indexed + "."):
+                        raise ValueError(f"{indexed} is indexed as text or an int: it has no parts")
 
     def _check(self, path: str, at: str, value: Any) -> None:
         """Check the indexed field `path` by the `value` at the path `at`, which is the same or above it."""
@@ -57,10 +60,15 @@ class IndexedFields:
             value = value.get(name, MISSING) if isinstance(value, dict) else MISSING
         if isinstance(value, list) and path not in self._lists:
             raise ValueError(f"{path} is indexed: it cannot be a list")
+        if path in self._versions.indexed:
+            self._versions.check_new_field(path, value)
         if path in self._may_be_missing:
             is_allowed_gap = value is MISSING and self._may_be_missing[path]
             if not is_allowed_gap and (isinstance(value, bool) or not isinstance(value, str | int)):
                 raise ValueError(f"{path} has a unique index: it must be text or an int")
+
+    def _is_scalar(self, path: str) -> bool:
+        return path in self._may_be_missing or path in self._versions.indexed
 
 
 def _requires(index: "Index", path: str) -> bool:

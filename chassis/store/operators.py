@@ -15,6 +15,9 @@ UPDATE_OPERATORS = frozenset({"$set", "$unset", "$inc", "$push", "$pull"})
 INT64 = 2**63
 WRITE_ID = "_w"
 """The field that an engine may keep for itself in each document; no caller sees or uses it."""
+VERSION_FIELD = "_v"
+"""The field that a collection with versions keeps for itself in each document."""
+_RESERVED = (WRITE_ID, VERSION_FIELD)
 MAX_DEPTH = 50
 """Levels of a value, and names of a path: together no more than the 100 levels that MongoDB supports."""
 _PATH = re.compile(r"[^$.\x00][^.\x00]*(\.[^$.\x00][^.\x00]*)*")
@@ -42,8 +45,9 @@ def check_value(value: Any, depth: int = MAX_DEPTH) -> None:
 def check_document(doc: Mapping[str, Any]) -> None:
     if not isinstance(doc.get("_id"), str):
         raise ValueError("a document needs an _id of text")
-    if WRITE_ID in doc:
-        raise ValueError(f"{WRITE_ID} is the engine's own field")
+    for name in _RESERVED:
+        if name in doc:
+            raise ValueError(f"{name} is the store's own field")
     check_value(doc)
 
 
@@ -125,5 +129,5 @@ def _check_text(text: str) -> None:
 def _check_path(path: str) -> None:
     if not isinstance(path, str) or not _PATH.fullmatch(path) or path.count(".") >= MAX_DEPTH:
         raise ValueError(f"{path!r} is not a path")
-    if path.partition(".")[0] == WRITE_ID:
-        raise ValueError(f"{WRITE_ID} is the engine's own field")
+    if path.partition(".")[0] in _RESERVED:
+        raise ValueError(f"{path} is the store's own field")

@@ -30,7 +30,7 @@ class FaultyStore:
 
     def __getattr__(self, name):
         operation = getattr(self._store, name)
-        if name not in ("insert", "get", "find", "count", "update", "bulk_update", "delete"):
+        if name not in ("insert", "get", "find", "count", "update", "bulk_update", "delete", "rewrite"):
             return operation
 
         def counted(*arguments):

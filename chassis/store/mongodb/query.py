@@ -12,6 +12,7 @@ from pymongo import IndexModel
 
 from chassis import clock
 from chassis.store import Cursor, Filter, Index, Update
+from chassis.store.documents import matches
 from chassis.store.operators import WRITE_ID, conditions
 
 Query = dict[str, Any]
@@ -21,20 +22,64 @@ Definition = tuple[list[tuple[str, int]], bool, dict[str, Any]]
 _SORTABLE = {"$type": ["int", "long", "string"]}
 
 
-def search(where: Filter, sort: str, after: Cursor | None) -> Query:
-    """Return the query of a page. Its fields are indexed, so none is or is inside a list, except under `$all`."""
+def search(where: Filter, sort: str, after: Cursor | None, defaults: Mapping[str, Any]) -> Query:
+    """Return the query of a page. Its fields are indexed, so none is or is inside a list, except under `$all`.
+
+    A missing field counts as its default: a search for null finds the missing ones, as none of them is null.
+    """
     field, descending = sort.lstrip("-"), sort.startswith("-")
     beyond = "$lt" if descending else "$gt"
-    terms: list[Query] = [dict(where)] if where else []
+    terms: list[Query] = (
+        [plain] if (plain := {path: each for path, each in where.items() if path not in defaults}) else []
+    )
+    terms += (
+        _with_default(path, operator, value, defaults[path])
+        for path, condition in where.items()
+        if path in defaults
+        for operator, value in conditions(condition)
+    )
     if after and field == "_id":
         terms.append({"_id": {beyond: after[1]}})
+    elif after and field in defaults:
+        terms += _after_sort_key(field, after, descending)
     elif after:
         # The first term bounds the index scan; the second one skips documents with the same value up to the cursor.
         terms.append({field: {f"{beyond}e": after[0]}})
         terms.append({"$or": [{field: {beyond: after[0]}}, {"_id": {beyond: after[1]}}]})
-    elif field != "_id":
+    elif field != "_id" and field not in defaults:
         terms.append({field: _SORTABLE})
     return {"$and": terms} if terms else {}
+
+
+def _with_default(path: str, operator: str, value: Any, default: Any) -> Query:
+    counts = matches({path: default}, {path: {operator: value}})
+    if operator == "$exists":
+        return {} if counts else {path: {"$in": []}}
+    if operator in ("$eq", "$in"):
+        values = value if operator == "$in" else [value]
+        return {path: {"$in": [*values, None] if counts else values}}
+    if operator == "$ne":
+        return {path: {"$nin": [value] if counts else [value, None]}}
+    return {"$or": [{path: {operator: value}}, {path: None}]} if counts else {path: {operator: value}}
+
+
+def _after_sort_key(field: str, after: Cursor, descending: bool) -> Iterator[Query]:
+    """Yield the terms of a page behind a cursor in the order of a sort key.
+
+    A missing one is below every text. A cursor at "" is among the documents without it.
+    """
+    value, id = after
+    if not value and descending:
+        yield {field: None}
+        yield {"_id": {"$lt": id}}
+    elif not value:
+        yield {"$or": [{field: {"$gt": ""}}, {"_id": {"$gt": id}}]}
+    elif descending:
+        yield {field: {"$not": {"$gt": value}}}
+        yield {"$or": [{field: {"$lt": value}}, {field: None}, {"_id": {"$lt": id}}]}
+    else:
+        yield {field: {"$gte": value}}
+        yield {"$or": [{field: {"$gt": value}}, {"_id": {"$gt": id}}]}
 
 
 def sort_keys(sort: str) -> list[tuple[str, int]]:
@@ -43,10 +88,12 @@ def sort_keys(sort: str) -> list[tuple[str, int]]:
     return [(field, direction)] if field == "_id" else [(field, direction), ("_id", direction)]
 
 
-def count_stages(where: Filter, sum_field: str) -> list[Query]:
+def count_stages(where: Filter, sum_field: str, defaults: Mapping[str, Any]) -> list[Query]:
     """Return the pipeline that counts the matches, or sums a field. MongoDB answers it from the index if it can."""
-    value = f"${sum_field}" if sum_field else 1
-    return [{"$match": search(where, "_id", None)}, {"$group": {"_id": None, "count": {"$sum": value}}}]
+    value: Any = f"${sum_field}" if sum_field else 1
+    if sum_field in defaults:
+        value = {"$ifNull": [value, defaults[sum_field]]}
+    return [{"$match": search(where, "_id", None, defaults)}, {"$group": {"_id": None, "count": {"$sum": value}}}]
 
 
 def guarded(id: str, when: Filter, *also: Query) -> Query:

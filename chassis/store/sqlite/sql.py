@@ -1,11 +1,11 @@
 """Translation of filters to SQL: the meaning of `documents.matches`, in a form that SQLite answers from its indexes.
 
 A document is JSON in the column `doc`. `json_extract` alone would mix types (`true` reads as 1, a list as its text),
-so each comparison tests the type as well.
+so each comparison tests the type as well. A missing field with a default reads as the default, in an index, too.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,9 +31,6 @@ class Clause:
         return " AND ".join(self.terms) or "TRUE"
 
 
-Literals = frozenset[tuple[str, str, type, Any]]
-
-
 def quoted(name: str) -> str:
     """Return the name of a table or index as an SQL identifier; `:` separates derived names from declared ones."""
     if not re.fullmatch(r"[\w:]+", name, re.ASCII):
@@ -41,56 +38,78 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def column(path: str) -> str:
-    """Return the expression that reads one field. SQLite uses an index over it only for exactly this text."""
-    return "id" if path == "_id" else f"json_extract(doc, {_json_path(path)})"
+class Fields:
+    """The fields of one collection in SQL."""
 
+    def __init__(self, indexes: Iterable[Index], defaults: Mapping[str, Any]) -> None:
+        self._defaults = defaults
+        # SQLite uses a partial index only if a query repeats its conditions in literals.
+        self._literals = frozenset(
+            (path, operator, type(value), value)
+            for index in indexes
+            for path, condition in (index.partial or {}).items()
+            for operator, value in conditions(condition)
+        )
 
-def literals(indexes: tuple[Index, ...]) -> Literals:
-    """Return the conditions of partial indexes: SQLite uses such an index only if a query repeats it in literals."""
-    return frozenset(
-        (path, operator, type(value), value)
-        for index in indexes
-        for path, condition in (index.partial or {}).items()
-        for operator, value in conditions(condition)
-    )
+    def column(self, path: str) -> str:
+        """Return the expression that reads one field. SQLite uses an index over it only for exactly this text."""
+        if path == "_id":
+            return "id"
+        value = f"json_extract(doc, {_json_path(path)})"
+        return f"coalesce({value}, {_literal(self._defaults[path])})" if path in self._defaults else value
 
+    def where_clause(self, where: Filter) -> Clause:
+        """Translate all conditions but `$all`, which needs the table of its index."""
+        clause = Clause()
+        for path, condition in where.items():
+            for operator, value in conditions(condition):
+                if operator == "$in":
+                    self._in(clause, path, value)
+                elif operator == "$exists":
+                    clause.add(f"{self._type(path)} IS {'NOT ' if value else ''}NULL")
+                elif operator == "$ne":
+                    clause.add(f"({self.column(path)} = ? AND {self._is(path, value)}) IS NOT TRUE", value)
+                elif operator in _COMPARE:
+                    is_literal = (path, operator, type(value), value) in self._literals
+                    clause.add(
+                        f"{self.column(path)} {_COMPARE[operator]} {_literal(value) if is_literal else '?'}",
+                        *(() if is_literal else (value,)),
+                    )
+                    clause.add(self._is(path, value))
+        return clause
 
-def where_clause(where: Filter, inline: Literals) -> Clause:
-    """Translate all conditions but `$all`, which needs the table of its index. Those in `inline` become literals."""
-    clause = Clause()
-    for path, condition in where.items():
-        for operator, value in conditions(condition):
-            if operator == "$in":
-                _in(clause, path, value)
-            elif operator == "$exists":
-                clause.add(f"{_type(path)} IS {'NOT ' if value else ''}NULL")
-            elif operator == "$ne":
-                clause.add(f"({column(path)} = ? AND {_is(path, value)}) IS NOT TRUE", value)
-            elif operator in _COMPARE:
-                is_literal = (path, operator, type(value), value) in inline
-                clause.add(
-                    f"{column(path)} {_COMPARE[operator]} {_literal(value) if is_literal else '?'}",
-                    *(() if is_literal else (value,)),
-                )
-                clause.add(_is(path, value))
-    return clause
+    def sortable(self, path: str, after: Any) -> str:
+        """Return the term that selects sortable values: text and ints, or only the type of `after` if there is one."""
+        return f"{self._type(path)} IN ('integer', 'text')" if after is None else self._is(path, after)
 
+    def is_int(self, path: str) -> str:
+        """Return the term that the field is an int."""
+        return self._is(path, 0)
 
-def sortable(path: str, after: Any) -> str:
-    """Return the term that selects sortable values: text and ints, or only the type of `after` if there is one."""
-    return f"{_type(path)} IN ('integer', 'text')" if after is None else _is(path, after)
+    def index_columns(self, index: Index) -> str:
+        """Return the columns of an index. The last one is `id`, the second key of every order."""
+        columns = [self.column(path) for path in index.fields]
+        return ", ".join(columns if index.unique else [*columns, "id"])
 
+    def _in(self, clause: Clause, path: str, items: list[Any]) -> None:
+        kinds: dict[str, list[Any]] = {}
+        for item in items:
+            kinds.setdefault(self._is(path, item), []).append(item)
+        column = self.column(path)
+        each = [f"({column} IN ({', '.join('?' * len(some))}) AND {kind})" for kind, some in kinds.items()]
+        clause.add(f"({' OR '.join(each)})" if each else "FALSE", *(item for some in kinds.values() for item in some))
 
-def is_int(path: str) -> str:
-    """Return the term that the field is an int."""
-    return _is(path, 0)
+    def _type(self, path: str) -> str:
+        if path == "_id":
+            return "'text'"
+        kind = f"json_type(doc, {_json_path(path)})"
+        return f"coalesce({kind}, '{_json_type(self._defaults[path])}')" if path in self._defaults else kind
 
-
-def index_columns(index: Index) -> str:
-    """Return the columns of an index. The last one is `id`, the second key of every order."""
-    columns = [column(path) for path in index.fields]
-    return ", ".join(columns if index.unique else [*columns, "id"])
+    def _is(self, path: str, value: Any) -> str:
+        """Return the term that the field has the type of this value."""
+        if isinstance(value, bool):
+            return f"{self._type(path)} IN ('true', 'false')"
+        return f"{self._type(path)} = '{_json_type(value)}'"
 
 
 def all_conditions(where: Filter) -> Iterator[tuple[str, list[str]]]:
@@ -101,23 +120,10 @@ def all_conditions(where: Filter) -> Iterator[tuple[str, list[str]]]:
                 yield path, value
 
 
-def _in(clause: Clause, path: str, items: list[Any]) -> None:
-    kinds: dict[str, list[Any]] = {}
-    for item in items:
-        kinds.setdefault(_is(path, item), []).append(item)
-    each = [f"({column(path)} IN ({', '.join('?' * len(some))}) AND {kind})" for kind, some in kinds.items()]
-    clause.add(f"({' OR '.join(each)})" if each else "FALSE", *(item for some in kinds.values() for item in some))
-
-
-def _type(path: str) -> str:
-    return "'text'" if path == "_id" else f"json_type(doc, {_json_path(path)})"
-
-
-def _is(path: str, value: Any) -> str:
-    """Return the term that the field has the type of this value."""
+def _json_type(value: str | int) -> str:
     if isinstance(value, bool):
-        return f"{_type(path)} IN ('true', 'false')"
-    return f"{_type(path)} = '{'integer' if isinstance(value, int) else 'text'}'"
+        return str(value).lower()
+    return "integer" if isinstance(value, int) else "text"
 
 
 def _literal(value: Any) -> str:

@@ -28,7 +28,7 @@ class Table:
         self.insert = f"INSERT INTO {name} (id, doc) VALUES (?, ?)"
         self.update = f"UPDATE {name} SET doc = ? WHERE id = ?"
         self.delete = f"DELETE FROM {name} WHERE id = ?"
-        self._literals = sql.literals(collection.indexes)
+        self._fields = sql.Fields(collection.indexes, collection.versions.indexed)
         self._indexes = {f"{collection.name}:{index.name}": index for index in collection.indexes}
         self._multikeys = {index.fields[0]: sql.quoted(key) for key, index in self._indexes.items() if index.multikey}
         self.schema = {collection.name: f"CREATE TABLE {name} (id TEXT NOT NULL PRIMARY KEY, doc TEXT NOT NULL)"}
@@ -93,13 +93,13 @@ class Table:
     def find(self, where: Filter, sort: str, limit: int, after: Cursor | None) -> tuple[str, list[Any]]:
         """Return the query and its values."""
         clause = self._clause(where)
-        column = sql.column(sort.lstrip("-"))
+        column = self._fields.column(sort.lstrip("-"))
         direction, beyond = ("DESC", "<") if sort.startswith("-") else ("ASC", ">")
         # SQLite would rather scan the whole table by `id` than sort what an index finds: `+` prevents that.
         id = "+id" if where and "_id" not in where else "id"
         keys = [id] if column == "id" else [column, "id"]
         if column != "id":
-            clause.add(sql.sortable(sort.lstrip("-"), after and after[0]))
+            clause.add(self._fields.sortable(sort.lstrip("-"), after and after[0]))
         if after and column == "id":
             clause.add(f"{id} {beyond} ?", after[1])
         elif after:
@@ -113,8 +113,8 @@ class Table:
         """Return the query and its values."""
         clause, result = self._clause(where), "count(*)"
         if sum_field:
-            clause.add(sql.is_int(sum_field))
-            result = f"coalesce(sum({sql.column(sum_field)}), 0)"
+            clause.add(self._fields.is_int(sum_field))
+            result = f"coalesce(sum({self._fields.column(sum_field)}), 0)"
         return f"SELECT {result} FROM {self.name} WHERE {clause}", clause.values
 
     def duplicate_field(self, error: sqlite3.IntegrityError) -> str:
@@ -123,7 +123,7 @@ class Table:
         return self._indexes[named[1]].fields[0] if named else "_id"
 
     def _clause(self, where: Filter) -> sql.Clause:
-        clause = sql.where_clause(where, self._literals)
+        clause = self._fields.where_clause(where)
         for path, values in sql.all_conditions(where):
             for value in values:
                 clause.add(f"id IN (SELECT id FROM {self._multikeys[path]} WHERE value = ?)", value)
@@ -136,8 +136,8 @@ class Table:
             columns = "value TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (value, id)"
             return f"CREATE TABLE {sql.quoted(key)} ({columns}) WITHOUT ROWID"
         unique = "UNIQUE " if index.unique else ""
-        partial = f" WHERE {sql.where_clause(index.partial, self._literals)}" if index.partial else ""
-        return f"CREATE {unique}INDEX {sql.quoted(key)} ON {self.name} ({sql.index_columns(index)}){partial}"
+        partial = f" WHERE {self._fields.where_clause(index.partial)}" if index.partial else ""
+        return f"CREATE {unique}INDEX {sql.quoted(key)} ON {self.name} ({self._fields.index_columns(index)}){partial}"
 
 
 def to_json(doc: Doc) -> str:
