@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     from chassis.schema import Id, QueryParams, RequestBody, Schema, Timestamp
     from chassis.service import Service
     from chassis.settings import Settings
-    from chassis.store import Collection, Doc, Duplicate, Filter, Index, Update, UpdateOne, merge_updates
+    from chassis.store import (
+        Collection,
+        Doc,
+        Duplicate,
+        Filter,
+        Index,
+        Update,
+        UpdateOne,
+        Version,
+        merge_updates,
+    )
     from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response
     from chassis.web.auth import Caller
     from chassis.web.idempotency import Attempt
@@ -56,7 +66,7 @@ _MODULES = {
     "schema": "Id QueryParams RequestBody Schema Timestamp",
     "service": "Service",
     "settings": "Settings",
-    "store": "Collection Doc Duplicate Filter Index Update UpdateOne merge_updates",
+    "store": "Collection Doc Duplicate Filter Index Update UpdateOne Version merge_updates",
     "web.api": "ADMIN ANYONE SIGNED_IN Api Response",
     "web.auth": "Caller",
     "web.idempotency": "Attempt",
@@ -114,6 +124,7 @@ __all__ = [
     "TransientError",
     "Update",
     "UpdateOne",
+    "Version",
     "VersionConflict",
     "append_event",
     "fetch",

@@ -17,6 +17,7 @@ _COMMANDS = {
     "sagas": "operate",
     "outbox": "operate",
     "replay": "operate",
+    "migrate": "migrate",
     "audit": "audit",
     "contracts": "contracts",
     "settings": "settings",
