@@ -1,14 +1,15 @@
 """`/api/products`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from chassis.errors import IfMatch, InvalidInput, NotFound
+from chassis.errors import Forbidden, IfMatch, InvalidInput, NotFound
 from chassis.money import Money
-from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, RequestBody, Schema, Timestamp
+from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, QueryParams, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
+from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, PageQuery, find_page
 from services.inventory.messages import InsufficientStock
@@ -17,7 +18,7 @@ from services.products.settings import settings
 
 api = Api()
 
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(domain.check_currency)]
 Bound = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
 
 
@@ -28,6 +29,7 @@ class NewProduct(RequestBody):
     stock: domain.Stock
     description: domain.Description = ""
     category: domain.Category = ""
+    published: bool = True
 
 
 class ProductChange(RequestBody):
@@ -36,17 +38,31 @@ class ProductChange(RequestBody):
     currency: Currency = ""
     description: domain.Description = ""
     category: domain.Category = ""
+    published: bool = True
 
 
 class StockChange(RequestBody):
     adjustment: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 
 
-class Search(PageQuery):
+class Visibility(QueryParams):
+    """`published=any` includes products that are not published."""
+
+    published: Literal["any"] | None = None
+
+    def includes_unpublished(self, caller: Caller) -> bool:
+        """Raises Forbidden unless an administrator asks for unpublished products."""
+        if self.published and not caller.is_admin:
+            raise Forbidden("Only an administrator sees unpublished products.")
+        return bool(self.published)
+
+
+class Search(PageQuery, Visibility):
     category: Annotated[str, StringConstraints(max_length=100), SINGLE_LINE] | None = None
     q: Annotated[str, StringConstraints(max_length=200), SINGLE_LINE] | None = None
     min_price: Bound | None = None
     max_price: Bound | None = None
+    currency: Currency | None = None
     sort: Literal["name", "price", "-price", "-createdAt"] = "name"
 
 
@@ -58,39 +74,50 @@ class Product(Schema):
     currency: str
     category: str
     stock: int
+    published: bool
     created_at: Timestamp
     updated_at: Timestamp
 
 
 Products = Page[Product]
+_SORT_FIELDS = {"name": "nameKey"}
 
 
 @api.post("/api/products", auth=ADMIN, responses={201: Product}, errors=(NotFound,))
 def create_product(body: NewProduct, attempt: Attempt) -> Response:
-    """Create a product; it can be ordered at once."""
+    """Create a product; it is published, and can be ordered at once, unless the body says otherwise."""
     price = domain.parse_price(body.price, body.currency or settings().currency)
-    product = application.create(attempt.created_id, body.name, price, body.stock, body.description, body.category)
+    product = application.create(
+        attempt.created_id, body.name, price, body.stock, body.description, body.category, body.published
+    )
     return _product(product, status=201)
 
 
-@api.get("/api/products", auth=ANYONE, responses={200: Products}, public_for_s=30)
-def list_products(query: Search) -> Products:
-    """List the catalog, filtered by category, words and price."""
-    where: dict[str, Any] = {"deleted": False}
+@api.get("/api/products", auth=ANYONE, responses={200: Products}, errors=(Forbidden,), public_for_s=30)
+def list_products(caller: Caller, query: Search) -> Products:
+    """List the published products, filtered by category, words and price.
+
+    A filter or an order by price lists the products of one currency: `currency`, or the one of the shop.
+    """
+    where = repository.catalog(query.includes_unpublished(caller))
     if query.category is not None:
         where["category"] = query.category
     if query.q is not None:
         where["words"] = {"$all": _search_words(query.q)}
+    compares_prices = bool(query.min_price or query.max_price) or query.sort in ("price", "-price")
+    if query.currency or compares_prices:
+        where["currency"] = query.currency or settings().currency
     if query.min_price or query.max_price:
-        where["price"] = _price_filter(query)
-    docs, cursor = find_page(repository.products, where, query, sort=query.sort)
+        where["price"] = _price_filter(query, where["currency"])
+    docs, cursor = find_page(repository.products, where, query, sort=_SORT_FIELDS.get(query.sort, query.sort))
     return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.get("/api/products/{id}", auth=ANYONE, responses={200: Product}, public_for_s=30)
-def get_product(id: str) -> Response:
-    """Get one product."""
-    return _product(repository.get(id))
+@api.get("/api/products/{id}", auth=ANYONE, responses={200: Product}, errors=(Forbidden,), public_for_s=30)
+def get_product(id: str, caller: Caller, query: Visibility) -> Response:
+    """Get one product that is published."""
+    find = repository.get if query.includes_unpublished(caller) else repository.get_published
+    return _product(find(id))
 
 
 @api.put("/api/products/{id}", auth=ADMIN, responses={200: Product})
@@ -120,13 +147,13 @@ def _search_words(q: str) -> list[str]:
     return words
 
 
-def _price_filter(query: Search) -> dict[str, int]:
-    """Return the filter of the price; bounds are in the currency of the shop, as the catalog is sorted."""
+def _price_filter(query: Search, currency: str) -> dict[str, int]:
+    """Return the filter of the price in minor units."""
     bounds = {}
     for operator, name, amount in (("$gte", "minPrice", query.min_price), ("$lte", "maxPrice", query.max_price)):
         if amount:
             try:
-                bounds[operator] = Money.parse(amount, settings().currency).minor
+                bounds[operator] = Money.parse(amount, currency).minor
             except ValueError as error:
                 raise InvalidInput((name, str(error))) from None
     return bounds
@@ -141,6 +168,7 @@ def _view(doc: Doc) -> Product:
         currency=doc["currency"],
         category=doc["category"],
         stock=doc["stock"],
+        published=doc["isPublished"],
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
     )

@@ -15,6 +15,7 @@ class ProductCreated(Event, type="product.created", key="product_id"):
     currency: str
     category: str
     initial_stock: int
+    published: bool = True
 
 
 class ProductUpdated(Event, type="product.updated", key="product_id"):
@@ -23,6 +24,7 @@ class ProductUpdated(Event, type="product.updated", key="product_id"):
     price: str
     currency: str
     category: str
+    published: bool = True
 
 
 class ProductDeleted(Event, type="product.deleted", key="product_id"):
@@ -39,7 +41,7 @@ class PricedItem(Schema):
 
 
 class PriceItems(Command, callers=("orders",), read_only=True):
-    """Get the names and prices of products; the reply leaves out products that do not exist."""
+    """Get the names and prices of products; the reply leaves out those that do not exist or are not published."""
 
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 

@@ -1,26 +1,51 @@
-"""How products are loaded and stored."""
+"""How products are loaded and stored.
+
+The stored field of `published` is `isPublished`: the outbox has a field `published` of its own.
+"""
+
+from typing import Any
 
 from chassis.errors import NotFound
 from chassis.events import outbox
-from chassis.store import Collection, Doc, Index
+from chassis.store import Collection, Doc, Index, Version
+from services.products import domain
+
+
+def _with_name_key(doc: Doc) -> Doc:
+    return {"nameKey": domain.name_key(doc["name"])}
+
 
 products = Collection(
     "products",
-    Index("deleted", "name"),
-    Index("deleted", "price"),
-    Index("deleted", "createdAt"),
-    Index("deleted", "category", "name"),
+    Index("deleted", "isPublished", "nameKey"),
+    Index("deleted", "isPublished", "currency", "price"),
+    Index("deleted", "isPublished", "createdAt"),
+    Index("deleted", "isPublished", "category", "nameKey"),
     Index("words", multikey=True),
     outbox.PENDING_INDEX,
+    versions=(Version(defaults={"isPublished": True}, sort_keys=("nameKey",), upcast=_with_name_key),),
 )
 
 
 def get(id: str) -> Doc:
-    """Return a product that is not deleted. Raises NotFound."""
+    """Return a product that is not deleted, published or not. Raises NotFound."""
     product = products.get(id)
     if product is None or product["deleted"]:
         raise NotFound("product")
     return product
+
+
+def get_published(id: str) -> Doc:
+    """Return a product that the public sees. Raises NotFound."""
+    product = get(id)
+    if not product["isPublished"]:
+        raise NotFound("product")
+    return product
+
+
+def catalog(include_unpublished: bool) -> dict[str, Any]:
+    """Return the filter for the products of a list."""
+    return {"deleted": False, "isPublished": {"$in": [True, False]} if include_unpublished else True}
 
 
 def update_stock(id: str, available: int, sequence: int) -> None:
