@@ -5,7 +5,7 @@ import pytest
 from chassis import clock
 from chassis.errors import OutcomeUnknown
 from chassis.events.envelope import Meta
-from services.notifications import application, handlers, jobs, mail, repository
+from services.notifications import handlers, jobs, mail, repository
 from services.notifications.settings import NotificationsSettings
 from services.orders.messages import OrderShipped
 from services.users.messages import UserCreated, UserDeleted
