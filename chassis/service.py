@@ -40,6 +40,7 @@ from chassis.messages import Command, Event
 from chassis.observe import export
 from chassis.observe.health import Health
 from chassis.observe.log import log
+from chassis.personal_data import ExportQuery, PersonalData, export_page
 from chassis.sagas.driver import Driver
 from chassis.schema import Schema
 from chassis.settings import settings
@@ -80,6 +81,7 @@ class Service:
         self.starters: list[Callable[[], None]] = []
         self.events: list[type[Event]] = []
         self.audited: list[Audit] = []
+        self.personal: list[PersonalData] = []
         self._health: Health | None = None
         self._store: Store
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
@@ -126,6 +128,16 @@ class Service:
     def answers(self, command: type[Command], handler: Callable[[Any], Schema | None]) -> None:
         """Register the handler of a command that other services send; it returns the `Reply` of the command."""
         self.commands[command] = handler
+
+    def exports(self, *personal: PersonalData, query: type[ExportQuery] | None = None) -> None:
+        """Declare which documents are about a person, and the command that returns them.
+
+        A collection that names persons and is not declared fails a test. The service that collects the exports of all
+        has no `query`.
+        """
+        self.personal += personal
+        if query:
+            self.answers(query, partial(export_page, self.personal))
 
     def runs(self, driver: Driver) -> None:
         """Register the driver of a saga; the worker process resumes the sagas that are due."""

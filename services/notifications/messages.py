@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from chassis.errors import DomainError
 from chassis.messages import Command, Event
+from chassis.personal_data import ExportQuery
 from chassis.schema import Id, Timestamp
 
 
@@ -46,3 +47,7 @@ class SendAccountMail(Command, callers=("users",), errors=(MailOff,)):
     """Where to confirm it; "" for a mail that only informs."""
     expires_at: Timestamp
     """The time after which the mail is of no use: it is tried until then."""
+
+
+class ExportUser(ExportQuery, callers=("users",), read_only=True, timeout_s=2.0):
+    """Return what `notifications` keeps about a user."""

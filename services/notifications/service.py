@@ -1,10 +1,11 @@
 """Notifications: what users are notified of, by e-mail or in the shop."""
 
 from chassis.events.outbox import EmbeddedOutbox
+from chassis.personal_data import PersonalData
 from chassis.service import Service
 from services.notifications import application, domain, handlers, jobs, repository
 from services.notifications.api import api
-from services.notifications.messages import NotificationSent, SendAccountMail
+from services.notifications.messages import ExportUser, NotificationSent, SendAccountMail
 from services.users.messages import GetAccess, SessionsRevoked, UserCreated, UserDeleted, UserUpdated
 
 service = Service("notifications")
@@ -20,6 +21,11 @@ service.on(SessionsRevoked, handlers.on_sessions_revoked)
 for event in domain.ORDER_EVENTS:
     service.on(event, handlers.on_order_event)
 service.answers(SendAccountMail, application.send_account_mail)
+service.exports(
+    PersonalData(repository.recipients, "_id", "email"),
+    PersonalData(repository.notifications, "userId", "kind", "subject", "body", "channel", "status", "createdAt"),
+    query=ExportUser,
+)
 service.schedules(jobs.finish_erasures, every_s=1)
 service.schedules(jobs.send_mail, every_s=1)
 service.schedules(repository.delete_expired_account_mails, every_s=60)

@@ -1,6 +1,7 @@
 """The events of `orders`. Prices are decimals of the order's currency."""
 
 from chassis.messages import Event
+from chassis.personal_data import ExportQuery
 from chassis.schema import Id, Schema
 
 
@@ -45,3 +46,7 @@ class OrderShipped(Event, type="order.shipped", key="order_id"):
 class OrderDelivered(Event, type="order.delivered", key="order_id"):
     order_id: Id
     user_id: Id
+
+
+class ExportUser(ExportQuery, callers=("users",), read_only=True, timeout_s=2.0):
+    """Return what `orders` keeps about a user."""

@@ -1,10 +1,12 @@
 """Orders: event-sourced orders, and the checkout saga that confirms or rejects them."""
 
 from chassis.events.eventsourcing import StreamOutbox
+from chassis.personal_data import PersonalData
 from chassis.service import Service
 from services.inventory.messages import StockReturned
 from services.orders import checkout, domain, handlers, invariants, projection, repository
 from services.orders.api import api
+from services.orders.messages import ExportUser
 from services.payments.messages import PaymentRefunded
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
@@ -21,4 +23,12 @@ service.on(PaymentRefunded, handlers.on_payment_refunded)
 service.on(StockReturned, handlers.on_stock_returned)
 for event in domain.EVENTS:
     service.on(event, handlers.on_order_event)
+service.exports(
+    PersonalData(
+        projection.summaries,
+        "userId",
+        *("items", "totalAmount", "currency", "status", "reason", "paymentId", "createdAt", "updatedAt"),
+    ),
+    query=ExportUser,
+)
 service.audits("order", invariants.order_ids, invariants.check_orders)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
+from chassis.personal_data import ExportQuery
 from chassis.schema import Id, Schema
 
 Minor = Annotated[int, Field(ge=0)]
@@ -93,3 +94,7 @@ class ListPayments(Command, callers=("orders",), read_only=True, timeout_s=3.5):
 
     class Reply(Schema):
         order_ids: list[Id]
+
+
+class ExportUser(ExportQuery, callers=("users",), read_only=True, timeout_s=2.0):
+    """Return what `payments` keeps about a user."""

@@ -1,6 +1,7 @@
 """Payments: charges and refunds, through a provider."""
 
 from chassis.events.outbox import EmbeddedOutbox
+from chassis.personal_data import PersonalData
 from chassis.service import Service
 from services.orders.messages import OrderCancelled
 from services.payments import application, handlers, invariants, jobs, messages, repository
@@ -25,4 +26,18 @@ service.answers(messages.GetPayments, application.get_payments)
 service.answers(messages.ListPayments, application.list_payments)
 service.on(OrderCancelled, handlers.on_order_cancelled)
 service.schedules(jobs.refund_cancelled_orders, every_s=0.5)
+service.exports(
+    PersonalData(
+        repository.payments,
+        "userId",
+        "orderId",
+        "amount",
+        "currency",
+        "status",
+        "refundedAmount",
+        "provider",
+        "createdAt",
+    ),
+    query=messages.ExportUser,
+)
 service.audits("payment", invariants.payment_ids, invariants.check_payments)

@@ -10,6 +10,8 @@ from services.users import (
     administration_api,
     application,
     auth_api,
+    export,
+    export_api,
     jobs,
     keys,
     recovery_api,
@@ -30,7 +32,9 @@ service.serves(auth_api.api)
 service.serves(administration_api.api)
 service.serves(second_factor_api.api)
 service.serves(recovery_api.api)
-service.calls("notifications")
+service.serves(export_api.api)
+service.calls("orders", "payments", "notifications")
+service.exports(*export.OWN)
 service.answers(CheckBuyer, application.check_buyer)
 service.starts(keys.prepare)
 service.issues_tokens(keys.public_keys, GetAccess, access.get_access)

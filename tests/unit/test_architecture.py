@@ -68,7 +68,8 @@ def test_services_import_only_messages_of_each_other(name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_declared_command_is_answered(name):
     messages = import_module(f"services.{name}.messages")
-    assert set(_commands(messages.__name__, vars(messages))) == set(_service(name).commands)
+    declared = {each for each in _commands(messages.__name__, vars(messages)) if each.__module__ == messages.__name__}
+    assert declared == set(_service(name).commands)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -81,6 +82,39 @@ def test_every_declared_event_is_published(name):
         if isinstance(item, type) and issubclass(item, Event) and item is not Event
     }
     assert declared == set(_service(name).events)
+
+
+NAMES_A_PERSON = {"userId", "user", "email", "emailKey", "caller"}
+"""Fields that hold an address or the id of a user."""
+NOT_EXPORTED = {
+    "idempotency": "answers of the last 24 hours, which repeat what the services keep",
+    "revocations": "ids of ended sessions, until their access tokens expire",
+    "account_mails": "mails on their way, and hashes of their tokens, for 30 minutes",
+}
+
+
+def test_every_service_with_personal_data_is_part_of_the_export():
+    from services.users.export import OWN, QUERIES
+
+    answered = {query.service: query for query in QUERIES}
+    for name in SERVICES:
+        service = _service(name)
+        exported = {each.collection.name for each in service.personal}
+        naming = {
+            each.name
+            for each in service.collections
+            if NAMES_A_PERSON & {field for index in each.indexes for field in index.fields}
+        }
+        assert naming - exported <= set(NOT_EXPORTED), f"{name}: declare them with service.exports(...)"
+        if exported and name != "users":
+            assert answered[name] in service.commands, f"{name}: add its query to services.users.export.QUERIES"
+    assert _service("users").personal == list(OWN)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_export_names_no_secret_and_no_internal_field(name):
+    secret = {"password", "secondFactor", "secondFactorOffer", "current", "previous", "tokenHash", "outbox", "dedupKey"}
+    assert not [each.fields for each in _service(name).personal if secret & set(each.fields)]
 
 
 def _service(name) -> Service:
