@@ -15,8 +15,20 @@ from typing import Any, Literal
 from chassis import clock
 from chassis.errors import DomainError, NotFound
 from chassis.store import Collection, Doc, Duplicate
-from services.users import addresses, application, credentials, domain, passwords, repository, second_factor
+from services.notifications.messages import AccountMail
+from services.users import (
+    account_mails,
+    addresses,
+    application,
+    credentials,
+    domain,
+    passwords,
+    recovery,
+    repository,
+    second_factor,
+)
 from services.users.security_events import SecurityEvent, record
+from services.users.settings import settings
 
 OPERATOR = "operator"
 """The actor of what the command line does."""
@@ -129,6 +141,25 @@ def unlock(id: str, actor: str) -> Doc:
 def end_sessions(id: str, actor: str) -> Doc:
     """End all sessions of an account. Raises NotFound."""
     return _change(id, actor, "sessions ended", lambda account: {})
+
+
+def reset(id: str, actor: str) -> str:
+    """Make the present password useless and end all sessions, so that the user has to set a new password.
+
+    Where the platform sends mail, the user gets a link; else return one to hand over, which works once, for 30 minutes.
+
+    Raises NotFound.
+    """
+    useless = passwords.hash_password(clock.entropy(32).hex())
+    by_mail = settings().confirms_addresses
+
+    def decide(account: Doc) -> Mapping[str, Any] | None:
+        mail = (AccountMail.RESET, account["email"])
+        asked = account_mails.intent(account, credentials.version_of(account) + 1, mail) if by_mail else {}
+        return {"password": useless, **asked}
+
+    account = _change(id, actor, "password reset", decide, SecurityEvent.CREDENTIALS_CHANGED)
+    return "" if by_mail else recovery.reset_link(account)
 
 
 def remove_second_factor(id: str, actor: str) -> Doc:

@@ -120,6 +120,24 @@ def unlock(user: str) -> None:
     _act(user, administration.unlock, "unlocked")
 
 
+@user.command()
+@click.argument("user")
+def reset(user: str) -> None:
+    """Make an account set a new password, and end its sessions.
+
+    Where the platform sends mail, the user gets a link; else the link is printed, to be handed over.
+    """
+    from services.users import administration
+
+    account = _find(user)
+    with _refusals():
+        link = administration.reset(account["_id"], administration.OPERATOR)
+    done = f"{account['email']} ({account['_id']}): the password is reset"
+    click.echo(
+        f"{done}; a link to set a new one works once, for 30 minutes:\n{link}" if link else f"{done}; a mail follows"
+    )
+
+
 @user.command("remove-second-factor")
 @click.argument("user")
 def remove_second_factor(user: str) -> None:
