@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any
 from chassis import calls, gc_tuning
 from chassis.access import AccessQuery
 from chassis.audit import Audit, Check, Ids
-from chassis.background import retry_until, run_until
+from chassis.background import Jobs, retry_until, run_until
 from chassis.bus import Bus, Topic
 from chassis.bus.engines import open_bus
 from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
-from chassis.events import consumer, dead_letters
+from chassis.events import consumer, dead_letters, set_aside
 from chassis.events.envelope import Meta
 from chassis.events.outbox import Outbox
 from chassis.events.relay import Relay
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
 leases = Collection("leases")
 
-MAX_RESTART_PAUSE_S = 1.0
-"""Longest wait before a crashed worker thread runs again."""
 PURGE_EVERY_S = 3.0
 """Seconds after which deleted data are in no file of an embedded store."""
 JWKS_PATH = "/api/auth/jwks.json"
@@ -69,7 +67,7 @@ class Service:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.collections: list[Collection] = [leases]
+        self.collections: list[Collection] = [leases, set_aside.entries]
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
         self.upstreams: tuple[str, ...] = ()
@@ -147,7 +145,7 @@ class Service:
     def on(self, event: type[Event], handler: consumer.Handler) -> None:
         """Register `handler(event, meta)` for an event. Events may be redelivered, so the handler uses the inbox."""
         if not self.handlers:
-            self.stores(dead_letters.collection, consumer.progress)
+            self.stores(dead_letters.collection, dead_letters.discarded, consumer.progress)
             self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
         if event in self.revoking_events:
             from chassis.web.revocations import recording
@@ -224,8 +222,10 @@ class Service:
         def prepare() -> None:
             self._prepare(threading.Event())
             if known is not None:
-                following = partial(self._restart_on_crash, known.follow, threading.Event())
-                threading.Thread(target=following, name="revocations", daemon=True).start()
+                jobs = Jobs(threading.Event())
+                jobs.add("revocations", known.follow)
+                jobs.start()
+                health.crash_looping = jobs.crash_looping
             gc_tuning.relax_after_startup()
             health.started = True
             log.info("web process is ready", port=settings().port, healthPort=settings().health_port)
@@ -248,19 +248,18 @@ class Service:
         health = self.open("worker")
         self._prepare(stop)
         bus = open_bus(settings())
-        threads = [
-            threading.Thread(target=self._restart_on_crash, args=(run, stop), name=name)
-            for name, run in self._worker_threads(bus)
-        ]
-        for thread in threads:
-            thread.start()
+        jobs = Jobs(stop)
+        for job, run in self._worker_threads(bus):
+            jobs.add(job, run)
+        jobs.start()
+        health.crash_looping = jobs.crash_looping
         gc_tuning.relax_after_startup()
         health.started = True
-        log.info("worker process is ready", jobs=[thread.name for thread in threads])
+        log.info("worker process is ready", jobs=[thread.name for thread in jobs.threads])
         stop.wait()
         self.drain()
-        for thread in threads:
-            thread.join(settings().shutdown)
+        if late := jobs.join(settings().shutdown):
+            log.error("jobs did not end in time; others take over after their leases", jobs=late)
         bus.close()
 
     def _prepare(self, stop: threading.Event) -> None:
@@ -298,12 +297,6 @@ class Service:
     def _consumer(self, bus: Bus) -> consumer.Consumer:
         topics = sorted({f"{event.service}.events" for event in self.handlers})
         return consumer.Consumer(bus.consumer(self.name, topics), self.handlers)
-
-    def _restart_on_crash(self, run: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """Run a worker thread, and restart it if it crashes: without it the worker would look alive and do nothing."""
-        retry_until(
-            stop, lambda: run(stop), "worker job crashed", retry_on=Exception, max_backoff_s=MAX_RESTART_PAUSE_S
-        )
 
     def _run_after_topics_exist(self, bus: Bus, run: Callable[[threading.Event], None], stop: threading.Event) -> None:
         """Create the topics, then run; other worker threads run while the message bus is unavailable."""

@@ -11,7 +11,21 @@ from typing import NamedTuple, Protocol
 
 from chassis.errors import TransientError
 
-__all__ = ["Bus", "BusUnavailable", "Consumer", "Partition", "PartitionRevoked", "Record", "Topic"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "Bus",
+    "BusUnavailable",
+    "Consumer",
+    "Partition",
+    "PartitionRevoked",
+    "Record",
+    "Topic",
+    "size_bytes",
+]
+
+MAX_RECORD_BYTES = 1_000_000
+"""Size of a record that every engine takes: what a broker accepts by default, less the overhead."""
+_HEADER_OVERHEAD_BYTES = 10
 
 Partition = tuple[str, int]
 """(topic, number)."""
@@ -44,6 +58,13 @@ class Record(NamedTuple):
     partition: int = -1
     offset: int = -1
     time: str = ""
+
+
+def size_bytes(record: Record) -> int:
+    """Return about how many bytes the key, value and headers of a record take."""
+    texts = [record.key, *record.headers, *record.headers.values()]
+    encoded = sum(len(text.encode(errors="replace")) for text in texts)
+    return encoded + len(record.value) + len(record.headers) * _HEADER_OVERHEAD_BYTES
 
 
 class Consumer(Protocol):

@@ -20,8 +20,8 @@ def backlog(outboxes: list[Outbox], held_slots: Callable[[], Iterable[int]]) -> 
             name = outbox.collection.name
             count = outbox.collection.sum("pending", pending_in_slots(slots)) if slots else 0
             sample = outbox.pending(slots, SAMPLE) if count else []
-            times = [record.headers["ce_time"] for each in sample for _, record in each.events[:1]]
+            times = [each.since for each in sample if each.failure is None]
             metrics.outbox_pending[name].set(count)
-            metrics.outbox_oldest_age[name].set(max(0.0, clock.seconds_since(min(times))) if times else 0)
+            metrics.outbox_oldest_age[name].set(max(0.0, *map(clock.seconds_since, times)) if times else 0)
 
     return Throttled(export)

@@ -21,7 +21,8 @@ class MalformedRecord(ValueError):
 class Meta:
     """The CloudEvents context attributes of an event.
 
-    `sequence` increases with each event of one aggregate; it has gaps if only the latest state is published.
+    `sequence` increases with each event of one aggregate; it has gaps if only the latest state is published. `time` is
+    in UTC with milliseconds, whatever RFC 3339 allows its publisher to write.
     """
 
     id: str
@@ -69,7 +70,7 @@ def from_record(record: Record) -> tuple[Meta, Any]:
             id=headers["ce_id"],
             source=headers["ce_source"],
             type=headers["ce_type"],
-            time=headers["ce_time"],
+            time=clock.timestamp(clock.parse_timestamp(headers["ce_time"])),
             subject=headers["ce_subject"],
             sequence=int(headers["ce_sequence"]),
             traceparent=headers.get("traceparent", ""),

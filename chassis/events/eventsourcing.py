@@ -6,18 +6,19 @@ A commit is one document, which is also its outbox entry. The `_id` is the optim
 version one is rejected. Only public events are published; `sequence` numbers them, and is 0 for an internal event.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.events import envelope
-from chassis.events.outbox import PENDING_INDEX, PendingEvents, find_pending, slot_of
+from chassis.events.outbox import PENDING_INDEX, SET_ASIDE, PendingEvents, find_pending, set_aside, slot_of
 from chassis.messages import Event
 from chassis.observe import trace
-from chassis.store import Collection, Duplicate, Index, UpdateOne
+from chassis.store import Collection, Doc, Duplicate, Index, UpdateOne
 
 MAX_COMMITS = 1000
 """Maximum number of commits in a stream; `append` rejects more."""
@@ -152,12 +153,28 @@ class StreamOutbox:
         self._service, self.collection = service, streams
 
     def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
-        found: dict[str, PendingEvents] = {}
+        rows: dict[str, list[Doc]] = defaultdict(list)
         for row in find_pending(self.collection, slots, limit):
-            entry: dict[str, Any] = {**row, "seq": row["sequence"]}
-            each = found.setdefault(row["stream"], PendingEvents(row["stream"], 0, []))
-            each.events.append((row["version"], envelope.to_record(self._service, row["stream"], entry)))
-        return list(found.values())
+            rows[row["stream"]].append(row)
+        for stream in self._streams_set_aside() & rows.keys() if rows else ():
+            self.set_aside(stream)  # its later commits wait behind the earlier ones
+            del rows[stream]
+        return [PendingEvents.build(stream, self._pending, {"rows": some}) for stream, some in rows.items()]
+
+    def set_aside(self, id: str) -> None:
+        for row in self.collection.find({"stream": id}, sort="version", limit=MAX_COMMITS):
+            if row["pending"]:
+                set_aside(self.collection, row["_id"])
+
+    def _streams_set_aside(self) -> set[str]:
+        return {row["stream"] for row in self.collection.iterate(SET_ASIDE)}
+
+    def _pending(self, found: Doc) -> PendingEvents:
+        rows, stream = found["rows"], found["rows"][0]["stream"]
+        records = [
+            (row["version"], envelope.to_record(self._service, stream, {**row, "seq": row["sequence"]})) for row in rows
+        ]
+        return PendingEvents(stream, 0, records, rows[0]["time"])
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         self.collection.bulk_update(

@@ -69,6 +69,20 @@ class PendingEvents:
     """The sequence number of the last acknowledged event; 0 if the outbox does not need it."""
     events: list[tuple[int, Record]]
     """(position, record), in order: the position is the sequence number, or the version in a stream."""
+    since: str = ""
+    """The timestamp from which on the first of them is pending."""
+    failure: Exception | None = None
+    """Why the events cannot be read; then `events` is empty."""
+
+    @classmethod
+    def build(cls, id: str, read: Callable[[Doc], "PendingEvents"], doc: Doc) -> "PendingEvents":
+        """Return what `read` returns of the document of this aggregate, or its failure."""
+        try:
+            return read(doc)
+        except TransientError:
+            raise
+        except Exception as error:
+            return cls(id, 0, [], failure=error)
 
 
 class Outbox(Protocol):
@@ -87,13 +101,32 @@ class Outbox(Protocol):
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         """Remove the events of each aggregate up to and including this position."""
 
+    def set_aside(self, id: str) -> None:
+        """Leave the pending events of this aggregate out of `pending`, until `return_set_aside`."""
+
 
 def pending_in_slots(slots: Sequence[int]) -> Filter:
-    """Return the filter for documents in these slots that have pending events."""
-    where: dict[str, object] = {"pending": {"$gt": 0}}
-    if len(slots) < SLOTS:
-        where["slot"] = {"$in": sorted(slots)}
-    return where
+    """Return the filter for documents in these slots that have pending events and are not set aside."""
+    return {"pending": {"$gt": 0}, "slot": {"$in": sorted(slots)} if len(slots) < SLOTS else {"$gte": 0}}
+
+
+SET_ASIDE: Filter = {"pending": {"$gt": 0}, "slot": {"$lt": 0}}
+"""The filter for documents whose pending events are set aside: their slot is `-1 - slot`."""
+
+
+def set_aside(collection: Collection, id: str) -> None:
+    """Set the pending events of a document aside: no relay finds them, and the document keeps all its events."""
+    doc = collection.get(id)
+    if doc is not None and doc["slot"] >= 0:
+        collection.update(id, {"$set": {"slot": -1 - doc["slot"]}}, when={"slot": doc["slot"]})
+
+
+def return_set_aside(collection: Collection) -> int:
+    """Let the relay publish the events again that are set aside in a collection; return the number of documents."""
+    docs = list(collection.iterate(SET_ASIDE))
+    for doc in docs:
+        collection.update(doc["_id"], {"$set": {"slot": -1 - doc["slot"]}}, when={"slot": doc["slot"]})
+    return len(docs)
 
 
 def find_pending(collection: Collection, slots: Sequence[int], limit: int) -> list[Doc]:
@@ -110,14 +143,16 @@ class EmbeddedOutbox:
         self._service, self.collection = service, collection
 
     def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
-        return [
-            PendingEvents(
-                doc["_id"],
-                doc["published"],
-                [(entry["seq"], envelope.to_record(self._service, doc["_id"], entry)) for entry in doc["outbox"]],
-            )
-            for doc in find_pending(self.collection, slots, limit)
-        ]
+        docs = find_pending(self.collection, slots, limit)
+        return [PendingEvents.build(doc["_id"], self._pending, doc) for doc in docs]
+
+    def set_aside(self, id: str) -> None:
+        set_aside(self.collection, id)
+
+    def _pending(self, doc: Doc) -> PendingEvents:
+        entries, id = doc["outbox"], doc["_id"]
+        records = [(entry["seq"], envelope.to_record(self._service, id, entry)) for entry in entries]
+        return PendingEvents(id, doc["published"], records, entries[0]["time"])
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         self.collection.bulk_update(
@@ -147,13 +182,17 @@ class LatestStateOutbox:
         self._service, self.collection, self._make = service, collection, make
 
     def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
-        found = []
-        for doc in find_pending(self.collection, slots, limit):
-            as_stored = {"time": doc["updatedAt"], "traceparent": doc.get("traceparent", "")}
-            entry = envelope.new_entry(self._make(doc), doc["seq"]) | as_stored
-            record = envelope.to_record(self._service, doc["_id"], entry)
-            found.append(PendingEvents(doc["_id"], doc["published"], [(doc["seq"], record)]))
-        return found
+        docs = find_pending(self.collection, slots, limit)
+        return [PendingEvents.build(doc["_id"], self._pending, doc) for doc in docs]
+
+    def set_aside(self, id: str) -> None:
+        set_aside(self.collection, id)
+
+    def _pending(self, doc: Doc) -> PendingEvents:
+        as_stored = {"time": doc["updatedAt"], "traceparent": doc.get("traceparent", "")}
+        entry = envelope.new_entry(self._make(doc), doc["seq"]) | as_stored
+        record = envelope.to_record(self._service, doc["_id"], entry)
+        return PendingEvents(doc["_id"], doc["published"], [(doc["seq"], record)], doc["updatedAt"])
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         self.collection.bulk_update(

@@ -7,6 +7,9 @@ events several workers publish, each for a share of the leased slots.
 
 A relay that crashes before it clears, or resumes after its lease expired, may publish events twice. Consumers recognize
 those by their inbox.
+
+An aggregate whose next event cannot be read, published or cleared three times, although store and bus are available,
+is set aside with all its events; the others go on.
 """
 
 import threading
@@ -20,7 +23,9 @@ from chassis.errors import TransientError
 from chassis.events import envelope
 from chassis.events.backlog import backlog
 from chassis.events.outbox import SLOTS, Outbox, PendingEvents
+from chassis.events.set_aside import SetAside
 from chassis.observe import metrics, trace
+from chassis.observe.guarded import guarded
 from chassis.observe.log import log
 from chassis.store import Collection
 from chassis.store.leases import Slots
@@ -52,6 +57,7 @@ class Relay:
         self._slots = Slots(leases, "relay", SLOTS, lease_s)
         self._slots_lock = threading.Lock()
         self._read_lock = threading.Lock()  # workers read one at a time, so that the first publishes while others read
+        self._set_aside = {each.collection.name: SetAside(each.collection.name) for each in outboxes}
         self._export_backlog = backlog(outboxes, self._held_slots)
         self._next_poll: dict[str, float] = {}  # by collection
         self._last_event = float("-inf")
@@ -68,8 +74,18 @@ class Relay:
     def step(self) -> int:
         """Publish what is pending now; return how many events were acknowledged."""
         now = clock.monotonic()
-        due = [each for each in self._outboxes if now >= self._next_poll.get(each.collection.name, now)]
-        return sum(self._publish_outbox(each) for each in due)
+        count, failure = 0, None
+        for outbox in self._outboxes:
+            if now >= self._next_poll.get(outbox.collection.name, now):
+                try:
+                    count += self._publish_outbox(outbox)
+                except TransientError:
+                    raise
+                except Exception as error:  # the other outboxes go on
+                    failure = failure or error
+        if failure:
+            raise failure
+        return count
 
     def _step_and_pause(self) -> float:
         """Take one step; return the seconds until the next."""
@@ -79,6 +95,8 @@ class Relay:
                 return 0.0
         finally:
             self._export_backlog()
+            for each in self._set_aside.values():
+                each.export()
         is_active = clock.monotonic() < self._last_event + ACTIVE_S
         return self._poll_s if is_active else self._poll_s * IDLE_FACTOR
 
@@ -111,41 +129,89 @@ class Relay:
         """Publish pending events and clear them, if the slots are still held; return how many were acknowledged."""
         if not pending or not self._held_slots() >= set(slots):
             return 0
-        outcomes = self._publish([record for each in pending for _, record in each.events[:MAX_PER_AGGREGATE]])
+        failures = [(each, each.failure) for each in pending if each.failure is not None]
+        readable = [each for each in pending if each.failure is None]
+        outcomes = self._publish_isolated([_batch_of(each) for each in readable])
         acknowledged: list[tuple[PendingEvents, int]] = []
-        count = start = 0
-        for each in pending:
-            end = start + len(each.events[:MAX_PER_AGGREGATE])
-            done = len(list(takewhile(lambda outcome: outcome is None, outcomes[start:end])))
-            if done:
+        count, transient = 0, None
+        for each, outcome in zip(readable, outcomes, strict=True):
+            if done := len(list(takewhile(lambda one: one is None, outcome))):
                 acknowledged.append((each, each.events[done - 1][0]))
-            count, start = count + done, end
-        outbox.clear(acknowledged)
-        metrics.relay_published[outbox.collection.name].inc(count)
-        metrics.relay_failed[outbox.collection.name].inc(len(outcomes) - outcomes.count(None))
-        failure = next(filter(None, outcomes), None)
-        if failure is not None:
+                count += done
+            if failure := next(filter(None, outcome), None):
+                if isinstance(failure, TransientError | OSError) or not isinstance(failure, Exception):
+                    transient = transient or failure  # of the bus or the network, not of the event
+                else:
+                    failures.append((each, failure))
+        failures += self._clear(outbox, acknowledged)
+        for each, _ in acknowledged:
+            self._set_aside[outbox.collection.name].succeeded(each.id)
+        with guarded():
+            metrics.relay_published[outbox.collection.name].inc(count)
+            metrics.relay_failed[outbox.collection.name].inc(sum(map(len, outcomes)) - count)
+        self._note_failures(outbox, failures)
+        if transient is not None:
             if not count:
-                raise TransientError(f"no event was acknowledged: {failure}") from failure
-            log.warning("events not acknowledged; they stay in the outbox", error=failure)
+                raise TransientError(f"no event was acknowledged: {transient}") from transient
+            log.warning("events not acknowledged; they stay in the outbox", error=transient)
         return count
+
+    def _clear(
+        self, outbox: Outbox, acknowledged: list[tuple[PendingEvents, int]]
+    ) -> list[tuple[PendingEvents, Exception]]:
+        """Clear what was acknowledged; if one of many cannot be cleared, each on its own. Return the failures."""
+        try:
+            outbox.clear(acknowledged)
+        except TransientError:
+            raise
+        except Exception as error:
+            if len(acknowledged) == 1:
+                return [(acknowledged[0][0], error)]
+            return [failure for each in acknowledged for failure in self._clear(outbox, [each])]
+        return []
+
+    def _note_failures(self, outbox: Outbox, failures: list[tuple[PendingEvents, Exception]]) -> None:
+        """Set aside each aggregate that has failed three times."""
+        aside = self._set_aside[outbox.collection.name]
+        for each, failure in failures:
+            if aside.failed(each.id, failure):
+                outbox.set_aside(each.id)
 
     def _held_slots(self) -> set[int]:
         """Return the slots whose lease this relay holds, for at least two thirds of a lease from now on."""
         with self._slots_lock:
             return set(self._slots.held())
 
+    def _publish_isolated(self, batches: list[list[Record]]) -> list[list[BaseException | None]]:
+        """Publish batches, one for each aggregate; if that fails as a whole, each on its own. Return their outcomes."""
+        try:
+            outcomes = iter(self._publish([record for batch in batches for record in batch]))
+            return [[next(outcomes) for _ in batch] for batch in batches]
+        except TransientError:
+            raise
+        except Exception as error:
+            if len(batches) == 1:
+                return [[error] * len(batches[0])]
+            return [outcome for batch in batches for outcome in self._publish_isolated([batch])]
+
     def _publish(self, records: list[Record]) -> list[BaseException | None]:
         """Publish records, each with a span that continues the trace in which its event was stored."""
         to_publish, spans = list(records), {}
-        attributes = {topic: envelope.span_attributes("send", topic) for topic in {record.topic for record in records}}
-        for index, record in enumerate(records):
-            parent = record.headers.get("traceparent")
-            if trace.is_recording() or not parent:
-                span = trace.continue_trace(parent, f"send {record.topic}", "producer", attributes[record.topic])
-                spans[index] = span
-                to_publish[index] = record._replace(headers={**record.headers, "traceparent": span.traceparent})
+        with guarded():
+            topics = {record.topic for record in records}
+            attributes = {topic: envelope.span_attributes("send", topic) for topic in topics}
+            for index, record in enumerate(records):
+                parent = record.headers.get("traceparent")
+                if trace.is_recording() or not parent:
+                    span = trace.continue_trace(parent, f"send {record.topic}", "producer", attributes[record.topic])
+                    spans[index] = span
+                    to_publish[index] = record._replace(headers={**record.headers, "traceparent": span.traceparent})
         outcomes = self._bus.publish(to_publish, timeout_s=self._lease_s * DELIVERY_SHARE)
-        for index, span in spans.items():
-            span.end(outcomes[index])
+        with guarded():
+            for index, span in spans.items():
+                span.end(outcomes[index])
         return outcomes
+
+
+def _batch_of(each: PendingEvents) -> list[Record]:
+    return [record for _, record in each.events[:MAX_PER_AGGREGATE]]

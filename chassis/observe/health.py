@@ -20,12 +20,14 @@ _TIMEOUT_S = 5
 class Health:
     """The health of a process, which sets `started` and `draining`.
 
-    `check` raises TransientError while the store is unavailable.
+    `check` raises TransientError while the store is unavailable. `crash_looping` returns the names of the jobs that
+    restart over and over: the process lives, but does not do its work.
     """
 
     def __init__(self, service: str, check: Callable[[], None]) -> None:
         self.service, self._check = service, check
         self.started = self.draining = False
+        self.crash_looping: Callable[[], list[str]] = list
 
     def probe(self, path: str) -> tuple[int, str]:
         """Return (HTTP status, health) for a probe: only readiness depends on the store."""
@@ -38,6 +40,8 @@ class Health:
         if path == "/readyz":
             if self.draining:
                 return 503, "draining"
+            if jobs := self.crash_looping():
+                return 503, f"restarting over and over: {', '.join(jobs)}"
             try:
                 self._check()
             except TransientError:

@@ -4,6 +4,7 @@ Lines are written together after at most a tenth of a second; a warning or an er
 """
 
 import atexit
+import json
 import os
 import sys
 import threading
@@ -94,6 +95,12 @@ class _Log:
     def _log(self, level: str, message: str, fields: dict[str, Any]) -> None:
         if _LEVELS[level] < self.level:
             return
+        try:
+            self._write_line(level, message, fields)
+        except Exception:  # such as a value without a text: what is logged must never stop the work
+            metrics.lost_log_lines.inc()
+
+    def _write_line(self, level: str, message: str, fields: dict[str, Any]) -> None:
         span = trace.current()
         fields = {**span.ids, **fields}
         if isinstance(error := fields.get("error"), BaseException):
@@ -105,9 +112,17 @@ class _Log:
         if span.traceparent:
             line["traceId"] = span.traceparent[3:35]
         line.update(fields)
-        self.write(orjson.dumps(line, str, orjson.OPT_UTC_Z), level in _UNBUFFERED)
+        self.write(_encode(line), level in _UNBUFFERED)
         if self.export:
             self.export(now, level, message, fields, span.traceparent)
+
+
+def _encode(line: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(line, str, orjson.OPT_UTC_Z)
+    except TypeError:  # text with a lone surrogate, an int of more than 64 bits, a key that is not text
+        stamp = line["time"].isoformat().replace("+00:00", "Z")
+        return json.dumps({**line, "time": stamp}, default=str, skipkeys=True).encode()
 
 
 log = _Log()

@@ -111,12 +111,14 @@ outbox_pending = gauge("outbox_pending", "Events in the outbox that are not publ
 outbox_oldest_age = gauge("outbox_oldest_age_seconds", "Age of the oldest unpublished event", "collection")
 relay_published = counter("relay_published_total", "Events that the message bus acknowledged", "collection")
 relay_failed = counter("relay_failed_total", "Events that the message bus did not acknowledge", "collection")
+set_aside = gauge("set_aside", "Entries of an outbox or job that failed three times and are set aside", "source")
 consumer_lag = gauge("consumer_lag", "Records behind the end of the topic", "topic")
 consumer_events = counter("consumer_events_total", "Consumed events by outcome, and retries", "topic", "outcome")
 consumer_delay = histogram(
     "consumer_delay_seconds", "Time from the commit of an event to its effect", BACKGROUND_BUCKETS_S, "topic"
 )
 dead_letters = Gauge(platform_name("dead_letters"), "Dead letters of this service")
+job_restarts = counter("job_restarts_total", "Restarts of a worker job after an error", "job_name")
 
 sagas_started = counter("saga_started_total", "Sagas started", "saga")
 sagas_finished = counter("saga_finished_total", "Sagas finished, by outcome", "saga", "outcome")

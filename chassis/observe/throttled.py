@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from chassis import clock
 from chassis.errors import TransientError
+from chassis.observe.guarded import guarded
 
 MIN_INTERVAL_S = 5.0
 MAX_SHARE = 0.05
@@ -13,7 +14,7 @@ MAX_SHARE = 0.05
 class Throttled:
     """Calls `measure` at most every 5 s and for at most a twentieth of the time.
 
-    After a TransientError, the old values stay.
+    After an error the old values stay, and the work goes on.
     """
 
     def __init__(self, measure: Callable[[], None]) -> None:
@@ -24,7 +25,8 @@ class Throttled:
         if started_at < self._due:
             return
         try:
-            self._measure()
+            with guarded():
+                self._measure()
         except TransientError:
             pass  # the work itself logs it
         ended_at = clock.monotonic()

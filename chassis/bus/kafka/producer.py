@@ -15,16 +15,14 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 from kafka.structs import TopicPartition
 
 from chassis import clock
-from chassis.bus import BusUnavailable, Record
+from chassis.bus import MAX_RECORD_BYTES, BusUnavailable, Record
 from chassis.bus.kafka.cluster import REQUEST_TIMEOUT_S, Cluster
 
-MAX_RECORD_BYTES = 1_000_000
-"""Size of a record's key, value and headers: what a broker accepts by default, less the overhead."""
 SETTINGS = {
     "acks": "all",
     "enable_idempotence": True,
@@ -94,7 +92,7 @@ class _Client(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
 
     def append(self, partition: TopicPartition, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
         """Do what `send` does, without repeating for each record what the caller knows: a fifth of a relay's work."""
-        if len(key) + len(value) + sum([len(text) for _, text in headers]) > MAX_RECORD_BYTES:
+        if len(key) + len(value) + sum([len(name) + len(text) for name, text in headers]) > MAX_RECORD_BYTES:
             raise ValueError(f"a record has at most {MAX_RECORD_BYTES} bytes")
         future, is_full, is_new, _ = self._accumulator.append(partition, None, key, value, headers)
         if is_full or is_new:
@@ -189,9 +187,9 @@ class _PartitionQueue:
             try:
                 headers = [(name, text.encode()) for name, text in record.headers.items()]
                 future = publication.client.append(self._partition, key, bytes(record.value), headers)
-            except IllegalStateError as error:  # another publish has abandoned this producer
+            except KafkaError as error:  # the buffer is full, or another publish has abandoned this producer
                 publication.reject(chain([position], rest), BusUnavailable(f"Kafka: {error}"))
-            except (KafkaError, TypeError, ValueError) as error:
+            except Exception as error:  # the record itself, such as its size
                 publication.reject(chain([position], rest), error)
             else:
                 self._sequences.append(sequence)

@@ -3,11 +3,14 @@
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis import clock
-from chassis.background import MAX_BACKOFF_S, retry_until, run_until
+from chassis.background import MAX_BACKOFF_S, Jobs, retry_until, run_until
 from chassis.errors import TransientError
+from chassis.observe.health import Health
 from chassis.testing import capture_logs
+from tests.system.running import eventually
 
 
 class StopAfter(threading.Event):
@@ -118,3 +121,65 @@ def test_backoff_grows_up_to_its_limit_however_long_each_attempt_takes(fake_cloc
 
     retry_until(stop, hang, "job failed", max_backoff_s=1.0)
     assert stop.waits[:5] == [pytest.approx(seconds) for seconds in (0.2, 0.4, 0.8, 1.0, 1.0)]
+
+
+def restarted(name):
+    return REGISTRY.get_sample_value("mercato_job_restarts_total", {"job_name": name})
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), SystemExit(), TransientError("down")])
+def test_crashed_job_is_restarted_and_the_others_go_on(error):
+    stop, other = threading.Event(), threading.Event()
+    crash = failing(error)
+    jobs = Jobs(stop)
+    name = f"crashes by {type(error).__name__}"
+    jobs.add(name, lambda stop: crash() or stop.wait())
+    jobs.add("other", lambda stop: other.set() or stop.wait())
+    jobs.start()
+    eventually(lambda: restarted(name) == 1)
+    assert other.is_set() and jobs.crash_looping() == []
+    stop.set()
+    assert jobs.join(30) == []
+    assert (restarted(name), restarted("other")) == (1, 0)
+
+
+def test_job_that_restarts_over_and_over_makes_its_process_not_ready():
+    stop = threading.Event()
+    jobs = Jobs(stop)
+    health = Health("shop", lambda: None)
+    health.started, health.crash_looping = True, jobs.crash_looping
+    jobs.add("broken", lambda stop: pytest.fail("a defect"))
+    assert health.probe("/readyz") == (200, "ready")
+    jobs.start()
+    eventually(lambda: health.probe("/readyz")[0] == 503)
+    assert health.probe("/readyz")[1] == "restarting over and over: broken"
+    assert health.probe("/livez")[0] == 200, "a restart of the process would not help"
+    stop.set()
+    jobs.join(30)
+
+
+def test_job_that_restarts_now_and_then_leaves_its_process_ready(fake_clock):
+    stop = StopAfter(fake_clock, 600)
+    jobs = Jobs(stop)
+
+    def crash_each_minute(stop):
+        fake_clock.pass_time(31)
+        raise ValueError("a defect")
+
+    jobs.add("unlucky", crash_each_minute)
+    jobs.start()
+    assert jobs.join(30) == []
+    assert restarted("unlucky") > 10 and jobs.crash_looping() == []
+
+
+def test_jobs_end_within_one_common_time(fake_clock):
+    stop, ended, waited = threading.Event(), threading.Event(), []
+    jobs = Jobs(stop)
+    for number in range(3):
+        jobs.add(f"late {number}", lambda stop: ended.wait())
+    jobs.start()
+    for thread in jobs.threads:
+        thread.join = lambda timeout_s: waited.append(timeout_s) or fake_clock.pass_time(min(timeout_s, 15))
+    assert jobs.join(25) == ["late 0", "late 1", "late 2"]
+    assert waited == [25, 10, 0]
+    ended.set()

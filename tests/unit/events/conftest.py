@@ -4,7 +4,7 @@ import pytest
 
 from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
-from chassis.events import dead_letters
+from chassis.events import dead_letters, set_aside
 from chassis.events.consumer import progress
 from tests.unit.events.counters import TOPIC, counters, leases, new_relay, totals
 
@@ -19,7 +19,8 @@ def bus(tmp_path):
 
 @pytest.fixture(autouse=True)
 def bound(store, fake_clock):
-    for collection in (counters, totals, leases, dead_letters.collection, progress):
+    chassis = leases, dead_letters.collection, dead_letters.discarded, progress, set_aside.entries
+    for collection in (counters, totals, *chassis):
         collection.attach(store).ensure_indexes()
 
 

@@ -1,8 +1,12 @@
 """The consumer on an embedded bus: each event takes effect once, and a poison event blocks its own key only."""
 
+import threading
+from zlib import crc32
+
 import pytest
 
 from chassis.bus import Record
+from chassis.errors import OutcomeUnknown
 from chassis.events import dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.store import StoreUnavailable, merge_updates
@@ -108,7 +112,7 @@ def test_failed_redrive_keeps_all_dead_letters(bus, relay, fake_clock):
     fake_clock.pass_time(2)
     reader.run()
     parked = dead_letters.of_key(TOPIC, "bad")
-    assert [(dead_letter["attempts"], dead_letter["redrive"]) for dead_letter in parked] == [(4, False), (0, False)]
+    assert [(dead_letter["attempts"], dead_letter["redrive"]) for dead_letter in parked] == [(6, False), (0, False)]
 
 
 def test_erasing_event_deletes_the_dead_letters_of_its_key(bus, relay):
@@ -238,22 +242,99 @@ def test_new_owner_of_a_partition_handles_the_rest_of_the_batch(bus, relay, fake
     assert len(new_owner.seen) == 20
 
 
-def test_event_that_kills_the_process_is_parked_after_3_crashes(bus, relay, fake_clock):
-    open_counter("deadly")
-    open_counter("good")
-    relay.step()
-    for _ in range(4):
-        reader = TotalsConsumer(bus)
-        reader.failing["deadly"] = SystemExit()  # as if killed: the consumer runs no code after it
-        with pytest.raises(SystemExit):
-            reader.run()
-        fake_clock.pass_time(11)
+class Death(BaseException):
+    """The end of the process: the consumer runs no code after it."""
+
+
+def dies(bus, fake_clock, key):
+    """Let a process die while it handles an event of this key, and pass the time until another one takes over."""
     reader = TotalsConsumer(bus)
-    reader.failing["deadly"] = SystemExit()
+    reader.failing[key] = Death()
+    with pytest.raises(Death):
+        reader.run()
+    fake_clock.pass_time(11)
+
+
+def test_event_that_kills_the_process_is_parked_after_3_deaths(bus, relay, fake_clock):
+    for id in ("deadly", "good"):
+        open_counter(id)
+    relay.step()
+    for _ in range(3):
+        dies(bus, fake_clock, "deadly")
+    assert list(dead_letters.collection.iterate()) == []
+    reader = TotalsConsumer(bus)
+    reader.failing["deadly"] = Death()
     reader.run()
     (dead_letter,) = dead_letters.collection.iterate()
     assert (dead_letter["key"], dead_letter["attempts"]) == ("deadly", 3)
     assert total("good") == 1
+
+
+def test_event_that_kills_two_processes_is_handled_by_the_third(bus, relay, fake_clock):
+    open_counter("deadly")
+    relay.step()
+    for _ in range(2):
+        dies(bus, fake_clock, "deadly")
+    TotalsConsumer(bus).run()
+    assert (total("deadly"), list(dead_letters.collection.iterate())) == (1, [])
+
+
+def test_deaths_at_one_event_do_not_count_against_the_next(bus, relay, fake_clock):
+    ids = [id for id in map(str, range(99)) if crc32(id.encode()) % 2 == 0][:2]  # of one partition
+    for id in ids:
+        open_counter(id)
+        relay.step()
+    for id in ids:
+        for _ in range(3 if id == ids[0] else 2):
+            dies(bus, fake_clock, id)
+    TotalsConsumer(bus).run()
+    assert [dead_letter["key"] for dead_letter in dead_letters.collection.iterate()] == [ids[0]]
+    assert total(ids[1]) == 1
+
+
+def test_rebalances_during_one_slow_event_park_nothing(bus, relay, fake_clock):
+    open_counter("slow")
+    relay.step()
+    readers = [TotalsConsumer(bus) for _ in range(5)]
+    handling = []
+
+    def slowly(event, meta):
+        """Take longer than a silent member keeps its partitions; the next member gets the event meanwhile."""
+        handling.append(next(waiting))
+        fake_clock.pass_time(11)
+        for each in handling:
+            each.consumer._progress.say_alive()
+        if len(handling) < len(readers):
+            handling[-1].next.consumer.step(wait_s=0)
+        readers[0].count(event, meta)
+
+    for each, after in zip(readers, [*readers[1:], None], strict=True):
+        each.next, each.consumer = after, Consumer(bus.consumer("totals", [TOPIC]), {Counted: slowly})
+    waiting = iter(readers)
+    readers[0].consumer.step(wait_s=0)
+    assert len(handling) == 5
+    assert list(dead_letters.collection.iterate()) == []
+    fake_clock.pass_time(11)
+    last = TotalsConsumer(bus)
+    last.failing["slow"] = AssertionError("the event has been handled")
+    last.run()
+    assert (total("slow"), list(dead_letters.collection.iterate())) == (1, [])
+
+
+def test_consumer_that_stops_in_an_outage_leaves_no_suspect(bus, relay, fake_clock):
+    open_counter("c1")
+    relay.step()
+    for _ in range(5):
+        reader, stop = TotalsConsumer(bus), threading.Event()
+
+        def stop_and_fail(event, meta, stop=stop):
+            stop.set()
+            raise OutcomeUnknown("the provider does not answer")
+
+        reader.consumer = Consumer(bus.consumer("totals", [TOPIC]), {Counted: stop_and_fail})
+        reader.consumer.run(stop)
+    TotalsConsumer(bus).run()
+    assert (total("c1"), list(dead_letters.collection.iterate())) == (1, [])
 
 
 def test_consumer_interrupted_anywhere_has_each_effect_once(bus, relay, store, fake_clock):

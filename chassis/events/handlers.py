@@ -1,0 +1,109 @@
+"""The handlers of a consumer: which one an event has, and how it is called."""
+
+import sys
+import traceback
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.events import envelope
+from chassis.events.envelope import Meta
+from chassis.messages import Event
+from chassis.observe import metrics, trace
+from chassis.observe.guarded import guarded, guarded_span
+from chassis.observe.log import log
+from chassis.observe.trace import Span
+
+MAX_ATTEMPTS = 3
+FAILURES = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError)
+"""What may be raised around a record without ending the process; in a thread, SystemExit ends only the thread."""
+
+Handler = Callable[[Any, Meta], None]
+
+
+class HandlerFailed(Exception):
+    """An event could not be handled. `attempts` is how often the handler was called, or 1 if the data is not valid."""
+
+    def __init__(self, reason: str, attempts: int) -> None:
+        super().__init__(reason)
+        self.attempts = attempts
+
+
+@dataclass(frozen=True)
+class Handling:
+    """The handler of an event type, ready to be called."""
+
+    event: type[Event]
+    handler: Handler
+
+    @property
+    def name(self) -> str:
+        return getattr(self.handler, "__qualname__", repr(self.handler))
+
+    def call(self, meta: Meta, data: Any, topic: str) -> None:
+        """Call the handler, up to three times. Raises HandlerFailed, TransientError."""
+        with guarded_span(lambda: _span(meta, topic)) as span:
+            with guarded():
+                trace.bind(**{to_camel(self.event.key): meta.subject})
+            try:
+                event = self.event.read(data)
+            except ValidationError as error:
+                _fail(span, error, f"invalid data of {meta.type}: {describe(error)}", 1)
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                try:
+                    self.handler(event, meta)
+                    return
+                except TransientError:
+                    raise
+                except FAILURES as error:
+                    shown = describe(error) if isinstance(error, ValidationError) else error
+                    log.error("event handler failed", eventId=meta.id, attempt=attempt, error=shown)
+                    if attempt == MAX_ATTEMPTS:
+                        _fail(span, error, describe(error), attempt)
+                with guarded():
+                    metrics.consumer_events[topic, "retried"].inc()
+                clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
+
+
+class Handlers:
+    """The handlers of a consumer, by event type."""
+
+    def __init__(self, handlers: Mapping[type[Event], Handler]) -> None:
+        self._handlers = {event.type: Handling(event, handler) for event, handler in handlers.items()}
+        self._declared_types = {
+            item.type
+            for event in handlers
+            for item in vars(sys.modules[event.__module__]).values()
+            if isinstance(item, type) and issubclass(item, Event) and item.type
+        }
+
+    def find(self, type: str) -> Handling | None:
+        return self._handlers.get(type)
+
+    def is_declared(self, type: str) -> bool:
+        """Whether a service whose events this consumer handles declares this type."""
+        return type in self._declared_types
+
+
+def describe(error: BaseException) -> str:
+    """Return type and text of an error, whatever its text is; of a ValidationError the fields, without their values."""
+    if isinstance(error, ValidationError):
+        return f"ValidationError: {', '.join('.'.join(map(str, each['loc'])) for each in error.errors())}"
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _span(meta: Meta, topic: str) -> Span:
+    attributes = {**envelope.span_attributes("process", topic), "cloudevents.event_type": meta.type}
+    return trace.continue_trace(meta.traceparent, f"process {topic}", "consumer", attributes)
+
+
+def _fail(span: Span, error: BaseException, reason: str, attempts: int) -> NoReturn:
+    with guarded():
+        span.set_error(type(error).__name__)
+    raise HandlerFailed(reason, attempts) from error
