@@ -7,6 +7,7 @@ arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
 """When the request of this thread was complete, on the monotonic clock."""
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d+)[ \t]*\r\n")
+_CODINGS = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r]*)")
 _MAX_LENGTH_DIGITS = 18  # a longer length is too large anyway
 _MAX_SIZE_LINE_BYTES = 256  # the size line of a chunk
 
@@ -47,9 +48,10 @@ class RequestBuffer:
     def _start_body(self, head_end: int) -> None:
         head = bytes(self.buffer[: head_end + 2]).lower()
         self._body_start = self._end = head_end + 4
-        self._chunked = b"\r\ntransfer-encoding:" in head
+        codings = _CODINGS.findall(head)
+        self._chunked = bool(codings) and codings[-1].rstrip().endswith(b"chunked")
         self.expects_continue = b"\r\nexpect: 100-continue\r\n" in head
-        if not self._chunked and (length := _CONTENT_LENGTH.search(head)):
+        if not codings and (length := _CONTENT_LENGTH.search(head)):  # the parser rejects codings without chunks
             self._end += int(length[1][:_MAX_LENGTH_DIGITS])
 
     def _find_end(self) -> int:

@@ -92,8 +92,11 @@ def _sent(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Ite
 
 
 def _received(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Iterator[str]:
-    """Compare the successes alone: errors may come and go, and a client must be ready for any."""
-    before, now = ({s: r for s, r in each["responses"].items() if s < "400"} for each in (old, new))
+    """Compare the successes alone.
+
+    Errors may come and go, and a client must be ready for any; a 304 only comes to one that sends If-None-Match.
+    """
+    before, now = ({s: r for s, r in each["responses"].items() if s < "400" and s != "304"} for each in (old, new))
     for status in sorted(before.keys() ^ now.keys()):
         yield f"{name}: {'no longer' if status in before else 'now'} answers {status}"
     for status in (status for status in before if status in now):

@@ -64,7 +64,11 @@ _PLATFORM_TYPES: dict[int, tuple[str, ...]] = {
 """Status -> the problem types that the chassis itself responds with; elsewhere the generic one alone."""
 
 _HEADERS: dict[str, JsonSchema] = {
-    "ETag": {"description": "The version, for If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
+    "Cache-Control": {"description": "Who may keep the response, and how long.", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "The version and a digest of the body, for If-Match and If-None-Match.",
+        "schema": {"type": "string", "pattern": '^"[0-9]+-[0-9a-f]+"$'},
+    },
     "Idempotent-Replayed": {
         "description": "The response is that of an earlier request with the same key.",
         "schema": {"type": "string", "const": "true"},
@@ -92,6 +96,13 @@ _PARAMETERS: dict[str, JsonSchema] = {
         "required": False,
         "description": "The same key and body within 24 hours have one effect and one response.",
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "required": False,
+        "description": "The ETags that the caller has; the response has no body if it has one of them.",
+        "schema": {"type": "string"},
     },
     "IfMatch": {
         "name": "If-Match",
@@ -152,6 +163,9 @@ def _operation(operation: Operation, refs: dict[Use, JsonSchema]) -> JsonSchema:
     responses = {
         str(status): _response(operation, status, model, refs) for status, model in operation.responses.items()
     }
+    if _is_conditional(operation):
+        headers = _refs("ETag", "Cache-Control", *_LIMITED)
+        responses["304"] = {"description": "The caller has the representation already.", "headers": headers}
     errors = {
         str(status): _error(status, found, refs) for status, found in sorted(_errors_by_status(operation).items())
     }
@@ -168,6 +182,8 @@ def _parameters(operation: Operation) -> list[JsonSchema]:
         found.append({"$ref": "#/components/parameters/IdempotencyKey"})
     if "if_match" in operation.arguments:
         found.append({"$ref": "#/components/parameters/IfMatch"})
+    if _is_conditional(operation):
+        found.append({"$ref": "#/components/parameters/IfNoneMatch"})
     return found
 
 
@@ -177,13 +193,24 @@ def _response(operation: Operation, status: int, model: type[Schema] | None, ref
         headers.insert(0, "Location")
     if operation.idempotent:
         headers.insert(0, "Idempotent-Replayed")
-    if model and inspect.get_annotations(operation.function, eval_str=True).get("return") is Response:
-        headers.insert(0, "ETag")  # a handler that returns a bare body has no version
+    if model and _has_version(operation):
+        headers.insert(0, "ETag")
+    if operation.public_for_s:
+        headers.insert(0, "Cache-Control")
     description = (model.__doc__ or model.__name__) if model else "Done."
     described: JsonSchema = {"description": description, "headers": _refs(*headers)}
     if model:
         described["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
     return described
+
+
+def _has_version(operation: Operation) -> bool:
+    """Return whether the response has an ETag: a handler that returns a bare body has no version."""
+    return inspect.get_annotations(operation.function, eval_str=True).get("return") is Response
+
+
+def _is_conditional(operation: Operation) -> bool:
+    return operation.method == "GET" and _has_version(operation)
 
 
 def _errors_by_status(operation: Operation) -> dict[int, list[type[DomainError]]]:

@@ -137,4 +137,4 @@ def _is_readable(connection: socket.socket) -> bool:
 
 def _parse(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    return host, int(port)
+    return host.strip("[]"), int(port)

@@ -3,12 +3,13 @@
 import gzip
 import http.client
 import json
+import re
 from typing import Any
 
 import pytest
 
 from mercato.catalog import catalog
-from tests.system.platform import Client, Shop, expect, problem, refused_fields
+from tests.system.platform import PASSWORD, Client, Shop, expect, problem, refused_fields
 
 SERVICES = tuple(catalog())
 JSON = {"Content-Type": "application/json"}
@@ -233,21 +234,39 @@ def test_a_stale_if_match_gets_412_and_changes_nothing(shop: Shop, admin: Client
     second = changed.headers["ETag"]
     assert expect(changed, 200)["name"] == "Second"
     assert second != first
-    for stale in (first, '"999"', "nonsense", "W/" + second):
+    for stale in (first, '"999"', "nonsense", "W/" + first):
         problem(admin.put(path, {"name": "Third"}, headers={"If-Match": stale}), 412)
         problem(admin.delete(path, headers={"If-Match": stale}), 412)
     response = admin.get(path)
     assert (expect(response, 200)["name"], response.headers["ETag"]) == ("Second", second)
     expect(admin.put(path, {"name": "Third"}, headers={"If-Match": "*"}), 200)
-    expect(admin.delete(path, headers={"If-Match": admin.get(path).headers["ETag"]}), 204)
+    third = admin.get(path).headers["ETag"]
+    expect(admin.put(path, {"name": "Fourth"}, headers={"If-Match": f'"77", W/{third}'}), 200)
+    body = {"currentPassword": admin.password} if path.startswith("/api/users/") else None
+    expect(admin.delete(path, json=body, headers={"If-Match": admin.get(path).headers["ETag"]}), 204)
 
 
-def test_a_stock_change_keeps_the_etag(shop: Shop, admin: Client, buyer: Client) -> None:
-    path = f"/api/products/{(product := shop.product())['id']}"
+def test_a_stock_change_is_seen_but_blocks_no_write(shop: Shop, admin: Client) -> None:
+    path = f"/api/products/{shop.product(stock=3)['id']}"
     before = admin.get(path).headers["ETag"]
-    buyer.buy(product)
+    unchanged = admin.get(path, headers={"If-None-Match": f'"0", W/{before}'})
+    assert (unchanged.status_code, unchanged.content, unchanged.headers["ETag"]) == (304, b"", before)
     expect(admin.patch(f"{path}/stock", {"adjustment": 4}), 200)
-    assert admin.get(path).headers["ETag"] == before
+    assert expect(admin.get(path, headers={"If-None-Match": before}), 200)["stock"] == 7
+    expect(admin.put(path, {"name": "Renamed"}, headers={"If-Match": before}), 200)
+    problem(admin.put(path, {"name": "Again"}, headers={"If-Match": before}), 412)
+
+
+def test_only_the_public_catalog_may_be_cached(shop: Shop, guest: Client, buyer: Client) -> None:
+    path = f"/api/products/{shop.product()['id']}"
+    for public in (guest.get(path), guest.get("/api/products?limit=1")):
+        assert public.headers["Cache-Control"] == "public, max-age=30"
+    login = guest.post("/api/auth/login", {"email": buyer.email, "password": PASSWORD})
+    for personal in (login, buyer.get("/api/users/me"), buyer.get("/api/orders"), guest.get("/api/products/none")):
+        assert personal.headers["Cache-Control"] == "no-store"
+    for response in (guest.get(path), login, guest.get("/nowhere")):
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert not re.search(r"\d", response.headers.get("Server", ""))
 
 
 def test_single_resources_have_a_strong_etag(shop: Shop, buyer: Client) -> None:

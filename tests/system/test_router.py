@@ -52,12 +52,35 @@ def test_path_goes_unchanged_to_the_longest_matching_prefix(shop, target, servic
 @pytest.mark.parametrize(
     "target",
     ["/", "/api", "/api/shopping", "/internal/shop", "/metrics", "/readyz", "//api/shop", "/API/shop", "/x/../api/shop",
-     "/api%2Fshop", "/;/api/shop", "http://elsewhere/api/shop"],
+     "/api%2Fshop", "/;/api/shop", "http://elsewhere/", "http://elsewhere", "http://elsewhere/internal/shop"],
 )  # fmt: skip
 def test_other_paths_are_not_found(shop, target):
     status, fields, body = get(shop, target)
     assert (status, fields["Content-Type"]) == (404, "application/problem+json")
     assert json.loads(body)["status"] == 404
+
+
+@pytest.mark.parametrize("target", ["http://elsewhere/api/shop?a=b", "HTTPS://elsewhere/api/shop?a=b"])
+def test_absolute_target_goes_to_its_path_and_host(shop, target):
+    status, _, body = get(shop, target)
+    assert (status, json.loads(body)["target"]) == (200, "/api/shop?a=b")
+    assert json.loads(body)["headers"]["HTTP_HOST"] == "elsewhere"
+
+
+def test_requests_are_logged_without_path_and_query(shop):
+    get(shop, "/nowhere/secret-path")
+    get(shop, "/api/shop/secret-path?token=secret-query")
+    passed = eventually(lambda: [line for line in logged_requests(shop) if line["upstream"] == "shop"])[-1]
+    assert passed.keys() == {"time", "level", "message", "service", "process", "pid", "traceId",
+                             "method", "upstream", "status", "ms"}  # fmt: skip
+    assert (passed["process"], passed["method"], passed["status"]) == ("router", "GET", 200)
+    assert [line for line in logged_requests(shop) if line["status"] == 404]
+    assert "secret" not in shop.log("router")
+
+
+def logged_requests(shop) -> list[dict]:
+    lines = [json.loads(line) for line in shop.log("router").splitlines() if line.startswith("{")]
+    return [line for line in lines if line["message"] == "request"]
 
 
 def test_headers_pass_except_hop_by_hop_and_edge_headers(shop):
@@ -126,6 +149,11 @@ def test_body_of_more_than_a_megabyte_is_rejected(shop):
         (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabcd", 400),
         (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n", 400),
         (b"GET /api/shop HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /api/shop HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://a/api/shop HTTP/1.1\r\n\r\n", 400),
+        (b"GET ftp://a/api/shop HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST /api/shop HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nab", 501),
         (b"GET /api/shop\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
         (b"GET /api/shop HTTP/1.1\r\nHost: a\r\n" + b"X-A: 1\r\n" * 101 + b"\r\n", 431),

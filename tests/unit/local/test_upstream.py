@@ -3,12 +3,14 @@
 import socket
 import struct
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
+from mercato.local import upstream as upstream_module
 from mercato.local.upstream import ConnectionLost, ResponseTimeout, Unreachable, Upstream
-from tests.system.running import free_port
+from tests.system.running import eventually, free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\nA: 2\r\n\r\nok"
 RESET = b"<reset>"
@@ -55,6 +57,31 @@ def test_connection_closed_by_the_service_is_not_reused():
     server.closed.wait(20)
     assert upstream.send("POST", REQUEST, b"")[2] == b"ok"
     assert server.requests == 2
+
+
+def test_idle_connections_to_an_address_are_bounded(monkeypatch):
+    monkeypatch.setattr(upstream_module, "_MAX_IDLE", 2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = Upstream(f"127.0.0.1:{listener.getsockname()[1]}", 20)
+        with ThreadPoolExecutor(5) as requests:
+            answers = [requests.submit(upstream.send, "GET", REQUEST, b"") for _ in range(5)]
+            connections = [listener.accept()[0] for _ in answers]  # all at once, so that none is reused
+            for connection in connections:
+                connection.recv(65536)
+                connection.sendall(OK)
+            assert [answer.result()[2] for answer in answers] == [b"ok"] * 5
+        for connection in connections:
+            connection.setblocking(False)
+        assert eventually(lambda: sum(map(is_closed, connections)) == 3)
+        for connection in connections:
+            connection.close()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_idempotent_request_is_sent_again_after_a_lost_connection():
