@@ -22,7 +22,8 @@ def test_a_new_product_is_returned_with_all_fields(admin: Client, guest: Client)
     wanted = body(currency="USD", description="It glows.", category="light")
     product = expect(admin.post("/api/products", wanted), 201)
     fields = {"id", "name", "description", "price", "currency", "category", "stock", "createdAt", "updatedAt"}
-    assert product.keys() == fields
+    assert product.keys() == fields | {"published"}
+    assert product["published"] is True
     assert wanted.items() <= product.items()
     assert expect(guest.get(f"/api/products/{product['id']}"), 200) == product
 
@@ -207,6 +208,75 @@ def test_a_deleted_product_gets_404_and_cannot_be_bought(shop: Shop, admin: Clie
     problem(admin.patch(f"{path}/stock", {"adjustment": 1}), 404)
     assert names(buyer, f"category={category}") == []
     assert refused_fields(buyer.order(product)) == ["items"]
+
+
+def test_an_unpublished_product_is_seen_by_administrators_alone(
+    shop: Shop, admin: Client, guest: Client, buyer: Client
+) -> None:
+    category = clock.new_id()
+    hidden = shop.product(category=category, name="Hidden", published=False)
+    shop.product(category=category, name="Shown")
+    path = f"/api/products/{hidden['id']}"
+    for client in (guest, buyer, admin):
+        problem(client.get(path), 404)
+        for query in ("", "&sort=price", "&sort=-createdAt", "&q=hidden", "&minPrice=1"):
+            assert "Hidden" not in names(client, f"category={category}{query}")
+    for client in (guest, buyer):
+        for request in (f"{path}?published=any", f"/api/products?category={category}&published=any"):
+            problem(client.get(request), 403)
+    problem(admin.get(f"{path}?published=all"), 422)
+    response = admin.get(f"{path}?published=any")
+    assert (expect(response, 200), response.headers["Cache-Control"]) == (hidden, "no-store")
+    response = admin.get(f"/api/products?category={category}&published=any")
+    assert [item["published"] for item in expect(response, 200)["items"]] == [False, True]
+    assert response.headers["Cache-Control"] == "no-store"
+    assert refused_fields(buyer.order(hidden)) == ["items"]
+
+
+def test_publishing_makes_a_product_visible_and_unpublishing_hides_it(shop: Shop, admin: Client, guest: Client) -> None:
+    path = f"/api/products/{shop.product(published=False)['id']}"
+    version = admin.get(f"{path}?published=any").headers["ETag"]
+    published = expect(admin.put(path, {"published": True}), 200)
+    assert expect(guest.get(path), 200) == published and published["published"] is True
+    assert guest.get(path).headers["ETag"] != version
+    assert expect(admin.put(path, {"name": "Renamed"}), 200)["published"] is True
+    expect(admin.put(path, {"published": False}), 200)
+    problem(guest.get(path), 404)
+    for value in (None, 1, "true"):
+        assert refused_fields(admin.put(path, {"published": value})) == ["published"]
+
+
+def test_an_order_under_way_keeps_a_product_that_is_unpublished(shop: Shop, admin: Client, buyer: Client) -> None:
+    product = shop.product()
+    with shop.undecided_payments():
+        order = expect(buyer.order(product, paymentToken="tok_slow"), 202)["id"]
+        expect(admin.put(f"/api/products/{product['id']}", {"published": False}), 200)
+        assert refused_fields(buyer.order(product)) == ["items"]
+    assert buyer.final_order(order)["status"] == "confirmed"
+
+
+def test_a_price_filter_or_order_lists_one_currency(shop: Shop, guest: Client) -> None:
+    category = clock.new_id()
+    for currency, price in (("EUR", "10"), ("JPY", "500"), ("USD", "5"), ("EUR", "20")):
+        shop.product(category=category, name=f"{currency} {price}", currency=currency, price=price)
+    assert len(names(guest, f"category={category}")) == 4
+    assert names(guest, f"category={category}&sort=-price") == ["EUR 20", "EUR 10"]
+    assert names(guest, f"category={category}&minPrice=7") == ["EUR 10", "EUR 20"]
+    assert names(guest, f"category={category}&sort=price&currency=USD") == ["USD 5"]
+    assert names(guest, f"category={category}&currency=JPY") == ["JPY 500"]
+    assert names(guest, f"category={category}&currency=JPY&maxPrice=499") == []
+    assert refused_fields(guest.get("/api/products?currency=JPY&minPrice=1.5")) == ["minPrice"]
+    for currency in ("ZZZ", "eur", ""):
+        assert refused_fields(guest.get(f"/api/products?currency={currency}")) == ["currency"]
+
+
+def test_names_are_sorted_without_case_and_marks(shop: Shop, guest: Client) -> None:
+    category = clock.new_id()
+    for name in ("zebra", "Éclair", "eclair", "apple", "Zoo"):
+        shop.product(category=category, name=name)
+    ordered = ["apple", "eclair", "Éclair", "zebra", "Zoo"]
+    assert names(guest, f"category={category}") == ordered
+    assert [item["name"] for item in guest.items(f"/api/products?category={category}", limit=2)] == ordered
 
 
 def test_an_adjustment_is_visible_at_once(shop: Shop, admin: Client, guest: Client) -> None:

@@ -1,0 +1,161 @@
+"""Products that release 0.2.0 stored: the present release reads, changes, prices and publishes them as they are."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from chassis.errors import NotFound
+from chassis.events.outbox import EmbeddedOutbox
+from chassis.money import Money
+from chassis.store import Collection, Index, migration
+from services.products import application, domain, repository
+from services.products.messages import PriceItems
+
+RELEASE_0_2_0 = {
+    "_id": "mug",
+    "name": "Émile mug",
+    "description": "Steel",
+    "price": 990,
+    "currency": "EUR",
+    "category": "kitchen",
+    "words": ["emile", "mug", "steel"],
+    "stock": 5,
+    "deleted": False,
+    "version": 1,
+    "dedupKey": "",
+    "createdAt": "2026-11-30T08:00:00.000Z",
+    "updatedAt": "2026-11-30T08:00:00.000Z",
+    "last_seq": {"inventory": 0},
+    "seq": 1,
+    "published": 0,
+    "pending": 1,
+    "slot": 5,
+    "outbox": [{"seq": 1, "type": "product.created", "time": "2026-11-30T08:00:00.000Z", "data": {"productId": "mug"}}],
+}
+EARLIER = Collection("products", Index("deleted", "name"))
+"""The collection as release 0.2.0 declared it."""
+
+
+@pytest.fixture(autouse=True)
+def products(store, fake_clock):
+    repository.products.attach(store).ensure_indexes()
+    migration.records.attach(store).ensure_indexes()
+    EARLIER.attach(store).insert(RELEASE_0_2_0)
+    return repository.products
+
+
+def stored():
+    return EARLIER.get("mug")
+
+
+def migrate():
+    mine = migration.Migration(repository.products)
+    mine.hold()
+    return migration.finish(mine)
+
+
+def listed(**where):
+    return [doc["_id"] for doc in repository.products.find(repository.catalog(False) | where, sort="nameKey")]
+
+
+def test_old_product_is_published_and_listed():
+    assert repository.get_published("mug")["isPublished"] is True
+    assert listed() == listed(category="kitchen") == listed(currency="EUR") == ["mug"]
+    assert listed(currency="USD") == listed(category="garden") == []
+    assert stored() == RELEASE_0_2_0
+
+
+def test_old_product_is_changed_once_and_keeps_its_events():
+    changed = application.change("mug", {"name": "Mug", "published": False}, None, "key")
+    assert application.change("mug", {"name": "Mug", "published": False}, None, "key") == changed
+    assert (changed["name"], changed["isPublished"], changed["version"]) == ("Mug", False, 2)
+    assert [entry["type"] for entry in stored()["outbox"]] == ["product.created", "product.updated"]
+    assert stored()["outbox"][1]["data"]["published"] is False
+    assert stored()["published"] == 0, "the field of the outbox is another one"
+    assert listed() == []
+
+
+def test_old_product_takes_the_stock_and_clears_its_outbox():
+    repository.update_stock("mug", 3, 7)
+    outbox = EmbeddedOutbox("products", repository.products)
+    (pending,) = outbox.pending(range(16), 10)
+    outbox.clear([(pending, 1)])
+    assert (stored()["stock"], stored()["pending"], stored()["published"]) == (3, 0, 1)
+    assert repository.get("mug")["isPublished"] is True
+
+
+def test_old_product_can_be_deleted():
+    application.delete("mug", None)
+    with pytest.raises(NotFound):
+        repository.get("mug")
+
+
+def test_release_before_changes_a_rewritten_product():
+    migrate()
+    application.change("mug", {"published": False}, None, "first")
+    was = stored()
+    change = {"$set": {"name": "Zebra mug", "words": ["zebra", "mug"]}, "$inc": {"version": 1}}
+    assert EARLIER.update("mug", change, when={"seq": was["seq"], "version": was["version"]})
+    assert migrate()["rewritten"] == 1
+    product = repository.get("mug")
+    assert (product["nameKey"], product["isPublished"]) == (domain.name_key("Zebra mug"), False)
+    assert application.change("mug", {"published": True}, None, "second")["version"] == 4
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+def test_price_items_has_published_products_alone(is_published):
+    command = PriceItems(product_ids=["mug", "none"])
+    application.change("mug", {"published": is_published}, None, "key")
+    assert [item.product_id for item in application.price_items(command).items] == ["mug"] * is_published
+
+
+def test_migrated_product_is_the_same_to_every_reader():
+    before = repository.get("mug")
+    assert migrate()["rewritten"] == 1
+    assert repository.get("mug") == before
+    assert stored() == {**RELEASE_0_2_0, "isPublished": True, "nameKey": "emile mug\x01Émile mug", "_v": 1}
+    assert migrate()["rewritten"] == 0
+
+
+def test_a_new_product_has_the_shape_of_a_migrated_one():
+    migrate()
+    application.insert("jug", "Jug", Money(500, "EUR"), 1, "", "", True)
+    assert EARLIER.get("jug").keys() == stored().keys()
+
+
+NAME = TypeAdapter(domain.Name)
+
+
+def is_name(text):
+    try:
+        NAME.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+texts = st.text(
+    alphabet=st.sampled_from("aAbzßẞÉé\u0301e ~!-ŒœﬁİIiıΣςσ가\U0001d400Ω\u1fb3\x7f\x01"), max_size=4
+) | st.text(max_size=6)
+product_names = texts.filter(is_name)
+
+
+def without_marks(name):
+    return "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char)).casefold()
+
+
+@given(product_names, product_names)
+def test_name_keys_order_as_folded_names_and_then_names(one, other):
+    expected = (without_marks(one), one) < (without_marks(other), other)
+    assert (domain.name_key(one).encode() < domain.name_key(other).encode()) == expected
+    assert (domain.name_key(one) == domain.name_key(other)) == (one == other)
+    assert domain.name_key(one)
+
+
+def test_names_sort_as_a_person_expects():
+    names = ["Zebra", "apple", "Äpfel", "apple pie", "Apple", "éclair", "Eclair", "zoo"]
+    ordered = ["Äpfel", "Apple", "apple", "apple pie", "Eclair", "éclair", "Zebra", "zoo"]
+    assert sorted(names, key=domain.name_key) == ordered
