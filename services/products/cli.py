@@ -1,19 +1,31 @@
 """`mercato import`: imports a catalog from another shop."""
 
+import codecs
 import sys
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import orjson
 
-from mercato.cli.services import attach_store, call_as
-from services.products.settings import settings
+from chassis import clock
 
 if TYPE_CHECKING:
     from services.products.importing import Report
-    from services.products.shopify import Item, Refused
+    from services.products.shopify import Catalog, Item
+
+_MAX_NAMED = 10
+"""Products that a line of the report names."""
+
+
+def _check_encoding(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        return codecs.lookup(value).name if value else ""
+    except LookupError:
+        raise click.BadParameter(f"there is no encoding {value}; windows-1252 is one") from None
 
 
 @click.group("import")
@@ -23,19 +35,32 @@ def imports() -> None:
 
 @imports.command("products")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--url", help="URL of the shop; by default the one that runs here.")
+@click.option(
+    "--stock",
+    type=click.Choice(["keep", "set"]),
+    default="keep",
+    show_default=True,
+    help="Keep the stock of a product that exists, or set it to that of the file.",
+)
+@click.option("--unlimited", type=click.IntRange(0, 1_000_000_000), help="Stock of what never sells out there.")
+@click.option("--encoding", default="", callback=_check_encoding, help="Encoding of the file, if it is not UTF-8.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def import_products(file: Path, as_json: bool) -> None:
-    """Import a product CSV that Shopify exported. A second import changes what differs, but never a stock.
+def import_products(
+    file: Path, url: str | None, stock: str, unlimited: int | None, encoding: str, as_json: bool
+) -> None:
+    """Import a product CSV that Shopify exported. A second import changes what differs.
 
-    The exit code is 1 if a row was refused; the other rows are imported.
+    With --url, ADMIN_EMAIL and ADMIN_PASSWORD are the administrator's. The exit code is 1 if a row was refused; the
+    other rows are imported.
     """
-    from services.products.importing import import_rows
-    from services.products.service import service
+    from mercato.cli.remote import ShopError, administrator
+    from services.products.importing import import_catalog
 
-    rows = _read(file)
-    call_as(service)
-    attach_store(service)
-    report = import_rows(_with_progress(rows))
+    catalog = _read(file, encoding, unlimited)
+    request = {"stock": stock, "importId": clock.new_id()}
+    with administrator(url) as shop, _progress_bar(len(catalog.rows)) as advance:
+        report = import_catalog(catalog, shop.post, request, ShopError, advance)
     if as_json:
         click.echo(orjson.dumps(report.data()))
     else:
@@ -43,33 +68,58 @@ def import_products(file: Path, as_json: bool) -> None:
     sys.exit(0 if report.is_complete else 1)
 
 
-def _read(file: Path) -> "list[Item | Refused]":
-    from services.products import shopify
+def _read(file: Path, encoding: str, unlimited: int | None) -> "Catalog":
+    from services.products import shopify, spreadsheet
 
     try:
-        return list(shopify.parse(file.read_bytes().decode("utf-8-sig"), settings().currency))
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+        return shopify.parse(spreadsheet.decode(file.read_bytes(), encoding), unlimited)
     except ValueError as error:
         raise click.ClickException(f"{file}: {error}") from None
 
 
-def _with_progress(rows: "list[Item | Refused]") -> "Iterable[Item | Refused]":
-    """Yield the rows, with a progress bar on a terminal."""
+@contextmanager
+def _progress_bar(rows: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal; yield the function that advances it by a number of rows."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    return track(rows, "Importing", console=console, transient=True) if console.is_terminal else rows
+    columns = (TextColumn("Importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("rows", total=rows)
+        yield lambda done: progress.advance(task, done)
 
 
 def _print_report(report: "Report") -> None:
     for line, handle, reason in report.refused:
         click.echo(f"line {line}: {handle or '(no handle)'}: {reason}", err=True)
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes.items())
-    click.echo(f"{counts}, {len(report.refused)} refused")
+    counts = ", ".join(f"{report.outcomes[name]} {name}" for name in ("created", "updated", "unchanged"))
+    click.echo(f"{report.rows} rows: {counts}, {len(report.refused)} refused, {len(report.skipped)} skipped")
+    _print_groups("stored unpublished", ((item.unpublished, item) for item in report.unpublished))
+    skipped = defaultdict[str, int](int)
+    for row in report.skipped:
+        skipped[row.reason] += 1
+    for reason, count in skipped.items():
+        click.echo(f"skipped: {reason}: {count}")
+    for note in report.catalog.notes:
+        click.echo(f"note: {note}")
+    _print_groups("note", ((note, item) for item in report.imported for note in item.notes))
+    if report.catalog.pictures:
+        click.echo(f"pictures: {report.catalog.pictures}, not stored: products have no pictures yet")
+    if report.catalog.control_characters:
+        click.echo(f"control characters left out: {report.catalog.control_characters}")
     if report.stopped:
         click.echo(f"mercato: stopped at {report.stopped}; import the file again to continue", err=True)
+
+
+def _print_groups(title: str, reasons: "Iterable[tuple[str, Item]]") -> None:
+    """Print a line for each reason, with the products that it is about."""
+    groups = defaultdict[str, list[str]](list)
+    for reason, item in reasons:
+        groups[reason].append(f"{item.handle} (line {item.line})")
+    for reason, named in groups.items():
+        more = f" and {len(named) - _MAX_NAMED} more; --json names all" if len(named) > _MAX_NAMED else ""
+        click.echo(f"{title}: {reason}: {len(named)}: {', '.join(named[:_MAX_NAMED])}{more}")
 
 
 commands = {"import": imports}

@@ -1,76 +1,124 @@
-"""Import of products, row by row: create a missing product, change one that differs."""
+"""Import of a parsed catalog through `POST /api/products/imports`, in batches, with a report of each row."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis import clock
-from chassis.errors import DomainError, TransientError
-from services.products import application, repository
-from services.products.shopify import Item, Refused
+import orjson
 
+from chassis.web.bodies import MAX_BODY_BYTES
+from services.products import imports
+from services.products.shopify import Catalog, Item, Refused, Skipped
 
-class DeletedProduct(DomainError):
-    """The catalog deleted the product before."""
-
-    def __init__(self) -> None:
-        super().__init__("was deleted from the catalog; its id cannot be used again")
+PATH = "/api/products/imports"
+_FIELD_MEANINGS = {"name": "title", "stock": "quantity", "description": "body", "category": "type"}
 
 
 @dataclass
 class Report:
-    """The outcomes of an import. `stopped` says why it did not reach the last row; empty if it did."""
+    """What became of every row of a file. `stopped` says why the import ended early; empty if it did not."""
 
-    outcomes: dict[str, int] = field(default_factory=lambda: {"created": 0, "changed": 0, "unchanged": 0})
+    catalog: Catalog
+    rows: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
     refused: list[Refused] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    imported: list[Item] = field(default_factory=list)
     stopped: str = ""
 
     @property
     def is_complete(self) -> bool:
         return not self.refused and not self.stopped
 
+    @property
+    def unpublished(self) -> list[Item]:
+        """The imported products that are not for sale."""
+        return [item for item in self.imported if item.unpublished]
+
     def data(self) -> dict[str, Any]:
         """Return the report as JSON data."""
-        return {**self.outcomes, "refused": [row._asdict() for row in self.refused], "stopped": self.stopped}
+        return {
+            "rows": self.rows,
+            **{outcome: self.outcomes[outcome] for outcome in ("created", "updated", "unchanged")},
+            "unpublished": [
+                {"line": item.line, "handle": item.handle, "reason": item.unpublished} for item in self.unpublished
+            ],
+            "refused": [row._asdict() for row in self.refused],
+            "skipped": [row._asdict() for row in self.skipped],
+            "notes": [
+                *({"line": 1, "handle": "", "note": note} for note in self.catalog.notes),
+                *(
+                    {"line": item.line, "handle": item.handle, "note": note}
+                    for item in self.imported
+                    for note in item.notes
+                ),
+            ],
+            "pictures": self.catalog.pictures,
+            "controlCharacters": self.catalog.control_characters,
+            "stopped": self.stopped,
+        }
 
 
-def import_rows(rows: Iterable[Item | Refused]) -> Report:
-    """Import the rows in order; a product can be ordered as soon as the next row is read."""
-    report = Report()
-    for row in rows:
-        if isinstance(row, Refused):
-            report.refused.append(row)
-            continue
+def import_catalog(
+    catalog: Catalog,
+    post: Callable[[str, Any], Any],
+    request: dict[str, Any],
+    post_error: type[Exception],
+    advance: Callable[[int], None],
+) -> Report:
+    """Send the rows in order, and report them; `advance` is called with the number of rows that are done.
+
+    `request` is the body without its items. If `post` raises `post_error`, the import stops; it can be repeated.
+    """
+    report = Report(catalog)
+    max_bytes = MAX_BODY_BYTES - len(orjson.dumps({**request, "items": []}))
+    for batch in _batches(catalog, report, max_bytes, advance):
         try:
-            report.outcomes[_import_item(row)] += 1
-        except DomainError as error:
-            report.refused.append(Refused(row.line, row.id, str(error)))
-        except TransientError as error:
-            report.stopped = f"line {row.line}: {error}"
+            results = post(PATH, {**request, "items": [item.body for item in batch]})["items"]
+        except (post_error, KeyboardInterrupt) as error:
+            report.stopped = f"line {batch[0].line}: {str(error) or 'interrupted'}"
             break
+        for item, result in zip(batch, results, strict=True):
+            if result["outcome"] == "refused":
+                report.refused.append(Refused(item.line, item.handle, _reason(result, catalog)))
+            else:
+                report.outcomes[result["outcome"]] += 1
+                report.imported.append(item)
+        report.rows += len(batch)
+        advance(len(batch))
+    report.refused.sort()
     return report
 
 
-def _import_item(item: Item) -> str:
-    """Create a product or change what differs, but never its stock; return the outcome.
+def _batches(catalog: Catalog, report: Report, max_bytes: int, advance: Callable[[int], None]) -> Iterator[list[Item]]:
+    """Yield the products in batches that the route takes, and report the rows that are none."""
+    batch: list[Item] = []
+    size_bytes = 0
+    for row in catalog.rows:
+        if isinstance(row, Item):
+            row_bytes = len(orjson.dumps(row.body)) + 1
+            if row_bytes <= max_bytes:
+                if len(batch) == imports.MAX_ROWS or size_bytes + row_bytes > max_bytes:
+                    yield batch
+                    batch, size_bytes = [], 0
+                batch.append(row)
+                size_bytes += row_bytes
+                continue
+            row = Refused(row.line, row.handle, f"is larger than {MAX_BODY_BYTES // 1024} KiB")
+        if isinstance(row, Refused):
+            report.refused.append(row)
+        else:
+            report.skipped.append(row)
+        report.rows += 1
+        advance(1)
+    if batch:
+        yield batch
 
-    Raises DomainError, TransientError.
-    """
-    stored = repository.products.get(item.id)
-    if stored is None:
-        application.create(item.id, item.name, item.price, item.stock, item.description or "", item.category or "")
-        return "created"
-    if stored["deleted"]:
-        raise DeletedProduct
-    wanted: dict[str, Any] = {
-        "name": item.name,
-        "price": item.price.minor,
-        "currency": item.price.currency,
-        "description": item.description,
-        "category": item.category,
-    }
-    differing = {name: value for name, value in wanted.items() if value is not None and value != stored[name]}
-    if not differing:
-        return "unchanged"
-    application.change(item.id, differing | {"price": str(item.price)}, None, clock.new_id())
-    return "changed"
+
+def _reason(result: dict[str, str], catalog: Catalog) -> str:
+    """Return why the shop refuses a row, with the column that the file has for the field."""
+    name = result["field"]
+    if not name:
+        return result["reason"]
+    return f"{catalog.columns.get(_FIELD_MEANINGS.get(name, name), name)}: {result['reason']}"

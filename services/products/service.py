@@ -5,6 +5,7 @@ from chassis.service import Service
 from services.inventory.messages import StockChanged
 from services.products import application, handlers, repository
 from services.products.api import api
+from services.products.imports_api import imports_api
 from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
@@ -12,6 +13,7 @@ service = Service("products")
 service.stores(repository.products)
 service.publishes(EmbeddedOutbox("products", repository.products), ProductCreated, ProductUpdated, ProductDeleted)
 service.serves(api)
+service.serves(imports_api)
 service.verifies("users", access=GetAccess)
 service.revokes(UserDeleted, SessionsRevoked)
 service.calls("inventory")

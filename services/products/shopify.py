@@ -1,51 +1,73 @@
-"""Parser of the product CSV that Shopify exports; each variant becomes a product.
+"""Parser of the product CSV that Shopify exports, of its present template and of the one before.
 
     Handle     Title      Option1 Value  Variant Price  Variant Inventory Qty
     camp-mug   Camp mug   Small          12.90          40                      -> camp-mug        Camp mug - Small
     camp-mug              Large          14.90          -3                      -> camp-mug_large  Camp mug - Large, 0
     camp-mug                                                                    another picture: no product
 
-The first row of a handle gives the title, text and type of the rows below it. A negative quantity means that more was
-sold than was in stock: it is imported as 0, as is an empty one. Other columns are ignored.
+Each variant becomes a product. The first row of a handle with a title gives the title, text, type and status of all. A
+negative quantity means that more was sold than was in stock: it is imported as 0, as is an empty one. What is not for
+sale there is not for sale here.
 """
 
-import csv
-import hashlib
-import io
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from chassis.money import Money
-from chassis.schema import ID, Id
-from services.products import domain
+from services.products import domain, spreadsheet
 from services.products.html import plain_text
+from services.products.product_ids import ProductIds
 
-REQUIRED = ("Handle", "Title", "Variant Price")
-OPTIONS = ("Option1 Value", "Option2 Value", "Option3 Value")
+COLUMNS = {
+    "handle": ("Handle", "URL handle"),
+    "title": ("Title",),
+    "body": ("Body (HTML)", "Description"),
+    "type": ("Type", "Custom Product Type"),
+    "published": ("Published", "Published on online store"),
+    "status": ("Status",),
+    "gift_card": ("Gift Card",),
+    "option1": ("Option1 Value",),
+    "option2": ("Option2 Value",),
+    "option3": ("Option3 Value",),
+    "sku": ("Variant SKU", "SKU"),
+    "price": ("Variant Price", "Price"),
+    "quantity": ("Variant Inventory Qty", "Inventory quantity"),
+    "tracker": ("Variant Inventory Tracker", "Inventory tracker"),
+    "policy": ("Variant Inventory Policy", "Continue selling when out of stock"),
+    "picture": ("Image Src", "Product image URL"),
+}
+"""Meaning -> the names of the column that has it; other columns are ignored."""
+_MEANINGS = {name.lower(): meaning for meaning, names in COLUMNS.items() for name in names}
+_REQUIRED = ("handle", "title", "price")
+_OPTIONS = ("option1", "option2", "option3")
+_VARIANT = (*_OPTIONS, "sku", "price", "quantity")
+"""A row with a value in one of these is a variant."""
+_TEXTS = frozenset({"title", "body", "type", *_OPTIONS})
 NO_OPTION = "Default Title"
 """The option value of a product without variants."""
-_HASH_LENGTH = 12
-_MAX_ID_LENGTH = 64
 
-Row = dict[str, str]
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_CHARACTER_REFERENCE = re.compile(r"&#(?:x([0-9a-f]{1,6})|([0-9]{1,7}));?", re.IGNORECASE)
+
+ONLY_PICTURE = "only a picture"
+NO_VARIANT = "neither a variant nor a picture"
+UNTRACKED = "not tracked there, so never sold out; here the stock is the quantity of the file, 0 if it has none"
+CONTINUED = "sold there when out of stock; here the sale ends with the stock"
+UNLIMITED = "never sold out there; here the stock is that of --unlimited"
+SHORTENED = f"name shortened to {domain.MAX_NAME_CHARS} characters"
 
 
-class Item(BaseModel):
-    """A product, and the line on which it starts. A field without a column in the file is None."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+@dataclass
+class Item:
+    """A product as the import route takes it; `unpublished` says why it is not for sale, "" if it is."""
 
     line: int
-    id: Id
-    name: domain.Name
-    price: Money
-    stock: domain.Stock
-    description: domain.Description | None
-    category: domain.Category | None
+    handle: str
+    body: dict[str, Any]
+    unpublished: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 class Refused(NamedTuple):
@@ -56,130 +78,193 @@ class Refused(NamedTuple):
     reason: str
 
 
-def parse(text: str, currency: str) -> Iterator[Item | Refused]:
-    """Yield each product of the file, or the reason why a row is none. Raises ValueError if a column is missing."""
-    rows = _rows(text)
-    _, header = next(rows, (1, []))
-    if not isinstance(header, list):
-        raise ValueError(f"line 1: {header}")
-    names = [name.strip() for name in header]
-    if missing := [name for name in REQUIRED if name not in names]:
-        raise ValueError(f"there is no column {', '.join(missing)}: this is not a product CSV of Shopify")
-    return _items(names, rows, currency)
+class Skipped(NamedTuple):
+    """A row that holds no product, the line on which it starts, and what it is."""
+
+    line: int
+    handle: str
+    reason: str
 
 
-def _items(names: list[str], rows: Iterator[tuple[int, list[str] | str]], currency: str) -> Iterator[Item | Refused]:
-    first_rows: dict[str, Row] = {}
-    lines_by_id: dict[str, int] = {}
-    for line, cells in rows:
-        if isinstance(cells, str):
-            yield Refused(line, "", cells)
-            continue
-        row = dict.fromkeys(names, "") | dict(zip(names, (cell.strip() for cell in cells), strict=False))
-        handle = row["Handle"]
-        try:
-            if any(cells[len(names) :]):
-                raise ValueError("has more cells than the header has columns")
-            if not handle:
-                raise ValueError("Handle: empty")
-            first = first_rows.setdefault(handle, row)
-            if row["Variant Price"]:
-                yield _item(line, row, first, lines_by_id, currency)
-            elif row is first and row["Title"]:
-                raise ValueError("Variant Price: empty")
-        except ValueError as error:
-            yield Refused(line, handle, _reason(error))
+@dataclass
+class Catalog:
+    """The rows of a file in order, and what is to be said about all of it; `columns` has the names that it uses."""
+
+    columns: dict[str, str]
+    rows: list[Item | Refused | Skipped] = field(default_factory=list)
+    pictures: int = 0
+    control_characters: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What holds for the whole file."""
+        if "quantity" in self.columns:
+            return []
+        return [f"there is no column {COLUMNS['quantity'][0]}: new products have a stock of 0, others keep theirs"]
 
 
-def _item(line: int, row: Row, first: Row, lines_by_id: dict[str, int], currency: str) -> Item:
-    """Make a product of a row; `lines_by_id` holds the ids so far. Raises ValueError."""
-    options = [value for name in OPTIONS if (value := row.get(name)) and value != NO_OPTION]
-    variant_id = product_id(row["Handle"], options)
-    id = product_id(row["Handle"]) if row is first else variant_id
-    for name in (id, variant_id):
-        if name in lines_by_id:
-            raise ValueError(f"is the same product as line {lines_by_id[name]}: {id}")
-    lines_by_id |= {id: line, variant_id: line}
-    title = row["Title"] or first["Title"]
-    if not title:
-        raise ValueError("Title: empty")
-    body, category = (row.get(name) or first.get(name) for name in ("Body (HTML)", "Type"))
-    return Item(
-        line=line,
-        id=id,
-        name=_one_line(f"{title} - {' / '.join(options)}" if options else title),
-        price=_price(row["Variant Price"], currency),
-        stock=_stock(row.get("Variant Inventory Qty", "")),
-        description=None if body is None else _plain_text(body),
-        category=None if category is None else _one_line(category),
-    )
+def parse(text: str, unlimited: int | None = None) -> Catalog:
+    """Return the products of the file, and the reason for each row that is none.
 
-
-def product_id(handle: str, options: Sequence[str] = ()) -> str:
-    """Return the handle joined with the options; if that is no valid id, a shortened form with a hash.
-
-    A handle contains no underscore, so the product mug-red differs from the red variant of the product mug.
+    `unlimited` is the stock of what never sells out there; by default it has the quantity of the file.
+    Raises ValueError if a column is missing or there twice.
     """
-    full = "_".join((handle, *(option.casefold().replace(" ", "-") for option in options)))
-    if ID.fullmatch(full):
-        return full
-    folded = unicodedata.normalize("NFKD", full).encode("ascii", "ignore").decode().lower()
-    readable = re.sub("[^a-z0-9_-]+", "-", folded)[: _MAX_ID_LENGTH - _HASH_LENGTH - 1].strip("-_")
-    digest = hashlib.sha256(full.encode(errors="surrogatepass")).hexdigest()[:_HASH_LENGTH]
-    return f"{readable}-{digest}" if readable else digest
+    rows = spreadsheet.read_rows(text, _MEANINGS.keys())
+    line, header = next(rows, (1, []))
+    if not isinstance(header, list):
+        raise ValueError(f"line {line}: {header}")
+    meanings = [_MEANINGS.get(_plain(name).lower(), "") for name in header]
+    catalog = Catalog(_columns(header, meanings))
+    return _Reader(catalog, meanings, unlimited).read(list(rows))
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield the start line and the cells of each row that is not blank, or the reason why it cannot be read."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
+def _columns(header: list[str], meanings: list[str]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for name, meaning in zip(map(_plain, header), meanings, strict=True):
+        if meaning in columns:
+            names = dict.fromkeys((columns[meaning], name))
+            raise ValueError(f"there are two columns {' and '.join(names)}: delete the wrong one")
+        if meaning:
+            columns[meaning] = name
+    if missing := [COLUMNS[meaning][0] for meaning in _REQUIRED if meaning not in columns]:
+        raise ValueError(f"there is no column {', '.join(missing)}: this is not a product CSV of Shopify")
+    return columns
+
+
+@dataclass
+class _Row:
+    line: int
+    cells: Mapping[str, str]
+    control_characters: int
+
+    def __getitem__(self, meaning: str) -> str:
+        return self.cells.get(meaning, "")
+
+
+class _Reader:
+    def __init__(self, catalog: Catalog, meanings: list[str], unlimited: int | None) -> None:
+        self._catalog, self._meanings, self._unlimited = catalog, meanings, unlimited
+        self._texts: dict[str, str] = {}
+
+    def read(self, rows: list[spreadsheet.Row]) -> Catalog:
+        readable = {line: self._row(line, cells) for line, cells in rows if isinstance(cells, list)}
+        heads: dict[str, _Row] = {}
+        for row in readable.values():
+            if row["handle"] and (row["handle"] not in heads or (row["title"] and not heads[row["handle"]]["title"])):
+                heads[row["handle"]] = row
+        self._ids = ProductIds(heads)
+        for line, cells in rows:
+            if isinstance(cells, str):
+                self._catalog.rows.append(Refused(line, "", cells))
+            else:
+                row = readable[line]
+                try:
+                    if any(cell.strip() for cell in cells[len(self._meanings) :]):
+                        raise ValueError("has more cells than the header has columns")
+                    self._catalog.rows.append(self._read_row(row, heads.get(row["handle"], row)))
+                except ValueError as error:
+                    self._catalog.rows.append(Refused(line, row["handle"], str(error)))
+        return self._catalog
+
+    def _row(self, line: int, cells: list[str]) -> _Row:
+        found, count = {}, 0
+        for meaning, cell in zip(self._meanings, cells, strict=False):
+            if meaning:
+                text, removed = _CONTROL_CHARACTERS.subn("", cell)
+                found[meaning] = text.strip() if meaning in _TEXTS else _plain(text)
+                count += removed
+        return _Row(line, found, count)
+
+    def _read_row(self, row: _Row, head: _Row) -> Item | Skipped:
+        """Return the product of a row; `head` is the row with the title. Raises ValueError."""
+        self._catalog.pictures += bool(row["picture"])
+        self._catalog.control_characters += row.control_characters
+        if not row["handle"]:
+            raise ValueError(f"{self._name('handle')}: empty")
+        if row is not head and not any(row[meaning] for meaning in _VARIANT):
+            return Skipped(row.line, row["handle"], ONLY_PICTURE if row["picture"] else NO_VARIANT)
+        if not row["price"]:
+            raise ValueError(f"{self._name('price')}: empty")
+        title = row["title"] or head["title"]
+        if not title:
+            raise ValueError(f"{self._name('title')}: empty")
+        options = ["" if row[meaning] == NO_OPTION else row[meaning] for meaning in _OPTIONS]
+        id = self._ids.take(row["handle"], options, row is head, row.line)
+        item = Item(row.line, row["handle"], {"id": id, "price": row["price"]})
+        item.body["name"] = self._full_name(item, title, [option for option in options if option])
+        if "body" in self._catalog.columns:
+            item.body["description"] = self._text(row["body"] or head["body"])
+        if "type" in self._catalog.columns:
+            item.body["category"] = _one_line(row["type"] or head["type"])
+        self._set_published(item, row, head)
+        self._set_stock(item, row)
+        return item
+
+    def _full_name(self, item: Item, title: str, options: list[str]) -> str:
+        title, suffix = _one_line(title), _one_line(" / ".join(options))
+        name = f"{title} - {suffix}" if suffix else title
+        if not suffix or len(title) > domain.MAX_NAME_CHARS or len(name) <= domain.MAX_NAME_CHARS:
+            return name
+        item.notes.append(SHORTENED)
+        suffix = suffix[: domain.MAX_NAME_CHARS // 2]
+        left = domain.MAX_NAME_CHARS - len(f" - {suffix}")
+        return f"{title if len(title) <= left else title[: left - 1] + '…'} - {suffix}"
+
+    def _text(self, html: str) -> str:
+        """Return the plain text of HTML, which variants share. Raises ValueError."""
+        if html not in self._texts:
+            self._texts[html] = self._plain_text(html)
+        return self._texts[html]
+
+    def _plain_text(self, html: str) -> str:
+        def without_control_characters(reference: re.Match[str]) -> str:
+            code = int(reference[1], 16) if reference[1] else int(reference[2])
+            is_control = code < 0x80 and bool(_CONTROL_CHARACTERS.match(chr(code)))
+            self._catalog.control_characters += is_control
+            return "" if is_control else reference[0]  # 0x80 to 0x9f are read as Windows characters, as in browsers
+
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, f"cannot be read: {error}"
-            continue
-        if any(cell.strip() for cell in cells):
-            yield line, cells
+            text = plain_text(_CHARACTER_REFERENCE.sub(without_control_characters, html))
+        except ValueError as error:
+            raise ValueError(f"{self._name('body')}: {error}") from None
+        text, removed = _CONTROL_CHARACTERS.subn("", text)
+        self._catalog.control_characters += removed
+        return text.strip()
 
+    def _set_published(self, item: Item, row: _Row, head: _Row) -> None:
+        for meaning, for_sale in (
+            ("status", ("active", "")),
+            ("published", ("true", "")),
+            ("gift_card", ("false", "")),
+        ):
+            if meaning in self._catalog.columns:
+                value = row[meaning] or head[meaning]
+                item.body.setdefault("published", True)
+                if value.lower() not in for_sale:
+                    item.body["published"] = False
+                    item.unpublished = item.unpublished or f"{self._name(meaning)}: {value.lower()}"
 
-def _price(amount: str, currency: str) -> Money:
-    try:
-        return Money.parse(amount, currency)
-    except ValueError as error:
-        raise ValueError(f"Variant Price: {error}") from None
+    def _set_stock(self, item: Item, row: _Row) -> None:
+        if not re.fullmatch("-?[0-9]{1,12}", row["quantity"] or "0"):
+            raise ValueError(f"{self._name('quantity')}: not an integer")
+        if "quantity" in self._catalog.columns:
+            item.body["stock"] = max(0, int(row["quantity"] or 0))
+        is_untracked = "tracker" in self._catalog.columns and not row["tracker"]
+        if is_untracked or row["policy"].lower() in ("continue", "true"):
+            if self._unlimited is not None:
+                item.body["stock"] = self._unlimited
+                item.notes.append(UNLIMITED)
+            else:
+                item.notes.append(UNTRACKED if is_untracked else CONTINUED)
 
-
-def _stock(quantity: str) -> int:
-    if not re.fullmatch("-?[0-9]{1,12}", quantity or "0"):
-        raise ValueError("Variant Inventory Qty: not an integer")
-    return max(0, int(quantity or 0))
-
-
-def _plain_text(html: str) -> str:
-    try:
-        return plain_text(html)
-    except ValueError as error:
-        raise ValueError(f"Body (HTML): {error}") from None
+    def _name(self, meaning: str) -> str:
+        return self._catalog.columns[meaning]
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-_COLUMNS = {
-    "id": "Handle",
-    "name": "Title",
-    "stock": "Variant Inventory Qty",
-    "description": "Body (HTML)",
-    "category": "Type",
-}
-
-
-def _reason(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{_COLUMNS[str(first['loc'][0])]}: {first['msg'].removeprefix('Value error, ')}"
+def _plain(cell: str) -> str:
+    """Return the cell without invisible characters, which no handle, number or column name has."""
+    return "".join(char for char in cell if unicodedata.category(char) != "Cf").strip()

@@ -57,6 +57,13 @@ def test_a_repeated_command_does_not_bring_back_a_unit_that_was_sold_meanwhile(r
     assert (units("mug"), units("pot")) == ((4, 0, 1), (4, 0, 1))
 
 
+def test_a_unit_sold_after_a_crash_behind_the_first_write_stays_sold(store):
+    assert store.interrupts(lambda: stock_products("k1", mug=5), 1, True)
+    sell("o1", "mug", 1)
+    stock_products("k1", mug=5)
+    assert units("mug") == (4, 0, 1)
+
+
 def test_a_closed_stock_is_left_out_and_stays_closed():
     stock_products(mug=5, pot=5)
     handlers.on_product_deleted(

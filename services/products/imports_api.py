@@ -1,0 +1,122 @@
+"""`/api/products/imports`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from chassis import clock
+from chassis.errors import DomainError, InvalidInput
+from chassis.schema import Amount, Id, RequestBody, Schema
+from chassis.web.api import ADMIN, Api
+from chassis.web.problems import invalid_fields
+from services.products import domain, imports
+from services.products.api import Currency
+from services.products.settings import settings
+
+imports_api = Api()
+
+
+class ImportedProduct(RequestBody):
+    """The fields of a row; one that is left out is kept, or has its default in a new product."""
+
+    id: Id
+    name: domain.Name
+    price: Amount
+    currency: Currency = ""
+    stock: domain.Stock = 0
+    description: domain.Description = ""
+    category: domain.Category = ""
+    published: bool = True
+
+
+class ImportRow(Schema):
+    """A product: its `id`, and `name`, `price`, `currency`, `stock`, `description`, `category` and `published`.
+
+    They are as in POST /api/products, and checked row by row.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Id
+
+
+class ProductImport(RequestBody):
+    items: Annotated[list[ImportRow], Field(min_length=1, max_length=imports.MAX_ROWS)]
+    stock: Literal["keep", "set"] = "keep"
+    """What happens to the stock of a product that exists; a new product gets the stock of its row."""
+    import_id: Id = ""
+    """Requests with the same value set the stock of a product once."""
+
+
+class ImportResult(Schema):
+    """What became of a row; `field` and `reason` say why it was refused, and are empty otherwise."""
+
+    id: Id
+    outcome: Literal["created", "updated", "unchanged", "refused"]
+    field: str
+    reason: str
+
+
+class ImportResults(Schema):
+    """The result of each row, in the order of the request."""
+
+    items: list[ImportResult]
+
+
+Refusal = tuple[str, str]
+"""The field, "" if there is none, and the reason."""
+
+
+@imports_api.post("/api/products/imports", auth=ADMIN, responses={200: ImportResults}, idempotent=False)
+def import_products(body: ProductImport) -> ImportResults:
+    """Create products, or change what differs, row by row.
+
+    A refused row does not stop the others. A repeated request finds the products by their ids and does what is left.
+    """
+    rows: dict[str, imports.Row] = {}
+    read: list[imports.Row | Refusal] = []
+    for item in body.items:
+        row = (
+            ("id", "is that of an earlier row")
+            if item.id in rows
+            else _row({"id": item.id, **(item.model_extra or {})})
+        )
+        read.append(row)
+        if isinstance(row, imports.Row):
+            rows[row.id] = row
+    outcomes = imports.import_rows([*rows.values()], body.stock == "set", body.import_id or clock.new_id())
+    return ImportResults(
+        items=[
+            _result(item.id, outcomes[row.id] if isinstance(row, imports.Row) else row)
+            for item, row in zip(body.items, read, strict=True)
+        ]
+    )
+
+
+def _row(item: dict[str, Any]) -> imports.Row | Refusal:
+    """Return a row, or why it is refused."""
+    try:
+        product = ImportedProduct.read(item)
+        price = domain.parse_price(product.price, product.currency or settings().currency)
+    except ValidationError as error:
+        first = invalid_fields(error)[0]
+        return first["field"], first["reason"]
+    except InvalidInput as error:
+        first = error.extra["errors"][0]
+        return first["field"], first["reason"]
+    given = product.model_fields_set
+    return imports.Row(
+        id=product.id,
+        name=product.name,
+        price=price,
+        stock=product.stock if "stock" in given else None,
+        published=product.published if "published" in given else None,
+        texts={name: getattr(product, name) for name in ("description", "category") if name in given},
+    )
+
+
+def _result(id: str, outcome: imports.Outcome | DomainError | Refusal) -> ImportResult:
+    if isinstance(outcome, str):
+        return ImportResult(id=id, outcome=outcome, field="", reason="")
+    field, reason = outcome if isinstance(outcome, tuple) else ("", str(outcome))
+    return ImportResult(id=id, outcome="refused", field=field, reason=reason)
