@@ -45,5 +45,5 @@ class AccessQuery(Command, read_only=True):
     credentials_version: int
 
     class Reply(Schema):
-        role: str | None
+        role: str | None = None
         """The role; None if the token is refused: its session ended, or the account is locked or erased."""

@@ -42,7 +42,9 @@ def finish_ending(id: str) -> None:
     while family is not None and family.get("revocationPending"):
         account = repository.accounts.get(family["userId"])
         if account is None or account["erased"] or not _is_current(family, account):
-            break  # the account's own event revokes them
+            break  # an event about the whole account revokes them
+        if account.get("lastEndedSession") == id:
+            break  # published before a crash
         event = SessionsRevoked(
             user_id=account["_id"],
             credentials_version=credentials.version_of(account),
@@ -51,7 +53,8 @@ def finish_ending(id: str) -> None:
             reason="refresh_reuse" if family["endReason"] == sessions.REUSED else None,
         )
         publish, guard = outbox.append_event(account, event)
-        if repository.accounts.update(account["_id"], merge_updates(publish), when=guard):
+        update = merge_updates({"$set": {"lastEndedSession": id}}, publish)
+        if repository.accounts.update(account["_id"], update, when=guard):
             break
     sessions.refresh_token_families.update(id, {"$set": {"revocationPending": False}})
 

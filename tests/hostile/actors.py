@@ -57,7 +57,7 @@ class Actors:
             "payments": order,
         }
         eventually(lambda: all(person.client.items("/api/notifications") for person in (self.owner, self.erased)))
-        expect(self.erased.client.delete(f"/api/users/{self.erased.id}"), 204)
+        expect(self.erased.client.erase(), 204)
 
     @cached_property
     def rejected_tokens(self) -> dict[str, str]:

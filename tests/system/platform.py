@@ -38,7 +38,7 @@ class Client:
     """A guest, or a user with an access token. Keeps one connection, for one thread."""
 
     def __init__(self, url: str, token: str = "", headers: dict[str, str] | None = None) -> None:
-        self.url, self.token, self.refresh_token = url, token, ""
+        self.url, self.token, self.refresh_token, self.password = url, token, "", ""
         self.account: dict[str, Any] = {}
         self._session = requests.Session()
         self._session.trust_env = False
@@ -93,8 +93,17 @@ class Client:
         """Sign in as this user, and return this client."""
         tokens = expect(self.post("/api/auth/login", {"email": email, "password": password}), 200)
         self.token, self.refresh_token = tokens["accessToken"], tokens["refreshToken"]
+        self.password = password
         self.account = expect(self.get("/api/users/me"), 200)
         return self
+
+    def erase(self, user: str = "") -> requests.Response:
+        """Erase this user, or another one as an administrator."""
+        return self.delete(f"/api/users/{user or self.id}", json={"currentPassword": self.password})
+
+    def change_credentials(self, **fields: str) -> requests.Response:
+        """Change the `email` or `password` of this user, which ends all sessions of the user."""
+        return self.put(f"/api/users/{self.id}", {**fields, "currentPassword": self.password})
 
     def order(self, product: dict[str, Any], quantity: int = 1, key: str = "", **fields: Any) -> requests.Response:
         """Order units of one product; `fields` add to the request: `paymentToken`, `userId`."""

@@ -192,7 +192,7 @@ def test_traces_hold_no_personal_data(traced: Shop, collector: Collector, person
     assert answer.status_code in (402, 409, 422), answer.text
     person.order(product, key=canary)
     last = expect(person.post("/api/auth/refresh", {"refreshToken": person.refresh_token}), 200)
-    erased = person.delete(f"/api/users/{person.id}")
+    erased = person.erase()
     expect(erased, 204)
     grown(collector, erased.headers["X-Trace-Id"], ("notifications", "process users.events"))
     words = [canary, person.id, person.token, person.refresh_token, last["accessToken"], last["refreshToken"], PASSWORD]
