@@ -174,15 +174,20 @@ def remove_second_factor(id: str, actor: str) -> Doc:
 def _change(id: str, actor: str, change: str, decide: Decide, *events: SecurityEvent) -> Doc:
     """Change the credentials of an account as `decide` says, and record who did it, if anything changed."""
     action = {"at": clock.timestamp(), "by": actor, "change": change}
+    changed = False
 
     def decide_and_note(account: Doc) -> Mapping[str, Any] | None:
+        nonlocal changed
         fields = decide(account)
-        return None if fields is None else {**fields, "actions": [*account.get("actions", []), action][-MAX_ACTIONS:]}
+        changed = fields is not None
+        actions = [*account.get("actions", []), action][-MAX_ACTIONS:]
+        return None if fields is None else {**fields, "actions": actions}
 
     account = credentials.change(id, decide_and_note)
-    if action in account.get("actions", []):
-        for event in (*events, *((SecurityEvent.ADMIN_ACTED,) if actor != id else ())):
-            record(event, id, actor="" if actor == id else actor, change=change)
+    if changed:
+        other = "" if actor == id else actor
+        for event in (*events, *((SecurityEvent.ADMIN_ACTED,) if other else ())):
+            record(event, id, actor=other, change=change)
     return account
 
 

@@ -36,6 +36,7 @@ OFFER_S = 600.0
 _WINDOW_STEPS = 1  # RFC 6238, 5.2: one step of 30 s before and after, for clocks that differ
 _RECOVERY_BYTES = 10  # 80 bits, or 16 characters: no dictionary and no brute force finds one from its hash
 _DIGITS = 6
+_SECRET_BYTES = 20  # 160 bits, as RFC 4226, 4 recommends
 _ISSUER = PLATFORM.title()
 _KEY_PURPOSE = b"second factor"
 
@@ -104,7 +105,7 @@ def offer(account: Doc) -> Offer:
             raise Forbidden("A second factor is for administrators.")
         if is_enabled(account):
             raise SecondFactorEnabled
-        secret = pyotp.random_base32()
+        secret = base64.b32encode(clock.entropy(_SECRET_BYTES)).decode()
         stored = {**_encrypted(secret), "until": clock.timestamp_in(OFFER_S)}
         when = {"version": account["version"]}  # enabling raises it
         if repository.accounts.update(account["_id"], {"$set": {"secondFactorOffer": stored}}, when=when):
