@@ -13,7 +13,7 @@ from services.users.domain import EmailTaken, WrongCredentials
 
 SPELLINGS = [
     ["ada@bücher.example", "ada@xn--bcher-kva.example", "ada@XN--BCHER-KVA.example", "ADA@BÜCHER.example"],
-    ["ada@bücher.example", "ada@bu\u0308cher.example", "ada@bücher。example"],
+    ["ada@bücher.example", unicodedata.normalize("NFD", "ada@bücher.example"), "ada@bücher。example"],
     ["ada@日本語.example", "ada@xn--wgv71a119e.example", "ada@日本語｡example"],
     ["ada@shop.example", "ada@shop。example", "ada@shop｡example", "ada@shop．example", "ADA@Shop.Example"],
     ["ada@shop.example", "ada@ｓｈｏｐ.example", "ada@ⓢhop.example"],
@@ -114,8 +114,8 @@ def test_text_that_is_no_address_finds_no_account(text):
     assert repository.find_by_email(text) is None
 
 
-_labels = st.text(st.characters(categories=["Ll", "Lu", "Lo", "Nd"]), min_size=1, max_size=8)
-_locals = st.text(st.characters(categories=["Ll", "Lu", "Lo", "Nd"], include_characters="+."), min_size=1, max_size=8)
+_labels = st.text(st.characters(categories=["L"], include_characters="09-"), min_size=1, max_size=8)
+_locals = st.text(st.characters(categories=["L"], include_characters="09+."), min_size=1, max_size=8)
 
 
 @given(_locals, _labels)
