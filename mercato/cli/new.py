@@ -30,7 +30,6 @@ _FILES = {
 }
 _LISTS = {
     "docker-compose.yml": [
-        ('      "\n    ADDRESSES:', "      $name,\\\n"),
         ('      "\n\nx-tool:', "      $name=$name:8080,\\\n"),
         (
             "\nvolumes:\n",

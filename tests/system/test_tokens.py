@@ -128,7 +128,7 @@ def test_a_command_rejects_every_service_but_its_callers(shop: Shop, command: ty
 
     for caller in (*catalog(), "a-stranger"):
         allowed = caller in command.callers or ANY_SERVICE in command.callers
-        assert (send(service_token(shop, caller, command.service)) == 403) is not allowed, caller
+        assert send(service_token(shop, caller, command.service)) in ({200, 422} if allowed else {403}), caller
     for token in (
         service_token(shop, command.callers[0], "another"),
         service_token(shop, command.callers[0], command.service, life=-60),
