@@ -71,6 +71,7 @@ class Operation:
     query: type[QueryParams] | None
     arguments: frozenset[str]
     public_for_s: int
+    admin_parameters: frozenset[str]
 
     @property
     def rule(self) -> str:
@@ -97,6 +98,13 @@ class Operation:
         """Every domain error that the route may respond with, each once."""
         return tuple(dict.fromkeys((*self.errors, *self.implied_errors)))
 
+    def needs_token(self, request: Request) -> bool:
+        """Return whether the caller is who its token says; for other requests no token is read."""
+        return self.auth != ANYONE or (self._is_for_admins(request) and "Authorization" in request.headers)
+
+    def _is_for_admins(self, request: Request) -> bool:
+        return any(name in request.args for name in self.admin_parameters)
+
     def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> WsgiResponse:
         """Handle a request of this caller."""
         add_response_headers(request, limits.hit_for_request(self.method, caller))
@@ -112,7 +120,7 @@ class Operation:
             values["body"] = self.body.read({} if is_left_out else read_json(request))
         if "if_match" in self.arguments:
             values["if_match"] = conditions.accepted_versions(request.headers.get("If-Match"))
-        if self.auth == ADMIN and not caller.is_admin:
+        if (self.auth == ADMIN or self._is_for_admins(request)) and not caller.is_admin:
             raise Problem(403, "This needs an administrator.")
 
         key = request.headers.get("Idempotency-Key") if self.idempotent else None
@@ -160,6 +168,8 @@ class RouteOptions(TypedDict, total=False):
     """Whether a write takes Idempotency-Key; true by default."""
     public_for_s: int
     """Seconds for which any cache may give a response to GET to anyone; 0, the default, for none."""
+    admin_parameters: frozenset[str]
+    """Parameters of the query that only an administrator may send, on a route for anyone; none by default."""
 
 
 class Api:
@@ -198,6 +208,7 @@ class Api:
                 hints.get("query"),
                 frozenset(inspect.signature(function).parameters),
                 options.get("public_for_s", 0),
+                options.get("admin_parameters", frozenset()),
             )
             self.operations.append(operation)
             return function

@@ -30,7 +30,7 @@ from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.web import bodies, problems
 from chassis.web.access import Access
-from chassis.web.api import ANYONE, Api, Operation
+from chassis.web.api import Api, Operation
 from chassis.web.auth import Caller
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
@@ -154,7 +154,7 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
     def view(**parts: str) -> WsgiResponse:
         current = _current_request(operation.path)
         try:
-            response = operation(current, authenticate(current, operation.auth != ANYONE), parts)
+            response = operation(current, authenticate(current, operation.needs_token(current)), parts)
         except RateLimited:
             metrics.rate_limited[operation.path].inc()
             raise

@@ -151,9 +151,7 @@ def _operation(operation: Operation, refs: dict[Use, JsonSchema]) -> JsonSchema:
     described: JsonSchema = {"operationId": operation.function.__name__, "summary": summary.removesuffix(".")}
     if more:
         described["description"] = more
-    described["security"] = (
-        [] if operation.auth == ANYONE else [{"bearer": ["admin"] if operation.auth == ADMIN else []}]
-    )
+    described["security"] = _security(operation)
     if given := _parameters(operation):
         described["parameters"] = given
     if operation.body:
@@ -209,6 +207,12 @@ def _has_version(operation: Operation) -> bool:
     return inspect.get_annotations(operation.function, eval_str=True).get("return") is Response
 
 
+def _security(operation: Operation) -> list[JsonSchema]:
+    if operation.auth == ANYONE:
+        return [{}, {"bearer": ["admin"]}] if operation.admin_parameters else []
+    return [{"bearer": ["admin"] if operation.auth == ADMIN else []}]
+
+
 def _is_conditional(operation: Operation) -> bool:
     return operation.method == "GET" and _has_version(operation)
 
@@ -218,8 +222,8 @@ def _errors_by_status(operation: Operation) -> dict[int, list[type[DomainError]]
     statuses = [422, 429, 503, 504]
     statuses += [400] if operation.idempotent else []
     statuses += [400, 413, 415] if operation.body else []
-    statuses += [401] if operation.auth != ANYONE else []
-    statuses += [403] if operation.auth == ADMIN else []
+    statuses += [401] if _security(operation) else []
+    statuses += [403] if operation.auth == ADMIN or operation.admin_parameters else []
     statuses += [STATUS[error.category] for error in operation.implied_errors]
     found: dict[int, list[type[DomainError]]] = {status: [] for status in statuses}
     for error in operation.errors:

@@ -4,12 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chassis.errors import Forbidden, IfMatch, InvalidInput, NotFound
+from chassis.errors import IfMatch, InvalidInput, NotFound
 from chassis.money import Money
 from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, QueryParams, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
-from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, PageQuery, find_page
 from services.inventory.messages import InsufficientStock
@@ -46,15 +45,9 @@ class StockChange(RequestBody):
 
 
 class Visibility(QueryParams):
-    """`published=any` includes products that are not published."""
+    """`published=any` includes products that are not published; only an administrator may send it."""
 
     published: Literal["any"] | None = None
-
-    def includes_unpublished(self, caller: Caller) -> bool:
-        """Raises Forbidden unless an administrator asks for unpublished products."""
-        if self.published and not caller.is_admin:
-            raise Forbidden("Only an administrator sees unpublished products.")
-        return bool(self.published)
 
 
 class Search(PageQuery, Visibility):
@@ -80,6 +73,7 @@ class Product(Schema):
 
 
 Products = Page[Product]
+ADMIN_PARAMETERS = frozenset({"published"})
 _SORT_FIELDS = {"name": "nameKey"}
 
 
@@ -93,13 +87,13 @@ def create_product(body: NewProduct, attempt: Attempt) -> Response:
     return _product(product, status=201)
 
 
-@api.get("/api/products", auth=ANYONE, responses={200: Products}, errors=(Forbidden,), public_for_s=30)
-def list_products(caller: Caller, query: Search) -> Products:
+@api.get("/api/products", auth=ANYONE, responses={200: Products}, public_for_s=30, admin_parameters=ADMIN_PARAMETERS)
+def list_products(query: Search) -> Products:
     """List the published products, filtered by category, words and price.
 
     A filter or an order by price lists the products of one currency: `currency`, or the one of the shop.
     """
-    where = repository.catalog(query.includes_unpublished(caller))
+    where = repository.catalog(query.published == "any")
     if query.category is not None:
         where["category"] = query.category
     if query.q is not None:
@@ -113,10 +107,12 @@ def list_products(caller: Caller, query: Search) -> Products:
     return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
-@api.get("/api/products/{id}", auth=ANYONE, responses={200: Product}, errors=(Forbidden,), public_for_s=30)
-def get_product(id: str, caller: Caller, query: Visibility) -> Response:
+@api.get(
+    "/api/products/{id}", auth=ANYONE, responses={200: Product}, public_for_s=30, admin_parameters=ADMIN_PARAMETERS
+)
+def get_product(id: str, query: Visibility) -> Response:
     """Get one product that is published."""
-    find = repository.get if query.includes_unpublished(caller) else repository.get_published
+    find = repository.get if query.published == "any" else repository.get_published
     return _product(find(id))
 
 

@@ -79,7 +79,7 @@ def test_a_price_invalid_in_its_currency_is_rejected(admin: Client, sent: str, c
     ("field", "value"),
     [
         ("name", ""),
-        ("name", "x" * 201),
+        ("name", "x" * 256),
         ("name", 7),
         ("stock", -1),
         ("stock", "5"),
@@ -242,6 +242,9 @@ def test_publishing_makes_a_product_visible_and_unpublishing_hides_it(shop: Shop
     assert expect(admin.put(path, {"name": "Renamed"}), 200)["published"] is True
     expect(admin.put(path, {"published": False}), 200)
     problem(guest.get(path), 404)
+    for client, expected in ((Client(shop.url, "invalid"), 401),):
+        problem(client.get(f"{path}?published=any"), expected)
+        problem(client.get(path), 404)
     for value in (None, 1, "true"):
         assert refused_fields(admin.put(path, {"published": value})) == ["published"]
 
