@@ -130,10 +130,8 @@ PLANS = {
         *CHECKS,
         [["tests"]],
         [["engines-busy", "engines"]],
-        [["outages", "hostile", "docker"], ["chart", "observability"]],
-        [["containers"], ["mutants", "upstreams"]],
-        [["cluster"]],
-        [["chaos"]],
+        [["outages", "hostile", "docker", "containers"], ["chart", "observability"]],
+        [["cluster"], ["mutants", "upstreams", "chaos"]],
         [["bench"]],
     ],
     "nightly": [
