@@ -1,7 +1,9 @@
 """Rate limits and expiring reservations, on a platform with settings of its own."""
 
+import pytest
 import requests
 
+from chassis import clock
 from tests.faults.replica import Replica
 from tests.system.platform import Client, Shop, eventually, expect, problem
 
@@ -129,3 +131,13 @@ def test_a_sixth_open_checkout_gets_429(strict_shop: Shop) -> None:
     for response in placed[:5]:
         assert buyer.final_order(response.json()["id"])["status"] == "confirmed"
     assert buyer.order(product, key="open-5").status_code in (201, 202)
+
+
+@pytest.mark.parametrize(("route", "address"), [("verifications", "198.51.100.31"), ("resets", "198.51.100.32")])
+def test_requests_for_mails_are_limited(strict_shop: Shop, route: str, address: str) -> None:
+    guest = from_address(strict_shop, "users", address)
+    email = f"{clock.new_id().lower()}@example.com"
+    for _ in range(5):
+        expect(guest.post(f"/api/auth/{route}", {"email": email}), 202)
+    problem(guest.post(f"/api/auth/{route}", {"email": email.upper()}), 429)
+    expect(guest.post(f"/api/auth/{route}", {"email": f"not.{email}"}), 202)

@@ -1,6 +1,13 @@
-"""`/api/notifications`: each event notifies its user once."""
+"""`/api/notifications`: each event notifies its user once; mails are files where there is no mail server."""
 
-from tests.system.platform import Client, Shop, eventually, expect, problem
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from chassis import clock
+from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
 
 def kinds(client: Client) -> list[str]:
@@ -57,3 +64,33 @@ def test_users_list_their_own_notifications_newest_first(shop: Shop, admin: Clie
     mine = {item["id"] for item in items}
     assert not mine & {item["id"] for item in shop.shopper().items("/api/notifications")}
     assert not mine & {item["id"] for item in admin.items("/api/notifications")}
+
+
+@pytest.mark.embedded
+def test_without_a_mail_server_mails_are_files_and_an_address_changes_at_once(shop: Shop, buyer: Client) -> None:
+    new = f"{clock.new_id().lower()}@example.com"
+    assert buyer.account["verified"] is True
+    expect(buyer.change_credentials(email=new), 200)
+    buyer.sign_in(new, PASSWORD)
+    expect(buyer.post("/api/auth/resets", {"email": new}), 202)
+    (path,) = eventually(lambda: [file for file in files_of(shop, buyer) if "/reset#" in file.read_text()])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert f"To: {new}" in path.read_text()
+    found = re.search(rf"{re.escape(shop.url)}/reset#(\S+)", path.read_text())
+    assert found
+    confirmation = {"token": found[1], "password": "another secret"}
+    expect(buyer.post("/api/auth/resets/confirm", confirmation), 204)
+    buyer.sign_in(new, "another secret")
+
+
+def files_of(shop: Shop, buyer: Client) -> list[Path]:
+    return sorted((shop.data / "mail").glob(f"{buyer.id}.*.eml"))
+
+
+def test_account_mails_are_never_listed(shop: Shop, buyer: Client) -> None:
+    expect(buyer.post("/api/auth/resets", {"email": buyer.email}), 202)
+    eventually(
+        lambda: [each for each in shop.documents("notifications", "account_mails") if each["userId"] == buyer.id]
+    )
+    eventually(lambda: buyer.items("/api/notifications"))
+    assert [item["kind"] for item in buyer.items("/api/notifications")] == ["welcome"]
