@@ -1,4 +1,7 @@
-"""Users of a platform under attack: an owner of one object of each kind, and those who must not reach it."""
+"""Users of a platform under attack: an owner of one object of each kind, and those who must not reach it.
+
+The owner has confirmed the e-mail address, the other customers have not.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +12,8 @@ from joserfc.jwk import OKPKey
 
 from chassis import clock
 from tests.hostile.connection import Connection, Response
-from tests.hostile.contract import Route, Schema, plain
+from tests.hostile.contract import Route, Schema, plain, routes
+from tests.system.damage import change, plant
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
 from tests.system.test_tokens import invalid_tokens, service_token
 
@@ -58,6 +62,13 @@ class Actors:
         }
         eventually(lambda: all(person.client.items("/api/notifications") for person in (self.owner, self.erased)))
         expect(self.erased.client.erase(), 204)
+        plant(shop, change("users", "accounts", self.owner.id, verified=True))
+        self.ended_tokens = self._end_sessions()
+
+    def _make_admin(self) -> Client:
+        client = _sign_up(self.shop).client
+        expect(self.admin.post(f"/api/users/{client.id}/role", {"role": "admin"}), 200)
+        return client.sign_in(client.email, PASSWORD)
 
     @cached_property
     def rejected_tokens(self) -> dict[str, str]:
@@ -66,7 +77,33 @@ class Actors:
         key = OKPKey.import_key(doc["keys"][-1]["private"])
         found = invalid_tokens(self.shop, key, self.admin.id)
         found |= {f"of {name}": service_token(self.shop, "orders", name) for name in ("users", "payments")}
-        return found | {"a refresh token": self.owner.client.refresh_token}
+        return found | {"a refresh token": self.owner.client.refresh_token} | self.ended_tokens
+
+    def _end_sessions(self) -> dict[str, str]:
+        """End sessions in every way that there is; return their tokens once every service refuses them."""
+        boss, (locked, changed, signed_out) = self.admin, (_sign_up(self.shop).client for _ in range(3))
+        erased_admin, locked_admin, demoted = (self._make_admin() for _ in range(3))
+        for person in (locked, locked_admin):
+            expect(boss.post(f"/api/users/{person.id}/lock"), 200)
+        expect(changed.change_credentials(password=f"another {PASSWORD}"), 200)
+        expect(signed_out.post("/api/auth/logout", {"refreshToken": signed_out.refresh_token}), 204)
+        expect(boss.erase(erased_admin.id), 204)
+        expect(boss.post(f"/api/users/{demoted.id}/role", {"role": "customer"}), 200)
+        ended = {
+            "of an erased customer": self.erased.token,
+            "of an erased administrator": erased_admin.token,
+            "of a locked customer": locked.token,
+            "of a locked administrator": locked_admin.token,
+            "of a demoted administrator": demoted.token,
+            "before a new password": changed.token,
+            "of a session signed out": signed_out.token,
+        }
+        self.demoted = Person(demoted.sign_in(demoted.email, PASSWORD), ())
+        one_of_each_service = {route.service: route for route in routes() if not route.is_public}
+        for route in one_of_each_service.values():
+            body = self.example(route)
+            eventually(lambda: all(self.ask(route, token, body=body).status == 401 for token in ended.values()))  # noqa: B023
+        return ended
 
     def allowed_client(self, route: Route) -> Client:
         """Return the client that may use this route on the objects of the owner."""

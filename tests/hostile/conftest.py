@@ -10,14 +10,15 @@ from tests.hostile.actors import Actors
 from tests.system.platform import Shop
 from tests.system.running import ROOT
 
+NO_MAIL_SERVER = "smtp://127.0.0.1:9"
 INJECT = Path(__file__).parent / "inject"
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A platform without rate limits that records each call of a handler."""
+    """A platform without rate limits that records each call of a handler; its users must confirm their addresses."""
     paths = os.pathsep.join((str(INJECT), str(ROOT)))
-    platform = Shop(tmp_path_factory.mktemp("hostile"), RATE_LIMITS="off", PYTHONPATH=paths)
+    platform = Shop(tmp_path_factory.mktemp("hostile"), RATE_LIMITS="off", PYTHONPATH=paths, SMTP_URL=NO_MAIL_SERVER)
     try:
         yield platform.up()
     finally:

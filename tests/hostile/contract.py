@@ -29,7 +29,7 @@ class Route:
 
     @property
     def is_public(self) -> bool:
-        return not self.described["security"]
+        return {} in (self.described["security"] or [{}])
 
     @property
     def is_for_administrators(self) -> bool:
