@@ -6,9 +6,10 @@ It reads OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_* or OTEL_EXPORTER_OTLP
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
+from time import sleep
 from typing import Any
 
 import orjson
@@ -20,14 +21,18 @@ from chassis.observe import metrics, otlp
 from chassis.settings import PLATFORM
 
 _MAX_BUFFERED, _MAX_BATCH = 5000, 2000  # lines
+_ENCODED_AT_ONCE = 50  # lines
 _INTERVAL_S, _TIMEOUT_S, _MAX_BACKOFF_S = 1.0, 10.0, 30.0
+
+Line = tuple[datetime, str, str, Mapping[str, Any], str]
+"""Time, level, message, fields and traceparent of a log line."""
 
 
 class LogExporter:
     """Exports the log lines that it is called with."""
 
     def __init__(self, service: str, process: str) -> None:
-        self._buffer = deque[orjson.Fragment]()
+        self._buffer = deque[Line]()
         self._wake, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
         resource = Resource.create({"service.name": service, "process": process, "pid": os.getpid()})
@@ -41,8 +46,7 @@ class LogExporter:
         self._thread.start()
 
     def __call__(self, time: datetime, level: str, message: str, fields: Mapping[str, Any], traceparent: str) -> None:
-        # Encoded here: encoding a whole batch would block every other thread.
-        self._buffer.append(_record(time, level, message, fields, traceparent))
+        self._buffer.append((time, level, message, fields, traceparent))
         if len(self._buffer) >= _MAX_BATCH:
             self._wake.set()
         if len(self._buffer) > _MAX_BUFFERED:
@@ -71,9 +75,9 @@ class LogExporter:
                     metrics.lost_log_lines.inc(len(lines))
                     otlp.logger.warning("log lines lost: %s", failure)
 
-    def _send(self, lines: list[orjson.Fragment]) -> str:
+    def _send(self, lines: list[Line]) -> str:
         """Send a batch until it is accepted, rejected, or the process ends; return the reason of a failure, or ""."""
-        scope = {"scope": {"name": PLATFORM}, "logRecords": lines}
+        scope = {"scope": {"name": PLATFORM}, "logRecords": list(_records(lines))}
         body = orjson.dumps({"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]})
         backoff_s = _INTERVAL_S
         while True:
@@ -91,6 +95,14 @@ class LogExporter:
 
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
 _CACHED = 1000  # encoded parts of records: most lines repeat those of others
+
+
+def _records(lines: Iterable[Line]) -> Iterator[orjson.Fragment]:
+    """Encode lines, and let other threads run after every few: a whole batch would block each of them for 5 ms."""
+    for number, line in enumerate(lines, 1):
+        yield _record(*line)
+        if number % _ENCODED_AT_ONCE == 0:
+            sleep(0)
 
 
 def _record(time: datetime, level: str, message: str, fields: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
