@@ -146,14 +146,12 @@ class Consumer:
     def _handle(self, record: Record) -> None:
         """Handle one record, skip it or park it. Raises TransientError."""
         try:
-            outcome = self._outcome(record)
+            self._count(record, self._outcome(record))
         except TransientError:
             raise
         except FAILURES as error:
             log.error("record could not be handled", error=error, **dead_letters.event_fields(record))
-            outcome = self._park(record, describe(error), attempts=1)
-        with guarded():
-            metrics.consumer_events[record.topic, outcome].inc()
+            self._count(record, self._park(record, describe(error), attempts=1))
 
     def _outcome(self, record: Record) -> str:
         """Handle one record, and return its outcome as in the metric."""
@@ -196,6 +194,11 @@ class Consumer:
         if handling:
             self._parked_keys.add(_key(record))
         return "parked"
+
+    @staticmethod
+    def _count(record: Record, outcome: str) -> None:
+        with guarded():
+            metrics.consumer_events[record.topic, outcome].inc()
 
     def _export_lag(self) -> None:
         with guarded():

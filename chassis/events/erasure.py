@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 from chassis.events import inbox
 from chassis.events.envelope import Meta
+from chassis.events.set_aside import SetAside
 from chassis.store import Collection, Doc, Duplicate, Index, Update, merge_updates
 
 
@@ -38,6 +39,7 @@ class Subjects(Collection):
     def __init__(self, name: str, source: str, *personal_fields: str) -> None:
         super().__init__(name, Index("erasurePending", partial={"erasurePending": True}))
         self._source, self._personal_fields = source, personal_fields
+        self._erasures = SetAside("finish_erasures")
 
     def add(self, id: str) -> None:
         """Insert a subject without personal data, unless it exists."""
@@ -82,10 +84,13 @@ class Subjects(Collection):
 
         `delete_about` gets the id of a subject, deletes the documents about it, and returns whether none is left.
         """
-        for subject in self.find({"erasurePending": True}):
+
+        def finish(subject: Doc) -> None:
             if delete_about(subject["_id"]):
                 requests = {"erasureRequests": subject["erasureRequests"]}
                 self.update(subject["_id"], {"$set": {"erasurePending": False}}, when=requests)
+
+        self._erasures.work_through(self, {"erasurePending": True}, finish)
 
     def request_deletion(self, id: str) -> None:
         """Request the deletion again if the subject is erased: a document may have been inserted after the last one."""

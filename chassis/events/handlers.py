@@ -5,7 +5,7 @@ import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
@@ -51,24 +51,35 @@ class Handling:
         with guarded_span(lambda: _span(meta, topic)) as span:
             with guarded():
                 trace.bind(**{to_camel(self.event.key): meta.subject})
+            error, attempts = self._attempt(meta, data, topic)
+            if error is None:
+                return
+            with guarded():
+                span.set_error(type(error).__name__)
+        raise HandlerFailed(describe(error), attempts) from error
+
+    def _attempt(self, meta: Meta, data: Any, topic: str) -> tuple[BaseException | None, int]:
+        """Return the error of the last attempt, None if it succeeded; and how many there were."""
+        try:
+            event = self.event.read(data)
+        except ValidationError as error:
+            return error, 1
+        attempts = 0
+        while True:
+            attempts += 1
             try:
-                event = self.event.read(data)
-            except ValidationError as error:
-                _fail(span, error, f"invalid data of {meta.type}: {describe(error)}", 1)
-            for attempt in range(1, MAX_ATTEMPTS + 1):
-                try:
-                    self.handler(event, meta)
-                    return
-                except TransientError:
-                    raise
-                except FAILURES as error:
-                    shown = describe(error) if isinstance(error, ValidationError) else error
-                    log.error("event handler failed", eventId=meta.id, attempt=attempt, error=shown)
-                    if attempt == MAX_ATTEMPTS:
-                        _fail(span, error, describe(error), attempt)
-                with guarded():
-                    metrics.consumer_events[topic, "retried"].inc()
-                clock.sleep(0.2 * 2**attempt * (0.5 + clock.random() / 2))
+                self.handler(event, meta)
+                return None, attempts
+            except TransientError:
+                raise
+            except FAILURES as error:
+                shown = describe(error) if isinstance(error, ValidationError) else error
+                log.error("event handler failed", eventId=meta.id, attempt=attempts, error=shown)
+                if attempts == MAX_ATTEMPTS:
+                    return error, attempts
+            with guarded():
+                metrics.consumer_events[topic, "retried"].inc()
+            clock.sleep(0.2 * 2**attempts * (0.5 + clock.random() / 2))
 
 
 class Handlers:
@@ -94,16 +105,10 @@ class Handlers:
 def describe(error: BaseException) -> str:
     """Return type and text of an error, whatever its text is; of a ValidationError the fields, without their values."""
     if isinstance(error, ValidationError):
-        return f"ValidationError: {', '.join('.'.join(map(str, each['loc'])) for each in error.errors())}"
+        return f"invalid data: {', '.join('.'.join(map(str, each['loc'])) for each in error.errors())}"
     return "".join(traceback.format_exception_only(error)).strip()
 
 
 def _span(meta: Meta, topic: str) -> Span:
     attributes = {**envelope.span_attributes("process", topic), "cloudevents.event_type": meta.type}
     return trace.continue_trace(meta.traceparent, f"process {topic}", "consumer", attributes)
-
-
-def _fail(span: Span, error: BaseException, reason: str, attempts: int) -> NoReturn:
-    with guarded():
-        span.set_error(type(error).__name__)
-    raise HandlerFailed(reason, attempts) from error

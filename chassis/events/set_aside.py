@@ -35,7 +35,9 @@ class SetAside:
         self.export = Throttled(self._export)
 
     def ids(self) -> set[str]:
-        """Return the ids of the entries that are set aside."""
+        """Return the ids of the entries that are set aside; none if this process does not store any."""
+        if not entries.is_attached:
+            return set()
         return {entry["id"] for entry in entries.iterate({"source": self._source})}
 
     def succeeded(self, id: str) -> None:
@@ -87,7 +89,7 @@ class SetAside:
             self.succeeded(doc["_id"])
 
     def _export(self) -> None:
-        count = entries.count({"source": self._source})
+        count = entries.count({"source": self._source}) if entries.is_attached else 0
         with guarded():
             metrics.set_aside[self._source].set(count)
 

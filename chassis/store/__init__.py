@@ -171,6 +171,11 @@ class Collection:
         self.store.ensure_indexes(self)
 
     @property
+    def is_attached(self) -> bool:
+        """Whether the collection has a store in this process."""
+        return self._store is not None
+
+    @property
     def store(self) -> Store:
         if self._store is None:
             raise RuntimeError(f"the collection {self.name} has no store: declare it in service.py with stores(...)")

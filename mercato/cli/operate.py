@@ -1,13 +1,16 @@
 """The commands of an operator: dead letters, sagas, outboxes, read models. They read the stores of the services."""
 
 import sys
+from bisect import bisect_right, insort
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import click
 import orjson
 
-from chassis.events import dead_letters
-from chassis.events.outbox import find_pending
+from chassis.events import dead_letters, set_aside
+from chassis.events.outbox import SLOTS, pending_in_slots, return_set_aside
 from chassis.service import Service
 from chassis.store import Doc
 from mercato.cli.output import as_json, print_json, print_rows
@@ -18,7 +21,7 @@ of_service = click.option("--service", "only", help="Only this service.")
 
 @click.group()
 def dlq() -> None:
-    """Inspect and redrive dead letters.
+    """Inspect, redrive and discard dead letters.
 
     A dead letter is an event whose handler failed; it parks later events of its key.
     """
@@ -26,20 +29,37 @@ def dlq() -> None:
 
 @dlq.command("list")
 @of_service
+@click.option("--discarded", is_flag=True, help="List those that were discarded, and why.")
 @as_json
-def dlq_list(only: str | None, as_json: bool) -> None:
-    """List the dead letters."""
-    rows = (
-        {
+def dlq_list(only: str | None, discarded: bool, as_json: bool) -> None:
+    """List the dead letters; `behind` is how many events of the key wait behind one."""
+    rows = (row for service in _consumers(only) for row in (_discarded_rows if discarded else _parked_rows)(service))
+    print_rows(rows, as_json, "Discarded dead letters" if discarded else "Dead letters")
+
+
+def _parked_rows(service: Service) -> Iterable[dict[str, Any]]:
+    offsets: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for doc in dead_letters.collection.iterate():
+        if doc["blocks"]:
+            insort(offsets[doc["topic"], doc["key"]], doc["offset"])
+    for doc in dead_letters.collection.iterate():
+        blocked = offsets[doc["topic"], doc["key"]] if doc["blocks"] else []
+        yield {
             "service": service.name,
-            "id": dead_letter["_id"],
-            "attempts": dead_letter["attempts"],
-            "parkedAt": dead_letter["parkedAt"],
-            "reason": dead_letter["reason"],
+            "id": doc["_id"],
+            "type": doc["headers"].get("ce_type", ""),
+            "key": doc["key"],
+            "attempts": doc["attempts"],
+            "behind": len(blocked) - bisect_right(blocked, doc["offset"]),
+            "parkedAt": doc["parkedAt"],
+            "reason": doc["reason"],
         }
-        for service, dead_letter in _dead_letters(only)
-    )
-    print_rows(rows, as_json, "Dead letters")
+
+
+def _discarded_rows(service: Service) -> Iterable[dict[str, Any]]:
+    for doc in dead_letters.discarded.iterate():
+        names = "type", "key", "attempts", "parkedAt", "discardedAt", "reason"
+        yield {"service": service.name, "id": doc["_id"], **{name: doc[name] for name in names}}
 
 
 @dlq.command("show")
@@ -47,10 +67,7 @@ def dlq_list(only: str | None, as_json: bool) -> None:
 @click.argument("id")
 def dlq_show(service: str, id: str) -> None:
     """Show one dead letter with its event, as JSON."""
-    attach_store(load_service(service))
-    dead_letter = dead_letters.collection.get(id)
-    if dead_letter is None:
-        raise click.ClickException(f"{service} has no dead letter {id!r}; see mercato dlq list")
+    dead_letter = _dead_letter(service, id)
     record = dead_letters.to_record(dead_letter)
     print_json({**dead_letter, "value": record.value.decode(errors="replace")})
 
@@ -70,6 +87,23 @@ def dlq_redrive(only: str | None, key: str | None, dry_run: bool) -> None:
             else:
                 dead_letters.request_redrive(dead_letter)
     click.echo(f"{count} dead letters {'would be' if dry_run else 'are being'} handled again")
+
+
+@dlq.command("discard")
+@click.argument("service")
+@click.argument("id")
+@click.option("--reason", required=True, help="Why its event may be lost; without personal data, it is kept.")
+def dlq_discard(service: str, id: str, reason: str) -> None:
+    """Delete one dead letter for good, and record why: its event takes no effect."""
+    if not reason.strip():
+        raise click.ClickException("a discarded event needs a reason")
+    dead_letter = _dead_letter(service, id)
+    dead_letters.discard(dead_letter, reason.strip())
+    click.echo(f"{id} is discarded")
+    behind = [each for each in dead_letters.of_key(dead_letter["topic"], dead_letter["key"]) if each["blocks"]]
+    if behind:
+        redrive = f"mercato dlq redrive --service {service} --key {dead_letter['key']}"
+        click.echo(f"{len(behind)} events of its key are still parked; handle them with: {redrive}")
 
 
 @click.group()
@@ -117,16 +151,48 @@ def sagas_show(id: str) -> None:
 
 
 @click.command()
+@of_service
+@click.option("--set-aside", "only_aside", is_flag=True, help="List what failed three times and is set aside, and why.")
+@click.option("--retry", is_flag=True, help="Have the workers try again what is set aside.")
 @as_json
-def outbox(as_json: bool) -> None:
-    """Count events that are not yet published."""
-    rows = []
-    for service in _services(None):
+def outbox(only: str | None, only_aside: bool, retry: bool, as_json: bool) -> None:
+    """Count events that are not yet published, and what outboxes and jobs have set aside.
+
+    What is set aside waits for `--retry`: an aggregate with all its events, or one entry of a job. The others go on.
+    """
+    rows: list[dict[str, Any]] = []
+    for service in _services(only):
         attach_store(service)
-        for each in service.outboxes:
-            pending = sum(doc["pending"] for doc in find_pending(each.collection, range(1000), 1000))
-            rows.append({"service": service.name, "collection": each.collection.name, "pending": pending})
-    print_rows(rows, as_json, "Outboxes")
+        if retry:
+            count = _retry_set_aside(service)
+            click.echo(f"{service.name}: {count} entries are being tried again")
+        elif only_aside:
+            names = "source", "id", "attempts", "at", "reason"
+            entries = set_aside.entries.iterate()
+            rows += [{"service": service.name, **{name: entry[name] for name in names}} for entry in entries]
+        else:
+            rows += _outbox_rows(service)
+    if not retry:
+        print_rows(rows, as_json, "Set aside" if only_aside else "Outboxes")
+
+
+def _outbox_rows(service: Service) -> Iterable[dict[str, Any]]:
+    aside = Counter(entry["source"] for entry in set_aside.entries.iterate())
+    names = [each.collection.name for each in service.outboxes]
+    for each, name in zip(service.outboxes, names, strict=True):
+        pending = each.collection.sum("pending", pending_in_slots(range(SLOTS)))
+        yield {"service": service.name, "collection": name, "pending": pending, "setAside": aside[name]}
+    for job in sorted(aside.keys() - set(names)):
+        yield {"service": service.name, "collection": job, "pending": 0, "setAside": aside[job]}
+
+
+def _retry_set_aside(service: Service) -> int:
+    for each in service.outboxes:
+        return_set_aside(each.collection)
+    entries = list(set_aside.entries.iterate())
+    for entry in entries:
+        set_aside.entries.delete(entry["_id"])
+    return len(entries)
 
 
 @click.command()
@@ -150,12 +216,26 @@ def _services(only: str | None) -> Iterable[Service]:
         yield load_service(name)
 
 
-def _dead_letters(only: str | None) -> Iterable[tuple[Service, Doc]]:
+def _consumers(only: str | None) -> Iterable[Service]:
+    """Yield the services that consume events, each with its store attached."""
     for service in _services(only):
         if dead_letters.collection in service.collections:
-            attach_store(service)
-            for dead_letter in dead_letters.collection.iterate():
-                yield service, dead_letter
+            yield attach_store(service)
+
+
+def _dead_letters(only: str | None) -> Iterable[tuple[Service, Doc]]:
+    for service in _consumers(only):
+        for dead_letter in dead_letters.collection.iterate():
+            yield service, dead_letter
+
+
+def _dead_letter(service: str, id: str) -> Doc:
+    loaded = attach_store(load_service(service))
+    is_consumer = dead_letters.collection in loaded.collections
+    dead_letter = dead_letters.collection.get(id) if is_consumer else None
+    if dead_letter is None:
+        raise click.ClickException(f"{service} has no dead letter {id!r}; see mercato dlq list")
+    return dead_letter
 
 
 def _compact(doc: Doc | None) -> str:

@@ -2,11 +2,14 @@
 
 from chassis import clock
 from chassis.errors import TransientError
+from chassis.events.set_aside import SetAside
 from chassis.observe.log import log
 from chassis.store import Collection, Doc
 from services.notifications import mail, repository
 
 RETRY_AFTER_S = 10.0
+
+_mails = SetAside("send_mail")
 
 
 def finish_erasures() -> None:
@@ -23,23 +26,27 @@ def send_mail() -> None:
 
 def _send_account_mails() -> None:
     due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
-    for each in repository.account_mails.find(due, sort="retryAt"):
-        if _send(repository.account_mails, each, each["address"], each["subject"], each["body"]):
-            repository.mark_account_mail_sent(each)
+    _mails.work_through(repository.account_mails, due, _send_account_mail, sort="retryAt")
+
+
+def _send_account_mail(each: Doc) -> None:
+    if _send(repository.account_mails, each, each["address"], each["subject"], each["body"]):
+        repository.mark_account_mail_sent(each)
 
 
 def _send_notifications() -> None:
     due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
-    for notification in repository.notifications.find(due, sort="retryAt"):
-        recipient = repository.recipients.get(notification["userId"])
-        if not recipient or recipient["erased"] or "email" not in recipient:
-            _retry_later(
-                repository.notifications, notification
-            )  # `user.created` may arrive after the event of an order
-            continue
-        email, subject, body = recipient["email"], notification["subject"], notification["body"]
-        if _send(repository.notifications, notification, email, subject, body):
-            repository.mark_sent(notification)
+    _mails.work_through(repository.notifications, due, _send_notification, sort="retryAt")
+
+
+def _send_notification(notification: Doc) -> None:
+    recipient = repository.recipients.get(notification["userId"])
+    if not recipient or recipient["erased"] or "email" not in recipient:
+        _retry_later(repository.notifications, notification)  # `user.created` may arrive after the event of an order
+        return
+    email, subject, body = recipient["email"], notification["subject"], notification["body"]
+    if _send(repository.notifications, notification, email, subject, body):
+        repository.mark_sent(notification)
 
 
 def _send(collection: Collection, doc: Doc, address: str, subject: str, body: str) -> bool:
