@@ -108,4 +108,5 @@ def _put(example: Any, place: tuple[str | int, ...], value: Any) -> Any:
         return {**example, name: value}
     if name not in example:  # items stand in the place of one item
         return {name: [{rest[1]: value} if len(rest) > 1 else value]}
-    raise LookupError(f"an example that already has {name}")
+    (item,) = example[name]
+    return {**example, name: [{**item, rest[1]: value} if len(rest) > 1 else value]}

@@ -32,6 +32,7 @@ SIGNED_IN: list[Row] = [
 ADMIN: list[Row] = [
     ("GET", "/api/users", None),
     ("POST", "/api/products", {"name": "Cup", "price": "1.00", "stock": 1}),
+    ("POST", "/api/products/imports", {"items": [{"id": "cup"}]}),
     ("PUT", "/api/products/{product}", {"name": "Cup"}),
     ("DELETE", "/api/products/{product}", None),
     ("PATCH", "/api/products/{product}/stock", {"adjustment": 1}),

@@ -1,15 +1,18 @@
-"""`mercato import products`, run against a platform that is up."""
+"""`mercato import products`, run against a platform that is up, and the route behind it."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from chassis import clock
-from tests.system.platform import Client, Shop, expect
+from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem, refused_fields
 from tests.system.running import Platform
 
 HEADER = "Handle,Title,Body (HTML),Vendor,Type,Option1 Name,Option1 Value,Variant Price,Variant Inventory Qty,Image Src"
+HEADER += ",Status"
 
 
 @pytest.fixture
@@ -18,10 +21,18 @@ def handle() -> str:
     return f"sock-{clock.new_id().lower()}"
 
 
-def write(folder: Path, *rows: str) -> str:
+def write(folder: Path, *rows: str, header: str = HEADER) -> str:
     file = folder / "products.csv"
-    file.write_text("\r\n".join([HEADER, *rows, ""]), encoding="utf-8-sig")
+    file.write_text("\r\n".join([header, *rows, ""]), encoding="utf-8-sig")
     return str(file)
+
+
+def counts(created: int = 0, updated: int = 0, unchanged: int = 0, refused: int = 0, skipped: int = 0) -> str:
+    rows = created + updated + unchanged + refused + skipped
+    return (
+        f"{rows} rows: {created} created, {updated} updated, {unchanged} unchanged, {refused} refused,"
+        f" {skipped} skipped\n"
+    )
 
 
 def test_imported_products_can_be_ordered_and_reimported(
@@ -29,13 +40,15 @@ def test_imported_products_can_be_ordered_and_reimported(
 ) -> None:
     file = write(
         tmp_path,
-        f'{handle},Sock,"<p>Warm &amp; dry</p>\r\n<p>Gray</p>",F&F,Clothing,Size,Small,12.50,4,https://x.example/1.jpg',
-        f"{handle},,,,,,Large,13.50,9,",
-        f"{handle},,,,,,,,,https://x.example/2.jpg",
+        f'{handle},Sock,"<p>Warm &amp; dry</p>\r\n<p>Gray</p>",F&F,Clothing,Size,Small,12.50,4,https://x.example/1.jpg,',
+        f"{handle},,,,,,Large,13.50,9,,",
+        f"{handle},,,,,,,,,https://x.example/2.jpg,",
     )
     first = shop.mercato("import", "products", file)
-    assert (first.returncode, first.stdout) == (0, "2 created, 0 changed, 0 unchanged, 0 refused\n"), first.stderr
-
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == counts(created=2, skipped=1) + (
+        "skipped: only a picture: 1\npictures: 2, not stored: products have no pictures yet\n"
+    )
     small = expect(buyer.get(f"/api/products/{handle}"), 200)
     assert (small["name"], small["price"], small["stock"]) == ("Sock - Small", "12.50", 4)
     assert (small["description"], small["category"]) == ("Warm & dry\nGray", "Clothing")
@@ -44,43 +57,106 @@ def test_imported_products_can_be_ordered_and_reimported(
     assert buyer.buy(large, 2)["totalAmount"] == "27.00"
 
     again = shop.mercato("import", "products", file)
-    assert (again.returncode, again.stdout) == (0, "0 created, 0 changed, 2 unchanged, 0 refused\n")
+    assert again.returncode == 0 and again.stdout.startswith(counts(unchanged=2, skipped=1))
     assert (shop.stock(small), shop.stock(large)) == ((4, 0, 0), (7, 0, 2))
 
 
-def test_a_second_import_changes_fields_but_no_stock(shop: Shop, guest: Client, tmp_path: Path, handle: str) -> None:
-    assert shop.mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,4,")).returncode == 0
-    changed = shop.mercato("import", "products", write(tmp_path, f"{handle},Wool sock,,,Clothing,,,11.00,400,"))
-    assert changed.stdout == "0 created, 1 changed, 0 unchanged, 0 refused\n"
-    sock = expect(guest.get(f"/api/products/{handle}"), 200)
-    assert (sock["name"], sock["price"], sock["category"], sock["stock"]) == ("Wool sock", "11.00", "Clothing", 4)
+def test_what_is_not_for_sale_there_is_not_for_sale_here(
+    shop: Shop, buyer: Client, tmp_path: Path, handle: str
+) -> None:
+    shop.mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,4,,active"))
+    draft = shop.mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,4,,draft"))
+    assert draft.stdout == counts(updated=1) + f"stored unpublished: Status: draft: 1: {handle} (line 2)\n"
+    problem(buyer.get(f"/api/products/{handle}"), 404)
+    assert buyer.order({"id": handle}).status_code in (404, 422)
+    shop.mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,4,,active"))
+    assert expect(buyer.get(f"/api/products/{handle}"), 200)["stock"] == 4
+
+
+def test_a_later_import_can_set_the_stock(shop: Shop, buyer: Client, tmp_path: Path, handle: str) -> None:
+    file = write(tmp_path, f"{handle},Sock,12.50", header="Handle,Title,Variant Price")
+    first = shop.mercato("import", "products", file)
+    assert "no column Variant Inventory Qty" in first.stdout
+    sock = expect(buyer.get(f"/api/products/{handle}"), 200)
+    assert sock["stock"] == 0
+    file = write(tmp_path, f"{handle},Sock,12.50,6", header="Handle,Title,Variant Price,Variant Inventory Qty")
+    assert shop.mercato("import", "products", file).stdout == counts(unchanged=1)
+    assert shop.stock(sock) == (0, 0, 0)
+    assert shop.mercato("import", "products", file, "--stock=set").stdout == counts(updated=1)
+    assert expect(buyer.get(f"/api/products/{handle}"), 200)["stock"] == 6
+    buyer.buy(sock, 2)
+    assert shop.stock(sock) == (4, 0, 2)
 
 
 def test_refused_rows_are_reported_and_the_others_imported(
     shop: Shop, guest: Client, tmp_path: Path, handle: str
 ) -> None:
-    file = write(tmp_path, "bad,Bad,,,,,,1.999,1,", f"{handle},Sock,,,,,,12.50,,", ",No handle,,,,,,1.00,1,")
+    rows = ("bad,Bad,,,,,,1.999,1,,", f"{handle},Sock,,,,,,12.50,,,", ",No handle,,,,,,1.00,1,,")
+    file = write(tmp_path, *rows, f"long,{'t' * 256},,,,,,1.00,1,,", f"large,Large,{'x' * 70_000},,,,,1.00,1,,")
     result = shop.mercato("import", "products", file)
-    assert result.returncode == 1
-    assert result.stdout == "1 created, 0 changed, 0 unchanged, 2 refused\n"
+    assert (result.returncode, result.stdout) == (1, counts(created=1, refused=4))
     assert result.stderr.splitlines() == [
         "line 2: bad: Variant Price: EUR has 2 decimal places",
         "line 4: (no handle): Handle: empty",
+        "line 5: long: Title: String should have at most 255 characters",
+        "line 6: large: is larger than 64 KiB",
     ]
     assert expect(guest.get(f"/api/products/{handle}"), 200)["stock"] == 0
-    expect(guest.get("/api/products/bad"), 404)
+    problem(guest.get("/api/products/bad"), 404)
 
     report = json.loads(shop.mercato("import", "products", file, "--json").stdout)
-    assert (report["created"], report["changed"], report["unchanged"], report["stopped"]) == (0, 0, 1, "")
-    assert [(row["line"], row["handle"]) for row in report["refused"]] == [(2, "bad"), (4, "")]
+    assert (report["created"], report["updated"], report["unchanged"], report["stopped"]) == (0, 0, 1, "")
+    assert [(row["line"], row["handle"]) for row in report["refused"]] == [
+        (2, "bad"),
+        (4, ""),
+        (5, "long"),
+        (6, "large"),
+    ]
+
+
+def test_an_import_that_is_killed_is_completed_by_a_repeat(
+    shop: Shop, guest: Client, tmp_path: Path, handle: str
+) -> None:
+    file = write(tmp_path, *(f"{handle}-{number},Sock {number},,,,,,1.00,{number},," for number in range(300)))
+    process = shop.begin("import", "products", file)
+    eventually(lambda: guest.get(f"/api/products/{handle}-0").status_code == 200)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    report = json.loads(shop.mercato("import", "products", file, "--json").stdout)
+    assert report["created"] + report["unchanged"] == report["rows"] == 300 and report["unchanged"] >= 1
+    for number in (0, 49, 50, 299):
+        assert shop.stock({"id": f"{handle}-{number}"}) == (number, 0, 0)
+
+
+def test_url_names_any_shop_and_needs_an_administrator(shop: Shop, buyer: Client, tmp_path: Path, handle: str) -> None:
+    file = write(tmp_path, f"{handle},Sock,,,,,,12.50,4,,")
+
+    def run(email: str, password: str | None) -> tuple[int, str, str]:
+        account = {"ADMIN_EMAIL": email, "ADMIN_PASSWORD": password}
+        elsewhere = Platform(tmp_path, DATA_DIR=str(tmp_path / "nothing"), **account)
+        result = elsewhere.mercato("import", "products", file, "--url", f"{shop.url}/")
+        return result.returncode, result.stdout, result.stderr
+
+    assert run(buyer.email, PASSWORD) == (
+        1,
+        counts(),
+        f"mercato: stopped at line 2: {shop.url}: This needs an administrator.; import the file again to continue\n",
+    )
+    code, _, error = run(shop.account[0], "a wrong password")
+    assert code == 1 and "does not accept the password" in error and len(error.splitlines()) == 1
+    code, _, error = run(shop.account[0], None)
+    assert code == 1 and "set ADMIN_PASSWORD" in error and len(error.splitlines()) == 1
+    problem(buyer.get(f"/api/products/{handle}"), 404)
+    assert run(*shop.account) == (0, counts(created=1), "")
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"Name,Price\nMug,9.90\n", "there is no column Handle, Title, Variant Price"),
+        (b"Name,Price\nMug,9.90\n", "there is no column Handle, Title"),
         (b"", "there is no column Handle"),
-        ("Handle,Title,Variant Price\nmug,Größe,9\n".encode("latin-1"), "is not UTF-8 (byte 33)"),
+        (b"Handle,Title,Variant Price,Variant Price\n", "there are two columns Variant Price"),
+        ("Handle,Title,Variant Price\nmug,Größe,9\n".encode("latin-1"), "line 2 is not UTF-8 (byte 33)"),
     ],
 )
 def test_a_file_that_is_no_export_fails_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:
@@ -92,6 +168,33 @@ def test_a_file_that_is_no_export_fails_in_one_line(tmp_path: Path, content: byt
 
 
 def test_an_import_without_a_platform_fails_in_one_line(tmp_path: Path, handle: str) -> None:
-    result = Platform(tmp_path).mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,1,"))
+    result = Platform(tmp_path).mercato("import", "products", write(tmp_path, f"{handle},Sock,,,,,,12.50,1,,"))
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
-    assert "nothing runs in" in result.stderr and "mercato up" in result.stderr
+    assert "nothing runs in" in result.stderr and "mercato up" in result.stderr and "--url" in result.stderr
+
+
+def test_the_route_answers_row_by_row(admin: Client, guest: Client, handle: str) -> None:
+    sock = {"id": handle, "name": "Sock", "price": "12.50", "stock": 3, "description": "Wool"}
+    items = [sock, {**sock, "id": f"{handle}-2", "price": 1.999}, {"id": f"{handle}-3", "color": "red"}, sock]
+    answer = expect(admin.post("/api/products/imports", {"items": items}), 200)
+    assert [(row["id"], row["outcome"], row["field"]) for row in answer["items"]] == [
+        (handle, "created", ""),
+        (f"{handle}-2", "refused", "price"),
+        (f"{handle}-3", "refused", "name"),
+        (handle, "refused", "id"),
+    ]
+    assert answer["items"][1]["reason"] == "EUR has 2 decimal places"
+    assert expect(guest.get(f"/api/products/{handle}"), 200)["stock"] == 3
+    problem(guest.get(f"/api/products/{handle}-2"), 404)
+    (row,) = expect(admin.post("/api/products/imports", {"items": [{**sock, "description": ""}]}), 200)["items"]
+    assert row["outcome"] == "updated"
+    expect(admin.delete(f"/api/products/{handle}"), 204)
+    (row,) = expect(admin.post("/api/products/imports", {"items": [sock], "stock": "set"}), 200)["items"]
+    assert row["outcome"] == "refused" and "was deleted" in row["reason"]
+
+
+def test_a_batch_that_cannot_be_answered_row_by_row_is_rejected(admin: Client, handle: str) -> None:
+    for items in ([], [{"id": f"{handle}-{number}"} for number in range(51)], [{"name": "Sock"}], [{"id": "a b"}]):
+        refused_fields(admin.post("/api/products/imports", {"items": items}))
+    large = {"id": handle, "name": "Sock", "price": "1", "description": "x" * 65_000}
+    problem(admin.post("/api/products/imports", {"items": [large, large]}), 413)
