@@ -73,7 +73,9 @@ class _ServerOfIpv6(_Server):
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _TIMEOUT_S
-        server_version, sys_version = PLATFORM, ""  # the Server header names no version
+
+        def version_string(self) -> str:
+            return PLATFORM
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]

@@ -20,6 +20,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Required, TypedDict, Unpack
 
 from flask import Request, current_app
@@ -46,13 +47,16 @@ class Response:
     version: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def to_wsgi(self) -> WsgiResponse:
-        headers = dict(self.headers)
+    def to_wsgi(self, default_headers: Mapping[str, str], if_none_match: str = "") -> WsgiResponse:
+        """Return the response, or a 304 if the client has it; a header of its own wins over a default."""
+        headers = {**default_headers, **self.headers}
         if self.body is None:
             return WsgiResponse(status=self.status, headers=headers)
         body = self.body.to_json()
         if self.version is not None:
-            headers["ETag"] = conditions.etag(self.version, body)
+            headers["ETag"] = tag = conditions.etag(self.version, body)
+            if if_none_match and conditions.is_unchanged(if_none_match, tag):
+                return WsgiResponse(status=304, headers=headers)
         return WsgiResponse(body, self.status, headers, content_type="application/json")
 
 
@@ -72,6 +76,15 @@ class Operation:
     arguments: frozenset[str]
     public_for_s: int
     admin_parameters: frozenset[str]
+
+    @cached_property
+    def _empty_query(self) -> QueryParams | None:
+        return self.query and self.query.read({})
+
+    @cached_property
+    def _public_headers(self) -> dict[str, str]:
+        """The headers of a success for an anonymous client."""
+        return {"Cache-Control": f"public, max-age={self.public_for_s}"} if self.public_for_s else {}
 
     @property
     def rule(self) -> str:
@@ -103,7 +116,9 @@ class Operation:
         return self.auth != ANYONE or (self._is_for_admins(request) and "Authorization" in request.headers)
 
     def _is_for_admins(self, request: Request) -> bool:
-        return any(name in request.args for name in self.admin_parameters)
+        return bool(self.admin_parameters and request.query_string) and any(
+            name in request.args for name in self.admin_parameters
+        )
 
     def __call__(self, request: Request, caller: Caller, parts: dict[str, str]) -> WsgiResponse:
         """Handle a request of this caller."""
@@ -112,7 +127,7 @@ class Operation:
             raise NotFound("object")
         values: dict[str, Any] = {**parts, "caller": caller}
         if self.query:
-            values["query"] = self.query.read(_query(request))
+            values["query"] = self.query.read(_query(request)) if request.query_string else self._empty_query
         elif request.query_string and request.args:
             raise Problem(422, "This route takes no query.")
         if self.body:
@@ -125,8 +140,8 @@ class Operation:
 
         key = request.headers.get("Idempotency-Key") if self.idempotent else None
         if key is None:
-            response = self._call(values, idempotency.without_key() if "attempt" in self.arguments else None)
-            return self._for_caches(request, caller, response) if self.method == "GET" else response
+            if_none_match = request.environ.get("HTTP_IF_NONE_MATCH", "") if self.method == "GET" else ""
+            return self._call(values, idempotency.without_key() if "attempt" in self.arguments else None, if_none_match)
 
         def work(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
@@ -139,20 +154,13 @@ class Operation:
         body = precondition + b"\n" + request.get_data()
         return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", subject_id, body, work)
 
-    def _for_caches(self, request: Request, caller: Caller, response: WsgiResponse) -> WsgiResponse:
-        """Return a response to GET as public if its route is, and as 304 if the client has it."""
-        if self.public_for_s and not caller.id:
-            response.headers.setdefault("Cache-Control", f"public, max-age={self.public_for_s}")
-        known, tag = request.environ.get("HTTP_IF_NONE_MATCH"), response.headers.get("ETag")
-        if not known or not tag or not conditions.is_unchanged(known, tag):
-            return response
-        kept = {name: value for name, value in response.headers if name in ("ETag", "Cache-Control", "Content-Type")}
-        return WsgiResponse(status=304, headers=kept)
-
-    def _call(self, values: dict[str, Any], attempt: idempotency.Attempt | None) -> WsgiResponse:
+    def _call(
+        self, values: dict[str, Any], attempt: idempotency.Attempt | None, if_none_match: str = ""
+    ) -> WsgiResponse:
         values["attempt"] = attempt
         result = self.function(**{name: value for name, value in values.items() if name in self.arguments})
-        return result.to_wsgi() if isinstance(result, Response) else Response(result).to_wsgi()
+        response = result if isinstance(result, Response) else Response(result)
+        return response.to_wsgi({} if values["caller"].id else self._public_headers, if_none_match)
 
 
 class RouteOptions(TypedDict, total=False):

@@ -15,8 +15,7 @@ from chassis.calls.tokens import ServiceTokens
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.settings import settings
-from chassis.web import bodies, problems
-from chassis.web.cors import Cors, Headers
+from chassis.web import bodies, cors, problems
 from chassis.web.problems import Problem
 from chassis.web.request_buffer import arrived
 from chassis.web.response import WsgiResponse
@@ -32,8 +31,8 @@ class Middleware:
 
     def __init__(self, flask: Flask, tokens: ServiceTokens) -> None:
         self.flask, self._app, self._tokens = flask, flask.wsgi_app, tokens
-        self._cors = Cors(settings().cors_origins)
-        self._defaults = [*_default_headers(), *self._cors.always]
+        self._cors = cors.Cors(settings().cors_origins)
+        self._default_headers = _default_headers() | self._cors.always
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         arrived_at = arrived.get() or clock.monotonic()
@@ -43,15 +42,14 @@ class Middleware:
             nonlocal status
             status = line[:3]
             own = {name for name, _ in headers}
-            if extra := environ.get(RESPONSE_HEADERS):
-                headers += [each for each in extra.items() if each[0] not in own]
-            headers += [each for each in self._defaults if each[0] not in own]
-            if "HTTP_ORIGIN" in environ:
-                headers += self._cors.headers(environ)
+            headers += [each for each in environ[RESPONSE_HEADERS].items() if each[0] not in own]
             headers.append(("X-Trace-Id", trace.trace_id()))
             return start_response(line, headers, *error)
 
         method = environ["REQUEST_METHOD"]
+        environ[RESPONSE_HEADERS] = self._default_headers.copy()
+        if "HTTP_ORIGIN" in environ:
+            environ[RESPONSE_HEADERS] |= self._cors.headers(environ)
         parent = limit_ms = ""
         environ[CALLING_SERVICE] = caller = self._calling_service(environ)
         if caller:
@@ -63,8 +61,8 @@ class Middleware:
             try:
                 if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
                     _read_body(environ)
-                if (preflight := self._cors.preflight(environ)) is not None:
-                    return WsgiResponse(status=204, headers=preflight)(environ, start_with_headers)
+                if method == "OPTIONS" and self._cors.is_preflight(environ):
+                    return WsgiResponse(status=204, headers=cors.PREFLIGHT)(environ, start_with_headers)
                 return self._app(environ, start_with_headers)
             except Problem as problem:
                 return problems.to_response(problem, environ["PATH_INFO"])(environ, start_with_headers)
@@ -92,11 +90,11 @@ class Middleware:
         return self._tokens.caller(token) if kind == "Bearer" else ""
 
 
-def _default_headers() -> Headers:
+def _default_headers() -> dict[str, str]:
     """Return the headers of every response that does not set them itself."""
-    headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if max_age_s := settings().hsts:
-        headers.append(("Strict-Transport-Security", f"max-age={max_age_s}"))
+        headers["Strict-Transport-Security"] = f"max-age={max_age_s}"
     return headers
 
 

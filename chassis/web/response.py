@@ -9,6 +9,8 @@ from flask import Response
 class WsgiResponse(Response):
     """A response whose body is in memory, sent without werkzeug's work for streams, ranges and relative locations."""
 
+    default_mimetype = None  # a response without a body has no type
+
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body: bytes = self.get_data()
         headers = self.headers.to_wsgi_list()

@@ -27,6 +27,8 @@ _DOC = {
     "currency": "EUR",
     "category": "kitchen",
     "words": ["kettle"],
+    "nameKey": "kettle",
+    "isPublished": True,
     "stock": 12,
     "deleted": False,
     "version": 1,
