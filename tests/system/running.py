@@ -73,12 +73,13 @@ class Platform:
         settings |= {**dict.fromkeys(ENGINES), **environment}
         self.environment = {k: v for k, v in (os.environ | settings).items() if v is not None}
 
-    def mercato(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def mercato(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
         return subprocess.run(
             self._command(*arguments),
             cwd=self.folder,
             env=self.environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,

@@ -10,6 +10,7 @@ import yaml
 from chassis.messages import ANY_SERVICE
 from chassis.service import Service
 from mercato.catalog import CHART, catalog
+from tests.personal_data import NOT_EXPORTED
 
 ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/service.py"))
@@ -86,11 +87,6 @@ def test_every_declared_event_is_published(name):
 
 NAMES_A_PERSON = {"userId", "user", "email", "emailKey", "caller"}
 """Fields that hold an address or the id of a user."""
-NOT_EXPORTED = {
-    "idempotency": "answers of the last 24 hours, which repeat what the services keep",
-    "revocations": "ids of ended sessions, until their access tokens expire",
-    "account_mails": "mails on their way, and hashes of their tokens, for 30 minutes",
-}
 
 
 def test_every_service_with_personal_data_is_part_of_the_export():

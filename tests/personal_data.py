@@ -1,0 +1,11 @@
+"""Collections that may name a user and are not part of an export, and why."""
+
+NOT_EXPORTED = {
+    "idempotency": "answers of the last 24 hours, which repeat what the services keep",
+    "revocations": "ids of ended sessions, until their access tokens expire",
+    "account_mails": "mails on their way, and hashes of their tokens, for 30 minutes",
+    "streams": "the events that the summaries of orders are made of",
+    "sagas": "the steps of checkouts, which the timelines of orders show",
+    "dead_letters": "events that wait to be handled; erasure deletes those of a user",
+    "first_administrator": "the id of the first administrator",
+}
