@@ -1,18 +1,22 @@
-"""kill -9 of the services that a checkout calls, and of the workers that publish and consume events."""
+"""kill -9 of the services that a checkout calls, of the one that has the accounts, and of the workers with events."""
 
+import base64
 import os
 import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import pytest
 
+from chassis import clock
 from mercato.catalog import catalog
 from services.inventory.domain import PENDING_STAGES
 from tests import dump
 from tests.faults.scenario import Scenario
-from tests.system.platform import Client, eventually
+from tests.sizes import by_form
+from tests.system.platform import PASSWORD, Client, eventually
 
 CONSUMERS = ("products", "inventory", "orders", "payments", "notifications")
 """Services that consume an order's events, directly or indirectly."""
@@ -58,6 +62,73 @@ def test_each_event_has_its_effect_once_after_a_crash(
     assert crash.shop.stock(product) == (10, 0, 0)
     notified = [item["kind"] for item in buyer.items("/api/notifications") if order in item["body"]]
     assert notified == ["order_cancelled", "order_confirmed"]
+
+
+ACCOUNT_CRASHES = [
+    ("password", "accounts.update", "before"),
+    ("password", "accounts.update", "after"),
+    ("erasure", "accounts.update", "after"),
+    ("session", "refresh_token_families.update", "after"),
+    ("session", "accounts.update", "after"),
+    *by_form(
+        [],
+        [
+            ("password", "idempotency.insert", "after"),
+            ("password", "refresh_token_families.delete", "before"),
+            ("password", "refresh_token_families.delete", "after"),
+            ("password", "idempotency.update", "before"),
+            ("password", "idempotency.update", "after"),
+            ("erasure", "accounts.update", "before"),
+            ("erasure", "refresh_token_families.delete", "before"),
+            ("erasure", "refresh_token_families.delete", "after"),
+            ("session", "refresh_token_families.update", "before"),
+            ("session", "accounts.update", "before"),
+        ],
+    ),
+]
+"""The writes of the web process of users; the unit tests of credentials interrupt every single one."""
+NEW_PASSWORD = f"another {PASSWORD}"
+
+
+def _signs_in(client: Client, password: str) -> bool:
+    response = client.post("/api/auth/login", {"email": client.email, "password": password})
+    return response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("operation", "point", "when"), ACCOUNT_CRASHES, ids=[" ".join(crash) for crash in ACCOUNT_CRASHES]
+)
+def test_no_session_outlives_an_account_operation_that_a_crash_interrupts(
+    crash: Scenario, operation: str, point: str, when: str
+) -> None:
+    """The thief's session ends with the write that changes the account; a retry by the owner completes the rest."""
+    owner = crash.shop.shopper()
+    thief = Client(owner.url).sign_in(owner.email, PASSWORD)
+    session = thief.token.split(".")[1]
+    stolen = orjson.loads(base64.urlsafe_b64decode(session + "=="))["sid"]
+    change = {
+        "password": lambda key: owner.put(
+            f"/api/users/{owner.id}", {"password": NEW_PASSWORD, "currentPassword": PASSWORD}, key=key
+        ),
+        "erasure": lambda key: owner.delete(f"/api/users/{owner.id}", json={"currentPassword": PASSWORD}, key=key),
+        "session": lambda key: owner.delete(f"/api/users/me/sessions/{stolen}", key=key),
+    }[operation]
+    crash.arm_crash("users-web", point, when)
+    key = clock.new_id()
+    crash.send_once(operation, key, lambda: change(key))
+    crash.wait_until_fired("users-web")
+    eventually(lambda: owner.get("/api/auth/jwks.json").status_code == 200)
+    (account,) = (doc for doc in crash.shop.documents("users", "accounts") if doc["_id"] == owner.id)
+    if account["credentialsVersion"]:  # before any retry and any job
+        assert thief.post("/api/auth/refresh", {"refreshToken": thief.refresh_token}).status_code == 401
+        assert not _signs_in(thief, PASSWORD)
+    answer = crash.retry_until_answered(change, operation, key=key)
+    assert answer.status_code in ((200, 204, 401) if account["credentialsVersion"] else (200, 204))
+    for path in ("/api/users/me", "/api/orders"):
+        eventually(lambda: thief.get(path).status_code == 401)  # noqa: B023  called at once
+    assert thief.post("/api/auth/refresh", {"refreshToken": thief.refresh_token}).status_code == 401
+    assert _signs_in(owner, NEW_PASSWORD) is (operation == "password")
+    assert _signs_in(owner, PASSWORD) is (operation == "session")
 
 
 def test_data_is_consistent_after_each_process_died_under_load(crash: Scenario, person: Client) -> None:
