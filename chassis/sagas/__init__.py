@@ -67,7 +67,8 @@ class Step:
     """Seconds for which `do` is retried, with the same key, after NotAttempted or OutcomeUnknown; then the saga is
     compensated. None: no limit."""
     heartbeat_command: type[Command] | None = None
-    """Sent before each retry of `do`, to keep alive what an earlier step has made."""
+    """Sent before a retry of `do`, to keep alive what an earlier step has made; its reply and that of the earlier step
+    may say in `renew_after_ms` when the next one is due."""
     errors: tuple[type[DomainError], ...] = ()
     """The domain errors of `do` where it is a function; a command declares its own."""
 

@@ -11,6 +11,7 @@ outcome of a step and the beginning of the next.
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from chassis import calls, clock, deadline
 from chassis.background import run_until
@@ -78,6 +79,7 @@ class Driver:
             state = State.from_doc(doc)
             if ends_at is not None and clock.monotonic() >= ends_at:
                 return self._write(doc, state, due=clock.timestamp())
+            state = self._send_heartbeat(state, ends_at)
             step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends_at)
             state = self.saga.advance(state, outcome)
             metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
@@ -136,6 +138,8 @@ class Driver:
             self.resume(doc)
         except TransientError as error:
             log.warning("saga not resumed; retrying", **{self.saga.log_id_field: doc["_id"]}, error=error)
+        except Exception as error:  # or the pool would hide it
+            log.error("saga not resumed; retrying", **{self.saga.log_id_field: doc["_id"]}, error=error)
         finally:
             resuming.discard(doc["_id"])
 
@@ -154,10 +158,7 @@ class Driver:
 
     def _outcome(self, id: str, state: State, step: Step, action: Action, ends_at: float | None) -> Outcome:
         try:
-            left = calls.MAX_CALL_S if ends_at is None else ends_at - clock.monotonic()
-            with deadline.within(left):
-                if step.heartbeat_command and state.attempts and not state.undoing:
-                    self._send_heartbeat(step.heartbeat_command, state)
+            with deadline.within(_left_s(ends_at)):
                 if isinstance(action, type):
                     reply = self._send(_build_command(action, state), self.saga.idempotency_key(id, state))
                 else:
@@ -176,11 +177,26 @@ class Driver:
             log.error("saga step failed", step=step.name, undoing=state.undoing, error=error)
             return OutcomeUnknown(f"{type(error).__name__} in {step.name}")
 
-    def _send_heartbeat(self, command: type[Command], state: State) -> None:
+    def _send_heartbeat(self, state: State, ends_at: float | None) -> State:
+        """Send the heartbeat command of the current step if it is due; return the state with its time.
+
+        `renew_after_ms` in the reply of the command, or of the step before, is the time for which none is needed: so
+        retries that fail here at once, as while a circuit is open, do not load the service that gets the heartbeats.
+        """
+        command = self.saga.steps[state.step].heartbeat_command
+        if command is None or not state.attempts or state.undoing:
+            return state
+        renewed_at = max(state.step_started_at, state.data.get("renewed_at", ""))
+        if clock.seconds_since(renewed_at) * 1000 < state.data.get("renew_after_ms", 0):
+            return state
         try:
-            self._send(_build_command(command, state), "")
+            with deadline.within(_left_s(ends_at)):
+                reply = self._send(_build_command(command, state), "")
         except (DomainError, TransientError) as error:
             log.warning("heartbeat command of a saga failed", command=command.name, error=error)
+            return state
+        renewed = {"renewed_at": clock.timestamp(), "renew_after_ms": getattr(reply, "renew_after_ms", 0)}
+        return replace(state, data={**state.data, **renewed})
 
     def _write(self, doc: Doc, state: State, due: str) -> Doc:
         """Store the state if this driver still holds the saga; return the document as it is then."""
@@ -210,6 +226,10 @@ class Driver:
             age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
             metrics.saga_oldest[self.saga.name, step].set(age_s)
         metrics.sagas_stuck[self.saga.name].set(stuck)
+
+
+def _left_s(ends_at: float | None) -> float:
+    return calls.MAX_CALL_S if ends_at is None else ends_at - clock.monotonic()
 
 
 def _action_data(state: State) -> Payload:

@@ -106,7 +106,7 @@ def _change_available(product: str, change: Callable[[Doc], int], dedup_key: str
     raise TransientError("the stock of this product changes too often")
 
 
-def reserve(command: Reserve) -> None:
+def reserve(command: Reserve) -> Reserve.Reply:
     """Reserve all lines of an order, or none.
 
     Raises InsufficientStock, or ReservationReleased if the reservation was released before.
@@ -119,15 +119,17 @@ def reserve(command: Reserve) -> None:
     reservation = apply_pending_stages(reservation)
     if reservation["status"] not in ("reserved", "confirmed"):
         raise _rejection(reservation)
+    return Reserve.Reply(renew_after_ms=_renew_after_ms())
 
 
-def renew(command: RenewReservation) -> None:
+def renew(command: RenewReservation) -> RenewReservation.Reply:
     """Restart the time that a reservation has before it expires."""
     repository.reservations.update(
         command.order_id,
         {"$set": {"expiresAt": clock.timestamp_in(settings().reservation)}},
         when={"status": "reserved"},
     )
+    return RenewReservation.Reply(renew_after_ms=_renew_after_ms())
 
 
 def confirm(command: ConfirmStock) -> None:
@@ -187,6 +189,11 @@ def apply_pending_stages(reservation: Doc) -> Doc:
     while reservation["stagePending"]:
         reservation = _STAGES[reservation["status"]](reservation)
     return reservation
+
+
+def _renew_after_ms() -> int:
+    """Return the milliseconds after which a third of a reservation's time is left."""
+    return round(settings().reservation * 1000 * 2 / 3)
 
 
 def _apply_reserving(reservation: Doc) -> Doc:

@@ -119,11 +119,21 @@ class Reserve(Command, callers=("orders",), errors=(InsufficientStock, Reservati
     order_id: Id
     lines: list[Line]
 
+    class Reply(Schema):
+        """`renew_after_ms`: milliseconds after which a third of the reservation is left; the caller renews it then."""
+
+        renew_after_ms: int = 0
+
 
 class RenewReservation(Command, callers=("orders",)):
     """Restart the time that a reservation has before it expires."""
 
     order_id: Id
+
+    class Reply(Schema):
+        """As of `Reserve`."""
+
+        renew_after_ms: int = 0
 
 
 class ConfirmStock(Command, callers=("orders",), errors=(InsufficientStock, NotReserved, ReservationReleased)):

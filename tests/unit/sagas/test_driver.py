@@ -1,5 +1,6 @@
 """The driver on an embedded store: which driver may continue a saga, and what a dead or late driver leaves."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE_INDEX, Driver
+from chassis.schema import Schema
 from chassis.store import Collection, Duplicate
 from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock
@@ -208,3 +210,58 @@ def test_metrics_show_open_sagas_by_step_and_count_ended_ones_once(
     driver._export_metrics()
     assert not exported("mercato_saga_open", step="reserve") and not exported("mercato_saga_stuck")
     assert exported("mercato_saga_finished_total", outcome="undone") == before + 1
+
+
+class Renew(Command):
+    order_id: str
+
+    class Reply(Schema):
+        renew_after_ms: int = 0
+
+
+@pytest.mark.parametrize(("renew_after_ms", "most"), [(600_000, 4), (0, 10_000)])
+def test_held_back_step_renews_when_a_third_is_left(
+    sagas: Collection, fake_clock: FakeClock, renew_after_ms: int, most: int
+) -> None:
+    """A charge is not sent for 45 min; an upstream that gives no hint gets a heartbeat before each retry."""
+    sent: list[tuple[str, float]] = []
+    started = fake_clock.monotonic()
+
+    def send(command: Command, key: str) -> object:
+        sent.append((command.name, fake_clock.monotonic() - started))
+        if command.name == "charge":
+            raise NotAttempted("circuit open for payments")
+        return Renew.Reply(renew_after_ms=renew_after_ms)
+
+    steps = (Step("reserve", Reserve, Release), Step("charge", Charge, heartbeat_command=Renew, time_limit_s=None))
+    driver = Driver(Saga("checkout", steps), sagas, lambda: LEASE, send)
+    driver.drive(begin(driver), max_s=1)
+    while fake_clock.monotonic() - started < 45 * 60:
+        fake_clock.pass_time(2.5)
+        for doc in driver.find_due():
+            driver.resume(doc)
+    renewals = [at for name, at in sent if name == "renew"]
+    charges = [at for name, at in sent if name == "charge"]
+    assert len(charges) > 300, "the step itself is tried again as often as before"
+    assert 0 < len(renewals) <= most
+    if renew_after_ms:
+        gaps = [later - earlier for earlier, later in pairwise([0.0, *renewals])]
+        assert all(599 < gap < 610 for gap in gaps), "of a reservation of 15 min, a third is left"
+    else:
+        assert len(renewals) == len(charges) - 1
+
+
+def test_renewal_that_fails_is_sent_again_at_the_next_retry(
+    driver: Driver, services: FakeServices, sagas: Collection, fake_clock: FakeClock
+) -> None:
+    steps = (Step("reserve", Reserve, Release), Step("charge", Charge, heartbeat_command=Renew))
+    driver = Driver(Saga("checkout", steps), sagas, lambda: LEASE, services)
+    services.errors["charge"] = [NotAttempted("circuit open")] * 3
+    services.errors["renew"] = [OutcomeUnknown("late")]
+    driver.drive(begin(driver), max_s=60)
+    assert [name for name, _ in services.sent] == [
+        *("reserve", "charge"),
+        *("renew", "charge", "renew", "charge", "renew", "charge"),
+    ]
+    ended = sagas.get("o1")
+    assert ended is not None and ended["ended"] == "done"
