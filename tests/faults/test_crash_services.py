@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
+import requests
 
 from chassis import clock
 from mercato.catalog import catalog
@@ -104,15 +105,16 @@ def test_no_session_outlives_an_account_operation_that_a_crash_interrupts(
     """The thief's session ends with the write that changes the account; a retry by the owner completes the rest."""
     owner = crash.shop.shopper()
     thief = Client(owner.url).sign_in(owner.email, PASSWORD)
-    session = thief.token.split(".")[1]
-    stolen = orjson.loads(base64.urlsafe_b64decode(session + "=="))["sid"]
-    change = {
-        "password": lambda key: owner.put(
-            f"/api/users/{owner.id}", {"password": NEW_PASSWORD, "currentPassword": PASSWORD}, key=key
-        ),
-        "erasure": lambda key: owner.delete(f"/api/users/{owner.id}", json={"currentPassword": PASSWORD}, key=key),
-        "session": lambda key: owner.delete(f"/api/users/me/sessions/{stolen}", key=key),
-    }[operation]
+    stolen = orjson.loads(base64.urlsafe_b64decode(thief.token.split(".")[1] + "=="))["sid"]
+
+    def change(key: str) -> requests.Response:
+        if operation == "session":
+            return owner.delete(f"/api/users/me/sessions/{stolen}", key=key)
+        if operation == "erasure":
+            return owner.delete(f"/api/users/{owner.id}", json={"currentPassword": PASSWORD}, key=key)
+        body = {"password": NEW_PASSWORD, "currentPassword": PASSWORD}
+        return owner.put(f"/api/users/{owner.id}", body, key=key)
+
     crash.arm_crash("users-web", point, when)
     key = clock.new_id()
     crash.send_once(operation, key, lambda: change(key))
