@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import orjson
@@ -37,12 +38,23 @@ def administrator(url: str | None) -> Iterator["Administrator"]:
         email, password = (email, password) if password else (known["email"], known["password"])
         signed_in = Administrator(shop, email, password, uses_proxy=False)
     else:
+        _check_url(url)
         password = password or _ask(f"Password of {email}", "set ADMIN_PASSWORD (and ADMIN_EMAIL)")
         signed_in = Administrator(url.rstrip("/"), email, password, uses_proxy=True)
     try:
         yield signed_in
     finally:
         signed_in.sign_out()
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or parts.username is not None or parts.query or parts.fragment:
+        raise ShopError("--url is an address such as https://shop.example, without account and query")
 
 
 def _local_shop() -> tuple[str, dict[str, str]]:

@@ -72,7 +72,7 @@ def _stock(rows: Sequence[Row], replaces: bool, dedup_key: str) -> dict[str, Sto
         return {}
     items = [ProductQuantity(product_id=row.id, quantity=row.stock or 0) for row in rows]
     command = StockProducts(items=items, replaces=replaces, dedup_key=dedup_key)
-    reply = calls.send(command, key=dedup_key)
+    reply = calls.send(command, key=clock.new_id())
     return {level.product_id: level for level in reply.items}
 
 

@@ -51,6 +51,9 @@ NO_OPTION = "Default Title"
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _CHARACTER_REFERENCE = re.compile(r"&#(?:x([0-9a-f]{1,6})|([0-9]{1,7}));?", re.IGNORECASE)
 
+_DECIMAL_COMMA = re.compile(r"^([0-9]+),([0-9]{1,2})$")
+"""A comma before one or two digits; before three it could be one of thousands."""
+
 ONLY_PICTURE = "only a picture"
 NO_VARIANT = "neither a variant nor a picture"
 UNTRACKED = "not tracked there, so never sold out; here the stock is the quantity of the file, 0 if it has none"
@@ -100,7 +103,9 @@ class Catalog:
         """What holds for the whole file."""
         if "quantity" in self.columns:
             return []
-        return [f"there is no column {COLUMNS['quantity'][0]}: new products have a stock of 0, others keep theirs"]
+        before, present = COLUMNS["quantity"]
+        name = before if self.columns["handle"].lower() == "handle" else present
+        return [f"there is no column {name}: new products have a stock of 0, others keep theirs"]
 
 
 def parse(text: str, unlimited: int | None = None) -> Catalog:
@@ -190,7 +195,7 @@ class _Reader:
             raise ValueError(f"{self._name('title')}: empty")
         options = ["" if row[meaning] == NO_OPTION else row[meaning] for meaning in _OPTIONS]
         id = self._ids.take(row["handle"], options, row is head, row.line)
-        item = Item(row.line, row["handle"], {"id": id, "price": row["price"]})
+        item = Item(row.line, row["handle"], {"id": id, "price": _DECIMAL_COMMA.sub(r"\1.\2", row["price"])})
         item.body["name"] = self._full_name(item, title, [option for option in options if option])
         if "body" in self._catalog.columns:
             item.body["description"] = self._text(row["body"] or head["body"])

@@ -126,6 +126,20 @@ def test_a_new_product_has_the_shape_of_a_migrated_one():
     assert EARLIER.get("jug").keys() == stored().keys()
 
 
+@pytest.mark.parametrize("sort", ["nameKey", "price", "-price", "-createdAt"])
+@pytest.mark.parametrize("category", [None, "kitchen"])
+def test_a_public_list_is_read_from_one_index_in_its_order(products, sort, category):
+    where = repository.catalog(False)
+    if category and sort == "nameKey":
+        where["category"] = category
+    if "price" in sort:
+        where |= {"currency": "EUR", "price": {"$gte": 1}}
+    value = 5 if "price" in sort else "x"
+    query, values = products.store._table(products).find(where, sort, 20, (value, "a"))
+    plan = [row[3] for row in products.store._file.read(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert len(plan) == 1 and plan[0].startswith("SEARCH products USING INDEX"), plan
+
+
 NAME = TypeAdapter(domain.Name)
 
 

@@ -191,7 +191,15 @@ def test_a_missing_quantity_column_is_noted_and_leaves_the_stock_out():
     catalog = parse("Handle,Title,Variant Price\nmug,Mug,9.90\n")
     assert [each.body for each in catalog.rows] == [{"id": "mug", "name": "Mug", "price": "9.90"}]
     assert len(catalog.notes) == 1 and "no column Variant Inventory Qty" in catalog.notes[0]
+    assert "no column Inventory quantity" in parse("URL Handle,Title,Price\n").notes[0]
     assert not parse(sheet(row())).notes
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("9,90", "9.90"), ("9,5", "9.5"), ("1,234", "1,234"), ("1.234,50", "1.234,50")]
+)
+def test_a_comma_is_decimal_only_where_it_can_be_nothing_else(written, read):
+    assert item(row(price=written)).body["price"] == read
 
 
 def test_control_characters_are_left_out_and_counted():
