@@ -79,7 +79,7 @@ class Operation:
 
     @cached_property
     def _empty_query(self) -> QueryParams | None:
-        return self.query and self.query.read({})
+        return self.query.read({}) if self.query else None
 
     @cached_property
     def _public_headers(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ CHECKS = [
 SEED = int(os.environ.get("SEED", "1"))
 """The same seed generates the same requests."""
 
-VALID_CASES, INVALID_CASES, FEW_CASES = by_form((60, 25, 10), (270, 80, 10))
+VALID_CASES, INVALID_CASES, FEW_CASES = by_form((60, 25, 10), (370, 115, 10))
 """Cases per route: valid ones, invalid ones, and those for a route without parameters."""
 REPEATS = 3
 """Times that each case is sent, with another caller and object each time: generating a case costs most."""

@@ -36,7 +36,7 @@ def inputs(route: Route, target: str, example: Any) -> Iterator[Input]:
     yield from _headers(route, target, good)
     if route.body:
         yield from _fields(route, target, example)
-        yield from _bodies(target, good or b"")
+        yield from _bodies(route, target, good or b"")
 
 
 def _paths(route: Route, good: bytes | None) -> Iterator[Input]:
@@ -54,6 +54,8 @@ def _queries(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
     for name, schema in taken.items():
         bad = values.INVALID_LIMITS if schema["type"] == "integer" else values.INVALID_QUERY_TEXT
         bad = [*bad, *(values.INVALID_CURSORS if name == "cursor" else ())]
+        if "maxLength" in schema:
+            bad = [*bad, "x" * (schema["maxLength"] + 1)]
         if "enum" in schema or "pattern" in schema:
             bad = [*bad, "x%20x", "$gt", "%C3%A9", "a%0A", "a.b"]
         if schema.get("minLength") or "enum" in schema or "pattern" in schema:
@@ -72,6 +74,9 @@ def _headers(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
     if "If-Match" in taken:
         for version in values.INVALID_VERSIONS:
             yield Input("an invalid version", target, (412,), good, {"If-Match": version})
+    if "If-None-Match" in taken:
+        for condition in values.UNMET_CONDITIONS:
+            yield Input("an unmet condition", target, (200,), good, {"If-None-Match": condition})
 
 
 def _fields(route: Route, target: str, example: Any) -> Iterator[Input]:
@@ -88,9 +93,10 @@ def _fields(route: Route, target: str, example: Any) -> Iterator[Input]:
         yield Input("wrong shape", target, REJECTED, shape.encode())
 
 
-def _bodies(target: str, good: bytes) -> Iterator[Input]:
+def _bodies(route: Route, target: str, good: bytes) -> Iterator[Input]:
     for raw in values.NOT_JSON:
-        yield Input("invalid JSON", target, MALFORMED, raw)
+        if raw or route.method != "DELETE":  # which may leave out its body
+            yield Input("invalid JSON", target, MALFORMED, raw)
     for kind in values.WRONG_MEDIA_TYPES:
         yield Input("wrong media type", target, (415,), good, {"Content-Type": kind})
     for coding in values.CONTENT_CODINGS:

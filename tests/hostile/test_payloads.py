@@ -1,5 +1,7 @@
 """Every hostile value in every field of every route is rejected, and changes nothing."""
 
+from decimal import Decimal
+
 import pytest
 
 from chassis import clock
@@ -81,6 +83,57 @@ def test_spellings_of_one_address_are_one_account(actors: Actors) -> None:
     for form, status in (("\u00e9", 201), ("e\u0301", 409), ("\u00c9", 409)):
         person = {"email": f"{form}{name}@example.com", "name": "Twin", "password": PASSWORD}
         assert actors.shop.guest().post("/api/users", person).status_code == status
+
+
+LARGEST = {"EUR": "9999999999999.99", "KWD": "999999999999.999", "BHD": "999999999999.999", "JPY": "999999999999999"}
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "quantity"),
+    [
+        ("KWD", "999999999999", 9224),
+        ("BHD", "999999999999.999", 10_000),
+        ("EUR", "99999999999", 1001),
+        ("JPY", "999999999999", 10_000),
+        ("EUR", "999999999999.99", 11),
+        ("JPY", "999999999999", 1002),
+    ],
+)
+def test_total_beyond_the_bound_is_rejected_by_name(actors: Actors, currency: str, price: str, quantity: int) -> None:
+    product = actors.shop.product(price=price, currency=currency, stock=10_000)
+    buyer = actors.other.client
+    before = len(buyer.items("/api/orders"))
+    answer = buyer.order(product, quantity)
+    assert answer.status_code == 422
+    total, places = Decimal(price) * quantity, len(LARGEST[currency].partition(".")[2])
+    (error,) = answer.json()["errors"]
+    assert f"the total is {total:.{places}f} {currency}" in error["reason"]
+    assert LARGEST[currency] in error["reason"]
+    assert len(buyer.items("/api/orders")) == before
+    assert actors.shop.stock(product) == (10_000, 0, 0)
+
+
+def test_largest_total_can_be_ordered_and_expected(actors: Actors) -> None:
+    product = actors.shop.product(price="999999999999", currency="JPY", stock=1001)
+    expected = {"expectedTotal": "1000999999998999", "expectedCurrency": "JPY"}
+    assert actors.other.client.order(product, 1001, **expected).status_code == 422, "above the bound"
+    expected = {"expectedTotal": "999999999999000", "expectedCurrency": "JPY"}
+    assert actors.other.client.order(product, 1000, **expected).json()["totalAmount"] == "999999999999000"
+
+
+def test_changed_price_is_not_charged(actors: Actors) -> None:
+    product, buyer = actors.shop.product(price="10.00", stock=5), actors.other.client
+    path, before = f"/api/products/{product['id']}", len(buyer.items("/api/orders"))
+    assert actors.admin.put(path, {"price": "12.50"}).status_code == 200
+    answer = buyer.order(product, 2, expectedTotal="20.00")
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/price-changed")
+    assert (answer.json()["totalAmount"], answer.json()["items"][0]["price"]) == ("25.00", "12.50")
+    assert actors.admin.put(path, {"currency": "USD"}).status_code == 200
+    assert buyer.order(product, 2, expectedTotal="25.00", expectedCurrency="EUR").status_code == 409
+    assert len(buyer.items("/api/orders")) == before
+    assert actors.shop.stock(product) == (5, 0, 0)
+    placed = buyer.order(product, 2, expectedTotal="25.00", expectedCurrency="USD")
+    assert (placed.status_code, placed.json()["totalAmount"]) == (201, "25.00")
 
 
 def test_table_yields_enough_inputs() -> None:

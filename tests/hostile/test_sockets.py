@@ -74,7 +74,6 @@ INVALID_HEADS = {
     + b"0\r\n\r\n",
     "chunks behind a tab": POST + b"Transfer-Encoding: \x0bchunked\r\n" + CLOSE + b"0\r\n\r\n",
     "a space before the colon of chunks": POST + b"Transfer-Encoding : chunked\r\n" + CLOSE + b"0\r\n\r\n",
-    "a coding that nobody knows": POST + b"Transfer-Encoding: xchunked\r\n" + CLOSE + b"0\r\n\r\n",
     "chunks in HTTP/1.0": b"POST /api/users HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" + CLOSE + b"0\r\n\r\n",
     "HTTP/0.9": b"GET /api/orders/health\r\n\r\n",
     "HTTP/2.0": b"GET /api/orders/health HTTP/2.0\r\nHost: a\r\n" + CLOSE,
@@ -90,7 +89,19 @@ INVALID_HEADS = {
     "bytes in the address": b"GET /api/orders/\xff\xfe HTTP/1.1\r\nHost: a\r\n" + CLOSE,
     "the PROXY protocol": b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + HEAD + CLOSE,
     "two hosts": HEAD + b"Host: b\r\n" + CLOSE,
+    "no host": b"GET /api/orders/health HTTP/1.1\r\n" + CLOSE,
+    "no host but in the address": b"GET http://a/api/orders/health HTTP/1.1\r\n" + CLOSE,
+    "a host that is none": b"GET /api/orders/health HTTP/1.1\r\nHost: a/b\r\n" + CLOSE,
+    "a list of hosts": b"GET /api/orders/health HTTP/1.1\r\nHost: a, b\r\n" + CLOSE,
+    "an address of another scheme": b"GET ftp://a/api/orders/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "an address with a user": b"GET http://u:p@a/api/orders/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "an address without a host": b"GET http:///api/orders/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "a tunnel": b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "a coding behind the chunks": POST + b"Transfer-Encoding: chunked, gzip\r\n" + CLOSE + b"0\r\n\r\n",
+    "an empty coding": POST + b"Transfer-Encoding: , chunked\r\n" + CLOSE + b"0\r\n\r\n",
 }
+
+UNKNOWN_CODINGS = [b"gzip, chunked", b"gzip", b"xchunked", b"deflate, chunked", b"identity, chunked", b"br"]
 
 INVALID_CHUNKS = {
     "no size": b"\r\n{}\r\n0\r\n\r\n",
@@ -110,6 +121,25 @@ def test_invalid_head_is_rejected_and_the_rest_ignored(port: int, raw: bytes) ->
     got = exchange(port, raw + SMUGGLED)
     assert [status for status, _ in got] == [400]
     assert b"application/problem+json" in got[0][1]
+
+
+@pytest.mark.parametrize("coding", UNKNOWN_CODINGS)
+def test_unknown_transfer_coding_is_not_implemented(port: int, coding: bytes) -> None:
+    got = exchange(port, POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n" + SMUGGLED)
+    assert [status for status, _ in got] == [501]
+    assert b"application/problem+json" in got[0][1]
+
+
+def test_absolute_address_leads_to_the_same_route(actors: Actors) -> None:
+    for port in (actors.shop.port, int(actors.shop.process("orders", "web")["port"])):
+        for address, status in (
+            ("http://a/api/orders/health", 200),
+            ("http://a/internal/charge", 404),
+            ("http://a", 404),
+        ):
+            assert [got for got, _ in exchange(port, f"GET {address} HTTP/1.1\r\nHost: b\r\n".encode() + CLOSE)] == [
+                status
+            ]
 
 
 @pytest.mark.parametrize("raw", INVALID_CHUNKS.values(), ids=INVALID_CHUNKS)

@@ -1,4 +1,4 @@
-"""Runs last: the hostile requests leave no secret and no personal data in logs and events."""
+"""Runs last: the hostile requests leave no secret and no personal data behind, and an audit judges every order."""
 
 import json
 import re
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import dump
+from tests.faults import checker
 from tests.hostile.actors import CARD, Actors
 from tests.hostile.test_sockets import CLOSE, HEAD, exchange
-from tests.system.platform import PASSWORD
+from tests.system.platform import PASSWORD, eventually
 
 SECRET = {
     "an access token": re.compile(rb"eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}"),
@@ -67,3 +69,18 @@ def test_no_hostile_request_is_logged_as_an_error(logs: dict[str, bytes]) -> Non
 def test_no_event_holds_a_secret(actors: Actors, what: str) -> None:
     for path in Path(actors.shop.data).glob("bus.db*"):
         assert not SECRET[what].search(path.read_bytes()), path.name
+
+
+def test_no_store_holds_a_card(actors: Actors) -> None:
+    for path in Path(actors.shop.data).glob("store/*.db*"):
+        assert not SECRET["a card"].search(path.read_bytes()), path.name
+
+
+def test_audit_judges_every_order_and_finds_nothing(actors: Actors) -> None:
+    eventually(lambda: not checker.unfinished_work(dump.read(actors.shop.place)))
+    orders = {doc["_id"] for doc in actors.shop.documents("orders", "summaries")}
+    done = actors.shop.mercato("audit", "--json")
+    *findings, summary = map(json.loads, done.stdout.splitlines())
+    assert findings == []
+    assert summary["checked"]["orders"] == len(orders) > 0
+    assert (done.returncode, summary["findings"], summary["notChecked"]) == (0, 0, 0)
