@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import clock
+from tests.system.mail_server import MailServer
 from tests.system.platform import PASSWORD, Client, Shop
 
 BAR_MS = 5.0
@@ -15,16 +16,24 @@ PAIRS, FEW_PAIRS = 200, 40
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Return the difference of the medians of interleaved pairs, in ms, for sign-in and refresh."""
+    """Return the difference of the medians of interleaved pairs, in ms, with mail off and on."""
+    pairs = FEW_PAIRS if short else PAIRS
+    with MailServer() as server:
+        return _measure("mail off", pairs) + _measure("mail on", pairs, SMTP_URL=server.url)
+
+
+def _measure(name: str, pairs: int, **environment: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off")
+        shop = Shop(Path(folder), RATE_LIMITS="off", **environment)
         try:
-            return _measure(shop.up(), FEW_PAIRS if short else PAIRS)
+            compared = _requests(shop.up())
+            return [row for what, both in compared.items() for row in _compare(f"{what}, {name}", *both, pairs)]
         finally:
             shop.down()
 
 
-def _measure(shop: Shop, pairs: int) -> list[dict[str, Any]]:
+def _requests(shop: Shop) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
+    """Return the pairs of requests whose responses must not differ."""
     person, client = shop.shopper(), Client(shop.url_of("users"))
     used, family = person.refresh_token, person.refresh_token.partition(".")[0]
     assert client.post("/api/auth/logout", {"refreshToken": used}).status_code == 204
@@ -35,13 +44,20 @@ def _measure(shop: Shop, pairs: int) -> list[dict[str, Any]]:
     def refresh(token: str) -> Callable[[], Any]:
         return lambda: client.post("/api/auth/refresh", {"refreshToken": token})
 
+    def mail(route: str, email: str) -> Callable[[], Any]:
+        return lambda: client.post(f"/api/auth/{route}", {"email": email})
+
     unknown = f"{clock.new_id().lower()}@example.com"
-    pairs_of_requests = {
+    return {
         "sign-in: known and unknown account": (sign_in(person.email), sign_in(unknown)),
         "refresh: used and unknown token": (refresh(used), refresh(f"{clock.new_id()}.{'A' * 43}")),
         "refresh: known and unknown family": (refresh(f"{family}.{'A' * 43}"), refresh(f"x.{'A' * 43}")),
+        "reset: known and unknown account": (mail("resets", person.email), mail("resets", unknown)),
+        "verification: known and unknown account": (
+            mail("verifications", person.email),
+            mail("verifications", unknown),
+        ),
     }
-    return [row for name, both in pairs_of_requests.items() for row in _compare(name, *both, pairs)]
 
 
 def _compare(name: str, known: Callable[[], Any], unknown: Callable[[], Any], pairs: int) -> list[dict[str, Any]]:
@@ -52,8 +68,8 @@ def _compare(name: str, known: Callable[[], Any], unknown: Callable[[], Any], pa
             begun = clock.monotonic()
             response = (known, unknown)[which]()
             took = clock.monotonic() - begun
-            body = response.json()
-            bodies.add((response.status_code, body["type"], body["title"], body["detail"]))
+            body = response.json() if response.content else {}
+            bodies.add((response.status_code, body.get("type"), body.get("title"), body.get("detail")))
             if number >= 5:  # the first requests open connections
                 times[which].append(took * 1000)
     difference = abs(statistics.median(times[0]) - statistics.median(times[1]))
