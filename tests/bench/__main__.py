@@ -22,6 +22,7 @@ PARTS = (
     "overload",
     "contention",
     "enumeration",
+    "revocation",
     "footprint",
 )
 

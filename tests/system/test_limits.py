@@ -56,6 +56,16 @@ def test_rate_limit_headers_show_the_remaining_quota(strict_shop: Shop) -> None:
         assert refused.headers.keys() >= {"RateLimit", "RateLimit-Policy"}
 
 
+def test_guesses_of_the_current_password_are_limited(strict_shop: Shop) -> None:
+    """Else the holder of a stolen access token would find the password, and with it own the account."""
+    buyer = strict_shop.shopper()
+    body = {"email": f"thief-{buyer.email}", "currentPassword": "a wrong guess"}
+    statuses = [buyer.put(f"/api/users/{buyer.id}", body).status_code for _ in range(21)]
+    assert statuses == [403] * 20 + [429]
+    problem(buyer.delete(f"/api/users/{buyer.id}", json={"currentPassword": buyer.password}), 429)
+    expect(buyer.put(f"/api/users/{buyer.id}", {"name": "Ada"}), 200)
+
+
 def test_a_client_cannot_forge_its_address(strict_shop: Shop) -> None:
     left = []
     for number in range(2):

@@ -136,3 +136,12 @@ def _commands(module, names):
     found = import_module(module)
     items = [getattr(found, item) for item in names]
     return [item for item in items if isinstance(item, type) and issubclass(item, Command) and item is not Command]
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "users"])
+def test_a_service_refuses_the_revoked_tokens_of_users(name):
+    """A service that verifies tokens and forgets `revokes` would accept those of an erased user for ten minutes."""
+    service = _service(name)
+    revoking = {event for event in _service("users").events if hasattr(event, "revocation")}
+    assert len(revoking) == 2
+    assert not service.apis or set(service.revoking_events) == revoking
