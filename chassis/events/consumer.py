@@ -185,10 +185,13 @@ class Consumer:
 
     def _park(self, record: Record, reason: str, attempts: int) -> str:
         """Store a record as a dead letter; one that a handler would get blocks its key. Return the outcome."""
-        meta = handling = None
-        with suppress(Exception):  # such as MalformedRecord
+        try:
             meta, _ = envelope.from_record(record)
             handling = self._handlers.find(meta.type)
+        except TransientError:
+            raise
+        except Exception:  # such as MalformedRecord
+            meta = handling = None
         name = handling.name if handling else ""
         dead_letters.park(record, meta, reason, name, attempts, blocks=handling is not None)
         if handling:

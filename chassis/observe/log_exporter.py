@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import sleep
 from typing import Any
 
@@ -17,6 +17,8 @@ import requests
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.util.re import parse_env_headers
 
+from chassis.background import retry_until
+from chassis.errors import TransientError
 from chassis.observe import metrics, otlp
 from chassis.settings import PLATFORM
 
@@ -79,18 +81,24 @@ class LogExporter:
         """Send a batch until it is accepted, rejected, or the process ends; return the reason of a failure, or ""."""
         scope = {"scope": {"name": PLATFORM}, "logRecords": list(_records(lines))}
         body = orjson.dumps({"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]})
-        backoff_s = _INTERVAL_S
-        while True:
-            try:
-                status = self._session.post(self._url, body, timeout=_TIMEOUT_S, allow_redirects=False).status_code
-                failure, final = "" if status < 300 else f"status {status}", status not in (429, 502, 503, 504)
-            except requests.RequestException as error:  # its text may contain a secret of the URL
-                failure, final = type(error).__name__, False
-            if final or self._ending.is_set():
-                return failure
-            otlp.logger.warning("log export failed; retrying: %s", failure)
-            self._ending.wait(backoff_s)
-            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+        attempt = partial(self._post, body)
+        failure = retry_until(self._ending, attempt, "log export failed", max_backoff_s=_MAX_BACKOFF_S)
+        if failure is not None:
+            return failure
+        try:
+            return attempt()
+        except TransientError as error:
+            return str(error)
+
+    def _post(self, body: bytes) -> str:
+        """Send a batch once; return why it is rejected, or "". Raises TransientError if a retry may help."""
+        try:
+            status = self._session.post(self._url, body, timeout=_TIMEOUT_S, allow_redirects=False).status_code
+        except requests.RequestException as error:  # its text may contain a secret of the URL
+            raise TransientError(type(error).__name__) from None
+        if status in (429, 502, 503, 504):
+            raise TransientError(f"status {status}")
+        return "" if status < 300 else f"status {status}"
 
 
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
