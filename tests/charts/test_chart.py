@@ -11,7 +11,7 @@ from mercato.catalog import catalog
 from mercato.cli.audit import DISAGREE, NOT_CHECKED
 from mercato.settings import models
 from tests.charts import golden
-from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, text
+from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, template, text
 
 VERSIONS = ("1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
 MAX_LINES = 400
@@ -190,6 +190,27 @@ def test_edge_routes_equal_those_of_the_services() -> None:
     assert {
         (match["path"]["value"], rule["backendRefs"][0]["name"]) for rule in rules for match in rule["matches"]
     } == expected
+
+
+def test_every_process_accepts_a_second_secret_and_restarts_when_it_changes() -> None:
+    def restart_marks(*values: str) -> dict[str, str]:
+        arguments = [argument for value in ("PLATFORM_SECRET=" + "s" * 32, *values) for argument in ("--set", value)]
+        done = template(*(each if each == "--set" else f"secret.values.{each}" for each in arguments))
+        docs = [doc for doc in yaml.safe_load_all(done.stdout) if doc]
+        processes = {name: pod for name, pod in pods(docs).items() if name in of_kind(docs, "Deployment")}
+        for pod in processes.values():
+            [container] = pod["spec"]["containers"]
+            found = {each["name"]: each.get("valueFrom", {}).get("secretKeyRef", {}) for each in container["env"]}
+            assert found["PLATFORM_SECRET"]["key"] == "PLATFORM_SECRET" and "optional" not in found["PLATFORM_SECRET"]
+            assert found["PLATFORM_SECRET_ACCEPTED"]["optional"] is True
+        return {name: pod["metadata"]["annotations"]["checksum/settings"] for name, pod in processes.items()}
+
+    before, after = (
+        restart_marks("ADMIN_PASSWORD=correct horse battery"),
+        restart_marks("ADMIN_PASSWORD=correct horse battery", "PLATFORM_SECRET_ACCEPTED=" + "n" * 32),
+    )
+    assert before.keys() == after.keys() and before
+    assert all(before[name] != after[name] for name in before)
 
 
 def test_service_values_override_defaults_even_if_falsy() -> None:

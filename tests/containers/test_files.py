@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def test_compose_sets_only_known_settings(name):
     settings = Settings.from_environment(environment)
     assert settings.addresses == {service: f"{service}:8080" for service in catalog()}
     assert len(settings.platform_secret.get_secret_value()) >= 32
+    assert settings.platform_secrets == (settings.platform_secret.get_secret_value(),)
+    assert any(ip_address("172.18.0.5") in network for network in settings.trusted_proxies)
 
 
 def test_compose_publishes_ports_on_loopback_only():

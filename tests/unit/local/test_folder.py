@@ -22,6 +22,17 @@ def test_administrator_is_kept_until_it_is_forgotten(tmp_path):
     assert Folder(tmp_path).administrator() is None
 
 
+def test_secret_is_generated_once_and_a_second_line_is_accepted_too(tmp_path):
+    generated = Folder(tmp_path).secrets()
+    assert len(generated["PLATFORM_SECRET"]) == 64 and generated["PLATFORM_SECRET_ACCEPTED"] == ""
+    assert Folder(tmp_path).secrets() == generated
+    (tmp_path / "secret").write_text("the next one\nthe former one\n")
+    assert Folder(tmp_path).secrets() == {
+        "PLATFORM_SECRET": "the next one",
+        "PLATFORM_SECRET_ACCEPTED": "the former one",
+    }
+
+
 def test_large_log_is_rotated_and_one_old_log_is_kept(tmp_path):
     folder = Folder(tmp_path)
     for text in ("first ", "second"):

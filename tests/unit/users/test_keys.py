@@ -1,11 +1,12 @@
 """The signing keys: replaced without an invalid token, or at once."""
 
 import pytest
+from click.testing import CliRunner
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from chassis.web.auth import KEYS_REFRESH_S, MAX_KEYS_AGE_S, MIN_REFETCH_S, Verifier
-from services.users import keys
+from services.users import keys, keys_cli
 from services.users.settings import settings
 
 
@@ -97,3 +98,14 @@ def test_a_verified_token_is_accepted_while_its_key_is_published(token, fake_clo
     for _ in range(5):
         assert verifier.verify(valid) is not None
         fake_clock.pass_time(KEYS_REFRESH_S)
+
+
+@pytest.mark.parametrize(("options", "kept"), [([], 2), (["--emergency"], 1)])
+def test_command_publishes_the_next_key_or_drops_the_former_ones(monkeypatch, token, fake_clock, options, kept):
+    monkeypatch.setattr(keys_cli, "attach_store", lambda service: service)
+    former = key_id(token())
+    done = CliRunner().invoke(keys_cli.keys, ["rotate", *options])
+    fake_clock.pass_time(keys._CACHED_S + 1)
+    assert done.exit_code == 0, done.output
+    assert len(published()) == kept and (former in published()) is (kept == 2)
+    assert "private" not in done.output and former not in done.output
