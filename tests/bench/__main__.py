@@ -24,6 +24,7 @@ PARTS = (
     "enumeration",
     "revocation",
     "footprint",
+    "imports",
 )
 
 

@@ -10,6 +10,10 @@ import pytest
 from chassis import clock
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem, refused_fields
 from tests.system.running import Platform
+from tests.sizes import by_form
+
+ROWS = by_form(300, 4000)
+"""Rows of an import that is killed."""
 
 HEADER = "Handle,Title,Body (HTML),Vendor,Type,Option1 Name,Option1 Value,Variant Price,Variant Inventory Qty,Image Src"
 HEADER += ",Status"
@@ -117,14 +121,14 @@ def test_refused_rows_are_reported_and_the_others_imported(
 def test_an_import_that_is_killed_is_completed_by_a_repeat(
     shop: Shop, guest: Client, tmp_path: Path, handle: str
 ) -> None:
-    file = write(tmp_path, *(f"{handle}-{number},Sock {number},,,,,,1.00,{number},," for number in range(300)))
+    file = write(tmp_path, *(f"{handle}-{number},Sock {number},,,,,,1.00,{number},," for number in range(ROWS)))
     process = shop.begin("import", "products", file)
     eventually(lambda: guest.get(f"/api/products/{handle}-0").status_code == 200)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     report = json.loads(shop.mercato("import", "products", file, "--json").stdout)
-    assert report["created"] + report["unchanged"] == report["rows"] == 300 and report["unchanged"] >= 1
-    for number in (0, 49, 50, 299):
+    assert report["created"] + report["unchanged"] == report["rows"] == ROWS and report["unchanged"] >= 1
+    for number in (0, 49, 50, ROWS - 1):
         assert shop.stock({"id": f"{handle}-{number}"}) == (number, 0, 0)
 
 

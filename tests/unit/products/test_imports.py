@@ -109,6 +109,7 @@ def test_setting_the_stock_counts_once_for_each_import():
 def test_a_deleted_product_is_refused_and_stays_deleted():
     run(row("mug"))
     application.delete("mug", None)
+    assert isinstance(run(row("mug", stock=9), sets_stock=True)["mug"], ProductDeleted) and available("mug") == 5
     inventory_handlers.on_product_deleted(Deleted(product_id="mug"), None)
     outcomes = run(row("mug", stock=9), row("jug"), sets_stock=True)
     assert isinstance(outcomes["mug"], ProductDeleted) and outcomes["jug"] == "created"
