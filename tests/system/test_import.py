@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from chassis import clock
+from tests.sizes import by_form
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem, refused_fields
 from tests.system.running import Platform
-from tests.sizes import by_form
 
 ROWS = by_form(300, 4000)
 """Rows of an import that is killed."""
