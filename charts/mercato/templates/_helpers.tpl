@@ -62,6 +62,11 @@ app.kubernetes.io/part-of: mercato
 {{- fail (printf "%s: KAFKA_SASL_MECHANISM in settings needs KAFKA_SASL_PASSWORD in secrets" .name) }}
 {{- end }}
 {{- $found := dict "ADDRESSES" (join "," $addresses) }}
+{{- with .root.Values.edge }}
+{{- if .host }}
+{{- $_ := set $found "PUBLIC_URL" (printf "%s://%s" (empty .ingress.tlsSecret | ternary "http" "https") .host) }}
+{{- end }}
+{{- end }}
 {{- toYaml (mergeOverwrite $found .service.settings) }}
 {{- end }}
 
