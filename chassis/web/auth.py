@@ -131,14 +131,21 @@ class Verifier:
         return decoded
 
     def _key(self, kid: object) -> Any:
-        """Return a public key. For an unknown `kid`, fetch the keys again, at most every 10 s."""
+        """Return a public key. Fetch the keys again every minute; for an unknown `kid`, at most every 10 s.
+
+        One request fetches. Others wait for it only if they need an unknown key.
+        """
         if not isinstance(kid, str):
             return None
-        if self._must_fetch(kid):
-            with self._fetch_lock:  # concurrent requests wait for the keys
+        keys = self._keys
+        if self._must_fetch(kid) and self._fetch_lock.acquire(blocking=kid not in keys):
+            try:
                 if self._must_fetch(kid):
                     self._refresh()
-        return self._keys.get(kid)
+            finally:
+                self._fetch_lock.release()
+            keys = self._keys
+        return keys.get(kid)
 
     def _must_fetch(self, kid: str) -> bool:
         age_s = clock.monotonic() - self._fetched_at
@@ -152,7 +159,7 @@ class Verifier:
             self._keys = self._stale.fall_back(self._issuer, "jwks", self._fetch_keys, MAX_STALE_KEYS_S)
             self._fetched_at = now
         except TransientError as error:
-            self._failed_at = clock.monotonic()
+            self._failed_at, self._keys = clock.monotonic(), {}
             raise KeysUnavailable("the signing keys cannot be fetched") from error
 
     def _fetch_keys(self) -> dict[str, Any]:

@@ -70,6 +70,44 @@ def test_concurrent_requests_wait_for_one_fetch_of_the_keys() -> None:
     assert len(times) == 1
 
 
+def test_no_other_request_waits_while_known_keys_are_fetched_again(fake_clock: FakeClock) -> None:
+    started, answer = threading.Event(), threading.Event()
+    answer.set()
+
+    def wait() -> None:
+        started.set()
+        answer.wait(10)
+
+    verifier, known = Verifier(fetched([], wait)), token("u1")
+    assert verifier.verify(known) == Identity("u1", "customer")
+    fake_clock.pass_time(KEYS_REFRESH_S)
+    started.clear(), answer.clear()
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(verifier.verify, known)
+        assert started.wait(10)
+        for other in (known, token("u2")):
+            assert verifier.verify(other) is not None
+        assert not fetching.done()
+        answer.set()
+        assert fetching.result() == Identity("u1", "customer")
+
+
+def test_a_token_verified_before_is_not_accepted_once_the_keys_are_too_old(fake_clock: FakeClock) -> None:
+    replies = iter([{"keys": [KEY.as_dict(private=False)]}])
+
+    def fetch() -> Any:
+        for reply in replies:
+            return reply
+        raise OutcomeUnknown("users is away")
+
+    verifier, known = Verifier(fetch), token("u1")
+    assert verifier.verify(known) is not None
+    fake_clock.pass_time(MAX_STALE_KEYS_S + 1)
+    for _ in range(3):
+        with pytest.raises(KeysUnavailable):
+            verifier.verify(known)
+
+
 def test_failed_fetch_of_the_keys_is_retried_after_a_second(fake_clock: FakeClock) -> None:
     times: list[float] = []
     down = True
