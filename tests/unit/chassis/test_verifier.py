@@ -92,20 +92,34 @@ def test_no_other_request_waits_while_known_keys_are_fetched_again(fake_clock: F
         assert fetching.result() == Identity("u1", "customer")
 
 
-def test_a_token_verified_before_is_not_accepted_once_the_keys_are_too_old(fake_clock: FakeClock) -> None:
+def test_no_token_is_accepted_once_the_keys_are_too_old(fake_clock: FakeClock) -> None:
+    """Neither one that was verified before, nor while another request tries to fetch the keys."""
     replies = iter([{"keys": [KEY.as_dict(private=False)]}])
+    started, answer = threading.Event(), threading.Event()
+    answer.set()
 
     def fetch() -> Any:
         for reply in replies:
             return reply
+        started.set()
+        answer.wait(10)
         raise OutcomeUnknown("users is away")
 
     verifier, known = Verifier(fetch), token("u1")
     assert verifier.verify(known) is not None
     fake_clock.pass_time(MAX_STALE_KEYS_S + 1)
-    for _ in range(3):
-        with pytest.raises(KeysUnavailable):
-            verifier.verify(known)
+    with pytest.raises(KeysUnavailable):
+        verifier.verify(known)
+    fake_clock.pass_time(FAILED_FETCH_RETRY_S)
+    started.clear(), answer.clear()
+    with ThreadPoolExecutor(2) as pool:
+        fetching = pool.submit(verifier.verify, known)
+        assert started.wait(10)
+        waiting = pool.submit(verifier.verify, known)
+        answer.set()
+        for request in (fetching, waiting):
+            with pytest.raises(KeysUnavailable):
+                request.result()
 
 
 def test_failed_fetch_of_the_keys_is_retried_after_a_second(fake_clock: FakeClock) -> None:
