@@ -255,7 +255,7 @@ def dies(bus, fake_clock, key):
     fake_clock.pass_time(11)
 
 
-def test_event_that_kills_the_process_is_parked_after_3_deaths(bus, relay, fake_clock):
+def test_event_that_kills_the_process_is_parked_after_3_crashes(bus, relay, fake_clock):
     for id in ("deadly", "good"):
         open_counter(id)
     relay.step()
