@@ -1,5 +1,12 @@
-"""Collections that may name a user and are not part of an export, and why."""
+"""What an export of a person's data leaves out, and why."""
 
+INTERNAL = {
+    *("_w", "_id", "version", "dedupKey", "outbox", "seq", "pending", "published", "slot", "last_seq"),
+    *("credentialsVersion", "emailKey", "password", "secondFactor", "secondFactorOffer", "current", "previous"),
+    *("erased", "erasurePending", "erasureRequests", "mailPending", "mailsDue", "retryAt", "refundPending"),
+    *("revocationPending", "lastEndedSession", "userId"),
+}
+"""Fields of exported documents that say nothing about a person, or are secret."""
 NOT_EXPORTED = {
     "idempotency": "answers of the last 24 hours, which repeat what the services keep",
     "revocations": "ids of ended sessions, until their access tokens expire",
@@ -9,3 +16,4 @@ NOT_EXPORTED = {
     "dead_letters": "events that wait to be handled; erasure deletes those of a user",
     "first_administrator": "the id of the first administrator",
 }
+"""Collections that may name a user, and why they are not exported."""

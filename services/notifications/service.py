@@ -23,7 +23,7 @@ for event in domain.ORDER_EVENTS:
 service.answers(SendAccountMail, application.send_account_mail)
 service.exports(
     PersonalData(repository.recipients, "_id", "email"),
-    PersonalData(repository.notifications, "userId", "kind", "subject", "body", "channel", "status", "createdAt"),
+    PersonalData(repository.notifications, "userId", *"kind subject body channel status createdAt".split()),
     query=ExportUser,
 )
 service.schedules(jobs.finish_erasures, every_s=1)

@@ -27,7 +27,8 @@ service.exports(
     PersonalData(
         projection.summaries,
         "userId",
-        *("items", "totalAmount", "currency", "status", "reason", "paymentId", "createdAt", "updatedAt"),
+        *"items totalAmount currency status reason paymentId".split(),
+        *"cancelRequested refunded restocked createdAt updatedAt".split(),
     ),
     query=ExportUser,
 )

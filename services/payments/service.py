@@ -30,13 +30,7 @@ service.exports(
     PersonalData(
         repository.payments,
         "userId",
-        "orderId",
-        "amount",
-        "currency",
-        "status",
-        "refundedAmount",
-        "provider",
-        "createdAt",
+        *"orderId amount currency status refundedAmount provider reason createdAt updatedAt".split(),
     ),
     query=messages.ExportUser,
 )

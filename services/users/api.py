@@ -104,7 +104,7 @@ def list_users(query: UserQuery) -> Users:
 def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_match: IfMatch) -> Response:
     """Change fields of a user. A new e-mail address or password ends all sessions of the user, the caller's own too."""
     require_self(caller, id, "user")
-    _limit_guesses(caller, body.current_password)
+    limit_guesses(caller, body.current_password)
     fields = {name: getattr(body, name) for name in body.model_fields_set - {"current_password"}}
     return to_response(application.change(caller.id, id, fields, body.current_password, if_match, attempt.dedup_key))
 
@@ -118,12 +118,12 @@ def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_
 def delete_user(id: str, body: Erasure, caller: Caller, if_match: IfMatch) -> Response:
     """Erase a user: all services delete the personal data, and all sessions end."""
     require_self(caller, id, "user")
-    _limit_guesses(caller, body.current_password)
+    limit_guesses(caller, body.current_password)
     application.erase(caller.id, id, body.current_password, if_match, idempotency.forget)
     return Response(status=204)
 
 
-def _limit_guesses(caller: Caller, current_password: str) -> None:
+def limit_guesses(caller: Caller, current_password: str) -> None:
     """Limit how often the holder of an access token may guess the password of its user. Raises RateLimited."""
     if current_password:
         limits.hit("current-password", "20/minute", caller.id, limits.count_in_store)

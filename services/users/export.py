@@ -13,13 +13,9 @@ from services.users import repository, sessions
 QUERIES: tuple[type[ExportQuery], ...] = (ExportFromOrders, ExportFromPayments, ExportFromNotifications)
 OWN = (
     PersonalData(
-        repository.accounts,
-        "_id",
-        *("email", "name", "age", "role", "verified", "locked", "actions", "createdAt", "updatedAt"),
+        repository.accounts, "_id", *"email name age role verified locked actions createdAt updatedAt".split()
     ),
-    PersonalData(
-        sessions.refresh_token_families, "userId", "createdAt", "rotatedAt", "ended", "endReason", "expiresAt"
-    ),
+    PersonalData(sessions.refresh_token_families, "userId", *"createdAt rotatedAt ended endReason expiresAt".split()),
 )
 
 Documents = dict[str, list[dict[str, Any]]]

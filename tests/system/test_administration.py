@@ -8,7 +8,7 @@ import pytest
 from chassis import clock
 from mercato.catalog import catalog
 from tests.dump import read_store
-from tests.personal_data import NOT_EXPORTED
+from tests.personal_data import INTERNAL, NOT_EXPORTED
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
 
@@ -136,6 +136,10 @@ def test_export_holds_everything_that_a_service_keeps_of_a_person(shop: Shop, bu
     }
     exported = {(service, collection) for service, collections in found.items() for collection in collections}
     assert {each for each in named - exported if each[1] not in NOT_EXPORTED} == set()
+    for service, collection in exported:
+        kept = {each["id"]: stores[service][collection][each["id"]] for each in found[service][collection]}
+        left_out = {field for each in found[service][collection] for field in kept[each["id"]].keys() - each.keys()}
+        assert left_out <= INTERNAL, f"{service}.{collection}: export them, or say why not"
 
 
 def test_export_is_complete_or_refused(shop: Shop, buyer: Client) -> None:

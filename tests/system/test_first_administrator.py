@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyotp
 import pytest
 
 from tests.system.platform import PASSWORD, Shop, expect, problem
@@ -45,11 +46,33 @@ def test_up_refuses_the_address_of_a_customer_and_says_what_to_do(empty: Shop) -
     assert made.returncode == 0, made.stderr
     line = refused(empty)
     assert f"A customer has registered {ADMIN}" in line and f"mercato user promote {ADMIN}" in line
-    empty.environment["ADMIN_EMAIL"] = "Boss@Mercato.Example"
+    empty.environment |= {"ADMIN_EMAIL": "Boss@Mercato.Example", "SECOND_FACTOR": "required"}
     empty.up()
     assert empty.account[0] == "Boss@mercato.example"
-    assert empty.admin().account["role"] == "admin"
     assert empty.guest().sign_in(ADMIN, PASSWORD).account["role"] == "customer"
+    require_enrolling(empty)
+
+
+def require_enrolling(shop: Shop) -> None:
+    """Check that an administrator without the required second factor has its right only after enrolling."""
+    boss, (email, password) = shop.admin(), shop.account
+    for path in ("/api/users", "/api/inventory/p1"):
+        problem(boss.get(path), 403)
+    problem(boss.post("/api/products", {"name": "Kettle", "price": "1.00", "stock": 1}), 403)
+    shown = expect(boss.get("/api/users/me/second-factor"), 200)
+    assert (shown["enabled"], shown["required"]) == (False, True)
+    offer = expect(boss.post("/api/users/me/second-factor", {"currentPassword": password}), 201)
+    problem(boss.get("/api/users"), 403)
+    code = pyotp.TOTP(offer["secret"]).now()
+    codes = expect(boss.post("/api/users/me/second-factor/confirm", {"code": code}), 200)["recoveryCodes"]
+    boss.token = ""
+    tokens = expect(boss.post("/api/auth/login", {"email": email, "password": password, "code": codes[0]}), 200)
+    boss.token = tokens["accessToken"]
+    expect(boss.get("/api/users"), 200)
+    expect(boss.post("/api/products", {"name": "Kettle", "price": "1.00", "stock": 1}), 201)
+    for secret in (offer["secret"], *codes, password):
+        assert not [path for path in (shop.data / "logs").iterdir() if secret in path.read_text()]
+    assert not [path for path in (shop.data / "store").glob("*") if offer["secret"].encode() in path.read_bytes()]
 
 
 @pytest.mark.timeout(300)

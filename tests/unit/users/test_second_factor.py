@@ -8,8 +8,10 @@ from chassis import clock, keyed_hash
 from chassis.errors import Forbidden
 from chassis.settings import Settings
 from chassis.testing import capture_logs
+from chassis.web import limits
 from services.users import account_mails, application, credentials, keys, passwords, repository, second_factor, sessions
 from services.users.second_factor import NoSecondFactor, SecondFactorEnabled, SecondFactorRequired, WrongCode
+from services.users.second_factor_api import limit_codes
 from services.users.settings import UsersSettings
 
 PASSWORD = "correct horse battery"
@@ -233,3 +235,22 @@ def test_changing_credentials_keeps_the_second_factor(admin, enrolled):
     application.change(admin, admin, {"password": "another horse battery"}, PASSWORD, None, "1")
     assert second_factor.is_enabled(repository.get(admin))
     assert credentials.version_of(repository.get(admin)) == 2
+
+
+def test_codes_of_an_account_are_limited_from_all_addresses_together(store, fake_clock, admin):
+    limits.counters.attach(store).ensure_indexes()
+    for _ in range(5):
+        limit_codes(admin)
+    with pytest.raises(limits.RateLimited):
+        limit_codes(admin)
+    limit_codes("another")
+    for _ in range(5):
+        fake_clock.pass_time(60)
+        for _ in range(5):
+            try:
+                limit_codes(admin)
+            except limits.RateLimited:
+                break
+    fake_clock.pass_time(60)
+    with pytest.raises(limits.RateLimited, match="30/hour"):
+        limit_codes(admin)
