@@ -3,6 +3,7 @@
 import base64
 import json
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from joserfc.jwk import OctKey, OKPKey
 from chassis import clock
 from chassis.messages import ANY_SERVICE, Command
 from mercato.catalog import catalog
-from tests.system.platform import Client, Shop, expect, problem
+from tests.system.platform import Client, Shop, eventually, expect, problem
 
 HEADER = {"alg": "Ed25519", "typ": "at+jwt"}
 COMMANDS: list[type[Command]] = [
@@ -136,3 +137,37 @@ def test_a_command_rejects_every_service_but_its_callers(shop: Shop, command: ty
         "",
     ):
         assert send(token) == 401
+
+
+def test_the_next_signing_key_is_published_by_a_command_and_no_token_ends(shop: Shop, buyer: Client) -> None:
+    before = published(shop)
+    done = shop.mercato("keys", "rotate")
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: len(published(shop)) == len(before) + 1)
+    assert before < published(shop)
+    expect(buyer.get("/api/orders"), 200)
+    again = expect(buyer.post("/api/auth/refresh", {"refreshToken": buyer.refresh_token}), 200)
+    expect(Client(shop.url, again["accessToken"]).get("/api/orders"), 200)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+def test_dropped_signing_keys_are_refused_by_every_service(tmp_path: Path) -> None:
+    """A real minute: services fetch the keys that often."""
+    shop = Shop(tmp_path, RATE_LIMITS="off")
+    try:
+        buyer = shop.up().shopper()
+        paths = ("/api/users/me", "/api/orders", "/api/payments", "/api/notifications")
+        assert {buyer.get(path).status_code for path in paths} == {200}
+        done = shop.mercato("keys", "rotate", "--emergency")
+        assert done.returncode == 0, done.stderr
+        eventually(lambda: {buyer.get(path).status_code for path in paths} == {401}, within=90)
+        again = expect(buyer.post("/api/auth/refresh", {"refreshToken": buyer.refresh_token}), 200)
+        client = Client(shop.url, again["accessToken"])
+        eventually(lambda: {client.get(path).status_code for path in paths} == {200})
+    finally:
+        shop.down()
+
+
+def published(shop: Shop) -> set[str]:
+    return {key["kid"] for key in expect(shop.guest().get("/api/auth/jwks.json"), 200)["keys"]}
