@@ -14,15 +14,7 @@ api = Api()
 
 class Notification(Schema):
     id: Id
-    kind: Literal[
-        "welcome",
-        "order_confirmed",
-        "order_rejected",
-        "order_cancelled",
-        "order_shipped",
-        "order_delivered",
-        "session_ended",
-    ]
+    kind: Literal["welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"]
     subject: str
     body: str
     channel: Literal["email", "record"]

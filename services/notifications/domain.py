@@ -16,8 +16,7 @@ class Text(NamedTuple):
 
 
 WELCOME = Text("welcome", "Welcome to the shop", "Your account is ready. We are glad to have you.")
-SESSION_ENDED = Text(
-    "session_ended",
+SESSION_ENDED = (
     "We ended one of your sessions",
     "A sign-in of your account was used from two places, so we ended it. If that was not you, set a new password.",
 )

@@ -23,10 +23,9 @@ def on_user_deleted(event: UserDeleted, meta: Meta) -> None:
 
 
 def on_sessions_revoked(event: SessionsRevoked, meta: Meta) -> None:
-    """Tell the owner of a session why it ended, if somebody else may have used it."""
+    """Warn the owner of a session that somebody else may have used."""
     if event.reason == "refresh_reuse":
-        repository.recipients.add(event.user_id)
-        application.notify(event.user_id, domain.SESSION_ENDED, meta)
+        application.warn_of_reuse(event.user_id, meta)
 
 
 def on_order_event(event: Event, meta: Meta) -> None:

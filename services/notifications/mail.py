@@ -33,16 +33,13 @@ def send(id: str, user: str, address: str, subject: str, body: str) -> None:
 
     Raises OutcomeUnknown.
     """
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = settings().mail_from, _deliverable(address), subject
-    message["Message-ID"] = f"<{id}@{settings().mail_from.rpartition('@')[2]}>"
-    message.set_content(body, cte="7bit" if body.isascii() else None)  # a link stays in one line
     try:
+        message = _compose(id, address, subject, body)
         if by_smtp():
             _transfer(message)
         else:
             _write(f"{user}.{id}", message)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:  # no mail may keep the others waiting
         raise OutcomeUnknown(f"the mail was not accepted: {type(error).__name__}") from error
 
 
@@ -51,6 +48,14 @@ def delete_files(user: str) -> None:
     if settings().mail_dir:
         for path in Path(settings().mail_dir).glob(f"{user}.*"):
             path.unlink(missing_ok=True)
+
+
+def _compose(id: str, address: str, subject: str, body: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = settings().mail_from, _deliverable(address), subject
+    message["Message-ID"] = f"<{id}@{settings().mail_from.rpartition('@')[2]}>"
+    message.set_content(body, cte="7bit" if body.isascii() else None)  # a link stays in one line
+    return message
 
 
 def _deliverable(address: str) -> str:
