@@ -9,12 +9,14 @@ from services.users.messages import SessionsRevoked
 
 
 def get_access(query: AccessQuery) -> AccessQuery.Reply:
-    """Return the effective role of a user, None if tokens of this session and credentials version are refused."""
+    """Return the effective role of a user, None if tokens of this session and credentials version are refused.
+
+    A lock needs no check of its own: it raises the version, and nobody signs in to a locked account.
+    """
     account = repository.accounts.get(query.user_id)
     if (
         account is None
         or account["erased"]
-        or credentials.is_locked(account)
         or query.credentials_version < credentials.version_of(account)
         or (query.session_id and not sessions.is_live(query.session_id))
     ):

@@ -198,12 +198,7 @@ def renew(token: str) -> tuple[Doc, sessions.Session]:
         access.finish_ending(token.partition(".")[0])  # a token that was used twice has just ended its session
         raise
     account = repository.accounts.get(session.user)
-    if (
-        account is None
-        or account["erased"]
-        or credentials.is_locked(account)
-        or session.credentials_version < credentials.version_of(account)
-    ):
+    if account is None or account["erased"] or session.credentials_version < credentials.version_of(account):
         raise sessions.SignedOut
     return account, session
 
