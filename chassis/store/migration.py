@@ -89,7 +89,7 @@ class Migration:
         }
         counts = {"read": len(page), "rewritten": rewritten, "failed": failed}
         has_moved = records.update(
-            record["_id"], {"$set": fields, "$inc": counts}, when={"holder": self._holder, "after": after}
+            record["_id"], {"$set": fields, "$inc": counts}, when={"holder": self._holder}
         )
         return bool(has_moved) and not is_last
 

@@ -121,6 +121,25 @@ def test_stores_that_start_at_once_all_get_changed_indexes(database):
         store.close()
 
 
+def test_rewrite_is_computed_again_if_the_document_changes_meanwhile(database):
+    docs, others = created(database.store()), created(database.store())
+    docs.insert({"_id": "1", "n": 1})
+    docs.insert({"_id": "2", "n": 1})
+    seen = []
+
+    def changes(doc):
+        if not seen:
+            others.update("1", {"$inc": {"n": 1}})
+        seen.append((doc["_id"], doc["n"]))
+        return {"double": 2 * doc["n"]} if doc.get("double") != 2 * doc["n"] else {}
+
+    assert docs.store.rewrite(docs, ["1", "2", "none"], changes) == 2
+    assert docs.find() == [{"_id": "1", "n": 2, "double": 4}, {"_id": "2", "n": 1, "double": 2}]
+    assert ("1", 1) in seen and ("1", 2) in seen
+    docs.store.close()
+    others.store.close()
+
+
 @pytest.mark.parametrize(
     "uri",
     [

@@ -111,10 +111,11 @@ def test_document_of_a_later_release_is_left_alone(engine, both):
     later = Collection("things", Index("name"), versions=(VERSION, Version(defaults={"extra": 1}))).attach(
         both.stores[0]
     )
-    later.insert({**current("Ant"), "extra": 5})
+    ant = {**current("Ant"), "extra": 5, "key": "of the later release"}
+    later.insert(ant)
     assert both.new.update("ant", {"$set": {"rank": 9}}, when={"isPublished": True})["rank"] == 9
     assert both.migrate()["rewritten"] == 0
-    assert both.stored("ant") == {**current("Ant", rank=9), "extra": 5, "_v": 2}
+    assert both.stored("ant") == {**ant, "rank": 9, "_v": 2}
 
 
 def test_new_document_needs_every_field(both):
@@ -201,6 +202,19 @@ def test_index_is_partial_only_by_what_every_document_holds(store):
     assert (ids(new.find({"open": True})), ids(new.find({"open": False}))) == (["2"], ["1"])
     assert new.update("1", {"$set": {"open": True}}, when={"open": False})
     assert ids(new.find({"open": True}, sort="-n")) == ["2", "1"]
+
+
+@pytest.mark.parametrize("sort", ["key", "-key"])
+def test_documents_without_a_sort_key_come_before_all_others(both, sort):
+    both.insert_old("Bee", "Eel")
+    for name in ("Ant", "Cat", "Fly"):
+        both.new.insert(current(name))
+    ordered = ["bee", "eel", "ant", "cat", "fly"]
+    found, after = [], None
+    while page := both.new.find(sort=sort, limit=1, after=after):
+        found += ids(page)
+        after = cursor_after(page, sort)
+    assert found == (ordered if sort == "key" else ordered[::-1])
 
 
 class DyingStore:

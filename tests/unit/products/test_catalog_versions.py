@@ -72,6 +72,7 @@ def test_old_product_is_changed_once_and_keeps_its_events():
     changed = application.change("mug", {"name": "Mug", "published": False}, None, "key")
     assert application.change("mug", {"name": "Mug", "published": False}, None, "key") == changed
     assert (changed["name"], changed["isPublished"], changed["version"]) == ("Mug", False, 2)
+    assert changed["nameKey"] == domain.name_key("Mug")
     assert [entry["type"] for entry in stored()["outbox"]] == ["product.created", "product.updated"]
     assert stored()["outbox"][1]["data"]["published"] is False
     assert stored()["published"] == 0, "the field of the outbox is another one"
