@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from chassis.messages import ANY_SERVICE
+
 Document = dict[str, Any]
 JsonSchema = dict[str, Any]
 
@@ -60,6 +62,9 @@ def _commands(old: Document, new: Document) -> Iterator[str]:
             yield f"{name}: is at {now['path']}"
         if command["readOnly"] and not now["readOnly"]:
             yield f"{name}: is no longer read-only"
+        lost = set(command.get("callers", ())) - set(now["callers"])  # release 0.2.0 did not record them
+        if lost and ANY_SERVICE not in now["callers"]:
+            yield f"{name}: rejects {', '.join(sorted(lost))}"
         request = command["request"] | {"additionalProperties": False}  # an old caller sends nothing else
         yield from _Within(old, new).flaws(request, now["request"], f"{name}: an old request's")
         yield from _Within(new, old).flaws(now["reply"], command["reply"], f"{name} reply")

@@ -103,6 +103,7 @@ COMMANDS = {
     "operations": {
         "sew": {
             "path": "/internal/sew",
+            "callers": ["mending", "tailoring"],
             "readOnly": True,
             "request": {
                 "type": "object",
@@ -200,12 +201,15 @@ FOR_CALLERS = [
     (SEW, GONE, "sew is gone"),
     (f"{SEW}/path", "/internal/stitch", "sew: is at /internal/stitch"),
     (f"{SEW}/readOnly", False, "sew: is no longer read-only"),
+    (f"{SEW}/callers", ["tailoring"], "sew: rejects mending"),
     (f"{SEW}/request/required", ["size", "tags"], "sew: an old request's tags may be missing"),
     (f"{SEW}/request/properties/size/enum", ["s"], "sew: an old request's size may be m"),
     (f"{FIELD}/price", GONE, "sew reply price is gone"),
     (f"{FIELD}/size/enum", ["s", "m", "l"], "sew reply size may be l"),
 ]
 HARMLESS_FOR_CALLERS = [
+    (f"{SEW}/callers", ["mending", "shopping", "tailoring"]),
+    (f"{SEW}/callers", ["*"]),
     (f"{SEW}/errors", ["/problems/no-thread", "/problems/no-needle"]),
     (f"{SEW}/errors", []),
     (f"{SEW}/request/properties/color", {"type": "string"}),
