@@ -20,8 +20,8 @@ from chassis.bus import Partition, Record
 from chassis.errors import TransientError
 from chassis.events import dead_letters, envelope
 from chassis.events.batch_progress import BatchProgress, progress
-from chassis.events.envelope import MalformedRecord
-from chassis.events.handlers import FAILURES, MAX_ATTEMPTS, Handler, HandlerFailed, Handlers, describe
+from chassis.events.envelope import MalformedRecord, Meta
+from chassis.events.handlers import FAILURES, MAX_ATTEMPTS, Handler, HandlerFailed, Handlers, Handling, describe
 from chassis.events.redrive import Redrive
 from chassis.messages import Event
 from chassis.observe import metrics, trace
@@ -150,7 +150,7 @@ class Consumer:
         except TransientError:
             raise
         except FAILURES as error:
-            log.error("record could not be handled", error=error, **dead_letters.event_fields(record))
+            log.error("record could not be handled", error=error, key=dead_letters.shown_key(record))
             self._count(record, self._park(record, describe(error), attempts=1))
 
     def _outcome(self, record: Record) -> str:
@@ -185,13 +185,15 @@ class Consumer:
 
     def _park(self, record: Record, reason: str, attempts: int) -> str:
         """Store a record as a dead letter; one that a handler would get blocks its key. Return the outcome."""
+        meta: Meta | None = None
+        handling: Handling | None = None
         try:
             meta, _ = envelope.from_record(record)
             handling = self._handlers.find(meta.type)
         except TransientError:
             raise
-        except Exception:  # such as MalformedRecord
-            meta = handling = None
+        except Exception:  # noqa: S110  such as MalformedRecord: then the record blocks no key
+            pass
         name = handling.name if handling else ""
         dead_letters.park(record, meta, reason, name, attempts, blocks=handling is not None)
         if handling:

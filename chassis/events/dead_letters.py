@@ -72,8 +72,11 @@ def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts:
         dead_letter["raw"] = base64.b64encode(json.dumps([record.key, dict(record.headers)]).encode()).decode()
     if not _insert(dead_letter):
         return
-    log_failure = log.error if attempts else log.warning
-    log_failure("event parked", deadLetterId=dead_letter["_id"], reason=dead_letter["reason"], **event_fields(record))
+    id, why, name = dead_letter["_id"], dead_letter["reason"], event_type(record)
+    if attempts:
+        log.error("event parked", deadLetterId=id, key=shown_key(record), eventType=name, reason=why)
+    else:
+        log.warning("event parked", deadLetterId=id, key=shown_key(record), eventType=name, reason=why)
 
 
 def _insert(dead_letter: Doc) -> bool:
@@ -89,9 +92,14 @@ def _insert(dead_letter: Doc) -> bool:
     return dead_letter["_id"] != by_offset and _insert({**dead_letter, "_id": by_offset})
 
 
-def event_fields(record: Record) -> dict[str, str]:
-    """Return the fields that say in a log line which event a record is."""
-    return {"topic": record.topic, "key": record.key[:_MAX_KEY], "eventType": record.headers.get("ce_type", "")}
+def shown_key(record: Record) -> str:
+    """Return the key of a record for a log line, of bounded length."""
+    return record.key[:_MAX_KEY]
+
+
+def event_type(record: Record) -> str:
+    """Return the event type that a record names, "" for none."""
+    return record.headers.get("ce_type", "")
 
 
 def to_record(dead_letter: Doc) -> Record:
@@ -130,8 +138,8 @@ def note_failed_redrive(dead_letter: Doc, reason: str, attempts: int) -> None:
     reason = stored_text(reason)[:_MAX_REASON]
     update: Update = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": attempts}}
     collection.update(dead_letter["_id"], update)
-    fields = event_fields(to_record(dead_letter))
-    log.error("redrive failed; the dead letter stays", deadLetterId=dead_letter["_id"], reason=reason, **fields)
+    id, key, name = dead_letter["_id"], dead_letter["key"][:_MAX_KEY], event_type(to_record(dead_letter))
+    log.error("redrive failed; the dead letter stays", deadLetterId=id, key=key, eventType=name, reason=reason)
 
 
 def discard(dead_letter: Doc, reason: str) -> None:
@@ -140,10 +148,9 @@ def discard(dead_letter: Doc, reason: str) -> None:
     The text of the error is not kept either: it may hold personal data, which erasure could not find.
     """
     kept = {name: dead_letter[name] for name in ("_id", "topic", "partition", "offset", "key", "handler", "attempts")}
-    record = to_record(dead_letter)
     entry = {
         **kept,
-        "type": stored_text(record.headers.get("ce_type", "")),
+        "type": stored_text(event_type(to_record(dead_letter))),
         "parkedAt": dead_letter["parkedAt"],
         "reason": stored_text(reason)[:_MAX_REASON],
         "discardedAt": clock.timestamp(),

@@ -82,7 +82,9 @@ class Redrive:
             reason, attempts = describe(error), 1
         else:
             dead_letters.collection.delete(dead_letter["_id"])
-            log.info("dead letter handled", deadLetterId=dead_letter["_id"], **dead_letters.event_fields(record))
+            log.info(
+                "dead letter handled", deadLetterId=dead_letter["_id"], eventType=meta.type, key=dead_letter["key"]
+            )
             return True
         dead_letters.note_failed_redrive(dead_letter, reason, attempts)
         return False

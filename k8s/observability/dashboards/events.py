@@ -65,13 +65,13 @@ events = board(
             ],
         ),
         row(
-            "Dead letters",
+            "Dead letters and entries set aside",
             [
                 timeseries(
                     "Dead letters",
                     "{{service}}: max by (service) (mercato_dead_letters)",
                     service=OF_SERIES,
-                    width=12,
+                    width=8,
                     limit=1,
                 ),
                 timeseries(
@@ -80,7 +80,14 @@ events = board(
                     + rate("mercato_consumer_events_total", "service, topic, outcome", 'outcome=~"retried|parked"'),
                     unit="ops",
                     service=OF_SERIES,
-                    width=12,
+                    width=8,
+                ),
+                timeseries(
+                    "Set aside",
+                    "{{service}} {{source}}: max by (service, source) (mercato_set_aside)",
+                    service=OF_SERIES,
+                    width=8,
+                    limit=1,
                 ),
             ],
         ),

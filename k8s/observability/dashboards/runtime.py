@@ -32,6 +32,13 @@ runtime = board(
                     limit=3,
                 ),
                 timeseries(
+                    "Restarts of jobs in 5 minutes",
+                    "{{service}} {{process}} {{job_name}}: "
+                    "sum by (service, process, job_name) (increase(mercato_job_restarts_total[5m]))",
+                    service=OF_SERIES,
+                    limit=3,
+                ),
+                timeseries(
                     "Down",
                     f"{{{{service}}}} {{{{process}}}} {{{{instance}}}}: 1 - up{{{RUNTIME}}}",
                     service=OF_SERIES,
