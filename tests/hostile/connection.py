@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,9 @@ class Connection:
 
     def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         """Send a request, in chunks if the headers say so."""
+        idle = self._connection.sock
+        if idle and select.select([idle], [], [], 0)[0]:
+            self._connection.close()  # the server has closed it after a pause
         fields = {name: value.encode("latin-1", "replace") for name, value in headers.items()}
         chunked = "Transfer-Encoding" in headers
         try:

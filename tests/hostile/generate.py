@@ -141,34 +141,43 @@ def use_real_values(case: Case, number: int, world: World) -> None:
     """Replace most generated ids and values by ones that exist."""
     ids = world.ids.get(case.path.split("/")[2], ["no-such-thing"])
     if case.path_parameters and number % 8:
-        case.path_parameters["id"] = ids[-1 if case.method == "DELETE" else number % len(ids)]
+        # An administrator may end the sessions of the last user, and not those of the one who sends requests.
+        last = case.method == "DELETE" or (case.path.startswith("/api/users/") and is_for_administrators(case))
+        case.path_parameters["id"] = ids[-1 if last else number % len(ids)]
     case.headers["Authorization"] = f"Bearer {world.tokens[token(case, number)]}"
     case.query = {name: _real_value(name, value, number, world) for name, value in (case.query or {}).items()}
     if isinstance(case.body, dict):
         case.body = {name: _real_value(name, value, number, world) for name, value in case.body.items()}
-        if {"items", "productId"} <= case.body.keys():
-            del case.body["items"]  # an order has one or the other, which the schema cannot say
+        if case.path == "/api/orders":  # which has items or one product, what the schema cannot say
+            kept = {name: value for name, value in case.body.items() if name not in ("items", "productId", "quantity")}
+            one = {"productId": _real_value("productId", "", number, world), "quantity": number % 3 + 1}
+            case.body = kept | ({"items": [one]} if case.body.get("items") else one)
 
 
 def token(case: Case, number: int) -> str:
     """Return the role whose token is sent: the administrator's where it is needed, and in a third of the others."""
-    security: list[dict[str, list[str]]] = case.operation.definition.raw.get("security", [])
-    return "admin" if {"bearer": ["admin"]} in security or number % 3 == 0 else "customer"
+    return "admin" if is_for_administrators(case) or number % 3 == 0 else "customer"
+
+
+def is_for_administrators(case: Case) -> bool:
+    """Return whether the route of this case accepts the tokens of administrators alone."""
+    return {"bearer": ["admin"]} in case.operation.definition.raw.get("security", [])
 
 
 def _real_value(name: str, value: Any, number: int, world: World) -> Any:
     if name == "items" and value:
         return [{each: _real_value(each, made, number, world) for each, made in item.items()} for item in value]
-    if name == "productId":
-        return world.ids["products"][number % len(world.ids["products"])]
-    if name == "userId":
-        return world.ids["customer"][0]
-    if name == "q":
-        return f"kettle {number}"
-    if name == "price":
-        return f"{number // 100}.{number % 100:02d}"
-    if name == "currency":
-        return "EUR"
+    real = {
+        "productId": world.ids["products"][number % len(world.ids["products"])],
+        "userId": world.ids["customer"][0],
+        "q": f"kettle {number}",
+        "price": f"{number // 100}.{number % 100:02d}",
+        "currency": "EUR",
+        "expectedTotal": "10.00" if number % 4 == 0 else None,
+        "expectedCurrency": "EUR" if number % 2 == 0 else None,
+    }
+    if name in real:
+        return real[name]
     if name == "email" and number % 2:
         return f"made{number}@example.com"
     if isinstance(value, float) and value.is_integer():
