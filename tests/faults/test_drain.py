@@ -128,6 +128,7 @@ def test_no_request_fails_while_the_platform_secret_is_replaced(replicated: Shop
         for client in clients:
             client.result()
     assert failed == []
+    assert len(made) > 10 and set(served) == set(requests_to_send)
     _start_all_again_with(replicated, path, [following])
     assert {key: _order(buyer, product, key)[1] for key in made} == made
     assert len(buyer.items("/api/orders")) == len(made)
