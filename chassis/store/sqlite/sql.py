@@ -102,8 +102,9 @@ class Fields:
     def _type(self, path: str) -> str:
         if path == "_id":
             return "'text'"
-        kind = f"json_type(doc, {_json_path(path)})"
-        return f"coalesce({kind}, '{_json_type(self._defaults[path])}')" if path in self._defaults else kind
+        if path in self._defaults:  # every document has this type, or no value
+            return f"'{_json_type(self._defaults[path])}'"
+        return f"json_type(doc, {_json_path(path)})"
 
     def _is(self, path: str, value: Any) -> str:
         """Return the term that the field has the type of this value."""
