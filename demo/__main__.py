@@ -6,6 +6,7 @@ The demo starts the platform if it does not run, and leaves it running. You can 
 `services/<name>/contract/openapi.yaml` documents them.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,9 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
     email = f"ada-{clock.new_id().lower()}@example.com"
 
     # The administrator fills the shop.
-    import_catalog(story, "The administrator imports the catalog", new=None)
-    import_catalog(story, "A second import creates nothing twice", new=0)
-    story.expect_reply("The administrator signs in", admin.sign_in(**administrator), 200)
+    token = story.expect_reply("The administrator signs in", admin.sign_in(**administrator), 200)["accessToken"]
+    import_catalog(story, token, "The administrator imports the catalog", new=None)
+    import_catalog(story, token, "A second import creates nothing twice", new=0)
     kettle = {"name": "Trail kettle", "price": "24.50", "stock": 5, "category": "Cooking"}
     product = story.expect_reply("She adds a product with five units", admin.post("/api/products", kettle), 201)
     path = f"/api/products/{product['id']}"
@@ -101,10 +102,10 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
     story.expect_reply("The administrator deletes the product", admin.delete(path), 204)
 
 
-def import_catalog(story: Story, step: str, new: int | None) -> None:
+def import_catalog(story: Story, token: str, step: str, new: int | None) -> None:
     """Run `mercato import products`. It must reject no row, and create `new` products (None: any number)."""
     started_at = clock.monotonic()
-    done = mercato("import", "products", str(CATALOG), "--json")
+    done = mercato("import", "products", str(CATALOG), "--json", ADMIN_TOKEN=token)
     if done.stdout:
         report = orjson.loads(done.stdout)
         created, problem = report["created"], report["stopped"] or f"{len(report['refused'])} refused"
@@ -114,10 +115,14 @@ def import_catalog(story: Story, step: str, new: int | None) -> None:
     story.add_step(step, expected, f"{created} new, {problem}", clock.monotonic() - started_at)
 
 
-def mercato(*arguments: str) -> subprocess.CompletedProcess[str]:
+def mercato(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the `mercato` command."""
     return subprocess.run(  # noqa: S603  our own interpreter and command
-        [sys.executable, "-m", "mercato.cli", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "mercato.cli", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -20,6 +20,8 @@ class LauncherSettings(Settings):
     """E-mail address of the first administrator."""
     admin_password: SecretStr = SecretStr("")
     """Password of the first administrator. Empty: `mercato up` makes one."""
+    admin_token: SecretStr = SecretStr("")
+    """Access token of an administrator for `mercato import`. Empty: the command signs in."""
 
 
 @cache

@@ -28,26 +28,31 @@ class ShopError(click.ClickException):
 
 @contextmanager
 def administrator(url: str | None) -> Iterator["Administrator"]:
-    """Sign in as administrator at the shop with this URL, or at the one that runs in DATA_DIR; sign out at the end.
+    """Yield an administrator of the shop with this URL, or of the one that runs in DATA_DIR.
 
-    The account is that of ADMIN_EMAIL and ADMIN_PASSWORD; of a shop in DATA_DIR it is known. Raises ShopError.
+    ADMIN_TOKEN is an access token. Without it, the account is that of ADMIN_EMAIL and ADMIN_PASSWORD, or of a shop in
+    DATA_DIR the known one: signs in, and signs out at the end. Raises ShopError.
     """
-    email, password = settings().admin_email, settings().admin_password.get_secret_value()
     if url is None:
         shop, known = _local_shop()
-        email, password = (email, password) if password else (known["email"], known["password"])
-        signed_in = Administrator(shop, email, password, uses_proxy=False)
     else:
-        _check_url(url)
-        password = password or _ask(f"Password of {email}", "set ADMIN_PASSWORD (and ADMIN_EMAIL)")
-        signed_in = Administrator(url.rstrip("/"), email, password, uses_proxy=True)
+        shop, known = _checked(url), {}
+    signed_in = Administrator(shop, uses_proxy=url is not None)
+    if token := settings().admin_token.get_secret_value():
+        signed_in.use(token)
+    else:
+        email, password = settings().admin_email, settings().admin_password.get_secret_value()
+        if not password and known:
+            email, password = known["email"], known["password"]
+        signed_in.sign_in(email, password or _ask(f"Password of {email}", "set ADMIN_PASSWORD (and ADMIN_EMAIL)"))
     try:
         yield signed_in
     finally:
         signed_in.sign_out()
 
 
-def _check_url(url: str) -> None:
+def _checked(url: str) -> str:
+    """Return the URL without a slash at its end. Raises ShopError if it is none of a shop."""
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -55,9 +60,11 @@ def _check_url(url: str) -> None:
         is_valid = False
     if not is_valid or parts.username is not None or parts.query or parts.fragment:
         raise ShopError("--url is an address such as https://shop.example, without account and query")
+    return url.rstrip("/")
 
 
 def _local_shop() -> tuple[str, dict[str, str]]:
+    """Return the URL of the shop that runs in DATA_DIR, and its account {email, password} if it is known."""
     from mercato.local.folder import Folder
 
     folder = settings().data_dir
@@ -66,19 +73,33 @@ def _local_shop() -> tuple[str, dict[str, str]]:
         raise SystemExit(
             f"mercato: nothing runs in {folder}: start it with `mercato up`, set DATA_DIR, or name a shop with --url"
         )
-    return run["url"], Folder(folder).read("admin.json")
+    return run["url"], Folder(folder).read("admin.json") or {}
 
 
 class Administrator:
     """A session of one administrator. Repeats what the shop could not do at once, so send only what is repeatable."""
 
-    def __init__(self, url: str, email: str, password: str, uses_proxy: bool) -> None:
+    def __init__(self, url: str, uses_proxy: bool) -> None:
         self._url = url
         self._tokens: dict[str, Any] = {}
         self._session = requests.Session()
         self._session.trust_env = uses_proxy
         self._session.auth = self._authorize  # else a .netrc would replace the token
-        self._sign_in({"email": email, "password": password})
+
+    def use(self, access_token: str) -> None:
+        """Use this token, whose session is not this one's to end."""
+        self._tokens = {"accessToken": access_token}
+
+    def sign_in(self, email: str, password: str) -> None:
+        """Open a session; ask for the code of the second factor if the account has one. Raises ShopError."""
+        account = {"email": email, "password": password}
+        response = self._send("/api/auth/login", account)
+        if response.status_code == 401 and _problem(response).get("type") == _CODE_REQUIRED:
+            code = _ask(f"Code of the second factor of {email}", "set ADMIN_TOKEN, or run the command in a terminal")
+            response = self._send("/api/auth/login", {**account, "code": code})
+        if response.status_code == 401:
+            raise ShopError(f"{self._url} does not accept the password of {email}: set ADMIN_EMAIL and ADMIN_PASSWORD")
+        self._tokens = self._read(response)
 
     def post(self, path: str, body: Any) -> Any:
         """Return the JSON of the response. Raises ShopError."""
@@ -97,22 +118,11 @@ class Administrator:
                 pass  # the session ends by itself
         self._session.close()
 
-    def _sign_in(self, account: dict[str, str]) -> None:
-        response = self._send("/api/auth/login", account)
-        if response.status_code == 401 and _problem(response).get("type") == _CODE_REQUIRED:
-            code = _ask(f"Code of the second factor of {account['email']}", "run the command in a terminal")
-            response = self._send("/api/auth/login", {**account, "code": code})
-        if response.status_code == 401:
-            raise ShopError(
-                f"{self._url} does not accept the password of {account['email']}: set ADMIN_EMAIL and ADMIN_PASSWORD"
-            )
-        self._tokens = self._read(response)
-
     def _refresh(self) -> None:
         refresh_token = self._tokens.pop("refreshToken", "")
-        response = self._send("/api/auth/refresh", {"refreshToken": refresh_token})
-        if response.status_code != 200:
-            raise ShopError(f"the session at {self._url} has ended: run the command again")
+        response = self._send("/api/auth/refresh", {"refreshToken": refresh_token}) if refresh_token else None
+        if response is None or response.status_code != 200:
+            raise ShopError(f"the session at {self._url} has ended")
         self._tokens = self._read(response)
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -135,8 +135,8 @@ def test_an_import_that_is_killed_is_completed_by_a_repeat(
 def test_url_names_any_shop_and_needs_an_administrator(shop: Shop, buyer: Client, tmp_path: Path, handle: str) -> None:
     file = write(tmp_path, f"{handle},Sock,,,,,,12.50,4,,")
 
-    def run(email: str, password: str | None) -> tuple[int, str, str]:
-        account = {"ADMIN_EMAIL": email, "ADMIN_PASSWORD": password}
+    def run(email: str, password: str | None, token: str | None = None) -> tuple[int, str, str]:
+        account = {"ADMIN_EMAIL": email, "ADMIN_PASSWORD": password, "ADMIN_TOKEN": token}
         elsewhere = Platform(tmp_path, DATA_DIR=str(tmp_path / "nothing"), **account)
         result = elsewhere.mercato("import", "products", file, "--url", f"{shop.url}/")
         return result.returncode, result.stdout, result.stderr
@@ -152,6 +152,10 @@ def test_url_names_any_shop_and_needs_an_administrator(shop: Shop, buyer: Client
     assert code == 1 and "set ADMIN_PASSWORD" in error and len(error.splitlines()) == 1
     problem(buyer.get(f"/api/products/{handle}"), 404)
     assert run(*shop.account) == (0, counts(created=1), "")
+    assert run(*shop.account, token="expired")[2].endswith(
+        f"the session at {shop.url} has ended; import the file again to continue\n"
+    )
+    assert run("", None, token=shop.admin().token) == (0, counts(unchanged=1), "")
 
 
 @pytest.mark.parametrize(
