@@ -10,7 +10,11 @@ from services.orders.messages import ExportUser as ExportFromOrders
 from services.payments.messages import ExportUser as ExportFromPayments
 from services.users import repository, sessions
 
-QUERIES: tuple[type[ExportQuery], ...] = (ExportFromOrders, ExportFromPayments, ExportFromNotifications)
+QUERIES: tuple[type[ExportQuery], ...] = (
+    ExportFromOrders,
+    ExportFromPayments,
+    ExportFromNotifications,
+)
 OWN = (
     PersonalData(
         repository.accounts, "_id", *"email name age role verified locked actions createdAt updatedAt".split()

@@ -90,6 +90,7 @@ def enroll_second_factor(body: EnrollSecondFactor, caller: Caller) -> Response:
 )
 def confirm_second_factor(body: ConfirmSecondFactor, caller: Caller) -> RecoveryCodes:
     """Turn on the second factor: the recovery codes are shown once, and you sign in again with a new code."""
+    limit_codes(caller.id)
     return RecoveryCodes(recovery_codes=second_factor.confirm(caller.id, body.code))
 
 

@@ -85,7 +85,7 @@ def test_every_declared_event_is_published(name):
     assert declared == set(_service(name).events)
 
 
-NAMES_A_PERSON = {"userId", "user", "email", "emailKey", "caller"}
+NAMES_A_PERSON = {"userId", "user", "authorId", "buyerId", "ownerId", "email", "emailKey", "caller"}
 """Fields that hold an address or the id of a user."""
 
 
