@@ -6,6 +6,7 @@ run.json        the launcher and its processes, for `mercato status` and for the
 secret          PLATFORM_SECRET, and on a second line PLATFORM_SECRET_ACCEPTED: each process reads it when it starts
 admin.json      e-mail address and password that the first administrator got
 logs/           one file per process
+mail/           the mails that a mail server would send
 store/, bus.db  documents and events, unless MongoDB and Kafka hold them
 """
 

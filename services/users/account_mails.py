@@ -21,6 +21,7 @@ from typing import Any
 
 from chassis import calls, clock
 from chassis.errors import DomainError, TransientError
+from chassis.events.set_aside import SetAside
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index
 from services.notifications.messages import AccountMail, SendAccountMail
@@ -41,6 +42,8 @@ account_mails = Collection(
     Index("expiresAt"),
     Index("due", "retryAt", partial={"due": True}),
 )
+
+_intents, _mails = SetAside("collect_account_mails"), SetAside("send_account_mails")
 
 
 def is_verified(account: Doc) -> bool:
@@ -104,10 +107,9 @@ def delete_expired() -> None:
 
 def send_account_mails() -> None:
     """Send what is due; a mail that is not accepted is tried again until it expires."""
-    for account in repository.accounts.find({"mailsDue": True}):
-        _collect(account)
-    for mail in account_mails.find({"due": True, "retryAt": {"$lte": clock.timestamp()}}, sort="retryAt"):
-        _process(mail)
+    _intents.work_through(repository.accounts, {"mailsDue": True}, _collect)
+    due = {"due": True, "retryAt": {"$lte": clock.timestamp()}}
+    _mails.work_through(account_mails, due, _process, sort="retryAt")
 
 
 def _collect(account: Doc) -> None:
