@@ -109,3 +109,11 @@ def test_command_publishes_the_next_key_or_drops_the_former_ones(monkeypatch, to
     assert done.exit_code == 0, done.output
     assert len(published()) == kept and (former in published()) is (kept == 2)
     assert "private" not in done.output and former not in done.output
+
+
+def test_key_of_a_process_whose_clock_is_ahead_signs(token, fake_clock):
+    fake_clock.pass_time(300)
+    keys.replace_all()
+    fake_clock.set_back(300)
+    keys._cached = None
+    assert key_id(token()) in published()
