@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 
 from chassis import clock
-from chassis.keyed_hash import keyed_hash
+from chassis.keyed_hash import keyed_hashes
 from chassis.settings import RATE, settings
 from chassis.store import Collection, Duplicate, Index
 from chassis.web.auth import Caller
@@ -48,19 +48,21 @@ class LocalCounter:
 
 def count_in_store(key: str, seconds: int) -> tuple[int, float]:
     """Count a request in the store, for all replicas. Raises StoreUnavailable."""
-    id = keyed_hash(key.encode()).hex()  # the key may hold an e-mail address
+    ids = [digest.hex() for digest in keyed_hashes(key.encode())]  # the key may hold an e-mail address
     while True:
         now = clock.timestamp()
-        found = counters.update(id, {"$inc": {"count": 1}}, when={"until": {"$gt": now}})
+        for id in ids:  # a process with another signing secret may have started the window
+            found = counters.update(id, {"$inc": {"count": 1}}, when={"until": {"$gt": now}})
+            if found is not None:
+                return found["count"], -clock.seconds_since(found["until"])
+        fresh = {"count": 1, "until": clock.timestamp_in(seconds)}
+        found = counters.update(ids[0], {"$set": fresh}, when={"until": {"$lte": now}})
         if found is None:
-            fresh = {"count": 1, "until": clock.timestamp_in(seconds)}
-            found = counters.update(id, {"$set": fresh}, when={"until": {"$lte": now}})
-            if found is None:
-                try:
-                    found = {"_id": id, **fresh}
-                    counters.insert(found)
-                except Duplicate:
-                    continue
+            try:
+                found = {"_id": ids[0], **fresh}
+                counters.insert(found)
+            except Duplicate:
+                continue
         return found["count"], -clock.seconds_since(found["until"])
 
 

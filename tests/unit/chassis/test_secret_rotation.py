@@ -11,7 +11,7 @@ from chassis.calls.tokens import ServiceTokens
 from chassis.errors import DomainError, InvalidInput
 from chassis.settings import Settings
 from chassis.store import Collection
-from chassis.web import idempotency, paging
+from chassis.web import idempotency, limits, paging
 from chassis.web.response import WsgiResponse
 
 FORMER, NEXT = "the former secret of the platform", "the next secret of this same platform"
@@ -112,6 +112,17 @@ def test_a_cursor_is_rejected_once_its_secret_is_dropped(use):
     use(STEPS[3])
     with pytest.raises(InvalidInput):
         paging._read(cursor, b"list of u1")
+
+
+@pytest.mark.parametrize(("one", "other"), MIXED)
+def test_attempts_are_counted_together_by_processes_of_two_steps(store, fake_clock, use, one, other):
+    limits.counters.attach(store)
+    counts = []
+    for step in (one, other, other, one):
+        use(step)
+        counts.append(limits.count_in_store("sign-in ada@example.com", 60)[0])
+    assert counts == [1, 2, 3, 4]
+    assert len(limits.counters.find({})) == 1
 
 
 @pytest.mark.parametrize(("one", "other"), MIXED)
