@@ -3,9 +3,12 @@
 from chassis.access import AccessQuery
 from chassis.errors import NotFound
 from chassis.events import outbox
+from chassis.events.set_aside import SetAside
 from chassis.store import Doc, merge_updates
 from services.users import credentials, keys, repository, second_factor, sessions
 from services.users.messages import SessionsRevoked
+
+_endings = SetAside("finish_endings")
 
 
 def get_access(query: AccessQuery) -> AccessQuery.Reply:
@@ -63,8 +66,8 @@ def finish_ending(id: str) -> None:
 
 def finish_endings() -> None:
     """Publish the revocations that a crash interrupted."""
-    for family in sessions.refresh_token_families.find({"revocationPending": True}):
-        finish_ending(family["_id"])
+    due = {"revocationPending": True}
+    _endings.work_through(sessions.refresh_token_families, due, lambda family: finish_ending(family["_id"]))
 
 
 def _is_current(family: Doc, account: Doc) -> bool:
