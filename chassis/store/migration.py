@@ -79,7 +79,9 @@ class Migration:
             except Exception as error:  # damaged data, which the log does not repeat: the others are rewritten
                 failed += 1
                 reason = type(error).__name__
-                log.error("document not rewritten", collection=self.collection.name, id=doc["_id"], reason=reason)
+                log.error(
+                    "document not rewritten", collection=self.collection.name, documentId=doc["_id"], reason=reason
+                )
         rewritten = self.collection.rewrite(stale) if stale else 0
         is_last = len(page) < PAGE
         fields = {
@@ -88,9 +90,7 @@ class Migration:
             "until": clock.timestamp_in(LEASE_S),
         }
         counts = {"read": len(page), "rewritten": rewritten, "failed": failed}
-        has_moved = records.update(
-            record["_id"], {"$set": fields, "$inc": counts}, when={"holder": self._holder}
-        )
+        has_moved = records.update(record["_id"], {"$set": fields, "$inc": counts}, when={"holder": self._holder})
         return bool(has_moved) and not is_last
 
     def record(self) -> Doc:
@@ -126,8 +126,14 @@ def finish(migration: Migration, is_stopped: Callable[[], bool] = lambda: False)
         pass
     record = migration.record()
     if record["finishedAt"] and (record["rewritten"] or record["failed"]):
-        counts = {name: record[name] for name in ("read", "rewritten", "failed")}
-        log.info("migration pass finished", collection=record["_id"], version=record["version"], **counts)
+        log.info(
+            "migration pass finished",
+            collection=record["_id"],
+            version=record["version"],
+            read=record["read"],
+            rewritten=record["rewritten"],
+            failed=record["failed"],
+        )
     return record
 
 

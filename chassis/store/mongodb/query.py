@@ -59,7 +59,7 @@ def _with_default(path: str, operator: str, value: Any, default: Any) -> Query:
         values = value if operator == "$in" else [value]
         return {path: {"$in": [*values, None] if counts else values}}
     if operator == "$ne":
-        return {path: {"$nin": [value] if counts else [value, None]}}
+        return {"$nor": [{path: {"$in": [value] if counts else [value, None]}}]}
     return {"$or": [{path: {operator: value}}, {path: None}]} if counts else {path: {operator: value}}
 
 
