@@ -36,10 +36,14 @@ class Event(Schema):
     """Whether the event is published; an internal event stays in its stream."""
     erases: ClassVar[bool] = False
     """Whether the event ends its aggregate: consumers then delete the dead letters of its key."""
+    unordered: ClassVar[bool] = False
+    """Whether handlers need no order: consumers handle the event although an earlier one of its key is parked."""
 
-    def __init_subclass__(cls, *, type: str = "", key: str = "", public: bool = True, erases: bool = False) -> None:
+    def __init_subclass__(
+        cls, *, type: str = "", key: str = "", public: bool = True, erases: bool = False, unordered: bool = False
+    ) -> None:
         _check_fields(cls, Event)
-        cls.type, cls.key, cls.public, cls.erases = type, key, public, erases
+        cls.type, cls.key, cls.public, cls.erases, cls.unordered = type, key, public, erases, unordered
         cls.service = _owner(cls.__module__)
 
     @property

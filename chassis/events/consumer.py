@@ -172,7 +172,7 @@ class Consumer:
         if handling.event.erases:
             dead_letters.delete_of_key(record.topic, record.key)
             self._parked_keys.discard(_key(record))
-        if _key(record) in self._parked_keys:
+        if _key(record) in self._parked_keys and not handling.event.unordered:
             return self._park(record, "an earlier event of this key is parked", attempts=0)
         try:
             handling.call(meta, data, record.topic)

@@ -31,7 +31,7 @@ class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
         return Revocation(self.user_id, below_version=_EVERY_VERSION, until=self.until or "")
 
 
-class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id"):
+class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id", unordered=True):
     """Access tokens of a user are invalid: those of one session, or all with a lower credentials version."""
 
     user_id: Id

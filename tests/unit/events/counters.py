@@ -20,7 +20,11 @@ class Ignored(Event, type="counter.ignored", key="counter"):
     counter: str
 
 
-Counted.service = Erased.service = Ignored.service = "counters"
+class Alarm(Event, type="counter.alarm", key="counter", unordered=True):
+    counter: str
+
+
+Counted.service = Erased.service = Ignored.service = Alarm.service = "counters"
 counters = Collection("counters", outbox.PENDING_INDEX)
 totals = Collection("totals")
 leases = Collection("leases")

@@ -12,6 +12,7 @@ from chassis.events.consumer import Consumer
 from chassis.store import StoreUnavailable, merge_updates
 from tests.unit.events.counters import (
     TOPIC,
+    Alarm,
     Counted,
     Erased,
     Ignored,
@@ -29,7 +30,7 @@ class TotalsConsumer:
     def __init__(self, bus):
         self.failing: dict[str, Exception] = {}
         self.seen: list[str] = []
-        handlers = {Counted: self.count, Erased: self.erase}
+        handlers = {Counted: self.count, Erased: self.erase, Alarm: lambda event, meta: self.seen.append(meta.id)}
         self.consumer = Consumer(bus.consumer("totals", [TOPIC]), handlers)
 
     def count(self, event, meta):
@@ -65,6 +66,20 @@ def test_event_takes_effect_once_when_it_is_redelivered(bus, relay):
     reader = TotalsConsumer(bus)
     reader.run()
     assert (len(reader.seen), total("c1")) == (9, 6)
+
+
+def test_unordered_event_is_handled_although_its_key_is_parked(bus, relay):
+    """Such as the end of a session: it must not wait until an operator redrives the key."""
+    open_counter("bad")
+    append("bad", Alarm(counter="bad"))
+    append("bad", Counted(counter="bad", step=2))
+    relay.step()
+    reader = TotalsConsumer(bus)
+    reader.failing["bad"] = ValueError("I cannot")
+    reader.run()
+    assert reader.seen == ["bad:2"]
+    parked = [dead_letter["_id"] for dead_letter in dead_letters.of_key(TOPIC, "bad")]
+    assert parked == [f"{TOPIC}:bad:1", f"{TOPIC}:bad:3"]
 
 
 def test_poison_event_parks_its_own_key_only(bus, relay):
