@@ -5,6 +5,7 @@ from itertools import count
 
 import model
 import pytest
+import workers
 from collections_under_test import ids
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -267,6 +268,25 @@ def test_migration_killed_at_any_write_resumes(engine, monkeypatch, after):
         assert record["finishedAt"] and record["read"] == 5, "each page counts once"
         both.close()
     pytest.fail("the migration never ended")
+
+
+def test_migration_of_a_killed_process_continues(engine, store):
+    old = Collection("books").attach(store)
+    migration.records.attach(store).ensure_indexes()
+    workers.books.attach(store).ensure_indexes()
+    for n in range(150):
+        old.insert({"_id": f"{n:03}", "n": n})
+    with workers.working((workers.migrate, engine)) as (worker,):
+        assert worker.pipe.recv() == "under way"
+        worker.kill()
+    mine = migration.Migration(workers.books)
+    is_new = mine.hold()
+    record = migration.finish(mine)
+    assert record["finishedAt"] and record["failed"] == 0
+    assert is_new or record["read"] == 150, "each document counts once"
+    assert store.find(old, {}, "_id", 1000, None) == [
+        {"_id": f"{n:03}", "n": n, "size": n, "_v": 1} for n in range(150)
+    ]
 
 
 def test_second_process_continues_a_pass_that_was_left(both, monkeypatch):

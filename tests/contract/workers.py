@@ -9,13 +9,16 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from chassis.bus import PartitionRevoked, Record, Topic
-from chassis.store import Collection, Duplicate, Index
+from chassis.store import Collection, Duplicate, Index, Version, migration
 
 _spawn = multiprocessing.get_context("spawn")
 
 stock = Collection("stock")
 claims = Collection("claims", Index("email", unique=True))
 diary = Collection("diary", Index("words", multikey=True))
+books = Collection(
+    "books", Index("size"), versions=(Version(defaults={"size": 0}, upcast=lambda doc: {"size": doc["n"]}),)
+)
 
 
 @dataclass
@@ -95,6 +98,20 @@ def claim(engine, me, names, pipe):
             except Duplicate:
                 pass
     pipe.send(won)
+
+
+def migrate(engine, pipe):
+    """Migrate the books one by one, and report when three are done."""
+    store = engine.store()
+    books.attach(store).ensure_indexes()
+    migration.records.attach(store).ensure_indexes()
+    migration.PAGE = 1
+    mine = migration.Migration(books)
+    mine.hold()
+    for _ in range(3):
+        mine.step()
+    pipe.send("under way")
+    migration.finish(mine)
 
 
 def write(engine, me, pipe):
