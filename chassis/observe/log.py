@@ -122,7 +122,8 @@ def _encode(line: dict[str, Any]) -> bytes:
         return orjson.dumps(line, str, orjson.OPT_UTC_Z)
     except TypeError:  # text with a lone surrogate, an int of more than 64 bits, a key that is not text
         stamp = line["time"].isoformat().replace("+00:00", "Z")
-        return json.dumps({**line, "time": stamp}, default=str, skipkeys=True).encode()
+        text = json.dumps({**line, "time": stamp}, default=str, skipkeys=True, ensure_ascii=False)
+        return text.encode(errors="replace")
 
 
 log = _Log()

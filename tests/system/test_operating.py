@@ -136,6 +136,62 @@ def test_malformed_records_are_parked_and_block_no_other_key(shop: Shop, buyer: 
     assert len(parked(shop, "payments", key)) == 4
 
 
+def test_dead_letter_is_listed_with_those_behind_it_and_discarded(shop: Shop) -> None:
+    key, times = clock.new_id(), ("2026-11-30t11:00:00z", "2016-12-31T23:59:60Z", "yesterday", "2026-11-30T11:00:00Z")
+    for sequence, time in enumerate(times, 1):
+        headers = {**cloud_event("order.cancelled", key, sequence), "ce_time": time}
+        publish(shop, "orders.events", key, b'{"orderId": 7}', headers)
+    eventually(lambda: len(parked(shop, "payments", key)) == 4)
+    listed = [row for row in rows(shop, "dlq", "list", "--service", "payments") if row["key"] == key]
+    assert {row["type"] for row in listed} == {"order.cancelled"}
+    by_reason = {row["reason"].split(":")[0]: (row["attempts"], row["behind"]) for row in listed}
+    assert by_reason == {
+        "invalid data": (1, 2),
+        "an earlier event of this key is parked": (0, 0),
+        "not readable": (1, 0),
+    }
+    first = next(row for row in listed if row["behind"] == 2)
+    assert shop.mercato("dlq", "discard", "payments", first["id"]).returncode == 2, "it needs a reason"
+    assert shop.mercato("dlq", "discard", "payments", "none", "--reason", "gone").returncode == 1
+    told = printed(shop, "dlq", "discard", "payments", first["id"], "--reason", "a test event")
+    assert (
+        f"2 events of its key are still parked; handle them with: mercato dlq redrive --service payments --key {key}"
+        in told
+    )
+    assert len(parked(shop, "payments", key)) == 3
+    (discarded,) = (row for row in rows(shop, "dlq", "list", "--discarded") if row["key"] == key)
+    assert (discarded["service"], discarded["id"], discarded["reason"]) == ("payments", first["id"], "a test event")
+    assert len(parked(shop, "notifications", key)) == 4, "the dead letters of other services stay"
+
+
+@pytest.mark.embedded
+def test_entry_that_is_set_aside_is_listed_and_published_after_a_retry(shop: Shop, admin: Client) -> None:
+    product = shop.product()
+    eventually(lambda: not any(row["pending"] for row in rows(shop, "outbox")))
+    store = shop.data / "store" / "products.db"
+    with closing(sqlite3.connect(store, timeout=10)) as db, db:
+        entry = {"seq": 99, "type": "product.updated", "time": "2026-11-30T11:00:00.000Z"}  # without its data
+        broken = "json_set(doc, '$.outbox', json(?), '$.pending', 1)"
+        db.execute(f"UPDATE products SET doc = {broken} WHERE id = ?", (json.dumps([entry]), product))  # noqa: S608
+
+    def products() -> dict[str, Any]:
+        (row,) = (row for row in rows(shop, "outbox", "--service", "products") if row["collection"] == "products")
+        return row
+
+    eventually(lambda: products()["setAside"] == 1)
+    assert products()["pending"] == 0
+    (aside,) = rows(shop, "outbox", "--set-aside")
+    assert (aside["service"], aside["source"], aside["id"], aside["attempts"]) == ("products", "products", product, 3)
+    assert "data" in aside["reason"]
+    shop.product()
+    eventually(lambda: products()["pending"] == 0)
+    with closing(sqlite3.connect(store, timeout=10)) as db, db:
+        db.execute("UPDATE products SET doc = json_set(doc, '$.outbox', json('[]')) WHERE id = ?", (product,))
+        db.execute("UPDATE products SET doc = json_set(doc, '$.pending', 0) WHERE id = ?", (product,))
+    assert "products: 1 entries are being tried again" in printed(shop, "outbox", "--retry", "--service", "products")
+    assert rows(shop, "outbox", "--set-aside") == []
+
+
 @contextmanager
 def failing_on(shop: Shop, word: str) -> Iterator[None]:
     """Let notifications fail to write what contains this word, as a defect in a handler would."""
