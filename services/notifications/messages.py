@@ -36,7 +36,7 @@ class MailOff(DomainError):
         super().__init__("Set SMTP_URL of notifications.")
 
 
-class SendAccountMail(Command, callers=("users",), errors=(MailOff,)):
+class SendAccountMail(Command, callers=("users",), timeout_s=3.5, errors=(MailOff,)):
     """Mail one person about their account, once for each `mail_id`. Its fields are secret: nothing logs them."""
 
     mail_id: Id
