@@ -11,7 +11,7 @@ from tests.charts.rendering import CHART, template
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 NOT_VALUES = {"ADDRESSES", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS", "STRICT_ERRORS", "MAIL_DIR"}
 """Settings that the chart sets itself, or that have no meaning in a cluster."""
-ADMIN = {"ADMIN_EMAIL", "ADMIN_PASSWORD"}
+ADMIN = {"ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_TOKEN"}
 DEFAULTS = {
     name.upper(): value
     for model in models().values()
@@ -36,6 +36,8 @@ DEFAULTS = {
         ("defaults.settings.LEASE=10", "LEASE"),
         ("defaults.settings.LOG_LEVEL=loud", "LOG_LEVEL"),
         ("defaults.settings.RATE_USER=fast", "RATE_USER"),
+        ("defaults.settings.CORS_ORIGINS=*", "CORS_ORIGINS"),
+        ("defaults.settings.HSTS=year", "HSTS"),
         ("defaults.settings.MONGODB_URI=mongodb://elsewhere", "MONGODB_URI"),
         ("defaults.settings.ADDRESSES=users=elsewhere", "ADDRESSES"),
         ("defaults.resources.limits.cpus=1", "cpus"),
