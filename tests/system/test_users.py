@@ -53,6 +53,8 @@ def test_all_spellings_of_an_address_share_one_account(guest: Client) -> None:
         ("name", "a\u001b[31mb"),
         ("password", "1234567"),
         ("password", "x" * 129),
+        ("password", "Password1"),
+        ("password", "example.com"),
         ("age", -1),
         ("age", "37"),
         ("age", True),
