@@ -46,6 +46,10 @@ class NotChecked:
     reason: str
 
 
+class Unreadable(Exception):
+    """Data that a check cannot judge; the text says why, without personal data."""
+
+
 Suspect = Finding | NotChecked
 Ids = Callable[[], Iterable[str]]
 Check = Callable[[list[str]], Iterable[Suspect]]
@@ -114,13 +118,15 @@ class AuditRun:
             raise
         except Exception as error:
             if len(ids) == 1:
-                return [Finding(ids[0], UNREADABLE, _where(error))]
+                return [Finding(ids[0], UNREADABLE, _describe(error))]
         middle = len(ids) // 2
         return self._check_once(ids[:middle]) + self._check_once(ids[middle:])
 
 
-def _where(error: Exception) -> str:
-    """Return the type and the place of an exception, without its text: that could hold personal data."""
+def _describe(error: Exception) -> str:
+    """Return what an exception says: its type and place alone, since its text could hold personal data."""
+    if isinstance(error, Unreadable):
+        return str(error)
     at = extract_tb(error.__traceback__)[-1]
     return f"checking it raised {type(error).__name__} in {at.name}, line {at.lineno}"
 

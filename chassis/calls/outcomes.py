@@ -2,9 +2,11 @@
 
     NotAttempted         certainly not done: the upstream was overloaded or the deadline had passed; a retry may help
     ├── Unreachable      no connection: another address may accept one
-    └── NotRetryable     not sent by us, or rejected with 4xx: an immediate retry does not help
+    └── NotRetryable     not sent by us: an immediate retry does not help
+        └── RequestRejected  4xx: a later retry does not help either
     OutcomeUnknown       may be done: connection lost, response malformed, or 5xx
-    └── ResponseTimeout  no response in time
+    ├── ResponseTimeout  no response in time
+    └── UpstreamDefect   500: the upstream met a defect, which may repeat itself
 
 `retry_after` of each error is the `Retry-After` of the response in seconds, 0 without one.
 """
@@ -28,8 +30,16 @@ class NotRetryable(NotAttempted):
     """The work is not done, and an immediate retry does not help."""
 
 
+class RequestRejected(NotRetryable):
+    """The upstream responded 4xx, and with no domain error."""
+
+
 class ResponseTimeout(OutcomeUnknown):
     """No response came within the timeout of the command or the deadline."""
+
+
+class UpstreamDefect(OutcomeUnknown):
+    """The upstream responded 500."""
 
 
 def read(upstream: str, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
@@ -57,8 +67,8 @@ def read(upstream: str, response: requests.Response, errors: tuple[type[DomainEr
     if kind == "not_done" or status in (408, 429):
         raise NotAttempted(message, retry_after)
     if 400 <= status < 500:
-        raise NotRetryable(message, retry_after)
-    raise OutcomeUnknown(message, retry_after)
+        raise RequestRejected(message, retry_after)
+    raise (UpstreamDefect if status == 500 else OutcomeUnknown)(message, retry_after)
 
 
 def _retry_after(response: requests.Response) -> float:

@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import Any
 
 from chassis import calls, clock
-from chassis.audit import BATCH, Finding
+from chassis.audit import BATCH, Finding, Unreadable
+from chassis.calls.outcomes import RequestRejected, UpstreamDefect
 from chassis.errors import OutcomeUnknown, TransientError
 from chassis.events.eventsourcing import fold
 from chassis.messages import Command, Event
@@ -209,6 +210,8 @@ def _ids_from(command: Callable[..., ListPayments | ListReservations]) -> Iterat
 def _send(command: Command) -> Any:
     try:
         return calls.send(command)
+    except (RequestRejected, UpstreamDefect) as error:  # it is there, and cannot read its data
+        raise Unreadable(f"cannot be compared: {error}") from error
     except TransientError as error:
         raise OutcomeUnknown(f"{command.service}: {error}") from error
 

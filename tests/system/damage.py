@@ -23,6 +23,17 @@ def change(service: str, collection: str, id: str, **fields: object) -> Damage:
     return service, do
 
 
+def change_in(service: str, collection: str, id: str, path: str, value: str) -> Damage:
+    """Set a field inside of a document, at a path such as `data.totalAmount`."""
+    statement = f"UPDATE {collection} SET doc = json_set(doc, ?, ?) WHERE id = ?"
+    return service, lambda db: db.execute(statement, (f"$.{path}", value, id)).rowcount
+
+
+def remove_field(service: str, collection: str, id: str, name: str) -> Damage:
+    statement = f"UPDATE {collection} SET doc = json_remove(doc, ?) WHERE id = ?"
+    return service, lambda db: db.execute(statement, (f"$.{name}", id)).rowcount
+
+
 def remove(service: str, collection: str, id: str) -> Damage:
     return service, lambda db: db.execute(f"DELETE FROM {collection} WHERE id = ?", (id,)).rowcount
 
