@@ -2,7 +2,7 @@
 
 import codecs
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,10 +96,7 @@ def _print_report(report: "Report") -> None:
     counts = ", ".join(f"{report.outcomes[name]} {name}" for name in ("created", "updated", "unchanged"))
     click.echo(f"{report.rows} rows: {counts}, {len(report.refused)} refused, {len(report.skipped)} skipped")
     _print_groups("stored unpublished", ((item.unpublished, item) for item in report.unpublished))
-    skipped = defaultdict[str, int](int)
-    for row in report.skipped:
-        skipped[row.reason] += 1
-    for reason, count in skipped.items():
+    for reason, count in Counter(row.reason for row in report.skipped).items():
         click.echo(f"skipped: {reason}: {count}")
     for note in report.catalog.notes:
         click.echo(f"note: {note}")
@@ -113,13 +110,16 @@ def _print_report(report: "Report") -> None:
 
 
 def _print_groups(title: str, reasons: "Iterable[tuple[str, Item]]") -> None:
-    """Print a line for each reason, with the products that it is about."""
-    groups = defaultdict[str, list[str]](list)
+    """Print a line for each reason, with its number of variants and the first line of each handle."""
+    counts = Counter[str]()
+    lines_by_handle = defaultdict[str, dict[str, int]](dict)
     for reason, item in reasons:
-        groups[reason].append(f"{item.handle} (line {item.line})")
-    for reason, named in groups.items():
+        counts[reason] += 1
+        lines_by_handle[reason].setdefault(item.handle, item.line)
+    for reason, count in counts.items():
+        named = [f"{handle} (line {line})" for handle, line in lines_by_handle[reason].items()]
         more = f" and {len(named) - _MAX_NAMED} more; --json names all" if len(named) > _MAX_NAMED else ""
-        click.echo(f"{title}: {reason}: {len(named)}: {', '.join(named[:_MAX_NAMED])}{more}")
+        click.echo(f"{title}: {reason}: {count}: {', '.join(named[:_MAX_NAMED])}{more}")
 
 
 commands = {"import": imports}
