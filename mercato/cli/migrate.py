@@ -27,6 +27,8 @@ def migrate(names: tuple[str, ...], as_json: bool) -> None:
         service = load_service(name)
         if service.versioned:
             attach_store(service)
+        elif names and not as_json:
+            click.echo(f"{name}: nothing to migrate")
         for collection in service.versioned:
             try:
                 record = _migrate(collection, as_json)

@@ -12,7 +12,7 @@ from chassis.events.outbox import EmbeddedOutbox
 from chassis.money import Money
 from chassis.store import Collection, Index, migration
 from services.products import application, domain, repository
-from services.products.messages import PriceItems
+from services.products.messages import PriceItems, ProductCreated, ProductUpdated
 
 RELEASE_0_2_0 = {
     "_id": "mug",
@@ -125,6 +125,17 @@ def test_a_new_product_has_the_shape_of_a_migrated_one():
     migrate()
     application.insert("jug", "Jug", Money(500, "EUR"), 1, "", "", True)
     assert EARLIER.get("jug").keys() == stored().keys()
+
+
+def test_events_say_whether_the_product_is_published():
+    for id, published in (("jug", True), ("cup", False)):
+        doc = application.insert(id, id, Money(500, "EUR"), 1, "", "", published)
+        assert doc["outbox"][0]["data"]["published"] is published
+    old = {"productId": "mug", "name": "Mug", "price": "9.90", "currency": "EUR", "category": ""}
+    assert (
+        ProductUpdated.model_validate(old).published
+        and ProductCreated.model_validate(old | {"initialStock": 1}).published
+    )
 
 
 @pytest.mark.parametrize("sort", ["nameKey", "price", "-price", "-createdAt"])
