@@ -67,6 +67,7 @@ app.kubernetes.io/part-of: mercato
 {{- $_ := set $found "PUBLIC_URL" (printf "%s://%s" (empty .ingress.tlsSecret | ternary "http" "https") .host) }}
 {{- end }}
 {{- end }}
+{{- if .root.Values.dualStack }}{{ $_ := set $found "HOST" "::" }}{{ end }}
 {{- toYaml (mergeOverwrite $found .service.settings) }}
 {{- end }}
 
