@@ -1,6 +1,7 @@
 """Access of the callers of one service: their tokens, the revoked ones among them, and the right of administrators."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from chassis import calls
@@ -45,9 +46,10 @@ class Access:
         caller = Caller(
             identity.user, identity.role, address, identity.session, identity.credentials_version, self._current_role
         )
-        if self._ask_always:
-            self._current_role(caller)
-        return caller
+        if not self._ask_always:
+            return caller
+        role = self._current_role(caller)
+        return replace(caller, role=role, current_role=lambda _: role)
 
     def _is_revoked(self, identity: Identity) -> bool:
         revoked = self._revocations

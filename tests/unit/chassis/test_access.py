@@ -108,6 +108,7 @@ def test_issuer_of_the_tokens_reads_the_account_at_every_request() -> None:
     access = Access(Tokens(), AccessQuery, issuer.get_role)
     assert ask("/api/notes/u1", "u1.customer", access).status_code == 200
     assert ask("/api/notes", "a1.admin", access).status_code == 403
+    assert len(issuer.asked) == 2
     issuer.answer = lambda: None
     refused = ask("/api/notes/u1", "u1.customer", access)
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
