@@ -74,8 +74,11 @@ class Versions:
 
         The field of `sort`, if it is a sort key, keeps the value that the document has in this order.
         """
+        found = doc.pop(VERSION_FIELD, 0)
+        if found >= self.current:
+            return doc
         place = doc.get(sort, "")
-        for version in self._versions[doc.pop(VERSION_FIELD, 0) :]:
+        for version in self._versions[found:]:
             doc |= _new_fields(version, doc)
         if sort in self.sort_keys:
             doc[sort] = place
