@@ -295,6 +295,7 @@ def as_release_0_2_0_stored(shop: Shop, *products: dict[str, Any]) -> None:
 def test_products_of_release_0_2_0_are_sold_and_migrated(
     shop: Shop, admin: Client, guest: Client, buyer: Client
 ) -> None:
+    eventually(lambda: [doc["version"] for doc in shop.documents("products", "migrations") if doc["finishedAt"]] == [1])
     category = clock.new_id()
     old = [shop.product(category=category, name=name) for name in ("Zebra", "Éclair", "apple")]
     as_release_0_2_0_stored(shop, *old)

@@ -1,5 +1,6 @@
 """Products that release 0.2.0 stored: the present release reads, changes, prices and publishes them as they are."""
 
+import threading
 import unicodedata
 
 import pytest
@@ -119,6 +120,33 @@ def test_migrated_product_is_the_same_to_every_reader():
     assert repository.get("mug") == before
     assert stored() == {**RELEASE_0_2_0, "isPublished": True, "nameKey": "emile mug\x01Émile mug", "_v": 1}
     assert migrate()["rewritten"] == 0
+
+
+def test_worker_migrates_until_it_is_stopped(products):
+    stop = threading.Event()
+    worker = threading.Thread(target=migration.run, args=([products], stop))
+    worker.start()
+    try:
+        while migration.Migration(products).record()["rewritten"] < 1:
+            assert worker.is_alive()
+    finally:
+        stop.set()
+        worker.join()
+    assert stored()["_v"] == 1
+
+
+def test_pass_is_repeated_soon_after_one_that_rewrote_something(products, fake_clock):
+    mine = migration.Migration(products)
+    assert mine.is_due()
+    migrate()
+    assert not mine.is_due()
+    fake_clock.pass_time(migration.REPEAT_S + 1)
+    assert mine.is_due()
+    migrate()
+    fake_clock.pass_time(migration.REPEAT_S + 1)
+    assert not mine.is_due()
+    fake_clock.pass_time(migration.RECHECK_S)
+    assert mine.is_due()
 
 
 def test_a_new_product_has_the_shape_of_a_migrated_one():
