@@ -138,7 +138,8 @@ def test_data_is_consistent_after_each_process_died_under_load(crash: Scenario, 
     stopped = threading.Event()
 
     def buy(turn: int) -> None:
-        client = Client(person.url, person.token, person.account)
+        client = Client(person.url, person.token)
+        client.account = person.account
         while not stopped.is_set():
             token = "tok_declined" if turn % 5 == 4 else "tok_ok"
             crash.place_order(client, products[turn % 3], timeout_s=TIMEOUT_S, paymentToken=token)

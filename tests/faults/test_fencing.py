@@ -38,7 +38,8 @@ def test_web_process_that_resumes_after_its_lease_changes_nothing(crash: Scenari
     key, body = clock.new_id(), {"productId": product["id"], "quantity": 2}
     worker, web = (crash.shop.process("orders", kind)["pid"] for kind in ("worker", "web"))
     with Replica(crash.shop, "orders", "web") as replica, ThreadPoolExecutor(1) as pool:
-        other = Client(replica.url, person.token, person.account)
+        other = Client(replica.url, person.token)
+        other.account = person.account
         (victim,) = child_pids(web)
         with ExitStack() as pause:
             with paused(crash.shop, "orders", worker):  # so that the worker does not continue before the retry

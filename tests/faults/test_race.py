@@ -43,7 +43,8 @@ def test_thousand_orders_for_hundred_units_sell_exactly_hundred(steady: Scenario
 
 def _buy(scenario: Scenario, buyer: Client, product: str, turns: range) -> None:
     """Buy one unit after another."""
-    client = Client(buyer.url, buyer.token, buyer.account)
+    client = Client(buyer.url, buyer.token)
+    client.account = buyer.account
     for _ in turns:
         scenario.send_once("order", "", lambda: client.post("/api/orders", {"productId": product, "quantity": 1}))
 
