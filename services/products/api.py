@@ -47,7 +47,9 @@ class StockChange(RequestBody):
 class Visibility(QueryParams):
     """`published=any` includes products that are not published; only an administrator may send it."""
 
-    published: Literal["any"] | None = None
+    published: Annotated[
+        Literal["any"] | None, Field(description="`any` includes unpublished products, for administrators only")
+    ] = None
 
 
 class Search(PageQuery, Visibility):
