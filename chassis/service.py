@@ -201,8 +201,9 @@ class Service:
         log.setup(self.name, process, settings().log_level)
         export.start(self.name, process)
         self._store = TimedStore(open_store(settings(), self.name))
+        checked = CheckedStore(self._store, settings().prefix, settings().installation)
         for collection in self.collections:
-            collection.attach(CheckedStore(self._store))
+            collection.attach(checked)
         client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
         calls.use(client)
         self._health = Health(self.name, self._store.ping)
@@ -269,7 +270,7 @@ class Service:
         """
 
         def prepare() -> None:
-            check_format(self._store)
+            check_format(self._store, settings().prefix, settings().installation)
             for collection in self.collections:
                 collection.attach(self._store).ensure_indexes()
             for start in self.starters:

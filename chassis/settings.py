@@ -45,6 +45,10 @@ class Settings(BaseModel):
     """Folder of the SQLite files, where no MongoDB or Kafka is set."""
     mongodb_uri: SecretStr = SecretStr("")
     """MongoDB connection string. Empty: SQLite files in `DATA_DIR`. The database of a service has its name."""
+    prefix: Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9_-]{0,30})?$")] = ""
+    """Prefix of the names of MongoDB databases, topics and consumer groups, where platforms share engines: `north-`."""
+    installation: str = ""
+    """Name of the platform that owns its stores: the first one that is named; other platforms are refused there."""
     kafka_bootstrap_servers: str = ""
     """Kafka brokers, `host:port,host:port`. Empty: a SQLite file in `DATA_DIR`."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

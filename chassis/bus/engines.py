@@ -1,6 +1,7 @@
 """The choice of the message bus by the settings."""
 
 from chassis.bus import Bus
+from chassis.bus.prefixed import PrefixedBus
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.settings import PLATFORM, Settings
 
@@ -10,6 +11,11 @@ def open_bus(settings: Settings) -> Bus:
 
     Raises SystemExit with one line for an operator if the settings contradict each other.
     """
+    bus = _engine(settings)
+    return PrefixedBus(bus, settings.prefix) if settings.prefix else bus
+
+
+def _engine(settings: Settings) -> Bus:
     if settings.kafka_bootstrap_servers:
         from chassis.bus.kafka.bus import KafkaBus
 

@@ -24,7 +24,7 @@ def open_store(settings: Settings, service: str) -> Store:
                 "must be like mongodb://user:password@host:27017/?authSource=admin, "
                 "with : / ? # [ ] @ % in the user or the password written as %3A and so on"
             )
-        return MongodbStore(uri, service, settings.threads + BACKGROUND_THREADS)
+        return MongodbStore(uri, settings.prefix + service, settings.threads + BACKGROUND_THREADS)
     folder = settings.data_dir / "store"
     for directory in (settings.data_dir, folder):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

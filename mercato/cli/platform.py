@@ -10,6 +10,7 @@ from runpy import run_module
 import click
 
 from chassis import clock
+from mercato.catalog import catalog
 from mercato.cli import run_command
 from mercato.settings import check_all, settings
 
@@ -27,7 +28,6 @@ def up(detach: bool, reload: bool, background: bool) -> None:
     Settings: PORT (8080), DATA_DIR (.mercato), REPLICAS, ADMIN_EMAIL, ADMIN_PASSWORD, RATE_LIMITS.
     """
     from chassis.bus.engines import open_bus
-    from chassis.store.engines import open_store
     from mercato.local.folder import open_folder
     from mercato.local.launcher import Launcher
     from mercato.local.screen import Screen
@@ -37,9 +37,25 @@ def up(detach: bool, reload: bool, background: bool) -> None:
         _start_detached(["--reload"] if reload else [])
     else:
         open_folder(settings().data_dir)
-        for engine in (open_store(settings(), "up"), open_bus(settings())):  # these check the settings
-            engine.close()
+        open_bus(settings()).close()  # checks the settings
+        _check_stores()
         Launcher(settings(), Screen(shows_welcome=not background), run_command, reload).run()
+
+
+def _check_stores() -> None:
+    """Raise SystemExit with one line, before twelve processes do, if a store is not one of this platform."""
+    from chassis.store import StoreUnavailable
+    from chassis.store.engines import open_store
+    from chassis.store.format import check_format
+
+    for name in catalog():
+        store = open_store(settings(), name)
+        try:
+            check_format(store, settings().prefix, settings().installation)
+        except StoreUnavailable:  # the processes wait for it
+            return
+        finally:
+            store.close()
 
 
 def _start_detached(options: list[str]) -> None:

@@ -32,9 +32,10 @@ def installed_services() -> list[str]:
 
 def attach_store(service: Service) -> Service:
     """Attach the service's collections to its store, and return the service."""
-    store = open_store(store_settings(), service.name)
+    own = store_settings()
+    store = open_store(own, service.name)
     try:
-        check_format(store)
+        check_format(store, own.prefix, own.installation)
         for collection in service.collections:
             collection.attach(store).ensure_indexes()
     except StoreUnavailable as error:

@@ -25,7 +25,7 @@ from mercato.local.plan import plan
 from mercato.local.ports import HOST, Ports
 from mercato.local.probes import is_ready
 from mercato.local.reloading import Reloader, import_error
-from mercato.local.running_platform import ENGINES, end_orphans
+from mercato.local.running_platform import PLACE, end_orphans
 from mercato.local.screen import Screen
 from mercato.local.watch import POLL_S
 from mercato.settings import LauncherSettings
@@ -210,7 +210,7 @@ class Launcher:
                 "pid": os.getpid(),
                 "started": start_time(os.getpid()),
                 "ready": self._is_complete,
-                "engines": {name: os.environ[name] for name in ENGINES if os.environ.get(name)},
+                "engines": {name: os.environ[name] for name in PLACE if os.environ.get(name)},
                 "processes": [child.to_json() for child in self._children],
             },
         )

@@ -21,7 +21,9 @@ ENGINES = (
     "KAFKA_SASL_USERNAME",
     "KAFKA_SASL_PASSWORD",
 )
-"""The settings that say where documents and events are; `run.json` keeps those that the launcher had."""
+"""The settings that say on which engines documents and events are."""
+PLACE = (*ENGINES, "PREFIX", "INSTALLATION")
+"""These, and whose they are; `run.json` keeps those that the launcher had."""
 
 _ORPHANS_S = 2.0  # for processes whose launcher was killed to end by themselves
 _POLL_S = 0.05

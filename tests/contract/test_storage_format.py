@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from shlex import quote
 
 import pytest
 
@@ -119,6 +121,67 @@ def test_service_with_old_data_exits_with_one_line(tmp_path, process):
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("mercato:")]
     assert "toy.db was made by an earlier version" in line
     assert "set DATA_DIR to a new folder" in line
+
+
+@on_both_engines
+def test_owner_is_recorded_and_accepted_again(store):
+    for _ in range(2):
+        check_format(store, "north-", "north/shop")
+    assert formats(store).get("format") == {
+        "_id": "format",
+        "version": VERSION,
+        "prefix": "north-",
+        "installation": "north/shop",
+    }
+
+
+@on_both_engines
+@pytest.mark.parametrize(("made", "other"), [("north-", "south-"), ("north-", ""), ("", "south-")])
+def test_store_of_another_prefix_is_refused(store, made, other):
+    check_format(store, made)
+    with pytest.raises(SystemExit) as refused:
+        check_format(store, other)
+    line = str(refused.value)
+    assert f"belongs to a platform with PREFIX={made or quote('')}, not PREFIX={other or quote('')}" in line
+    assert f"set PREFIX={made or quote('')}, or {store.remedy}" in line
+    assert "\n" not in line
+    check_format(store, made)
+
+
+@on_both_engines
+@pytest.mark.parametrize("other", ["south/shop", ""])
+def test_store_of_another_installation_is_refused(store, other):
+    check_format(store, "", "north/shop")
+    docs = Collection("docs").attach(CheckedStore(store, "", other))
+    with pytest.raises(StoreUnavailable, match="belongs to the installation north/shop"):
+        docs.insert({"_id": "1"})
+    with pytest.raises(SystemExit) as refused:
+        check_format(store, "", other)
+    assert "set PREFIX to a prefix of your own" in str(refused.value)
+    assert "INSTALLATION=north/shop" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert formats(store).get("format")["installation"] == "north/shop"
+    assert docs.attach(CheckedStore(store, "", "north/shop")).get("1") is None
+
+
+@on_both_engines
+def test_store_without_an_owner_belongs_to_the_first_installation_that_is_named(store):
+    """As release 0.2.0 left it."""
+    check_format(store)
+    accounts(store).insert({"_id": "ada"})
+
+    def start(installation):
+        try:
+            check_format(store, "", installation)
+        except SystemExit as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        refused = list(pool.map(start, ["north/shop", "south/shop"] * 4))
+    owner = formats(store).get("format")["installation"]
+    assert [not text for text in refused] == [name == owner for name in ["north/shop", "south/shop"] * 4]
+    assert accounts(store).get("ada")
 
 
 @on_both_engines

@@ -13,6 +13,12 @@ class Topics:
     def __init__(self, bus):
         self.bus, self._suffix, self._members = bus, clock.new_id().lower(), []
 
+    def of(self, bus):
+        """Return topics of the same names on another bus."""
+        other = Topics(bus)
+        other._suffix = self._suffix
+        return other
+
     def full_name(self, name):
         return f"{name}-{self._suffix}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mercato.catalog import catalog
-from mercato.local.running_platform import ENGINES
+from mercato.local.running_platform import PLACE
 
 ROOT = Path(__file__).resolve().parents[2]
 _MIN_POLL_S, _MAX_POLL_S = 0.02, 0.5
@@ -70,7 +70,7 @@ class Platform:
     def __init__(self, folder: Path, **environment: str | None) -> None:
         self.folder = folder
         settings: dict[str, str | None] = {"PORT": "0", "DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
-        settings |= {**dict.fromkeys(ENGINES), **environment}
+        settings |= {**dict.fromkeys(PLACE), **environment}
         self.environment = {k: v for k, v in (os.environ | settings).items() if v is not None}
 
     def mercato(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
