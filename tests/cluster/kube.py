@@ -33,7 +33,7 @@ def helm(verb: str, *arguments: str) -> str:
 def upgrade(*settings: str) -> None:
     """Set values of the release, as in `defaults.replicas=3`, and wait until the rollout is complete."""
     sets = [argument for setting in settings for argument in ("--set", setting)]
-    helm("upgrade", str(CHART.parent), "--reuse-values", *sets, *_WAIT)
+    helm("upgrade", str(CHART.parent), "--reset-then-reuse-values", *sets, *_WAIT)
 
 
 def revision() -> str:
