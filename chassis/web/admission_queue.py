@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from chassis import clock
 
-PRIORITIES = 3
+PRIORITIES = 4
 """0 is the most urgent."""
 
 Item = TypeVar("Item")

@@ -81,11 +81,17 @@ class RequestBuffer:
 
 
 def priority_of(request: bytes) -> int:
-    """Return 0 for health checks, 1 for writes and commands (a checkout among them), 2 for reads."""
+    """Return 0 for health checks, 1 for commands and signing keys, 2 for writes of clients, 3 for reads of clients.
+
+    A checkout depends on commands that other services sent, and every service on the keys.
+    """
     method, _, rest = request[:256].partition(b" ")
-    if rest.partition(b" ")[0].endswith(b"/health"):
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    if path.endswith(b"/health"):
         return 0
-    return 2 if method in (b"GET", b"HEAD") else 1
+    if path.startswith(b"/internal/") or path.endswith(b"/jwks.json"):
+        return 1
+    return 3 if method in (b"GET", b"HEAD") else 2
 
 
 def time_left_s(request: bytes, max_s: float) -> float:

@@ -1,10 +1,13 @@
 """Passwords: what an account may choose, and argon2id with the low-memory parameters of OWASP to store it.
 
-One password is hashed at a time, which bounds the memory.
+One password is hashed at a time, which bounds the memory. At most half of the request threads hash or wait for it, so
+that a flood of passwords leaves the others to checkouts and signing keys.
 """
 
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +16,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from pydantic import StringConstraints
 
-from chassis.errors import InvalidInput
+from chassis.errors import InvalidInput, NotAttempted
 from chassis.schema import SINGLE_LINE
+from chassis.settings import settings
 from services.users.addresses import email_key
 
 MIN_CHARS, MAX_CHARS = 8, 128
@@ -42,19 +46,40 @@ def require_acceptable(password: str, *addresses: str) -> None:
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to store."""
-    with _lock:
+    """Return the hash to store. Raises NotAttempted if the queue is full."""
+    with _turn():
         return _hasher.hash(unicodedata.normalize("NFC", password))
 
 
 def matches(password: str, stored: str | None) -> bool:
-    """Return whether a password has this hash; without a hash it takes as long and returns False."""
-    with _lock:
+    """Return whether a password has this hash; without a hash it takes as long and returns False.
+
+    Raises NotAttempted if the queue is full.
+    """
+    with _turn():
         try:
             _hasher.verify(stored or _DUMMY_HASH, unicodedata.normalize("NFC", password))
         except (VerifyMismatchError, InvalidHashError):
             return False
     return stored is not None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for the turn to hash. Raises NotAttempted at once if too many threads do."""
+    places = _places()
+    if not places.acquire(blocking=False):
+        raise NotAttempted("too many passwords wait to be hashed", retry_after=1.0)
+    try:
+        with _lock:
+            yield
+    finally:
+        places.release()
+
+
+@cache
+def _places() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(max(1, settings().threads // 2))
 
 
 @cache

@@ -73,10 +73,11 @@ def confirm_address(token: str) -> None:
     account_mails.delete(mail["_id"])
 
 
-def confirm_reset(token: str, password: str) -> None:
+def confirm_reset(token: str, password: str, count_change: Callable[[str], object] = lambda _: None) -> None:
     """Set a new password and end all sessions. The address counts as verified: the link was sent to it.
 
-    Raises LinkExpired, InvalidInput.
+    `count_change` gets the id of the account, and counts a change of its credentials against a rate limit.
+    Raises LinkExpired, InvalidInput, and what `count_change` raises.
     """
     mail = account_mails.find(token, AccountMail.RESET)
     account = repository.accounts.get(mail["userId"]) if mail else None
@@ -84,6 +85,7 @@ def confirm_reset(token: str, password: str) -> None:
         raise LinkExpired
     _require_unused(mail, account)
     passwords.require_acceptable(password, account["email"])
+    count_change(account["_id"])
     new_hash = passwords.hash_password(password)
 
     def decide(account: Doc) -> Doc:

@@ -9,6 +9,7 @@ from chassis.web import limits
 from chassis.web.api import ANYONE, Api, Response
 from chassis.web.auth import Caller
 from services.users import addresses, recovery
+from services.users.api import limit_credential_changes
 from services.users.domain import EmailTaken
 from services.users.passwords import Password
 
@@ -70,7 +71,7 @@ def confirm_verification(body: Confirmation, caller: Caller) -> Response:
 def confirm_reset(body: NewPassword, caller: Caller) -> Response:
     """Set a new password with the token of a link. All sessions of the account end."""
     limits.hit("confirmation", "20/minute", caller.address, limits.count_in_store)
-    recovery.confirm_reset(body.token, body.password)
+    recovery.confirm_reset(body.token, body.password, limit_credential_changes)
     return Response(status=204)
 
 

@@ -10,7 +10,7 @@ from chassis.web import limits
 from chassis.web.api import SIGNED_IN, Api, Response
 from chassis.web.auth import Caller
 from services.users import credentials, repository, second_factor
-from services.users.api import limit_guesses
+from services.users.api import limit_credential_changes, limit_guesses
 
 api = Api()
 
@@ -71,6 +71,7 @@ def enroll_second_factor(body: EnrollSecondFactor, caller: Caller) -> Response:
     """Get a secret for your authenticator app, which becomes the second factor once a code confirms it."""
     account = repository.get(caller.id)
     limit_guesses(caller, body.current_password)
+    limit_credential_changes(caller.id)
     credentials.require_reauthentication(caller.id, account, body.current_password)
     offer = second_factor.offer(account)
     return Response(SecondFactorOffer(secret=offer.secret, uri=offer.uri), 201)
@@ -110,6 +111,7 @@ def remove_second_factor(body: RemoveSecondFactor, caller: Caller) -> Response:
     """Remove your second factor; all your sessions end."""
     account = repository.get(caller.id)
     limit_guesses(caller, body.current_password)
+    limit_credential_changes(caller.id)
     credentials.require_reauthentication(caller.id, account, body.current_password)
     second_factor.remove(account, body.code, limit_codes)
     return Response(status=204)

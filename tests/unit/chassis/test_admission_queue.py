@@ -9,18 +9,28 @@ from chassis.web.admission_queue import AdmissionQueue
 from chassis.web.request_buffer import priority_of, time_left_s
 
 
-def test_health_is_served_before_writes_and_writes_before_reads(fake_clock):
+def test_health_then_what_services_need_then_writes_then_reads(fake_clock):
     queue = AdmissionQueue[bytes](10)
     for request in (
-        b"GET /api/products HTTP/1.1\r\n",
+        b"GET /api/products?q=/health HTTP/1.1\r\n",
+        b"PUT /api/users/u1?x=/jwks.json HTTP/1.1\r\n",
         b"POST /api/orders HTTP/1.1\r\n",
         b"POST /internal/reserve HTTP/1.1\r\n",
+        b"GET /api/auth/jwks.json HTTP/1.1\r\n",
         b"GET /api/orders/health HTTP/1.1\r\n",
         b"GET /health HTTP/1.1\r\n",
     ):
         assert queue.put(request, priority_of(request), 1) is None
-    served = [queue.get()[0].split()[1] for _ in range(5)]
-    assert served == [b"/api/orders/health", b"/health", b"/api/orders", b"/internal/reserve", b"/api/products"]
+    served = [queue.get()[0].split()[1].partition(b"?")[0] for _ in range(7)]
+    assert served == [
+        b"/api/orders/health",
+        b"/health",
+        b"/internal/reserve",
+        b"/api/auth/jwks.json",
+        b"/api/users/u1",
+        b"/api/orders",
+        b"/api/products",
+    ]
 
 
 def test_full_queue_removes_the_newest_of_the_lowest_priority(fake_clock):

@@ -434,3 +434,20 @@ def test_an_operator_gets_a_link_without_mail(fake_clock, inbox):
     assert inbox == []
     recovery.confirm_reset(link.partition("#")[2], NEW)
     assert can_sign_in("u1@shop.example", NEW)
+
+
+def test_reset_counts_as_a_change_of_the_account_before_it_hashes(mailed_token):
+    class TooMany(Exception):
+        pass
+
+    def refuse(account_id):
+        raise TooMany(account_id)
+
+    create_verified()
+    recovery.request_reset("u1@shop.example")
+    token = mailed_token()
+    with pytest.raises(TooMany, match="u1"):
+        recovery.confirm_reset(token, NEW, refuse)
+    assert can_sign_in("u1@shop.example", OLD)
+    recovery.confirm_reset(token, NEW)
+    assert can_sign_in("u1@shop.example", NEW)
