@@ -13,6 +13,7 @@ from services.users import account_mails, application, credentials, keys, passwo
 from services.users.second_factor import NoSecondFactor, SecondFactorEnabled, SecondFactorRequired, WrongCode
 from services.users.second_factor_api import limit_codes
 from services.users.settings import UsersSettings
+from tests.unit.conftest import crashes
 
 PASSWORD = "correct horse battery"
 EMAIL = "root@shop.example"
@@ -254,3 +255,31 @@ def test_codes_of_an_account_are_limited_from_all_addresses_together(store, fake
     fake_clock.pass_time(60)
     with pytest.raises(limits.RateLimited, match="30/hour"):
         limit_codes(admin)
+
+
+def test_enrolling_and_removing_hold_wherever_the_process_dies(store, admin, fake_clock):
+    def enroll(place):
+        fake_clock.pass_time(STEP_S)
+        app = apps[place] = pyotp.TOTP(second_factor.offer(repository.get(admin)).secret)
+        second_factor.confirm(admin, now(app))
+
+    apps = {}
+    for place in crashes(store, enroll):
+        session = None
+        fake_clock.pass_time(STEP_S)
+        if second_factor.is_enabled(repository.get(admin)):
+            app = apps[place]
+            session = application.sign_in(EMAIL, PASSWORD, now(app), lambda account: None)[1]
+            for at in range(1, 20):
+                fake_clock.pass_time(STEP_S)
+                account = repository.get(admin)
+                if not second_factor.is_enabled(account):
+                    break
+                store.interrupts(
+                    lambda account=account, app=app: second_factor.remove(account, now(app), lambda id: None),
+                    at,
+                    after=False,
+                )
+            with pytest.raises(sessions.SignedOut):
+                application.renew(session.token)
+        assert sign_in() == admin, "either enrolled with this app, or not at all"
