@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chassis.events.erasure import Subjects
     from chassis.events.eventsourcing import StreamOutbox, Streams
     from chassis.events.outbox import PENDING_INDEX, EmbeddedOutbox, LatestStateOutbox, append_event, new_outbox
+    from chassis.events.set_aside import SetAside
     from chassis.messages import Command, Event
     from chassis.money import Money
     from chassis.sagas import Done, Saga, Step, StepTimedOut
@@ -59,6 +60,7 @@ _MODULES = {
     "events.erasure": "Subjects",
     "events.eventsourcing": "StreamOutbox Streams",
     "events.outbox": "PENDING_INDEX EmbeddedOutbox LatestStateOutbox append_event new_outbox",
+    "events.set_aside": "SetAside",
     "messages": "Command Event",
     "money": "Money",
     "sagas": "Done Saga Step StepTimedOut",
@@ -114,6 +116,7 @@ __all__ = [
     "Schema",
     "Service",
     "ServiceError",
+    "SetAside",
     "Settings",
     "Step",
     "StepTimedOut",
