@@ -1,4 +1,5 @@
-"""Golden files of the chart: `python -m tests.charts.golden` writes them, and `git diff` shows the changes.
+"""Golden files of the chart: `python -m tests.charts.golden` writes them, and `git diff` shows the changes. It raises
+the version of the chart if its files changed.
 
 They have three services, one of each kind, so that a new service does not change them. `minimal.yaml` is the chart with
 its defaults; the file of every other sample is its difference from that.
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from tests.charts import version
 from tests.charts.rendering import CHART, MINIMAL, SAMPLES, Doc, rendered
 
 FOLDER = Path(__file__).parent / "golden"
@@ -76,6 +78,7 @@ def _stable(value: Any, key: str = "") -> Any:
 
 def main() -> int:
     FOLDER.mkdir(exist_ok=True)
+    version.update()
     with small_chart() as chart:
         for sample in SAMPLES:
             path(sample).write_text(golden(sample, chart))

@@ -14,7 +14,7 @@ from tests.charts import golden
 from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, template, text
 
 VERSIONS = ("1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
-MAX_LINES = 400
+MAX_LINES = 450
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 MAX_MEMORY_MIB = 1368
 """Limit of the memory requests of all processes."""

@@ -9,7 +9,18 @@ from mercato.settings import models
 from tests.charts.rendering import CHART, template
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-NOT_VALUES = {"ADDRESSES", "HOST", "PORT", "HEALTH_PORT", "DATA_DIR", "REPLICAS", "STRICT_ERRORS", "MAIL_DIR"}
+NOT_VALUES = {
+    "ADDRESSES",
+    "PREFIX",
+    "INSTALLATION",
+    "HOST",
+    "PORT",
+    "HEALTH_PORT",
+    "DATA_DIR",
+    "REPLICAS",
+    "STRICT_ERRORS",
+    "MAIL_DIR",
+}
 """Settings that the chart sets itself, or that have no meaning in a cluster."""
 ADMIN = {"ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_TOKEN"}
 DEFAULTS = {

@@ -45,12 +45,39 @@ app.kubernetes.io/part-of: mercato
 {{- $value := get $.Values.secret.values $key | default (get $kept $key | b64dec) | default (randAlphaNum 40) }}
 {{- $_ := set $.Values.secret.values $key $value }}
 {{- end }}
-{{- else if or $kept (not (lookup "v1" "ServiceAccount" .Release.Namespace "default")) }}
+{{- else if or $kept (not (include "mercato.connected" .)) }}
 {{- $_ := set .Values.secret "values" $kept }}
 {{- else }}
 {{- fail (printf "secret.existing: no Secret %s in namespace %s" $name .Release.Namespace) }}
 {{- end }}
 {{- $name }}
+{{- end }}
+
+{{/* Whether Helm can look up objects: not where it only renders. */}}
+{{- define "mercato.connected" -}}
+{{- if lookup "v1" "ServiceAccount" .Release.Namespace "default" }}yes{{ end }}
+{{- end }}
+
+{{/* What a pod takes from Secrets, as JSON: what -> {name, key, optional, value}; no value where Helm only renders. */}}
+{{- define "mercato.secrets" -}}
+{{- $own := include "mercato.secret" .root }}
+{{- $wanted := deepCopy .service.secrets }}
+{{- with .service.authority }}{{ $_ := set $wanted "authority" . }}{{ end }}
+{{- $found := dict }}
+{{- range $what, $where := $wanted }}
+{{- $parts := append (splitList "/" ($where | default $own)) $what }}
+{{- $name := index $parts 0 }}
+{{- $key := index $parts 1 }}
+{{- $values := $.root.Values.secret.values }}
+{{- if ne $name $own }}{{ $values = (lookup "v1" "Secret" $.root.Release.Namespace $name).data | default dict }}{{ end }}
+{{- $value := get $values $key }}
+{{- $optional := eq $what "PLATFORM_SECRET_ACCEPTED" }}
+{{- if and (not $value) (not $optional) (or $values (include "mercato.connected" $.root)) }}
+{{- fail (printf "%s: %s: namespace %s has no Secret %s with the key %s" $.name $what $.root.Release.Namespace $name $key) }}
+{{- end }}
+{{- $_ := set $found $what (dict "name" $name "key" $key "optional" $optional "value" $value) }}
+{{- end }}
+{{- toJson $found }}
 {{- end }}
 
 {{/* The settings of a service. It finds an upstream by the headless Service of its pods; while DNS lists no live pod,
@@ -61,7 +88,9 @@ app.kubernetes.io/part-of: mercato
 {{- if and .service.settings.KAFKA_SASL_MECHANISM (not (hasKey .service.secrets "KAFKA_SASL_PASSWORD")) }}
 {{- fail (printf "%s: KAFKA_SASL_MECHANISM in settings needs KAFKA_SASL_PASSWORD in secrets" .name) }}
 {{- end }}
-{{- $found := dict "ADDRESSES" (join "," $addresses) }}
+{{- $installation := .root.Values.installation | default (printf "%s/%s" .root.Release.Namespace .root.Release.Name) }}
+{{- $found := dict "ADDRESSES" (join "," $addresses) "INSTALLATION" $installation }}
+{{- with .root.Values.prefix }}{{ $_ := set $found "PREFIX" . }}{{ end }}
 {{- with .root.Values.edge }}
 {{- if .host }}
 {{- $_ := set $found "PUBLIC_URL" (printf "%s://%s" (empty .ingress.tlsSecret | ternary "http" "https") .host) }}
@@ -72,6 +101,10 @@ app.kubernetes.io/part-of: mercato
 {{- end }}
 
 {{- define "mercato.identity" }}
+{{- $kept := (lookup "v1" "ConfigMap" .root.Release.Namespace .name).data }}
+{{- if and $kept (ne (get $kept "PREFIX") .root.Values.prefix) }}
+{{- fail (printf "prefix: it is %q; a new one begins an empty shop: uninstall this release first" (get $kept "PREFIX")) }}
+{{- end }}
 {{- include "mercato.object" (list . "v1" "ConfigMap" .name) }}
 data: {{- include "mercato.settings" . | nindent 2 }}
 {{- include "mercato.object" (list . "v1" "ServiceAccount" .name) }}
@@ -80,12 +113,12 @@ automountServiceAccountToken: false
 
 {{/* A pod that runs the command of the scope with the settings and account of `identity`; `restart` for one that ends. */}}
 {{- define "mercato.pod" -}}
-{{- $secret := include "mercato.secret" .root }}
+{{- $secrets := include "mercato.secrets" . }}
 metadata:
   labels: {{- include "mercato.labels" . | nindent 4 }}
   {{- if not .restart }}
   annotations:
-    checksum/settings: {{ print (include "mercato.settings" .) (toJson .root.Values.secret) | sha256sum }}
+    checksum/settings: {{ print (include "mercato.settings" .) $secrets .root.Values.secret.revision | sha256sum }}
     prometheus.io/scrape: "true"
     prometheus.io/port: "9090"
   {{- end }}
@@ -118,14 +151,9 @@ spec:
       envFrom: [{configMapRef: {name: {{ . }}}}]
       {{- end }}
       env:
-        {{- range $setting, $where := .service.secrets }}
-        {{- $optional := eq $setting "PLATFORM_SECRET_ACCEPTED" }}
-        {{- if and (not (or $where $optional)) $.root.Values.secret.values (not (get $.root.Values.secret.values $setting)) }}
-        {{- fail (printf "setting %s: Secret %s has no such key" $setting $secret) }}
-        {{- end }}
-        {{- $parts := append (splitList "/" ($where | default $secret)) $setting }}
+        {{- range $setting, $from := omit (fromJson $secrets) "authority" }}
         - name: {{ $setting }}
-          valueFrom: {secretKeyRef: {name: {{ index $parts 0 }}, key: {{ index $parts 1 }}{{ if $optional }}, optional: true{{ end }}}}
+          valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}{{ if .optional }}, optional: true{{ end }}}}
         {{- end }}
         {{- if .service.authority }}
         - {name: SSL_CERT_FILE, value: /etc/mercato/authority.crt}
