@@ -4,7 +4,7 @@ INTERNAL = {
     *("_w", "_id", "version", "dedupKey", "outbox", "seq", "pending", "published", "slot", "last_seq"),
     *("credentialsVersion", "emailKey", "password", "secondFactor", "secondFactorOffer", "current", "previous"),
     *("erased", "erasurePending", "erasureRequests", "mailPending", "mailsDue", "retryAt", "refundPending"),
-    *("revocationPending", "lastEndedSession", "userId"),
+    *("revocationPending", "lastEndedSession", "userId", "signInNetworks"),
 }
 """Fields of exported documents that say nothing about a person, or are secret."""
 NOT_EXPORTED = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
@@ -28,9 +29,9 @@ from chassis.messages import ANY_SERVICE, Command
 from chassis.observe import metrics, trace
 from chassis.schema import Schema
 from chassis.settings import settings
-from chassis.web import bodies, problems
+from chassis.web import bodies, limits, problems
 from chassis.web.access import Access
-from chassis.web.api import Api, Operation
+from chassis.web.api import Api, Operation, add_response_headers
 from chassis.web.auth import Caller
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
@@ -154,7 +155,8 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
     def view(**parts: str) -> WsgiResponse:
         current = _current_request(operation.path)
         try:
-            response = operation(current, authenticate(current, operation.needs_token(current)), parts)
+            caller = _authenticated(operation, current, authenticate)
+            response = operation(current, caller, parts)
         except RateLimited:
             metrics.rate_limited[operation.path].inc()
             raise
@@ -163,6 +165,17 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
         return response
 
     return view
+
+
+def _authenticated(operation: Operation, request: Request, authenticate: Callable[[Request, bool], Caller]) -> Caller:
+    """Return the caller. A 401 counts against the limit of the address. Raises Problem, TransientError."""
+    try:
+        return authenticate(request, operation.needs_token(request))
+    except Problem as problem:
+        if problem.status == HTTPStatus.UNAUTHORIZED:
+            anonymous = Caller("", "", client_address(request))
+            add_response_headers(request, limits.hit_for_request(operation.method, anonymous))
+        raise
 
 
 def _internal(command: type[Command], handler: CommandHandler) -> Callable[[], WsgiResponse]:

@@ -8,7 +8,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any
 
 from joserfc import jwt
@@ -32,6 +33,7 @@ MAX_KEYS_AGE_S = MAX_STALE_KEYS_S + KEYS_REFRESH_S
 MIN_REFETCH_S = 10.0
 FAILED_FETCH_RETRY_S = 1.0
 _MAX_CACHED_TOKENS = 10_000
+_CLIENT_PREFIX_BITS = 64  # one client chooses the other 64 bits at will (RFC 4291, 2.5.4)
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,13 @@ class Caller:
         return self.role == "admin" and self.current_role(self) == "admin"
 
     @property
+    def network(self) -> str:
+        """The address, or for IPv6 the network of 64 bits that one client has: what anonymous limits count."""
+        return _network_of(self.address)
+
+    @property
     def name(self) -> str:
-        """The name that rate limits and idempotency keys belong to."""
+        """The name that idempotency keys belong to."""
         return self.id or f"@{self.address}"
 
 
@@ -169,6 +176,17 @@ class Verifier:
             return {key.kid: key for key in KeySet.import_key_set(response).keys if key.kid}
         except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise OutcomeUnknown(f"{self._issuer} sent a malformed JWKS") from error
+
+
+@lru_cache(10_000)
+def _network_of(address: str) -> str:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # whatever a trusted proxy calls its client
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, _CLIENT_PREFIX_BITS), strict=False))
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -100,10 +100,10 @@ def hit(name: str, rule: str, caller: str, count: Count = _local) -> dict[str, s
 def hit_for_request(method: str, caller: Caller) -> dict[str, str]:
     """Count a request against the limit for its method and caller."""
     if method in ("GET", "HEAD"):
-        return hit("read", settings().rate_read, caller.name)
+        return hit("read", settings().rate_read, caller.id or f"@{caller.network}")
     if caller.id:
         return hit("user", settings().rate_user, caller.id)
-    return hit("anonymous", settings().rate_anonymous, caller.address)
+    return hit("anonymous", settings().rate_anonymous, caller.network)
 
 
 @cache

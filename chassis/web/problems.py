@@ -123,7 +123,7 @@ def to_response(
 
 def _domain_error(error: DomainError, instance: str, is_command: bool) -> WsgiResponse:
     status = (COMMAND_STATUS if is_command else STATUS)[error.category]
-    wait = {"Retry-After": "1"} if status == 429 else None
+    wait = {"Retry-After": str(error.extra.get("retryAfter", 1))} if status == 429 else None
     return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
 
 

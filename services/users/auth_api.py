@@ -1,16 +1,28 @@
 """`/api/auth`, and the sessions of the signed-in user."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from chassis.failure_limits import TooManyFailures
 from chassis.schema import SINGLE_LINE, Id, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web import limits
 from chassis.web.api import ANYONE, SIGNED_IN, Api, Response
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, PageQuery, find_page
-from services.users import access, addresses, application, domain, keys, repository, second_factor, sessions
+from services.users import (
+    access,
+    addresses,
+    application,
+    domain,
+    keys,
+    repository,
+    second_factor,
+    sessions,
+    sign_in_delays,
+)
 from services.users.second_factor_api import Code, limit_codes
 from services.users.settings import settings
 
@@ -67,15 +79,16 @@ class KeySet(Schema):
     "/api/auth/login",
     auth=ANYONE,
     responses={200: Tokens},
-    errors=(domain.WrongCredentials, domain.AccountLocked, second_factor.SecondFactorRequired),
+    errors=(domain.WrongCredentials, domain.AccountLocked, second_factor.SecondFactorRequired, TooManyFailures),
     idempotent=False,
 )
 def sign_in(body: Credentials, caller: Caller) -> Tokens:
     """Sign in with e-mail address and password, and with the code of a second factor where the account has one."""
-    account_and_address = f"{addresses.email_key(body.email)} {caller.address}"
+    account_and_address = f"{addresses.email_key(body.email)} {caller.network}"
     limits.hit("sign-in", "5/minute", account_and_address, limits.count_in_store)
-    limits.hit("sign-in-address", "20/minute", caller.address, limits.count_in_store)
-    return _tokens(*application.sign_in(body.email, body.password, body.code, limit_codes))
+    limits.hit("sign-in-address", "20/minute", caller.network, limits.count_in_store)
+    attempt = partial(application.sign_in, body.email, body.password, body.code, limit_codes)
+    return _tokens(*sign_in_delays.sign_in(body.email, caller.network, attempt))
 
 
 @api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors=(sessions.SignedOut,), idempotent=False)

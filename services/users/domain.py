@@ -4,7 +4,10 @@ from typing import Any
 
 from chassis.errors import DomainError, ErrorCategory
 
-PERSONAL_FIELDS = ("email", "name", "age", "password", "secondFactor", "secondFactorOffer", "actions", "mails")
+PERSONAL_FIELDS = (
+    *("email", "name", "age", "password", "secondFactor", "secondFactorOffer", "actions", "mails"),
+    "signInNetworks",
+)
 
 
 class EmailTaken(DomainError, title="Email already exists"):

@@ -56,7 +56,7 @@ def request_reset(body: Address, caller: Caller) -> Response:
 )
 def confirm_verification(body: Confirmation, caller: Caller) -> Response:
     """Confirm an address with the token of a link."""
-    limits.hit("confirmation", "20/minute", caller.address, limits.count_in_store)
+    limits.hit("confirmation", "20/minute", caller.network, limits.count_in_store)
     recovery.confirm_address(body.token)
     return Response(status=204)
 
@@ -70,7 +70,7 @@ def confirm_verification(body: Confirmation, caller: Caller) -> Response:
 )
 def confirm_reset(body: NewPassword, caller: Caller) -> Response:
     """Set a new password with the token of a link. All sessions of the account end."""
-    limits.hit("confirmation", "20/minute", caller.address, limits.count_in_store)
+    limits.hit("confirmation", "20/minute", caller.network, limits.count_in_store)
     recovery.confirm_reset(body.token, body.password, limit_credential_changes)
     return Response(status=204)
 
@@ -78,6 +78,6 @@ def confirm_reset(body: NewPassword, caller: Caller) -> Response:
 def _limit(name: str, email: str, caller: Caller) -> None:
     """Count a request for a mail: per address and client, per client, and per address, so that nobody is flooded."""
     key = addresses.email_key(email)
-    limits.hit(name, "5/minute", f"{key} {caller.address}", limits.count_in_store)
-    limits.hit(f"{name}-client", "20/minute", caller.address, limits.count_in_store)
+    limits.hit(name, "5/minute", f"{key} {caller.network}", limits.count_in_store)
+    limits.hit(f"{name}-client", "20/minute", caller.network, limits.count_in_store)
     limits.hit(f"{name}-address", "20/hour", key, limits.count_in_store)

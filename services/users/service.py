@@ -1,5 +1,6 @@
 """Users: accounts, sessions, and the keys that sign access tokens."""
 
+from chassis import failure_limits
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from chassis.web import idempotency, limits
@@ -25,7 +26,7 @@ from services.users.messages import CheckBuyer, GetAccess, SessionsRevoked, User
 
 service = Service("users")
 service.stores(repository.accounts, sessions.refresh_token_families, keys.signing_keys, limits.counters)
-service.stores(administration.first_administrator, account_mails.account_mails)
+service.stores(administration.first_administrator, account_mails.account_mails, failure_limits.failures)
 service.publishes(EmbeddedOutbox("users", repository.accounts), UserCreated, UserUpdated, UserDeleted, SessionsRevoked)
 service.serves(api)
 service.serves(auth_api.api)
@@ -46,3 +47,4 @@ service.schedules(account_mails.delete_expired, every_s=60)
 service.schedules(access.finish_endings, every_s=5)
 service.schedules(jobs.erasure_job(idempotency.forget), every_s=5)
 service.schedules(limits.delete_ended_windows, every_s=60)
+service.schedules(failure_limits.delete_forgotten, every_s=60)

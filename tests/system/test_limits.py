@@ -88,6 +88,38 @@ def test_guessing_on_many_accounts_is_limited_by_address(strict_shop: Shop) -> N
     assert responses == [401] * 20 + [429]
 
 
+def test_guessing_from_many_addresses_delays_all_but_known_ones(strict_shop: Shop) -> None:
+    victim = strict_shop.shopper()
+    for number in range(4):
+        assert guess(from_address(strict_shop, "users", f"198.51.100.{40 + number}"), victim.email, 5) == [401] * 5
+    elsewhere = from_address(strict_shop, "users", "198.51.100.50")
+    credentials = {"email": victim.email, "password": victim.password}
+    delayed = elsewhere.post("/api/auth/login", credentials)
+    assert problem(delayed, 429)["type"] == "/problems/too-many-failures"
+    assert 0 < int(delayed.headers["Retry-After"]) <= 900
+    expect(strict_shop.guest().post("/api/auth/login", credentials), 200)
+    expect(elsewhere.post("/api/auth/refresh", {"refreshToken": victim.refresh_token}), 200)
+    unknown = f"{clock.new_id().lower()}@example.com"
+    for number in range(4):
+        guess(from_address(strict_shop, "users", f"198.51.100.{60 + number}"), unknown, 5)
+    assert guess(elsewhere, unknown, 1) == [429]
+
+
+def test_addresses_of_one_ipv6_network_are_one_client(strict_shop: Shop) -> None:
+    email = f"{clock.new_id().lower()}@example.com"
+    inside = [from_address(strict_shop, "users", f"2001:db8:1:1:{number:x}::1") for number in range(6)]
+    assert [guess(client, email, 1)[0] for client in inside] == [401] * 5 + [429]
+    assert guess(from_address(strict_shop, "users", "2001:db8:1:2::1"), email, 1) == [401]
+
+
+def test_requests_with_an_invalid_token_are_limited_by_address(strict_shop: Shop) -> None:
+    client = from_address(strict_shop, "orders", "198.51.100.70")
+    client.token = "none"
+    statuses = [client.post("/api/orders", {}).status_code for _ in range(101)]
+    assert statuses == [401] * 100 + [429]
+    expect(from_address(strict_shop, "orders", "198.51.100.70").get("/api/orders/health"), 200)
+
+
 def has_expired(shop: Shop, order: str) -> bool:
     """Return whether the reservation of an order has expired, and its units are available again."""
     found = next(doc for doc in shop.documents("inventory", "reservations") if doc["_id"] == order)
