@@ -196,7 +196,8 @@ class Collection:
         """Return up to `limit` matches (1 to MAX_PAGE_SIZE), in the order of one field, then of `_id`.
 
         `sort="-field"` sorts descending. Documents without text or an int in that field are left out. `after`
-        continues behind a page: see `cursor_after`. A document that lacks a sort key yet has "" there.
+        continues behind a page: see `cursor_after`. A document that lacks a sort key yet has "" there; one whose
+        upcaster raises has the defaults.
         """
         where, field = where or {}, sort.lstrip("-")
         self._check_search(where, field)
@@ -207,7 +208,7 @@ class Collection:
         if after is not None:
             operators.check_cursor(after)
         docs = self.store.find(self, where, sort, limit, after)
-        return [self.versions.upcast(doc, field) for doc in docs] if self.versions else docs
+        return [self.versions.upcast(doc, field, is_alone=False) for doc in docs] if self.versions else docs
 
     def count(self, where: Filter | None = None) -> int:
         """Return the number of matches."""

@@ -12,6 +12,7 @@ updates the documents meanwhile.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,17 +70,23 @@ class Versions:
     def __bool__(self) -> bool:
         return bool(self._versions)
 
-    def upcast(self, doc: "Doc", sort: str = "_id") -> "Doc":
+    def upcast(self, doc: "Doc", sort: str = "_id", is_alone: bool = True) -> "Doc":
         """Return the document in its present shape; the given one is consumed.
 
-        The field of `sort`, if it is a sort key, keeps the value that the document has in this order.
+        The field of `sort`, if it is a sort key, keeps the value that the document has in this order. Raises what the
+        upcaster raises; unless the document `is_alone`, it gets the defaults then, so that it holds up no other.
         """
         found = doc.pop(VERSION_FIELD, 0)
         if found >= self.current:
             return doc
         place = doc.get(sort, "")
-        for version in self._versions[found:]:
-            doc |= _new_fields(version, doc)
+        try:
+            for version in self._versions[found:]:
+                doc |= _new_fields(version, doc)
+        except Exception:  # the migration logs it
+            if is_alone:
+                raise
+            doc = {**deepcopy(self.defaults), **doc}
         if sort in self.sort_keys:
             doc[sort] = place
         return doc
@@ -135,7 +142,7 @@ class Versions:
 
 
 def _new_fields(version: Version, doc: "Doc") -> "Doc":
-    new = {name: value for name, value in version.defaults.items() if name not in doc} | version.upcast(doc)
+    new = {name: deepcopy(value) for name, value in version.defaults.items() if name not in doc} | version.upcast(doc)
     if unknown := new.keys() - version.defaults.keys() - set(version.sort_keys):
         raise ValueError(f"an upcaster returns {', '.join(sorted(unknown))}, which its version does not declare")
     return new

@@ -335,6 +335,21 @@ def test_what_an_older_process_adds_later_is_found_and_rewritten_by_the_next_pas
     assert both.stored("bee") == {**current("Bee"), "_v": 1}
 
 
+@pytest.mark.parametrize("sort", ["_id", "key", "-key"])
+def test_damaged_document_is_found_with_its_defaults_and_holds_up_no_other(both, sort):
+    both.old.insert({"_id": "a", "n": 0})
+    both.insert_old("Bee")
+    found = both.new.find({"isPublished": True}, sort=sort)
+    damaged = next(doc for doc in found if doc["_id"] == "a")
+    assert damaged == {"_id": "a", "n": 0, "isPublished": True, "rank": 3, "note": {}, "key": ""}
+    assert sorted(ids(found)) == ["a", "bee"]
+    first = both.new.find({"isPublished": True}, sort=sort, limit=1)
+    rest = both.new.find({"isPublished": True}, sort=sort, after=cursor_after(first, sort))
+    assert ids(first + rest) == ids(found)
+    with pytest.raises(KeyError):
+        both.new.get("a")
+
+
 def test_damaged_document_does_not_stop_the_migration(both):
     both.old.insert({"_id": "a", "n": 0})
     both.insert_old("Bee")

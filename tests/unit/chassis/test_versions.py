@@ -40,6 +40,13 @@ def test_later_version_is_computed_from_the_one_before():
     assert docs.changes({"_id": "x", "a": 5, "b": 6, "_v": 2}) == {}
 
 
+def test_documents_do_not_share_a_default():
+    docs = Collection("docs", versions=(Version(defaults={"note": {}}),))
+    docs.versions.upcast({"_id": "x"})["note"]["seen"] = True
+    assert docs.versions.upcast({"_id": "y"}) == {"_id": "y", "note": {}}
+    assert docs.changes({"_id": "y"})["note"] == {}
+
+
 @pytest.mark.parametrize("returned", [{"b": 1}, {"a": None}, {"a": "x"}, {"a": 2**63}])
 def test_upcaster_returns_declared_fields_that_the_index_holds(returned):
     docs = Collection("docs", Index("a"), versions=(Version(defaults={"a": 1}, upcast=lambda doc: returned),))
