@@ -5,12 +5,10 @@ Values of different types are never equal and never ordered: `true` is not 1, 5 
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chassis.store.operators import INT64, conditions
-
-if TYPE_CHECKING:
-    from chassis.store import Doc, Filter, Update
+from chassis.store.port import Doc, Filter, Update
 
 MISSING: Any = object()
 
@@ -30,7 +28,7 @@ def value_at(doc: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def matches(doc: Mapping[str, Any], where: "Filter") -> bool:
+def matches(doc: Mapping[str, Any], where: Filter) -> bool:
     """Return whether every condition holds."""
     return all(
         _holds(value_at(doc, path), name, wanted)
@@ -39,7 +37,7 @@ def matches(doc: Mapping[str, Any], where: "Filter") -> bool:
     )
 
 
-def apply_update(doc: "Doc", update: "Update") -> "Doc":
+def apply_update(doc: Doc, update: Update) -> Doc:
     """Return a new document; the old one stays as it is. Raises ValueError where an operator does not fit."""
     new = dict(doc)
     for name, fields in update.items():
@@ -88,7 +86,7 @@ def is_same(one: Any, other: Any) -> bool:
     return _kind(one) is _kind(other) and bool(one == other)
 
 
-def _parent(new: "Doc", parents: list[str], creates: bool, path: str) -> "Doc | None":
+def _parent(new: Doc, parents: list[str], creates: bool, path: str) -> Doc | None:
     """Return the dict that holds the last name of a path, copied on the way; None if it is missing and not created."""
     parent = new
     for name in parents:
@@ -106,15 +104,15 @@ def _parent(new: "Doc", parents: list[str], creates: bool, path: str) -> "Doc | 
     return parent
 
 
-def _set(parent: "Doc", name: str, value: Any) -> None:
+def _set(parent: Doc, name: str, value: Any) -> None:
     parent[name] = value
 
 
-def _unset(parent: "Doc", name: str, value: Any) -> None:
+def _unset(parent: Doc, name: str, value: Any) -> None:
     parent.pop(name, None)
 
 
-def _inc(parent: "Doc", name: str, value: Any) -> None:
+def _inc(parent: Doc, name: str, value: Any) -> None:
     old = parent.get(name, 0)
     if isinstance(old, bool) or not isinstance(old, int):
         raise ValueError(f"$inc: {name} is not an int")
@@ -123,11 +121,11 @@ def _inc(parent: "Doc", name: str, value: Any) -> None:
     parent[name] = old + value
 
 
-def _push(parent: "Doc", name: str, value: Any) -> None:
+def _push(parent: Doc, name: str, value: Any) -> None:
     parent[name] = [*_list(parent, name, "$push"), value]
 
 
-def _pull(parent: "Doc", name: str, value: Any) -> None:
+def _pull(parent: Doc, name: str, value: Any) -> None:
     if name not in parent:
         return
     items = _list(parent, name, "$pull")
@@ -137,14 +135,14 @@ def _pull(parent: "Doc", name: str, value: Any) -> None:
         parent[name] = [item for item in items if not is_same(item, value)]
 
 
-def _list(parent: "Doc", name: str, operator_name: str) -> list[Any]:
+def _list(parent: Doc, name: str, operator_name: str) -> list[Any]:
     items = parent.get(name, [])
     if not isinstance(items, list):
         raise ValueError(f"{operator_name}: {name} is not a list")
     return items
 
 
-_UPDATES: dict[str, Callable[["Doc", str, Any], None]] = {
+_UPDATES: dict[str, Callable[[Doc, str, Any], None]] = {
     "$set": _set,
     "$unset": _unset,
     "$inc": _inc,

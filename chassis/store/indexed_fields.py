@@ -6,14 +6,12 @@ with a default has the type of the default in every document that is written.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chassis.store.documents import MISSING
 from chassis.store.operators import conditions
-
-if TYPE_CHECKING:
-    from chassis.store import Index, Update
-    from chassis.store.versions import Versions
+from chassis.store.port import Index, Update
+from chassis.store.versions import Versions
 
 _RESULTS: Mapping[str, Any] = {"$unset": MISSING, "$inc": 0, "$push": [], "$pull": []}
 """The type of value that an operator leaves, by an example; `$set` leaves its operand."""
@@ -22,7 +20,7 @@ _RESULTS: Mapping[str, Any] = {"$unset": MISSING, "$inc": 0, "$push": [], "$pull
 class IndexedFields:
     """The indexed fields of one collection."""
 
-    def __init__(self, indexes: Iterable["Index"], versions: "Versions") -> None:
+    def __init__(self, indexes: Iterable[Index], versions: Versions) -> None:
         self._versions = versions
         self._lists = {index.fields[0] for index in indexes if index.multikey}
         self._may_be_missing: dict[str, bool] = {}
@@ -42,7 +40,7 @@ class IndexedFields:
             for path in paths:
                 self._check(path, top, doc.get(top, MISSING))
 
-    def check_update(self, update: "Update") -> None:
+    def check_update(self, update: Update) -> None:
         """Raises ValueError if the update would leave such a document."""
         for operator, fields in update.items():
             for path, value in fields.items():
@@ -71,5 +69,5 @@ class IndexedFields:
         return path in self._may_be_missing or path in self._versions.indexed
 
 
-def _requires(index: "Index", path: str) -> bool:
+def _requires(index: Index, path: str) -> bool:
     return ("$exists", True) in conditions((index.partial or {}).get(path, {}))

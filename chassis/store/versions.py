@@ -14,16 +14,14 @@ updates the documents meanwhile.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chassis.store.documents import MISSING, is_same, matches
 from chassis.store.operators import VERSION_FIELD, check_value
-
-if TYPE_CHECKING:
-    from chassis.store import Doc, Filter, Index, Update
+from chassis.store.port import Doc, Filter, Index, Update
 
 
-def _no_fields(doc: "Doc") -> "Doc":
+def _no_fields(doc: Doc) -> Doc:
     return {}
 
 
@@ -41,13 +39,13 @@ class Version:
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     sort_keys: tuple[str, ...] = ()
-    upcast: Callable[["Doc"], "Doc"] = _no_fields
+    upcast: Callable[[Doc], Doc] = _no_fields
 
 
 class Versions:
     """All versions of one collection, in order; the number of the present one is their count."""
 
-    def __init__(self, versions: Sequence[Version], indexes: Iterable["Index"]) -> None:
+    def __init__(self, versions: Sequence[Version], indexes: Iterable[Index]) -> None:
         self._versions = tuple(versions)
         self.current = len(self._versions)
         self.sort_keys = frozenset(name for version in versions for name in version.sort_keys)
@@ -70,7 +68,7 @@ class Versions:
     def __bool__(self) -> bool:
         return bool(self._versions)
 
-    def upcast(self, doc: "Doc", sort: str = "_id", is_alone: bool = True) -> "Doc":
+    def upcast(self, doc: Doc, sort: str = "_id", is_alone: bool = True) -> Doc:
         """Return the document in its present shape; the given one is consumed.
 
         The field of `sort`, if it is a sort key, keeps the value that the document has in this order. Raises what the
@@ -91,13 +89,13 @@ class Versions:
             doc[sort] = place
         return doc
 
-    def new_document(self, doc: "Doc") -> "Doc":
+    def new_document(self, doc: Doc) -> Doc:
         """Return the document as it is inserted. Raises ValueError if it lacks a field."""
         if lacking := self.defaults.keys() - doc.keys():
             raise ValueError(f"a new document lacks {', '.join(sorted(lacking))}")
         return {**doc, VERSION_FIELD: self.current}
 
-    def changes(self, doc: "Doc") -> "Doc":
+    def changes(self, doc: Doc) -> Doc:
         """Return the fields to set so that a stored document has its present shape; {} if it has."""
         found = doc.get(VERSION_FIELD, 0)
         if found > self.current:  # a later release wrote it
@@ -108,12 +106,12 @@ class Versions:
         changed = {name: new[name] for name in self.defaults if not is_same(new[name], doc.get(name, MISSING))}
         return changed | ({VERSION_FIELD: self.current} if found < self.current else {})
 
-    def check_update(self, update: "Update") -> None:
+    def check_update(self, update: Update) -> None:
         """Raises ValueError if the update would leave a current document without a field."""
         if lacking := self.defaults.keys() & update.get("$unset", {}).keys():
             raise ValueError(f"a document cannot lack {', '.join(sorted(lacking))}")
 
-    def concern(self, where: "Filter", update: "Update | None" = None) -> bool:
+    def concern(self, where: Filter, update: Update | None = None) -> bool:
         """Return whether a guard or an update names a new field."""
         paths = [*where, *(path for fields in (update or {}).values() for path in fields)]
         return any(path.partition(".")[0] in self.defaults for path in paths)
@@ -126,7 +124,7 @@ class Versions:
         if path in self.sort_keys and not value:
             raise ValueError(f"{path} is a sort key: it cannot be empty")
 
-    def _check_index(self, index: "Index") -> None:
+    def _check_index(self, index: Index) -> None:
         for path in (*index.fields, *(index.partial or ())):
             top = path.partition(".")[0]
             if top not in self.defaults or (index.multikey and self.defaults[top] == []):
@@ -141,7 +139,7 @@ class Versions:
             self.indexed[path] = default
 
 
-def _new_fields(version: Version, doc: "Doc") -> "Doc":
+def _new_fields(version: Version, doc: Doc) -> Doc:
     new = {name: deepcopy(value) for name, value in version.defaults.items() if name not in doc} | version.upcast(doc)
     if unknown := new.keys() - version.defaults.keys() - set(version.sort_keys):
         raise ValueError(f"an upcaster returns {', '.join(sorted(unknown))}, which its version does not declare")
