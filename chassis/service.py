@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, Any
 from chassis import calls, gc_tuning
 from chassis.access import AccessQuery
 from chassis.audit import Audit, Check, Ids
-from chassis.background import Jobs, retry_until, run_until
-from chassis.bus import Bus, Topic
+from chassis.background import Jobs, retry_until
 from chassis.bus.engines import open_bus
 from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
@@ -35,7 +34,6 @@ from chassis.calls.tokens import ServiceTokens
 from chassis.events import consumer, dead_letters, set_aside
 from chassis.events.envelope import Meta
 from chassis.events.outbox import Outbox
-from chassis.events.relay import Relay
 from chassis.messages import Command, Event
 from chassis.observe import export
 from chassis.observe.health import Health
@@ -48,16 +46,13 @@ from chassis.store import Collection, Doc, Store, migration
 from chassis.store.engines import open_store
 from chassis.store.format import CheckedStore, check_format
 from chassis.store.timed import TimedStore
+from chassis.worker import leases, worker_jobs
 
 if TYPE_CHECKING:
     from chassis.web.access import GetRole
     from chassis.web.api import Api
     from chassis.web.middleware import Middleware
 
-leases = Collection("leases")
-
-PURGE_EVERY_S = 3.0
-"""Seconds after which deleted data are in no file of an embedded store."""
 JWKS_PATH = "/api/auth/jwks.json"
 """Where a service that issues access tokens serves its public keys."""
 
@@ -250,7 +245,7 @@ class Service:
         self._prepare(stop)
         bus = open_bus(settings())
         jobs = Jobs(stop)
-        for job, run in self._worker_threads(bus):
+        for job, run in worker_jobs(self, bus, self._store):
             jobs.add(job, run)
         jobs.start()
         health.crash_looping = jobs.crash_looping
@@ -278,47 +273,9 @@ class Service:
 
         retry_until(stop, prepare, "store cannot be prepared", retry_on=Exception)
 
-    def _worker_threads(self, bus: Bus) -> list[tuple[str, Callable[[threading.Event], None]]]:
-        """Return the name of each worker thread, and the function that it runs."""
-        threads: list[tuple[str, Callable[[threading.Event], None]]] = []
-        if self.outboxes:
-            relay = Relay(self.outboxes, bus, leases, settings().lease, settings().relay_pause)
-            threads.append(("relay", partial(self._run_after_topics_exist, bus, relay.run)))
-        if self.handlers:
-            threads.append(("consumer", partial(self._run_after_topics_exist, bus, self._consumer(bus).run)))
-        if self.versioned:
-            threads.append(("migration", partial(migration.run, self.versioned)))
-        for driver in self.drivers:
-            threads.append((f"saga {driver.saga.name}", driver.run))
-        threads.append(("purge", partial(_repeat, self._store.purge_deleted, PURGE_EVERY_S)))
-        for job, every_s in self.scheduled:
-            threads.append((job.__name__, partial(_repeat, job, every_s)))
-        return threads
-
-    def _consumer(self, bus: Bus) -> consumer.Consumer:
-        topics = sorted({f"{event.service}.events" for event in self.handlers})
-        return consumer.Consumer(bus.consumer(self.name, topics), self.handlers)
-
-    def _run_after_topics_exist(self, bus: Bus, run: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """Create the topics, then run; other worker threads run while the message bus is unavailable."""
-        retry_until(stop, lambda: self._make_topics(bus), "message bus unavailable")
-        run(stop)
-
-    def _make_topics(self, bus: Bus) -> None:
-        names = {f"{self.name}.events", f"{self.name}.dead", *(f"{event.service}.events" for event in self.handlers)}
-        bus.ensure_topics([Topic(name, settings().partitions, settings().retention) for name in sorted(names)])
-
     def _tokens(self) -> ServiceTokens:
         secret, *accepted = settings().platform_secrets
         return ServiceTokens(self.name, secret, accepted)
-
-
-def _repeat(job: Callable[[], None], every_s: float, stop: threading.Event) -> None:
-    def step() -> float:
-        job()
-        return every_s
-
-    run_until(stop, step, "job failed", max_backoff_s=every_s)
 
 
 def _exit_process_on_system_exit(prepare: Callable[[], None]) -> None:
