@@ -20,10 +20,11 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Required, TypedDict, Unpack
 
 from flask import Request, current_app
+from werkzeug.exceptions import HTTPException
 
 from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, QueryParams, RequestBody, Schema
@@ -35,6 +36,8 @@ from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
 ANYONE, SIGNED_IN, ADMIN = "anyone", "signed in", "admin"
+OPERATIONS = "chassis.operations"
+"""Key of the app's extensions: its operations by endpoint."""
 Handler = Callable[..., "Response | Schema"]
 
 
@@ -147,13 +150,21 @@ class Operation:
         def work(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
                 return self._call(values, attempt)
-            except Exception as error:  # an error is kept and replayed, too
+            except Exception as error:  # an error that created something is kept and replayed, too
                 return current_app.make_response(current_app.handle_user_exception(error))  # type: ignore[return-value]
 
         subject_id = next(iter(parts.values()), "")
         precondition = request.headers.get("If-Match", "").encode()
         body = precondition + b"\n" + request.get_data()
-        return idempotency.run_once(key, caller.name, f"{self.method} {request.path}", subject_id, body, work)
+        read_again = partial(_read_again, request.path, caller)
+        operation = f"{self.method} {request.path}"
+        return idempotency.run_once(key, caller.name, operation, subject_id, body, work, read_again)
+
+    def read_for(self, caller: Caller, parts: Mapping[str, str]) -> WsgiResponse:
+        """Read the object of a GET route for a caller who has just changed it."""
+        if self.auth == ADMIN and not caller.is_admin:
+            raise Problem(403, "This needs an administrator.")
+        return self._call({**parts, "caller": caller, "query": self._empty_query}, None)
 
     def _call(
         self, values: dict[str, Any], attempt: idempotency.Attempt | None, if_none_match: str = ""
@@ -223,6 +234,24 @@ class Api:
             return function
 
         return declare
+
+
+def _read_again(path: str, caller: Caller, location: str) -> WsgiResponse:
+    """Return the object that a write made or changed: at `location`, else under the path of the write or above it.
+
+    Raises Problem 404 if it is gone.
+    """
+    operations: dict[str, Operation] = current_app.extensions[OPERATIONS]
+    routes = current_app.url_map.bind("")
+    for candidate in filter(None, (location, path, path.rpartition("/")[0])):
+        try:
+            endpoint, parts = routes.match(candidate, method="GET")
+            return operations[endpoint].read_for(caller, parts)
+        except (HTTPException, KeyError):
+            continue
+        except NotFound:
+            break
+    raise Problem(404, "What this request made is gone.")
 
 
 def require_self(caller: Caller, user: str, what: str) -> None:

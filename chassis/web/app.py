@@ -31,7 +31,7 @@ from chassis.schema import Schema
 from chassis.settings import settings
 from chassis.web import bodies, limits, problems
 from chassis.web.access import Access
-from chassis.web.api import Api, Operation, add_response_headers
+from chassis.web.api import OPERATIONS, Api, Operation, add_response_headers
 from chassis.web.auth import Caller
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
@@ -101,6 +101,7 @@ def make_app(
     app = _App(name, static_folder=None)
     app.url_map.merge_slashes = False
     declared: dict[str, tuple[type[DomainError], ...]] = {}
+    operations = app.extensions[OPERATIONS] = {}
 
     def authenticate(request: Request, required: bool) -> Caller:
         address = client_address(request)
@@ -113,7 +114,7 @@ def make_app(
 
     for operation in (operation for api in apis for operation in api.operations):
         endpoint = f"{operation.method} {operation.path}"
-        declared[endpoint] = operation.all_errors
+        declared[endpoint], operations[endpoint] = operation.all_errors, operation
         app.add_url_rule(
             operation.rule,
             endpoint,

@@ -67,7 +67,7 @@ class Caller:
     @property
     def name(self) -> str:
         """The name that idempotency keys belong to."""
-        return self.id or f"@{self.address}"
+        return self.id or f"@{self.network}"
 
 
 @dataclass(frozen=True)

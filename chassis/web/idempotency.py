@@ -1,31 +1,50 @@
 """Idempotency keys of clients: first the record, then the work, then the response, which is kept for 24 hours.
 
     {_id, caller, subjectId: "the id in the path", createdId: "the id of what the request creates", bodyHash,
-     secretId: "the secret of bodyHash", until: "end of the lease", fence, status, body, headers, expiresAt}
+     secretId: "the secret of bodyHash", until: "end of the lease", fence, bytes: "its size", expiresAt,
+     response: {status, headers, packedBody: "compressed, in Base64; None: too large, and read again"}}
 
 A retry that finds an expired lease does the work again under the same `createdId`, so that a unique `_id` creates
-the object once.
+the object once. A 4xx that names no created object changed nothing: its record is deleted, and the key is free again.
+
+Release 0.2.0 kept `status`, `body` and `headers` in the record itself. `status` stays 0 now, and the lease of a kept
+response lasts as long as its record, so that a process of that release answers that the request is still running.
 """
 
+import base64
 import hashlib
 import hmac
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.keyed_hash import keyed_hash, keyed_hashes, secret_ids
 from chassis.settings import settings
 from chassis.store import Collection, Doc, Duplicate, Index, Update
+from chassis.web.limits import RateLimited
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
 MAX_KEY_CHARS = 255
 KEPT_S = 24 * 3600.0
+MAX_BODY_BYTES = 8 * 1024
+"""Size of a stored body, compressed."""
+MAX_RECORDS, MAX_BYTES = 2_000, 4 * 1024 * 1024
+"""What one caller may keep. Requests at the same moment may exceed it by one record each."""
+_RECORD_BYTES = 512  # a record without its response
+_FULL_RETRY_S = 600  # records expire one by one
 REPLAYED = "Idempotent-Replayed"
 """Header of a response that was sent before."""
 
-records = Collection("idempotency", Index("expiresAt"), Index("caller"), Index("subjectId"), Index("createdId"))
+records = Collection(
+    "idempotency", Index("expiresAt"), Index("caller", "bytes"), Index("subjectId"), Index("createdId")
+)
+
+ReadAgain = Callable[[str], WsgiResponse]
+"""Reads the object of a request again; gets the `Location` of its response, "" if it had none."""
 
 
 class KeyReused(DomainError, title="Key used before", category=ErrorCategory.INVALID):
@@ -56,37 +75,41 @@ def without_key() -> Attempt:
 
 
 def run_once(
-    key: str, caller: str, operation: str, subject_id: str, body: bytes, work: Callable[[Attempt], WsgiResponse]
+    key: str,
+    caller: str,
+    operation: str,
+    subject_id: str,
+    body: bytes,
+    work: Callable[[Attempt], WsgiResponse],
+    read_again: ReadAgain | None = None,
 ) -> WsgiResponse:
     """Do `work` once for this key of this caller and return its response; replay it if it is known.
 
-    `subject_id` is the object that the operation changes, "" if it creates one.
-    Raises: Problem 400 (key too long), KeyReused, KeyInUse.
+    `subject_id` is the object that the operation changes, "" if it creates one. A body that is too large to be kept is
+    replayed by `read_again`.
+    Raises: Problem 400 (key too long), RateLimited (too many records), KeyReused, KeyInUse.
     """
     if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
         raise Problem(400, f"Idempotency-Key has 1 to {MAX_KEY_CHARS} printable characters.")
     id = hashlib.sha256(f"{caller}\n{operation}\n{key}".encode()).hexdigest()
     record = _claim(id, caller, subject_id, body)
-    if record["status"]:
-        return _replay(record)
+    if _is_known(record):
+        return _replay(record, read_again)
     try:
         response = work(Attempt(record["createdId"], id))
     except BaseException:
         _release(record)
         raise
-    if response.status_code >= 500 or response.status_code in (401, 429):
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _release(record)
-    else:
-        result = {
-            "status": response.status_code,
-            "body": response.get_data(as_text=True),
-            "headers": {
-                name: value for name, value in response.headers if name in ("Content-Type", "Location", "ETag")
-            },
-        }
-        if not records.update(id, {"$set": result}, when={"fence": record["fence"]}):
-            return _superseded(id, response)
+    elif not (_free(record) if _changed_nothing(record, response) else _keep(record, response)):
+        return _superseded(record, response, read_again)
     return response
+
+
+def _is_known(record: Doc) -> bool:
+    """Return whether a record holds the response of its request."""
+    return bool(record["status"]) or record.get("response") is not None
 
 
 def forget(user_id: str) -> None:
@@ -105,6 +128,9 @@ def delete_expired_records() -> None:
 
 
 def _claim(id: str, caller: str, subject_id: str, body: bytes) -> Doc:
+    if _is_full(caller) and records.get(id) is None:
+        detail = f"You have {MAX_RECORDS} Idempotency-Keys in use, or as much as fits; a key is free after 24 hours."
+        raise RateLimited(429, detail, headers={"Retry-After": str(_FULL_RETRY_S)})
     record: Doc = {
         "_id": id,
         "caller": caller,
@@ -115,8 +141,7 @@ def _claim(id: str, caller: str, subject_id: str, body: bytes) -> Doc:
         "until": clock.timestamp_in(settings().lease),
         "fence": 1,
         "status": 0,
-        "body": "",
-        "headers": {},
+        "bytes": _RECORD_BYTES,
         "expiresAt": clock.timestamp_in(KEPT_S),
     }
     try:
@@ -130,7 +155,7 @@ def _claim(id: str, caller: str, subject_id: str, body: bytes) -> Doc:
         return _claim(id, caller, subject_id, body)
     if not _is_same_body(found, body):
         raise KeyReused
-    if found["status"]:
+    if _is_known(found):
         return found
     if found["until"] > clock.timestamp():
         raise KeyInUse
@@ -154,20 +179,62 @@ def _is_same_body(record: Doc, body: bytes) -> bool:
     return secret_id not in hashes or hmac.compare_digest(record["bodyHash"], hashes[secret_id])
 
 
-def _replay(record: Doc) -> WsgiResponse:
-    return WsgiResponse(record["body"], record["status"], {**record["headers"], REPLAYED: "true"})
+def _is_full(caller: str) -> bool:
+    if settings().rate_limits == "off":
+        return False
+    where = {"caller": caller}
+    return records.count(where) >= MAX_RECORDS or records.sum("bytes", where) >= MAX_BYTES
 
 
-def _superseded(id: str, response: WsgiResponse) -> WsgiResponse:
-    """Return the response of the request that took over after our lease; our own if its user was erased meanwhile."""
-    record = records.get(id)
-    if record is None:
+def _changed_nothing(record: Doc, response: WsgiResponse) -> bool:
+    """Return whether a response is an error that names nothing which the request created, as a rejected order is."""
+    return response.status_code >= HTTPStatus.BAD_REQUEST and record["createdId"].encode() not in response.get_data()
+
+
+def _keep(record: Doc, response: WsgiResponse) -> bool:
+    """Store the response; return whether the lease is still ours."""
+    body = base64.b64encode(zlib.compress(response.get_data())).decode()
+    packed = body if len(body) <= MAX_BODY_BYTES else None
+    headers = {name: value for name, value in response.headers if name in ("Content-Type", "Location", "ETag")}
+    kept = {"status": response.status_code, "headers": headers, "packedBody": packed}
+    size = _RECORD_BYTES + len(str(headers)) + len(packed or "")
+    update = {"$set": {"response": kept, "bytes": size, "until": record["expiresAt"]}}
+    return records.update(record["_id"], update, when={"fence": record["fence"]}) is not None
+
+
+def _free(record: Doc) -> bool:
+    """Delete the record; return whether the lease is still ours. An earlier attempt may have changed something."""
+    if record["fence"] > 1:
+        return _release(record)
+    return records.delete(record["_id"], when={"fence": record["fence"]})
+
+
+def _replay(record: Doc, read_again: ReadAgain | None) -> WsgiResponse:
+    kept = record.get("response")
+    if kept is None:  # of release 0.2.0
+        return WsgiResponse(record["body"], record["status"], {**record["headers"], REPLAYED: "true"})
+    if kept["packedBody"] is None and read_again:
+        response = read_again(kept["headers"].get("Location", ""))
+        response.status_code = kept["status"]
+        if location := kept["headers"].get("Location"):
+            response.headers["Location"] = location
+        response.headers[REPLAYED] = "true"
         return response
-    if not record["status"]:
+    body = zlib.decompress(base64.b64decode(kept["packedBody"] or ""))
+    return WsgiResponse(body, kept["status"], {**kept["headers"], REPLAYED: "true"})
+
+
+def _superseded(record: Doc, response: WsgiResponse, read_again: ReadAgain | None) -> WsgiResponse:
+    """Return the response of the request that took over after our lease; our own if its user was erased meanwhile."""
+    current = records.get(record["_id"])
+    if current is None:
+        return response
+    if not _is_known(current):
         raise KeyInUse("Another")
-    return _replay(record)
+    return _replay(current, read_again)
 
 
-def _release(record: Doc) -> None:
-    """Let a retry start at once."""
-    records.update(record["_id"], {"$set": {"until": clock.timestamp()}}, when={"fence": record["fence"]})
+def _release(record: Doc) -> bool:
+    """Let a retry start at once; return whether the lease is still ours."""
+    update = {"$set": {"until": clock.timestamp()}}
+    return records.update(record["_id"], update, when={"fence": record["fence"]}) is not None

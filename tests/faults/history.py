@@ -11,6 +11,8 @@ from typing import Any
 Operation = dict[str, Any]
 
 ACCEPTED = (201, 202)
+MAX_KEPT_BODY = 8 * 1024
+"""Characters of a body that is certainly replayed as it was."""
 ORDER_OPS = ("order", "read", "cancel", "ship", "deliver")
 REACHABLE = {
     "": {"pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"},
@@ -48,18 +50,29 @@ def is_key_in_use(operation: Operation) -> bool:
     return operation.get("status") == 409 and json.loads(operation["body"])["type"] == "/problems/key-in-use"
 
 
+def is_kept(operation: Operation) -> bool:
+    """Whether the platform keeps the response: a success, or an error that names the order which it rejected."""
+    return operation["status"] < 400 or "orderId" in json.loads(operation["body"])
+
+
 def _check_one_response_per_key(operations: list[Operation]) -> Iterator[str]:
-    """I13: one key and one body get one response; another body under the same key is rejected."""
+    """I13: once a response is kept, its key and body get it again, and another body under the key is rejected.
+
+    A 4xx that changed nothing frees its key. A large body is read again, and may have changed.
+    """
     first: dict[str, Operation] = {}
     for each in operations:
         if not each["key"] or each["outcome"] == "unknown" or is_key_in_use(each) or each["status"] == 429:
             continue
         if each["op"] == "order with other body":
-            if each["status"] != 422:
+            if each["key"] in first and each["status"] != 422:
                 yield f"I13 key {each['key']}: another body got {each['status']}"
             continue
+        if each["key"] not in first and not is_kept(each):
+            continue
         known = first.setdefault(each["key"], each)
-        if (known["status"], known["body"]) != (each["status"], each["body"]):
+        is_read_again = len(known["body"]) > MAX_KEPT_BODY and each["status"] == known["status"]
+        if not is_read_again and (known["status"], known["body"]) != (each["status"], each["body"]):
             yield f"I13 key {each['key']}: got {known['status']} {known['body']}, then {each['status']}"
 
 

@@ -22,6 +22,7 @@ PLACED = operation("order", 201, key="k1", id="o1", status="confirmed")
 PENDING = operation("order", 202, key="k1", id="o1", status="pending")
 NO_RESPONSE = {"op": "order", "key": "k1", "order": "", "outcome": "unknown", "replayed": False, "error": "timed out"}
 KEY_IN_USE = operation("order", 409, key="k1", type="/problems/key-in-use")
+LARGE_PLACED = operation("order", 201, key="k1", id="o1", status="confirmed", items="x" * 9000)
 NOT_FOUND = operation("read", 404, order="o1")
 
 VALID = [
@@ -31,10 +32,20 @@ VALID = [
     [PLACED, operation("cancel", key="k2", order="o1", id="o1", status="cancelled"), read("cancelled")],
     [PLACED, operation("read", 503, order="o1"), read("confirmed")],
     [operation("user", 201, key="k1", id="u1")],
+    [operation("order", 422, key="k1"), PLACED, {**PLACED, "replayed": True}],
+    [operation("order", 404, key="k1"), operation("order with other body", 201, key="k1", id="o1", status="confirmed")],
+    [LARGE_PLACED, {**LARGE_PLACED, "body": LARGE_PLACED["body"].replace("confirmed", "shipped"), "replayed": True}],
 ]
 INVALID = [
     ("I13", "two orders under one key", [PLACED, operation("order", 201, key="k1", id="o2", status="confirmed")]),
     ("I13", "two statuses under one key", [PLACED, operation("order", 402, key="k1", id="o1")]),
+    ("I13", "kept response forgotten", [PLACED, operation("order", 422, key="k1")]),
+    (
+        "I13",
+        "rejected order forgotten",
+        [operation("order", 402, key="k1", orderId="o1"), operation("order", 201, key="k1", id="o2", status="pending")],
+    ),
+    ("I13", "other status of a large body", [LARGE_PLACED, {**LARGE_PLACED, "status": 202, "replayed": True}]),
     (
         "I13",
         "other body accepted",

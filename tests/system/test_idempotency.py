@@ -48,6 +48,15 @@ def test_an_error_is_replayed_after_its_cause_is_gone(shop: Shop, admin: Client,
     buyer.buy(product)
 
 
+def test_an_error_that_changed_nothing_frees_its_key(shop: Shop, buyer: Client) -> None:
+    product, key = shop.product(), clock.new_id()
+    first, again = (buyer.order({"id": "none"}, key=key) for _ in range(2))
+    assert (problem(first, 422)["type"], problem(again, 422)["type"]) == ("/problems/invalid",) * 2
+    assert REPLAYED not in again.headers
+    expect(buyer.order(product, key=key), 201)
+    assert len(buyer.items("/api/orders")) == 1
+
+
 def test_a_key_with_another_body_gets_422(shop: Shop, buyer: Client) -> None:
     product, key = shop.product(), clock.new_id()
     expect(buyer.order(product, 1, key=key), 201)

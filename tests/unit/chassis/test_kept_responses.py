@@ -1,0 +1,215 @@
+"""What an idempotency record keeps: small successes as they were, no error that changed nothing, and a bounded sum."""
+
+import random
+
+import pytest
+from werkzeug.test import Client
+
+from chassis.calls.tokens import ServiceTokens
+from chassis.errors import DomainError, NotFound
+from chassis.schema import RequestBody, Schema
+from chassis.settings import settings
+from chassis.web import idempotency
+from chassis.web.access import Access
+from chassis.web.api import ANYONE, Api, Response
+from chassis.web.app import make_app
+from chassis.web.auth import Verifier
+from chassis.web.idempotency import Attempt
+from chassis.web.response import WsgiResponse
+
+NOISE = random.Random(1).randbytes(20_000).hex()
+"""Text that hardly compresses."""
+notes: dict[str, str] = {}
+
+
+class Note(Schema):
+    id: str
+    text: str
+
+
+class NewNote(RequestBody):
+    text: str
+
+
+class Refused(DomainError):
+    """The note is refused; with an id, it was made and then rejected."""
+
+    def __init__(self, id: str = "") -> None:
+        super().__init__("no", **({"noteId": id} if id else {}))
+
+
+api = Api()
+
+
+@api.post("/api/notes", auth=ANYONE, responses={201: Note}, errors=(Refused,))
+def create_note(body: NewNote, attempt: Attempt) -> Response:
+    if body.text == "refused":
+        raise Refused
+    if body.text == "rejected":
+        raise Refused(attempt.created_id)
+    notes[attempt.created_id] = body.text * (400 if body.text == "long" else 1)
+    location = {"Location": f"/api/notes/{attempt.created_id}"}
+    return Response(Note(id=attempt.created_id, text=_text(attempt.created_id)), 201, 1, location)
+
+
+@api.get("/api/notes/{id}", auth=ANYONE, responses={200: Note})
+def get_note(id: str) -> Response:
+    if id not in notes:
+        raise NotFound("note")
+    return Response(Note(id=id, text=_text(id)), version=1)
+
+
+@api.post("/api/notes/{id}/stamp", auth=ANYONE, responses={200: Note})
+def stamp_note(id: str) -> Response:
+    return Response(Note(id=id, text=_text(id)), version=1)
+
+
+def _text(id: str) -> str:
+    return NOISE if notes[id] == "large" else notes[id]
+
+
+@pytest.fixture
+def client(store, fake_clock):
+    idempotency.records.attach(store).ensure_indexes()
+    notes.clear()
+    return Client(make_app("notes", [api], {}, Access(Verifier(dict)), ServiceTokens("notes", "s" * 32)))
+
+
+def post(client, text, key="k1", path="/api/notes", **environment):
+    body = {"text": text} if text else None
+    return client.post(path, json=body, headers={"Idempotency-Key": key}, environ_base=environment or None)
+
+
+def is_replay(response):
+    return response.headers.get("Idempotent-Replayed") == "true"
+
+
+def run(work, key="k1", caller="u1"):
+    return idempotency.run_once(key, caller, "POST /api/orders", "", b"{}", work)
+
+
+def sized(size, status=201):
+    return lambda attempt: WsgiResponse(NOISE[:size].encode(), status)
+
+
+def test_a_success_is_replayed_as_it_was_and_stored_compressed(client):
+    first, again = (post(client, "long") for _ in range(2))
+    assert (first.status_code, is_replay(first), is_replay(again)) == (201, False, True)
+    assert (again.status_code, again.data) == (201, first.data)
+    assert [again.headers[name] for name in ("Location", "ETag", "Content-Type")] == [
+        first.headers[name] for name in ("Location", "ETag", "Content-Type")
+    ]
+    (record,) = idempotency.records.iterate()
+    assert len(first.data) > 1500 > record["bytes"]
+
+
+def test_a_large_body_is_read_again_by_its_id(client):
+    first = post(client, "large")
+    id = first.json["id"]
+    again = post(client, "large")
+    assert (again.status_code, again.data, is_replay(again)) == (201, first.data, True)
+    assert again.headers["Location"] == f"/api/notes/{id}"
+    notes[id] = "changed"
+    assert post(client, "large").json["text"] == "changed"
+    (record,) = idempotency.records.iterate()
+    assert len(str(record)) < 2000
+    del notes[id]
+    assert post(client, "large").status_code == 404
+    assert notes == {}, "it is not made again"
+
+
+def test_the_large_body_of_an_action_is_read_again_from_its_object(client):
+    notes["n1"] = "large"
+    first, again = (post(client, "", path="/api/notes/n1/stamp") for _ in range(2))
+    assert (again.status_code, again.data, is_replay(again)) == (200, first.data, True)
+
+
+def test_an_error_that_changed_nothing_frees_its_key(client):
+    assert [post(client, "refused").status_code for _ in range(2)] == [409, 409]
+    assert list(idempotency.records.iterate()) == []
+    assert not is_replay(post(client, "refused"))
+    assert post(client, "another body").status_code == 201
+    assert post(client, "refused").status_code == 422
+
+
+def test_an_error_that_names_what_it_made_is_replayed(client):
+    first, again = (post(client, "rejected") for _ in range(2))
+    assert (first.status_code, again.status_code, again.data) == (409, 409, first.data)
+    assert is_replay(again)
+    assert post(client, "another body").status_code == 422
+
+
+def test_an_error_of_a_retry_keeps_the_id_that_an_earlier_attempt_may_have_used(client, fake_clock):
+    created = []
+
+    def crash(attempt):
+        created.append(attempt.created_id)
+        raise SystemExit
+
+    def refuse(attempt):
+        created.append(attempt.created_id)
+        return WsgiResponse(b"{}", 409)
+
+    with pytest.raises(SystemExit):
+        run(crash)
+    fake_clock.pass_time(settings().lease + 1)
+    for work in (refuse, refuse):
+        assert run(work).status_code == 409
+    assert len(set(created)) == 1
+
+
+def test_a_caller_keeps_at_most_two_thousand_records(client, fake_clock, monkeypatch):
+    monkeypatch.setattr(idempotency, "MAX_RECORDS", 20)
+    statuses = [post(client, "note", f"k{number}").status_code for number in range(22)]
+    assert statuses == [201] * 20 + [429] * 2
+    assert int(post(client, "note", "k21").headers["Retry-After"]) > 0
+    assert is_replay(post(client, "note", "k0")), "a key that is kept still works"
+    assert client.post("/api/notes", json={"text": "without key"}).status_code == 201
+    assert post(client, "note", REMOTE_ADDR="192.0.2.7").status_code == 201, "another caller"
+    fake_clock.pass_time(idempotency.KEPT_S + 1)
+    idempotency.delete_expired_records()
+    assert post(client, "note", "k21").status_code == 201
+
+
+def test_a_caller_keeps_at_most_four_megabytes(client, monkeypatch):
+    assert (idempotency.MAX_RECORDS, idempotency.MAX_BYTES) == (2000, 4 * 1024 * 1024)
+    monkeypatch.setattr(idempotency, "MAX_BYTES", 40_000)
+    kept = 0
+    with pytest.raises(idempotency.RateLimited):
+        while kept < 100:
+            run(sized(8000), f"k{kept}")
+            kept += 1
+    stored = sum(len(str(record)) for record in idempotency.records.iterate())
+    assert 4 < kept < 20
+    assert stored < 60_000
+
+
+def test_rate_limits_off_turns_the_bound_off(client, monkeypatch):
+    monkeypatch.setattr(idempotency, "MAX_RECORDS", 2)
+    off = settings().model_copy(update={"rate_limits": "off"})
+    monkeypatch.setattr(idempotency, "settings", lambda: off)
+    assert [post(client, "note", f"k{number}").status_code for number in range(4)] == [201] * 4
+
+
+def test_addresses_of_one_ipv6_network_share_a_bound(client, monkeypatch):
+    monkeypatch.setattr(idempotency, "MAX_RECORDS", 2)
+    addresses = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:1::1")
+    statuses = [post(client, "note", each, REMOTE_ADDR=each).status_code for each in addresses]
+    assert statuses == [201, 201, 429, 201]
+
+
+def test_a_record_of_release_0_2_0_is_replayed(client):
+    first = run(sized(100))
+    (record,) = idempotency.records.iterate()
+    old = {"status": 201, "body": "old", "headers": {"Location": "/api/orders/o1"}}
+    idempotency.records.update(record["_id"], {"$set": old, "$unset": {"response": True, "bytes": True}})
+    again = run(sized(100))
+    assert (first.status_code, again.get_data(), again.headers["Location"]) == (201, b"old", "/api/orders/o1")
+
+
+def test_a_process_of_release_0_2_0_takes_a_kept_response_for_a_running_request(client):
+    """It replays by `status`, and does the work again once `until` has passed."""
+    run(sized(100))
+    (record,) = idempotency.records.iterate()
+    assert record["status"] == 0
+    assert record["until"] == record["expiresAt"]
