@@ -1,5 +1,6 @@
 """The envelope of an event on the message bus: CloudEvents 1.0 in binary mode, keyed by the aggregate's id."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from chassis.messages import Event
 from chassis.observe import trace
 from chassis.settings import settings
 from chassis.store import Doc
+
+_SEQUENCE = re.compile("[1-9][0-9]{0,17}")  # `int` takes more: "-1", " 1", "1_0"
 
 
 class MalformedRecord(ValueError):
@@ -72,7 +75,7 @@ def from_record(record: Record) -> tuple[Meta, Any]:
             type=headers["ce_type"],
             time=clock.timestamp(clock.parse_timestamp(headers["ce_time"])),
             subject=headers["ce_subject"],
-            sequence=int(headers["ce_sequence"]),
+            sequence=_read_sequence(headers["ce_sequence"]),
             traceparent=headers.get("traceparent", ""),
         )
         return meta, orjson.loads(record.value)
@@ -80,6 +83,13 @@ def from_record(record: Record) -> tuple[Meta, Any]:
         raise MalformedRecord(f"missing header {error}") from None
     except ValueError as error:
         raise MalformedRecord(f"not readable: {error}") from None
+
+
+def _read_sequence(text: str) -> int:
+    """Return the sequence number. Raises ValueError: an inbox would take a wrong one for an event that was applied."""
+    if not _SEQUENCE.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not the sequence number of an event")
+    return int(text)
 
 
 def span_attributes(operation: str, topic: str) -> dict[str, str | int]:

@@ -105,7 +105,8 @@ class Handlers:
 def describe(error: BaseException) -> str:
     """Return type and text of an error, whatever its text is; of a ValidationError the fields, without their values."""
     if isinstance(error, ValidationError):
-        return f"invalid data: {', '.join('.'.join(map(str, each['loc'])) for each in error.errors())}"
+        fields = (".".join(map(str, each["loc"])) or "no object" for each in error.errors())
+        return f"invalid data: {', '.join(fields)}"
     return "".join(traceback.format_exception_only(error)).strip()
 
 
