@@ -17,7 +17,10 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Schema(BaseModel):
     """Data that a service sends: frozen. A reader ignores unknown fields."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, strict=True)
+    # The text of an error is logged, and its input may be the payment token beside a field that is missing.
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, frozen=True, strict=True, hide_input_in_errors=True
+    )
 
     @classmethod
     def read(cls, data: Any) -> Self:

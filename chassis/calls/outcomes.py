@@ -20,6 +20,7 @@ from chassis.errors import DomainError, NotAttempted, NotFound, OutcomeUnknown, 
 
 _PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "traceId"}
 _PROBLEM_TYPES = "/problems/"
+_INVALID = (400, 413, 415, 422)
 
 
 class Unreachable(NotAttempted):
@@ -31,7 +32,11 @@ class NotRetryable(NotAttempted):
 
 
 class RequestRejected(NotRetryable):
-    """The upstream responded 4xx, and with no domain error."""
+    """The upstream responded 4xx, and with no domain error; `is_invalid` if it cannot read the request."""
+
+    def __init__(self, what: str, retry_after: float = 0.0, *, is_invalid: bool = False) -> None:
+        super().__init__(what, retry_after)
+        self.is_invalid = is_invalid
 
 
 class ResponseTimeout(OutcomeUnknown):
@@ -67,7 +72,7 @@ def read(upstream: str, response: requests.Response, errors: tuple[type[DomainEr
     if kind == "not_done" or status in (408, 429):
         raise NotAttempted(message, retry_after)
     if 400 <= status < 500:
-        raise RequestRejected(message, retry_after)
+        raise RequestRejected(message, retry_after, is_invalid=status in _INVALID)
     raise (UpstreamDefect if status == 500 else OutcomeUnknown)(message, retry_after)
 
 

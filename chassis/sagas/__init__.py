@@ -31,6 +31,8 @@ Action = type[Command] | Callable[[Payload], Schema | None]
 MIN_BACKOFF_S, MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S = 0.2, 5.0, 15.0
 STUCK_ATTEMPTS = 10
 """Failed attempts of one compensation after which the saga counts as stuck, and an operator is alerted."""
+BLOCKING_DEFECTS = 5
+"""Attempts of one `do` that ended by a defect, after which the saga is blocked: it waits for an operator."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,19 @@ class Done:
     reply: Payload = field(default_factory=dict)
 
 
+class Defect(OutcomeUnknown):
+    """The attempt met a defect, here or in the service of the command; a retry is unlikely to help."""
+
+
 Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
 """The outcome of one attempt: done, rejected, not attempted, or unknown."""
+
+
+class SagaAborted(DomainError, kind="aborted", title="Aborted"):
+    """An operator aborted the saga."""
+
+    def __init__(self) -> None:
+        super().__init__("It could not be completed, and was ended by the operator.")
 
 
 class StepTimedOut(DomainError, kind="timeout"):
@@ -91,11 +104,16 @@ class State:
     """The outcome of each action: {step, outcome, detail, times, at}."""
     ended: str = ""
     """"done", "undone", or "" while the saga is open."""
+    defects: int = 0
+    """Attempts of the current action that ended by a defect."""
+    blocked: bool = False
+    """Whether the saga waits for an operator."""
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> "State":
         """Return the state from the fields of a document."""
-        stored = {name: doc[stored_name] for name, stored_name in _STORED_NAMES.items()}
+        names = {name: to for name, to in _STORED_NAMES.items() if to in doc or name not in _SINCE_0_3_0}
+        stored = {name: doc[stored_name] for name, stored_name in names.items()}
         return cls(**{**stored, "log": tuple(stored["log"])})
 
     def to_doc(self) -> Payload:
@@ -105,6 +123,7 @@ class State:
 
 
 _STORED_NAMES = {name: to_camel(name) for name in State.__dataclass_fields__}
+_SINCE_0_3_0 = ("defects", "blocked")
 
 
 class Saga:
@@ -114,6 +133,8 @@ class Saga:
         secrets: the names of data that are deleted when the saga ends.
         log_id_field: the name of the saga's id in log lines.
         timed_out: the error with which the saga is compensated when a step reaches its time limit.
+        no_skip_after: the step after which an operator can skip none; "": the last.
+        no_abort_after: the step after which an operator cannot abort the saga; "": the last.
     """
 
     def __init__(
@@ -123,15 +144,18 @@ class Saga:
         secrets: tuple[str, ...] = (),
         log_id_field: str = "sagaId",
         timed_out: type[StepTimedOut] = StepTimedOut,
+        no_skip_after: str = "",
+        no_abort_after: str = "",
     ) -> None:
         self.name, self.steps, self.secrets, self.log_id_field = name, steps, secrets, log_id_field
         self.timed_out = timed_out
+        self.no_skip_after, self.no_abort_after = no_skip_after, no_abort_after
 
     @property
     def errors(self) -> tuple[type[DomainError], ...]:
-        """Every domain error that may end the saga: those of its steps, and `timed_out`."""
+        """Every domain error that may end the saga: those of its steps, `timed_out`, and SagaAborted."""
         of_steps = (error for step in self.steps for error in (*getattr(step.do, "errors", ()), *step.errors))
-        return tuple(dict.fromkeys((*of_steps, self.timed_out)))
+        return tuple(dict.fromkeys((*of_steps, self.timed_out, SagaAborted)))
 
     def rebuild(self, reason: Payload, **extra: Any) -> DomainError:
         """Return the error that a stored `reason` came from, with further members."""
@@ -158,8 +182,8 @@ class Saga:
         return self._after_undo(state, outcome) if state.undoing else self._after_do(state, outcome)
 
     def backoff_s(self, state: State) -> float:
-        """Return the seconds to wait before the next attempt; 0 if the saga moved to another step or ended."""
-        if not state.attempts:
+        """Return the seconds to wait before the next attempt; 0 if the saga moved on, ended or is blocked."""
+        if not state.attempts or state.blocked:
             return 0.0
         limit_s = MAX_UNDO_BACKOFF_S if state.undoing else MAX_BACKOFF_S
         return float(min(limit_s, MIN_BACKOFF_S * 2 ** min(state.attempts - 1, 10)))
@@ -168,39 +192,50 @@ class Saga:
         step = self.steps[state.step]
         if isinstance(outcome, Done):
             state = self._append_log(replace(state, data={**state.data, **outcome.reply}), "done")
-            if state.step + 1 == len(self.steps):
-                return self._end(state, "done")
-            return self._go_to(state, state.step + 1)
+            return self.proceed(state)
         if isinstance(outcome, DomainError):
             state = self._append_log(state, "refused", outcome.kind)
-            return self._unwind(state, _reason(outcome), state.step - 1)
+            return self.unwind(state, outcome, state.step - 1)
         outcome_unknown = state.outcome_unknown or isinstance(outcome, OutcomeUnknown)
-        state = self._append_log(state, "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent", str(outcome))
+        state = self._append_log(state, _logged(outcome), str(outcome))
+        if isinstance(outcome, Defect):
+            state = replace(state, defects=state.defects + 1)
+            if state.defects >= BLOCKING_DEFECTS:
+                return replace(state, attempts=state.attempts + 1, outcome_unknown=True, blocked=True)
         if step.time_limit_s is not None and clock.seconds_since(state.step_started_at) >= step.time_limit_s:
-            reason = _reason(self.timed_out(step.name))
-            return self._unwind(state, reason, state.step if outcome_unknown else state.step - 1)
+            return self.unwind(state, self.timed_out(step.name), state.step if outcome_unknown else state.step - 1)
         return replace(state, attempts=state.attempts + 1, outcome_unknown=outcome_unknown)
 
     def _after_undo(self, state: State, outcome: Outcome) -> State:
         if isinstance(outcome, Done):
             state = self._append_log(replace(state, data={**state.data, **outcome.reply}), "undone")
-            return self._unwind(state, state.reason, state.step - 1)
+            return self._undo_from(state, state.step - 1)
         state = self._append_log(state, "undo failed", str(outcome))
         return replace(state, attempts=state.attempts + 1)
 
-    def _unwind(self, state: State, reason: Payload | None, step: int) -> State:
+    def unwind(self, state: State, error: DomainError, step: int) -> State:
+        """Return the state in which the compensation begins, because of this error, with this step."""
+        reason = {"kind": error.kind, "title": error.title, "detail": error.detail, "extra": error.extra}
+        return self._undo_from(replace(state, reason=reason), step)
+
+    def _undo_from(self, state: State, step: int) -> State:
         """Go to the compensation of this step, or of the nearest one before it that has one; end if there is none."""
         while step >= 0 and self.steps[step].undo is None:
             step -= 1
-        state = replace(state, undoing=True, reason=reason)
+        state = replace(state, undoing=True)
         return self._end(state, "undone") if step < 0 else self._go_to(state, step)
 
+    def proceed(self, state: State) -> State:
+        """Return the state at the step after the current one, or at the end."""
+        return self._end(state, "done") if state.step + 1 == len(self.steps) else self._go_to(state, state.step + 1)
+
     def _go_to(self, state: State, step: int) -> State:
-        return replace(state, step=step, attempts=0, outcome_unknown=False, step_started_at=clock.timestamp())
+        begun = replace(state, step=step, attempts=0, defects=0, blocked=False, outcome_unknown=False)
+        return replace(begun, step_started_at=clock.timestamp())
 
     def _end(self, state: State, ended: str) -> State:
         data = {name: value for name, value in state.data.items() if name not in self.secrets}
-        return replace(state, data=data, ended=ended, attempts=0)
+        return replace(state, data=data, ended=ended, attempts=0, defects=0, blocked=False)
 
     def _append_log(self, state: State, outcome: str, detail: str = "") -> State:
         """Append an outcome to the log. A repeated outcome increments `times`, so that the document stays small."""
@@ -216,8 +251,11 @@ class Saga:
         return Run(self, self.begin(data))
 
 
-def _reason(error: DomainError) -> Payload:
-    return {"kind": error.kind, "title": error.title, "detail": error.detail, "extra": error.extra}
+def _logged(outcome: NotAttempted | OutcomeUnknown) -> str:
+    """Return how the log of the saga names an outcome that is neither done nor rejected."""
+    if isinstance(outcome, Defect):
+        return "failed"
+    return "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent"
 
 
 class Run:

@@ -15,12 +15,13 @@ from dataclasses import replace
 
 from chassis import calls, clock, deadline
 from chassis.background import run_until
+from chassis.calls.outcomes import RequestRejected, UpstreamDefect
 from chassis.errors import DeadlineExceeded, DomainError, NotAttempted, OutcomeUnknown, TransientError
 from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-from chassis.sagas import STUCK_ATTEMPTS, Action, Done, Outcome, Payload, Saga, State, Step
+from chassis.sagas import BLOCKING_DEFECTS, STUCK_ATTEMPTS, Action, Defect, Done, Outcome, Payload, Saga, State, Step
 from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Index, Update, cursor_after
 
 DUE_INDEX = Index("open", "due", partial={"open": True})
@@ -32,6 +33,8 @@ MAX_CONCURRENT = 8
 POLL_S = 0.25
 MAX_BACKOFF_S = 1.0
 MAX_DUE = 100
+NEVER_DUE = "9999-12-31T23:59:59.999Z"
+"""`due` of a blocked saga: no driver claims it, not even one that knows no blocked sagas."""
 
 Send = Callable[[Command, str], object]
 
@@ -83,6 +86,9 @@ class Driver:
             step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends_at)
             state = self.saga.advance(state, outcome)
             metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
+            if state.blocked:
+                log.error("saga blocked", step=step, attempts=BLOCKING_DEFECTS, error=str(outcome))
+                return self._write(doc, state, due=NEVER_DUE)
             backoff_s = self.saga.backoff_s(state)
             if backoff_s and (ends_at is None or clock.monotonic() + backoff_s >= ends_at):
                 return self._write(doc, state, due=clock.timestamp_in(backoff_s))
@@ -167,15 +173,16 @@ class Driver:
         except (DomainError, NotAttempted, OutcomeUnknown) as error:
             if isinstance(error, DomainError) and state.undoing:
                 return OutcomeUnknown(f"undo was rejected: {error}")
-            return error
+            is_invalid = isinstance(error, RequestRejected) and error.is_invalid
+            return Defect(str(error)) if is_invalid or isinstance(error, UpstreamDefect) else error
         except DeadlineExceeded as error:
             return NotAttempted(str(error))
         except TransientError as error:
             return OutcomeUnknown(str(error))
         except Exception as error:
-            # Treat a bug as an unknown outcome: repeat the step until its time limit, then compensate the saga.
+            # The outcome is unknown, as after a lost response; a `do` that fails so again and again is blocked.
             log.error("saga step failed", step=step.name, undoing=state.undoing, error=error)
-            return OutcomeUnknown(f"{type(error).__name__} in {step.name}")
+            return Defect(f"{type(error).__name__} in {step.name}")
 
     def _send_heartbeat(self, state: State, ends_at: float | None) -> State:
         """Send the heartbeat command of the current step if it is due; return the state with its time.
@@ -213,18 +220,22 @@ class Driver:
         return written
 
     def _export_metrics(self) -> None:
-        """Export how many sagas are open, at which step, and for how long; each driver exports all sagas."""
+        """Export how many sagas are open and blocked, at which step, how long; each driver exports all sagas."""
         opened_at: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
+        blocked = dict.fromkeys(opened_at, 0)
         stuck, after = 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
             for doc in page:
-                opened_at[self.saga.steps[doc["step"]].name].append(doc["openedAt"])
+                step = self.saga.steps[doc["step"]].name
+                opened_at[step].append(doc["openedAt"])
+                blocked[step] += doc.get("blocked", False)
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
         for step, times in opened_at.items():
             metrics.sagas_open[self.saga.name, step].set(len(times))
             age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
             metrics.saga_oldest[self.saga.name, step].set(age_s)
+            metrics.sagas_blocked[self.saga.name, step].set(blocked[step])
         metrics.sagas_stuck[self.saga.name].set(stuck)
 
 

@@ -14,7 +14,7 @@ _COMMANDS = {
     "worker": "processes",
     "router": "processes",
     "dlq": "operate",
-    "sagas": "operate",
+    "sagas": "sagas",
     "outbox": "operate",
     "replay": "operate",
     "migrate": "migrate",

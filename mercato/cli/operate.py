@@ -1,4 +1,4 @@
-"""The commands of an operator: dead letters, sagas, outboxes, read models. They read the stores of the services."""
+"""The commands of an operator: dead letters, outboxes, read models. They read the stores of the services."""
 
 import sys
 from bisect import bisect_right, insort
@@ -104,50 +104,6 @@ def dlq_discard(service: str, id: str, reason: str) -> None:
     if behind:
         redrive = f"mercato dlq redrive --service {service} --key {dead_letter['key']}"
         click.echo(f"{len(behind)} events of its key are still parked; handle them with: {redrive}")
-
-
-@click.group()
-def sagas() -> None:
-    """Inspect sagas."""
-
-
-@sagas.command("list")
-@click.option("--all", "include_ended", is_flag=True, help="Include the sagas that have ended.")
-@as_json
-def sagas_list(include_ended: bool, as_json: bool) -> None:
-    """List the sagas that have not ended."""
-    rows = []
-    for service in _services(None):
-        for driver in service.drivers:
-            attach_store(service)
-            for doc in driver.collection.iterate(None if include_ended else {"open": True}):
-                step = driver.saga.steps[doc["step"]].name
-                rows.append(
-                    {
-                        "saga": doc["saga"],
-                        "id": doc["_id"],
-                        "at": doc["ended"] or (f"undo {step}" if doc["undoing"] else step),
-                        "attempts": doc["attempts"],
-                        "openedAt": doc["openedAt"],
-                        "reason": (doc["reason"] or {}).get("kind", ""),
-                    }
-                )
-    print_rows(rows, as_json, "Sagas")
-
-
-@sagas.command("show")
-@click.argument("id")
-def sagas_show(id: str) -> None:
-    """Show one saga with its log, as JSON, without its secrets."""
-    for service in _services(None):
-        for driver in service.drivers:
-            attach_store(service)
-            doc = driver.collection.get(id)
-            if doc is not None:
-                data = {name: value for name, value in doc["data"].items() if name not in driver.saga.secrets}
-                print_json({**doc, "data": data})
-                return
-    raise click.ClickException(f"there is no saga {id!r}; see mercato sagas list --all")
 
 
 @click.command()

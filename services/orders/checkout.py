@@ -15,13 +15,13 @@ from chassis.sagas import Saga, Step, StepTimedOut
 from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
 from chassis.store import Collection, Doc, Duplicate
 from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
-from services.orders import application, domain, repository
+from services.orders import application, domain, quotas, repository
 from services.orders.domain import Order
 from services.orders.messages import OrderItem, OrderPlaced
 from services.orders.settings import settings
 from services.payments.messages import CancelPayment, Charge
 from services.products.messages import PriceItems
-from services.users.messages import CheckBuyer
+from services.users.messages import CheckBuyer, GetBuyer
 
 sagas = Collection("sagas", DUE_INDEX, CONCURRENCY_SLOT_INDEX)
 
@@ -51,7 +51,9 @@ def place(data: dict[str, Any]) -> None:
 
 def reject(data: dict[str, Any]) -> None:
     """Reject the order, or cancel it if the buyer asked for that."""
-    application.execute(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
+    order = application.execute(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
+    if order.status == "rejected":
+        quotas.forget_order(data["user_id"], data["order_id"])
 
 
 def confirm(data: dict[str, Any]) -> None:
@@ -72,6 +74,8 @@ checkout = Saga(
     secrets=("payment_token",),
     log_id_field="orderId",
     timed_out=CheckoutTimedOut,
+    no_skip_after="take payment",
+    no_abort_after="confirm stock",
 )
 driver = Driver(checkout, sagas, lease_s=lambda: settings().lease)
 
@@ -89,7 +93,7 @@ def place_order(
     The insert of the saga accepts the order, at the catalog prices that were compared with what the buyer expects. A
     repeated request does not drive the saga: the request that inserted it may still be driving.
 
-    Raises InvalidInput, PriceChanged, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the
+    Raises InvalidInput, PriceChanged, QuotaExceeded, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the
     rejected order.
     """
     saga = sagas.get(id) or _open_and_drive(id, user_id, quantities, payment_token, expected_total, expected_currency)
@@ -97,6 +101,19 @@ def place_order(
         raise checkout.rebuild(saga["reason"], orderId=id)
     place(saga["data"])  # the first step may not have run yet, and the response names an order that must be found
     return repository.get(id)
+
+
+def cancel(order: Order, by_owner: bool, dedup_key: str) -> Order:
+    """Cancel an order, within the quota of its owner unless somebody else does. Raises WrongStatus, TooManyCancels."""
+    if by_owner and order.status in ("pending", "confirmed"):
+        units = {item.product_id: item.quantity for item in order.items}
+        quotas.count_cancel(order.user_id, order.id, units, lambda: is_verified(order.user_id))
+    return application.cancel(order.id, dedup_key)
+
+
+def is_verified(user_id: str) -> bool:
+    """Return whether a user has confirmed the e-mail address. Raises TransientError."""
+    return calls.send(GetBuyer(user_id=user_id)).verified
 
 
 def _open_and_drive(
@@ -121,7 +138,12 @@ def _open_and_drive(
         "currency": total.currency,
         "payment_token": payment_token,
     }
-    saga, opened = _open(id, user_id, data)
+    quotas.count_order(user_id, id, quantities, lambda: is_verified(user_id))
+    try:
+        saga, opened = _open(id, user_id, data)
+    except TooManyOpenCheckouts:
+        quotas.forget_order(user_id, id)
+        raise
     left_s = settings().checkout_deadline - (clock.monotonic() - started)
     return driver.drive(saga, max(0.0, left_s)) if opened else saga
 

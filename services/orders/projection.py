@@ -10,6 +10,7 @@ from typing import Any
 
 from chassis.events.eventsourcing import fold
 from chassis.messages import Event
+from chassis.sagas import interventions
 from chassis.store import Collection, Doc, Duplicate, Index
 from services.orders import domain, repository
 from services.orders.domain import Order
@@ -48,7 +49,8 @@ def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
         for commit in repository.streams.load(id)
     ]
     for entry in saga["log"] if saga else []:
-        step = {"step": entry["step"], "outcome": entry["outcome"], "detail": entry["detail"]}
+        detail = "" if entry["outcome"] in interventions.LOGGED else entry["detail"]  # not for the buyer
+        step = {"step": entry["step"], "outcome": entry["outcome"], "detail": detail}
         entries.append({"time": entry["at"], "type": "saga.step", **step})
     return sorted(entries, key=lambda entry: entry["time"])
 

@@ -90,6 +90,13 @@ checkout = board(
                     service="orders",
                 ),
                 timeseries(
+                    "Blocked sagas by step",
+                    "{{saga}} {{step}}: max by (saga, step) (mercato_saga_blocked)",
+                    service="orders",
+                    limit=1,
+                    about="The step failed five times by a defect: an operator has to act.",
+                ),
+                timeseries(
                     "Stuck compensations",
                     "{{saga}}: max by (saga) (mercato_saga_stuck)",
                     service="orders",

@@ -11,6 +11,8 @@ from services.payments.messages import PaymentDeclined
 def test_errors_are_those_of_all_steps():
     assert {error.kind for error in checkout.errors} == {
         "buyer_unknown",
+        "buyer_locked",
+        "buyer_unverified",
         "insufficient_stock",
         "released",
         "not_reserved",
@@ -18,6 +20,7 @@ def test_errors_are_those_of_all_steps():
         "payment_cancelled",
         "cancelled",
         "timeout",
+        "aborted",
     }
 
 

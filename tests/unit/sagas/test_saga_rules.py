@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
-from chassis.sagas import MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S, Done, Outcome, Saga, State, Step
+from chassis.sagas import MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S, Defect, Done, Outcome, Saga, State, Step, interventions
 from chassis.testing import FakeClock
 
 TIME_LIMIT_S = 20.0
@@ -21,9 +21,11 @@ def nothing(data: dict[str, Any]) -> None: ...
 
 
 OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
-    [Done({"seen": "x"}), Rejected(), NotAttempted("away"), OutcomeUnknown("late")]
+    [Done({"seen": "x"}), Rejected(), NotAttempted("away"), OutcomeUnknown("late"), Defect("TypeError")]
 )
-UNDONE: st.SearchStrategy[Outcome] = st.sampled_from([Done(), OutcomeUnknown("late"), NotAttempted("away")])
+UNDONE: st.SearchStrategy[Outcome] = st.sampled_from(
+    [Done(), OutcomeUnknown("late"), NotAttempted("away"), Defect("TypeError")]
+)
 """The outcomes of an undo: the driver turns a rejection into an unknown outcome."""
 
 
@@ -57,6 +59,9 @@ def played(draw: st.DrawFn) -> tuple[Saga, list[tuple[str, bool, Outcome]], Stat
             outcome: Outcome = Done() if state.attempts > 8 else draw(UNDONE if state.undoing else OUTCOMES)
             actions.append((step.name, state.undoing, outcome))
             state = saga.advance(state, outcome)
+            if state.blocked:
+                assert not state.undoing
+                state = interventions.retry(saga, state)
             wait = saga.backoff_s(state)
             assert 0 <= wait <= (MAX_UNDO_BACKOFF_S if state.undoing else MAX_BACKOFF_S)
             assert (wait > 0) == (state.attempts > 0)

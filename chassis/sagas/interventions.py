@@ -1,0 +1,97 @@
+"""What an operator may do with an open saga: retry it, abort it, or skip its step. Each leaves its reason in the log.
+
+A driver that holds the saga meanwhile writes nothing any more: an intervention increments the fencing token.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from chassis import clock
+from chassis.errors import DomainError, NotFound
+from chassis.sagas import Saga, SagaAborted, State
+from chassis.sagas.driver import Driver
+from chassis.store import Doc
+
+LOGGED = ("retried", "aborted", "skipped")
+"""The outcomes under which the log of a saga has interventions; their detail is the reason, for operators alone."""
+MAX_REASON = 500
+_RACES = 5
+Intervention = Callable[[Saga, State], State]
+
+
+class NotAllowed(DomainError):
+    """The saga is in a state that does not allow the intervention."""
+
+
+class ChangedMeanwhile(DomainError):
+    """A driver changed the saga again and again while the intervention was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("The saga is being driven just now; try again.")
+
+
+def retry(saga: Saga, state: State) -> State:
+    """Return the state in which the current action is due at once; a blocked `do` gets its whole time limit again.
+
+    Raises NotAllowed.
+    """
+    if state.undoing:
+        return state
+    if not state.blocked:
+        raise NotAllowed("It is not blocked: it is retried by itself.")
+    return replace(state, blocked=False, defects=0, attempts=0, step_started_at=clock.timestamp())
+
+
+def abort(saga: Saga, state: State) -> State:
+    """Return the state in which the compensation begins, with the current step, as that may be done.
+
+    Raises NotAllowed.
+    """
+    if state.undoing:
+        raise NotAllowed("It is being compensated already.")
+    if _is_after(saga, state, saga.no_abort_after):
+        raise NotAllowed(f"It cannot be aborted after {saga.no_abort_after}; correct the cause, and retry it.")
+    return saga.unwind(state, SagaAborted(), state.step)
+
+
+def skip(saga: Saga, state: State) -> State:
+    """Return the state after the current step, as if that were done. Raises NotAllowed."""
+    step = saga.steps[state.step]
+    if state.undoing:
+        raise NotAllowed("A compensation is never skipped: it is retried until it succeeds.")
+    if not state.blocked:
+        raise NotAllowed("Only a blocked step can be skipped.")
+    if step.undo is not None:
+        raise NotAllowed(f"{step.name} has a compensation, so later steps may need what it does; abort the saga.")
+    if _is_after(saga, state, saga.no_skip_after):
+        raise NotAllowed(f"No step after {saga.no_skip_after} can be skipped; correct the cause, and retry it.")
+    return saga.proceed(state)
+
+
+def intervene(driver: Driver, id: str, intervention: Intervention, outcome: str, reason: str) -> Doc:
+    """Store an intervention and its reason, and make the saga due; return its document.
+
+    Arguments:
+        outcome: how the log names it; one of LOGGED.
+
+    Raises NotFound, NotAllowed, ChangedMeanwhile.
+    """
+    for _ in range(_RACES):
+        doc = driver.collection.get(id)
+        if doc is None:
+            raise NotFound("saga")
+        if not doc["open"]:
+            raise NotAllowed(f"It has ended {doc['ended']}.")
+        state = State.from_doc(doc)
+        step = driver.saga.steps[state.step].name
+        entry = {"step": step, "outcome": outcome, "detail": reason, "times": 1, "at": clock.timestamp()}
+        state = replace(intervention(driver.saga, state), log=(*state.log, entry))
+        fields = {**state.to_doc(), "open": not state.ended, "due": clock.timestamp()}
+        seen = {"fence": doc["fence"], "due": doc["due"], "open": True}
+        if changed := driver.collection.update(id, {"$set": fields, "$inc": {"fence": 1}}, when=seen):
+            return changed
+    raise ChangedMeanwhile
+
+
+def _is_after(saga: Saga, state: State, step: str) -> bool:
+    return step in [each.name for each in saga.steps[: state.step]]
