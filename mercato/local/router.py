@@ -91,6 +91,8 @@ def _head(environ: dict[str, Any], target: str, length: int) -> bytes:
         lines.append(f"Content-Type: {content_type}")
     if length or environ["REQUEST_METHOD"] in ("POST", "PUT", "PATCH"):
         lines.append(f"Content-Length: {length}")
+    if "HTTP_HOST" not in environ:  # HTTP/1.0; the service gets HTTP/1.1, which needs one
+        lines.append("Host:")
     lines.append(f"X-Forwarded-For: {environ['REMOTE_ADDR']}")
     lines.append(f"X-Forwarded-Proto: {environ['wsgi.url_scheme']}")
     if "HTTP_X_REQUEST_ID" not in environ:

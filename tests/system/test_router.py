@@ -67,6 +67,11 @@ def test_absolute_target_goes_to_its_path_and_host(shop, target):
     assert json.loads(body)["headers"]["HTTP_HOST"] == "elsewhere"
 
 
+def test_request_of_http_1_0_needs_no_host(shop):
+    status, _, body = send(shop.port, b"GET /api/shop HTTP/1.0\r\n\r\n")
+    assert (status, json.loads(body)["headers"]["HTTP_HOST"]) == (200, "")
+
+
 def test_requests_are_logged_without_path_and_query(shop):
     get(shop, "/nowhere/secret-path")
     get(shop, "/api/shop/secret-path?token=secret-query")
