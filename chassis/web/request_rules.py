@@ -8,7 +8,8 @@ from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, UnsupportedT
 _AUTHORITY = r"(?:[A-Za-z0-9\-._~%!$&'()*+;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"  # RFC 3986, without user or list
 _HOST = re.compile(_AUTHORITY)
 _ABSOLUTE = re.compile(rf"https?://({_AUTHORITY})(|[/?].*)", re.IGNORECASE)
-_CODING = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_CODING = re.compile(rf"{_WORD}(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|\"[^\"\\]*\"))*")
 
 
 def apply(request: Any) -> None:

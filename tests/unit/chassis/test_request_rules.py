@@ -80,7 +80,7 @@ def test_a_host_that_may_be_missing_or_empty_is_accepted(head):
 @pytest.mark.parametrize(
     "codings",
     [["gzip, chunked"], ["gzip"], ["gzip", "chunked"], ["xchunked"], ["deflate , chunked"], ["identity, chunked"],
-     ["identity"]],
+     ["identity"], ["x;a=1 ; b=\"c d\", chunked"]],
 )  # fmt: skip
 def test_a_transfer_coding_besides_chunks_is_unknown(codings):
     with pytest.raises(ParseException) as refused:
@@ -90,8 +90,9 @@ def test_a_transfer_coding_besides_chunks_is_unknown(codings):
 
 @pytest.mark.parametrize(
     "codings",
-    [["chunked, chunked"], ["chunked", "identity"], ["chunked, gzip"], [""], [", chunked"], ["a b"], ["\x0bchunked"]],
-)
+    [["chunked, chunked"], ["chunked", "identity"], ["chunked, gzip"], [""], [", chunked"], ["a b"], ["x;a"],
+     ["\x0bchunked"]],
+)  # fmt: skip
 def test_codings_that_nobody_may_send_are_malformed(codings):
     with pytest.raises(ParseException) as refused:
         parse(POST + "".join(f"Transfer-Encoding: {coding}\r\n" for coding in codings), "0\r\n\r\n")
