@@ -47,7 +47,8 @@ def read_rows(text: str, known_columns: Collection[str]) -> Iterator[Row]:
     if named:
         yield from _read(rest, named[1], first_line=2)
     else:
-        yield from _read(text, max(SEPARATORS, key=lambda each: _known(first, each, known_columns)), first_line=1)
+        header = text.lstrip("\r\n").partition("\n")[0]
+        yield from _read(text, max(SEPARATORS, key=lambda each: _known(header, each, known_columns)), first_line=1)
 
 
 def _known(header: str, separator: str, known_columns: Collection[str]) -> int:

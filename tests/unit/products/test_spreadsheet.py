@@ -34,6 +34,13 @@ def test_a_first_line_may_name_the_separator(first):
     assert list(read_rows(first + "a;b\nc;d", {"x"})) == [(2, ["a", "b"]), (3, ["c", "d"])]
 
 
+def test_blank_lines_may_come_before_the_header():
+    assert list(read_rows("\r\n\r\nHandle;Title\r\nmug;Mug", {"handle"})) == [
+        (3, ["Handle", "Title"]),
+        (4, ["mug", "Mug"]),
+    ]
+
+
 def test_a_cell_of_any_size_is_one_cell():
     (_, (line, cells)) = read_rows(f'handle\n"{"x" * 200_000}\n"', {"handle"})
     assert (line, len(cells[0])) == (2, 200_001)
