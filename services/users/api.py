@@ -105,10 +105,11 @@ def change_user(id: str, body: UserChange, caller: Caller, attempt: Attempt, if_
     """Change fields of a user. A new e-mail address or password ends all sessions of the user, the caller's own too."""
     require_self(caller, id, "user")
     limit_guesses(caller, body.current_password)
-    if body.password or body.email:
-        limit_credential_changes(id)
     fields = {name: getattr(body, name) for name in body.model_fields_set - {"current_password"}}
-    return to_response(application.change(caller.id, id, fields, body.current_password, if_match, attempt.dedup_key))
+    changed = application.change(
+        caller.id, id, fields, body.current_password, if_match, attempt.dedup_key, limit_credential_changes
+    )
+    return to_response(changed)
 
 
 @api.delete(
@@ -121,19 +122,21 @@ def delete_user(id: str, body: Erasure, caller: Caller, if_match: IfMatch) -> Re
     """Erase a user: all services delete the personal data, and all sessions end."""
     require_self(caller, id, "user")
     limit_guesses(caller, body.current_password)
-    limit_credential_changes(id)
-    application.erase(caller.id, id, body.current_password, if_match, idempotency.forget)
+    application.erase(caller.id, id, body.current_password, if_match, idempotency.forget, limit_credential_changes)
     return Response(status=204)
 
 
 def limit_guesses(caller: Caller, current_password: str) -> None:
-    """Limit how often the holder of an access token may guess the password of its user. Raises RateLimited."""
+    """Limit how often the holder of an access token may guess the password of its user. Raises RateLimited.
+
+    Each session has a limit of its own, so that who stole the token of one does not block the others.
+    """
     if current_password:
-        limits.hit("current-password", "20/minute", caller.id, limits.count_in_store)
+        limits.hit("current-password", "20/minute", caller.session or caller.id, limits.count_in_store)
 
 
 def limit_credential_changes(account_id: str) -> None:
-    """Limit the attempts to change the credentials of an account, whoever makes them. Raises RateLimited."""
+    """Limit the changes of the credentials of an account, whoever makes them. Raises RateLimited."""
     limits.hit("credential-changes", "30/hour", account_id, limits.count_in_store)
 
 

@@ -79,13 +79,20 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
 
 
 def change(
-    actor: str, id: str, fields: Mapping[str, Any], current_password: str, if_match: IfMatch, dedup_key: str
+    actor: str,
+    id: str,
+    fields: Mapping[str, Any],
+    current_password: str,
+    if_match: IfMatch,
+    dedup_key: str,
+    count_change: credentials.CountChange = lambda _: None,
 ) -> Doc:
     """Change any of name, email, age and password, once for each `dedup_key`.
 
     A new e-mail address or password needs the current password of the `actor`, and ends all sessions of the account.
 
-    Raises NotFound, VersionConflict, InvalidInput, EmailTaken, ReauthenticationRequired.
+    Raises NotFound, VersionConflict, InvalidInput, EmailTaken, ReauthenticationRequired, and what `count_change`
+    raises.
     """
     fields = dict(fields)
     asked = fields.pop("email", "")
@@ -99,7 +106,7 @@ def change(
         require_version(if_match, account["version"])
         new_fields = {**fields, "dedupKey": dedup_key}
         if new_email or new_password:
-            credentials.require_reauthentication(actor, account, current_password)
+            credentials.require_reauthentication(actor, account, current_password, count_change)
         if new_password:
             passwords.require_acceptable(new_password, account["email"], asked or account["email"])
             new_hash = new_hash or passwords.hash_password(new_password)
@@ -138,15 +145,22 @@ def _record_change(actor: str, id: str, *changed_credentials: str) -> None:
         security_events.record(SecurityEvent.CREDENTIALS_CHANGED, id, actor=other, change=name)
 
 
-def erase(actor: str, id: str, current_password: str, if_match: IfMatch, forget_requests: ForgetRequests) -> None:
+def erase(
+    actor: str,
+    id: str,
+    current_password: str,
+    if_match: IfMatch,
+    forget_requests: ForgetRequests,
+    count_change: credentials.CountChange = lambda _: None,
+) -> None:
     """Replace an account by a tombstone, end all its sessions, and publish UserDeleted.
 
-    Raises NotFound, VersionConflict, ReauthenticationRequired, LastAdministrator.
+    Raises NotFound, VersionConflict, ReauthenticationRequired, LastAdministrator, and what `count_change` raises.
     """
     while True:
         account = repository.get(id)
         require_version(if_match, account["version"])
-        credentials.require_reauthentication(actor, account, current_password)
+        credentials.require_reauthentication(actor, account, current_password, count_change)
         repository.require_other_administrator(account)
         publish, guard = outbox.append_event(account, UserDeleted(user_id=id, until=keys.tokens_expire_at()))
         erase = {

@@ -16,6 +16,9 @@ from chassis.store import Doc, Filter, Update, merge_updates
 from services.users import keys, passwords, repository, sessions
 from services.users.messages import SessionsRevoked, UserUpdated
 
+CountChange = Callable[[str], object]
+"""Counts a change of the credentials of an account against a rate limit; raises an error above it."""
+
 
 class ReauthenticationRequired(DomainError, category=ErrorCategory.FORBIDDEN):
     """The caller did not send the own current password, or sent a wrong one."""
@@ -75,12 +78,16 @@ def change(id: str, decide: Callable[[Doc], Mapping[str, Any] | None]) -> Doc:
             return changed
 
 
-def require_reauthentication(caller_id: str, account: Doc, current_password: str) -> None:
+def require_reauthentication(
+    caller_id: str, account: Doc, current_password: str, count_change: CountChange = lambda _: None
+) -> None:
     """Check the caller's own password: that of `account`, or of the administrator who acts on `account`.
 
-    Raises ReauthenticationRequired.
+    Only who knows it counts against the limit of changes: the holder of a stolen token must not use up the owner's.
+    Raises ReauthenticationRequired, and what `count_change` raises.
     """
     own = account if caller_id == account["_id"] else repository.accounts.get(caller_id)
     stored = own.get("password") if own else None
     if not current_password or not passwords.matches(current_password, stored):
         raise ReauthenticationRequired
+    count_change(account["_id"])

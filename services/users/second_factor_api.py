@@ -71,8 +71,7 @@ def enroll_second_factor(body: EnrollSecondFactor, caller: Caller) -> Response:
     """Get a secret for your authenticator app, which becomes the second factor once a code confirms it."""
     account = repository.get(caller.id)
     limit_guesses(caller, body.current_password)
-    limit_credential_changes(caller.id)
-    credentials.require_reauthentication(caller.id, account, body.current_password)
+    credentials.require_reauthentication(caller.id, account, body.current_password, limit_credential_changes)
     offer = second_factor.offer(account)
     return Response(SecondFactorOffer(secret=offer.secret, uri=offer.uri), 201)
 
@@ -91,7 +90,7 @@ def enroll_second_factor(body: EnrollSecondFactor, caller: Caller) -> Response:
 )
 def confirm_second_factor(body: ConfirmSecondFactor, caller: Caller) -> RecoveryCodes:
     """Turn on the second factor: the recovery codes are shown once, and you sign in again with a new code."""
-    limit_codes(caller.id)
+    limit_codes(caller.session or caller.id)  # not that of sign-in, which a stolen token would use up
     return RecoveryCodes(recovery_codes=second_factor.confirm(caller.id, body.code))
 
 
@@ -111,8 +110,7 @@ def remove_second_factor(body: RemoveSecondFactor, caller: Caller) -> Response:
     """Remove your second factor; all your sessions end."""
     account = repository.get(caller.id)
     limit_guesses(caller, body.current_password)
-    limit_credential_changes(caller.id)
-    credentials.require_reauthentication(caller.id, account, body.current_password)
+    credentials.require_reauthentication(caller.id, account, body.current_password, limit_credential_changes)
     second_factor.remove(account, body.code, limit_codes)
     return Response(status=204)
 

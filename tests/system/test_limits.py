@@ -66,6 +66,19 @@ def test_guesses_of_the_current_password_are_limited(strict_shop: Shop) -> None:
     expect(buyer.put(f"/api/users/{buyer.id}", {"name": "Ada"}), 200)
 
 
+def test_a_stolen_token_does_not_use_up_the_limits_of_the_owner(strict_shop: Shop) -> None:
+    """Else its holder could keep the owner from setting a new password, and an administrator from signing in."""
+    owner = strict_shop.shopper()
+    thief = strict_shop.guest().sign_in(owner.email, owner.password)
+    path = f"/api/users/{owner.id}"
+    without = [thief.put(path, {"email": f"thief-{owner.email}"}).status_code for _ in range(31)]
+    assert without == [403] * 31
+    guesses = [thief.delete(path, json={"currentPassword": "a wrong guess"}).status_code for _ in range(21)]
+    assert guesses == [403] * 20 + [429]
+    expect(owner.change_credentials(password=f"new {owner.password}"), 200)
+    problem(thief.get("/api/users/me"), 401)
+
+
 def test_a_client_cannot_forge_its_address(strict_shop: Shop) -> None:
     left = []
     for number in range(2):
@@ -173,6 +186,59 @@ def test_a_sixth_open_checkout_gets_429(strict_shop: Shop) -> None:
     for response in placed[:5]:
         assert buyer.final_order(response.json()["id"])["status"] == "confirmed"
     assert buyer.order(product, key="open-5").status_code in (201, 202)
+
+
+def test_declined_payments_make_the_next_order_wait(strict_shop: Shop) -> None:
+    product, buyer, other = strict_shop.product(stock=50), strict_shop.shopper(), strict_shop.shopper()
+    for _ in range(3):
+        assert problem(buyer.order(product, paymentToken="tok_declined"), 402)["title"] == "Payment declined"
+    key = clock.new_id()
+    refused, again = (buyer.order(product, key=key) for _ in range(2))
+    assert problem(refused, 429)["type"] == "/problems/too-many-declines"
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    assert (again.status_code, again.content) == (429, refused.content), "it rejected an order, and is replayed"
+    order = refused.json()["orderId"]
+    assert buyer.final_order(order)["status"] == "rejected"
+    assert strict_shop.captures(order) == []
+    other.buy(product)
+    assert strict_shop.stock(product) == (49, 0, 1)
+
+
+def test_one_account_cannot_order_more_units_than_its_quota(strict_shop: Shop) -> None:
+    product, buyer = strict_shop.product(stock=10_100, price="0.01"), strict_shop.shopper()
+    problem(buyer.order(product, 10_001), 422)
+    problem(buyer.order(product, 10_000, paymentToken="tok_declined"), 402)
+    order = buyer.buy(product, 10_000)
+    refused = buyer.order(product, 1)
+    assert problem(refused, 429)["productId"] == product["id"]
+    assert int(refused.headers["Retry-After"]) > 0
+    problem(buyer.post("/api/orders", {"productId": "none", "quantity": 1}), 422)
+    expect(buyer.post(f"/api/orders/{order['id']}/cancel"), 200)
+    assert buyer.order(product, 1).status_code == 429, "a canceled order counts on"
+    strict_shop.shopper().buy(product, 100)
+
+
+def test_who_cancels_again_and_again_leaves_the_stock_to_others(strict_shop: Shop) -> None:
+    product, buyer = strict_shop.product(stock=3), strict_shop.shopper()
+    for _ in range(3):
+        order = buyer.buy(product, 3)
+        expect(buyer.post(f"/api/orders/{order['id']}/cancel"), 200)
+        expect(buyer.post(f"/api/orders/{order['id']}/cancel"), 200)
+        eventually(lambda: strict_shop.stock(product) == (3, 0, 0))
+    assert problem(buyer.order(product, 3), 429)["type"] == "/problems/quota-exceeded"
+    strict_shop.shopper().buy(product, 3)
+
+
+def test_an_eleventh_cancel_in_an_hour_gets_429(strict_shop: Shop) -> None:
+    buyer, admin = strict_shop.shopper(), strict_shop.admin()
+    orders = [buyer.buy(strict_shop.product())["id"] for _ in range(11)]
+    responses = [buyer.post(f"/api/orders/{order}/cancel") for order in orders]
+    assert [response.status_code for response in responses] == [200] * 10 + [429]
+    assert problem(responses[-1], 429)["type"] == "/problems/too-many-cancels"
+    assert int(responses[-1].headers["Retry-After"]) > 3000
+    assert expect(buyer.get(f"/api/orders/{orders[-1]}"), 200)["status"] == "confirmed"
+    assert buyer.post(f"/api/orders/{orders[0]}/cancel").status_code == 200
+    expect(admin.post(f"/api/orders/{orders[-1]}/cancel"), 200)
 
 
 @pytest.mark.parametrize(("route", "address"), [("verifications", "198.51.100.31"), ("resets", "198.51.100.32")])

@@ -9,9 +9,10 @@ from chassis.errors import Forbidden
 from chassis.settings import Settings
 from chassis.testing import capture_logs
 from chassis.web import limits
+from chassis.web.auth import Caller
 from services.users import account_mails, application, credentials, keys, passwords, repository, second_factor, sessions
 from services.users.second_factor import NoSecondFactor, SecondFactorEnabled, SecondFactorRequired, WrongCode
-from services.users.second_factor_api import limit_codes
+from services.users.second_factor_api import ConfirmSecondFactor, confirm_second_factor, limit_codes
 from services.users.settings import UsersSettings
 from tests.unit.conftest import crashes
 
@@ -236,6 +237,18 @@ def test_changing_credentials_keeps_the_second_factor(admin, enrolled):
     application.change(admin, admin, {"password": "another horse battery"}, PASSWORD, None, "1")
     assert second_factor.is_enabled(repository.get(admin))
     assert credentials.version_of(repository.get(admin)) == 2
+
+
+def test_codes_for_an_offer_do_not_count_against_sign_in(store, admin):
+    """Else the holder of a stolen access token could keep an administrator from signing in."""
+    limits.counters.attach(store).ensure_indexes()
+    thief = Caller(admin, "admin", "198.51.100.1", session="stolen")
+    for _ in range(5):
+        with pytest.raises(NoSecondFactor):
+            confirm_second_factor(ConfirmSecondFactor(code="123456"), thief)
+    with pytest.raises(limits.RateLimited):
+        confirm_second_factor(ConfirmSecondFactor(code="123456"), thief)
+    limit_codes(admin)
 
 
 def test_codes_of_an_account_are_limited_from_all_addresses_together(store, fake_clock, admin):
