@@ -15,6 +15,7 @@ from services.orders import application, checkout, projection, repository
 from services.orders.checkout import sagas
 from services.orders.domain import Order as OrderState
 from services.orders.domain import PriceChanged, WrongStatus, is_card_number
+from services.orders.quotas import QuotaExceeded, TooManyCancels
 from services.orders.settings import settings
 
 api = Api()
@@ -101,7 +102,7 @@ class Timeline(Schema):
     "/api/orders",
     auth=SIGNED_IN,
     responses={201: Order, 202: Order},
-    errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, PriceChanged, Forbidden),
+    errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, QuotaExceeded, PriceChanged, Forbidden),
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     """Place an order: 201 when it is confirmed, 202 while it is pending."""
@@ -146,11 +147,16 @@ def get_timeline(id: str, caller: Caller) -> Timeline:
     return Timeline(items=[TimelineEntry(**entry) for entry in projection.timeline(id, sagas.get(id))])
 
 
-@api.post("/api/orders/{id}/cancel", auth=SIGNED_IN, responses={200: Order, 202: Order}, errors=(WrongStatus,))
+@api.post(
+    "/api/orders/{id}/cancel",
+    auth=SIGNED_IN,
+    responses={200: Order, 202: Order},
+    errors=(WrongStatus, TooManyCancels),
+)
 def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
     """Cancel an order: 202 while its checkout is being undone. Refund and restock follow."""
-    _own_order(id, caller)
-    order = application.cancel(id, attempt.dedup_key)
+    placed = _own_order(id, caller)
+    order = checkout.cancel(placed, caller.id == placed.user_id, attempt.dedup_key)
     return _reply(order, 202 if order.status == "pending" else 200)
 
 

@@ -13,8 +13,9 @@ from chassis import calls, clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.sagas import Saga, Step, StepTimedOut
 from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
+from chassis.schema import Id, SagaData
 from chassis.store import Collection, Doc, Duplicate
-from services.inventory.messages import ConfirmStock, Release, RenewReservation, Reserve
+from services.inventory.messages import ConfirmStock, Line, Release, RenewReservation, Reserve
 from services.orders import application, domain, quotas, repository
 from services.orders.domain import Order
 from services.orders.messages import OrderItem, OrderPlaced
@@ -24,6 +25,20 @@ from services.products.messages import PriceItems
 from services.users.messages import CheckBuyer, GetBuyer
 
 sagas = Collection("sagas", DUE_INDEX, CONCURRENCY_SLOT_INDEX)
+
+
+class CheckoutData(SagaData):
+    """What a checkout is opened with: commands take their fields from here by name."""
+
+    order_id: Id
+    user_id: Id
+    items: list[OrderItem]
+    lines: list[Line]
+    total: int
+    """In minor units, as `Charge` takes it."""
+    total_amount: str
+    currency: str
+    payment_token: str
 
 
 class TooManyOpenCheckouts(DomainError, kind="too_many_open", category=ErrorCategory.RATE_LIMITED):
@@ -51,9 +66,7 @@ def place(data: dict[str, Any]) -> None:
 
 def reject(data: dict[str, Any]) -> None:
     """Reject the order, or cancel it if the buyer asked for that."""
-    order = application.execute(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
-    if order.status == "rejected":
-        quotas.forget_order(data["user_id"], data["order_id"])
+    application.execute(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
 
 
 def confirm(data: dict[str, Any]) -> None:
@@ -76,6 +89,7 @@ checkout = Saga(
     timed_out=CheckoutTimedOut,
     no_skip_after="take payment",
     no_abort_after="confirm stock",
+    data=CheckoutData,
 )
 driver = Driver(checkout, sagas, lease_s=lambda: settings().lease)
 
@@ -93,12 +107,15 @@ def place_order(
     The insert of the saga accepts the order, at the catalog prices that were compared with what the buyer expects. A
     repeated request does not drive the saga: the request that inserted it may still be driving.
 
-    Raises InvalidInput, PriceChanged, QuotaExceeded, TooManyOpenCheckouts, and the error of the saga with the `orderId` of the
-    rejected order.
+    Raises InvalidInput, PriceChanged, QuotaExceeded, TooManyOpenCheckouts, and the error of the saga with the `orderId`
+    of the rejected order.
     """
     saga = sagas.get(id) or _open_and_drive(id, user_id, quantities, payment_token, expected_total, expected_currency)
     if saga["ended"] == "undone":
-        raise checkout.rebuild(saga["reason"], orderId=id)
+        error = checkout.rebuild(saga["reason"], orderId=id)
+        if error.kind != domain.CancelledByBuyer.kind:
+            quotas.forget_order(user_id, id)  # the event does it, too, but a little later
+        raise error
     place(saga["data"])  # the first step may not have run yet, and the response names an order that must be found
     return repository.get(id)
 
@@ -113,7 +130,7 @@ def cancel(order: Order, by_owner: bool, dedup_key: str) -> Order:
 
 def is_verified(user_id: str) -> bool:
     """Return whether a user has confirmed the e-mail address. Raises TransientError."""
-    return calls.send(GetBuyer(user_id=user_id)).verified
+    return bool(calls.send(GetBuyer(user_id=user_id)).verified)
 
 
 def _open_and_drive(
@@ -128,19 +145,19 @@ def _open_and_drive(
     prices = calls.send(PriceItems(product_ids=list(quantities)))
     items, total = domain.priced(quantities, prices.items)
     domain.require_expected(items, total, expected_total, expected_currency)
-    data = {  # commands take their fields from here by name: `lines` for Reserve, `total` in minor units for Charge
-        "order_id": id,
-        "user_id": user_id,
-        "items": [item.data() for item in items],
-        "lines": [{"productId": product, "quantity": quantity} for product, quantity in quantities.items()],
-        "total": total.minor,
-        "total_amount": str(total),
-        "currency": total.currency,
-        "payment_token": payment_token,
-    }
+    data = CheckoutData(
+        order_id=id,
+        user_id=user_id,
+        items=items,
+        lines=[Line(product_id=product, quantity=quantity) for product, quantity in quantities.items()],
+        total=total.minor,
+        total_amount=str(total),
+        currency=total.currency,
+        payment_token=payment_token,
+    )
     quotas.count_order(user_id, id, quantities, lambda: is_verified(user_id))
     try:
-        saga, opened = _open(id, user_id, data)
+        saga, opened = _open(id, user_id, data.data())
     except TooManyOpenCheckouts:
         quotas.forget_order(user_id, id)
         raise

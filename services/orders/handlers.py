@@ -3,7 +3,8 @@
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from services.inventory.messages import StockReturned
-from services.orders import application, domain, projection
+from services.orders import application, domain, projection, quotas
+from services.orders.messages import OrderRejected
 from services.payments.messages import PaymentRefunded
 
 
@@ -18,5 +19,7 @@ def on_stock_returned(event: StockReturned, meta: Meta) -> None:
 
 
 def on_order_event(event: Event, meta: Meta) -> None:
-    """Update the list, in case the process that committed the event crashed before it could."""
+    """Update the list, in case the process that committed the event crashed before it could; forget rejected orders."""
     projection.refresh(event.subject)
+    if isinstance(event, OrderRejected):
+        quotas.forget_order(event.user_id, event.order_id)

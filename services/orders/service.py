@@ -4,14 +4,14 @@ from chassis.events.eventsourcing import StreamOutbox
 from chassis.personal_data import PersonalData
 from chassis.service import Service
 from services.inventory.messages import StockReturned
-from services.orders import checkout, domain, handlers, invariants, projection, repository
+from services.orders import checkout, domain, handlers, invariants, projection, quotas, repository
 from services.orders.api import api
 from services.orders.messages import ExportUser
 from services.payments.messages import PaymentRefunded
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("orders")
-service.stores(repository.streams, projection.summaries)
+service.stores(repository.streams, projection.summaries, quotas.quotas)
 service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
 service.serves(api)
 service.verifies("users", access=GetAccess)
@@ -19,6 +19,7 @@ service.revokes(UserDeleted, SessionsRevoked)
 service.calls("users", "products", "inventory", "payments")
 service.runs(checkout.driver)
 service.replays(projection.rebuild)
+service.schedules(quotas.delete_ended, every_s=60)
 service.on(PaymentRefunded, handlers.on_payment_refunded)
 service.on(StockReturned, handlers.on_stock_returned)
 for event in domain.EVENTS:

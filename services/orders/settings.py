@@ -15,7 +15,10 @@ class OrdersSettings(Settings):
     open_checkouts: int = Field(5, ge=1)
     """Maximum number of pending orders of one user; without rate limits, any number."""
     order_units: int = Field(10_000, ge=1)
-    """Units of all lines that one order may have."""
+    """Units that one order may have, and units of one product in the orders of a user in 24 hours.
+
+    A user without a confirmed e-mail address may order a tenth of that in 24 hours.
+    """
 
 
 @cache

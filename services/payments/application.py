@@ -7,21 +7,33 @@ from chassis import clock
 from chassis.audit import BATCH
 from chassis.errors import OutcomeUnknown
 from chassis.events import inbox, outbox
+from chassis.failure_limits import FailureLimit
 from chassis.store import MAX_PAGE_SIZE, Doc, Duplicate
 from services.payments import domain, repository
-from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments, PaymentDeclined, PaymentState
+from services.payments.messages import (
+    CancelPayment,
+    Charge,
+    GetPayments,
+    ListPayments,
+    PaymentDeclined,
+    PaymentState,
+    TooManyDeclines,
+)
 from services.payments.providers import Provider
 from services.payments.providers.test import TestProvider
 
 provider: Provider = TestProvider()
 
+DECLINES = FailureLimit("declines", max_failures=3, window_s=600.0, first_wait_s=60.0, max_wait_s=3600.0)
+"""Declined payments of a user: who tries cards must not try many."""
+
 
 def charge(command: Charge) -> Charge.Reply:
     """Capture the payment of an order, once however often it is repeated.
 
-    Raises PaymentDeclined, PaymentCancelled, OutcomeUnknown.
+    Raises PaymentDeclined, PaymentCancelled, TooManyDeclines, OutcomeUnknown.
     """
-    payment = _get_or_create(command, "pending")
+    payment = _get_or_refuse(command)
     if payment["status"] in domain.OPEN:
         payment = _charge(payment, command.payment_token)
     if payment["status"] in domain.OPEN:
@@ -66,26 +78,41 @@ def list_payments(command: ListPayments) -> ListPayments.Reply:
     return ListPayments.Reply(order_ids=[payment["_id"] for payment in page])
 
 
-def _get_or_create(command: Charge | CancelPayment, status: str) -> Doc:
+def _get_or_refuse(command: Charge) -> Doc:
+    """Return the payment of an order; a new one is refused while its user has to wait.
+
+    A payment that exists may have been charged, and is left to the provider.
+    """
+    wait_s = DECLINES.wait_s(command.user_id)
+    if not wait_s or repository.payments.get(command.order_id):
+        return _get_or_create(command, "pending")
+    payment = _get_or_create(command, "failed", domain.TOO_MANY_DECLINES)
+    if payment["reason"] == domain.TOO_MANY_DECLINES:
+        raise TooManyDeclines(wait_s)
+    return payment
+
+
+def _get_or_create(command: Charge | CancelPayment, status: str, reason: str = "") -> Doc:
     now = clock.timestamp()
-    payment = {
+    payment: Doc = {
         "_id": command.order_id,
         "orderId": command.order_id,
         "userId": command.user_id,
         "amount": command.total,
         "currency": command.currency,
         "status": status,
-        "reason": "",
+        "reason": reason,
         "refundedAmount": 0,
         "refundPending": False,
         "provider": provider.name,
         "createdAt": now,
         "updatedAt": now,
         **inbox.new_inbox("orders"),
-        **outbox.new_outbox(command.order_id),
     }
+    events = (domain.failed(payment, reason),) if reason else ()
+    payment |= outbox.new_outbox(command.order_id, *events)
     try:
-        repository.payments.insert(payment)
+        repository.insert(payment)
     except Duplicate:
         return repository.get(command.order_id)
     return payment
@@ -98,6 +125,7 @@ def _charge(payment: Doc, token: str) -> Doc:
             provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
     except PaymentDeclined as declined:
         reason = declined.extra["reason"]
+        DECLINES.count(payment["userId"])
         return repository.change_status(payment, "failed", domain.failed(payment, reason), reason=reason)
     except OutcomeUnknown:
         repository.change_status(payment, "unknown")

@@ -13,12 +13,19 @@ from services.payments.messages import (
     PaymentDeclined,
     PaymentFailed,
     PaymentRefunded,
+    TooManyDeclines,
 )
 
 OPEN = ("pending", "unknown")
 """Statuses in which the outcome of the charge is not known yet."""
 CANCELLED = "cancelled"
 """The reason of a failed payment that was canceled before the provider captured it."""
+
+
+REPEATED_WAIT_S = 60
+"""The wait that is told to who repeats the charge of a refused payment: it must begin with a new order anyway."""
+TOO_MANY_DECLINES = "too_many_declines"
+"""The reason of a failed payment that was not tried, since others of its user were declined."""
 
 
 def completed(payment: Doc) -> PaymentCompleted:
@@ -52,8 +59,10 @@ def refunded(payment: Doc) -> PaymentRefunded:
     )
 
 
-def charge_error(payment: Doc) -> PaymentDeclined | PaymentCancelled:
+def charge_error(payment: Doc) -> PaymentDeclined | PaymentCancelled | TooManyDeclines:
     """Return the error of a charge whose payment failed or was refunded."""
+    if payment["reason"] == TOO_MANY_DECLINES:
+        return TooManyDeclines(REPEATED_WAIT_S)
     if payment["status"] == "failed" and payment["reason"] != CANCELLED:
         return PaymentDeclined(payment["reason"])
     return PaymentCancelled()

@@ -41,6 +41,13 @@ class PaymentDeclined(DomainError, category=ErrorCategory.PAYMENT_REQUIRED):
         super().__init__(f"The payment was declined: {reason}.", reason=reason)
 
 
+class TooManyDeclines(DomainError, category=ErrorCategory.RATE_LIMITED):
+    """Payments of the user were declined so often that the next one has to wait."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"Several payments were declined. Try again in {wait_s} s.", retryAfter=wait_s)
+
+
 class PaymentCancelled(DomainError):
     """The payment of the order was canceled before."""
 
@@ -48,7 +55,7 @@ class PaymentCancelled(DomainError):
         super().__init__("The payment of this order was canceled.")
 
 
-class Charge(Command, callers=("orders",), timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled)):
+class Charge(Command, callers=("orders",), timeout_s=3.5, errors=(PaymentDeclined, PaymentCancelled, TooManyDeclines)):
     """Take the payment of an order, once however often it is repeated."""
 
     order_id: Id

@@ -28,6 +28,12 @@ def get(id: str) -> Doc:
     return payment
 
 
+def insert(payment: Doc) -> None:
+    """Store a new payment. Raises Duplicate if its order has one."""
+    payments.insert(payment)
+    metrics.count(payment)
+
+
 def change_status(payment: Doc, status: str, event: Event | None = None, **fields: Any) -> Doc:
     """Move a payment to its next status, and publish `event`.
 

@@ -1,5 +1,6 @@
 """Payments: charges and refunds, through a provider."""
 
+from chassis import failure_limits
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.personal_data import PersonalData
 from chassis.service import Service
@@ -10,7 +11,7 @@ from services.payments.providers.test import ledger
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("payments")
-service.stores(repository.payments, ledger)
+service.stores(repository.payments, ledger, failure_limits.failures)
 service.publishes(
     EmbeddedOutbox("payments", repository.payments),
     messages.PaymentCompleted,
@@ -26,6 +27,7 @@ service.answers(messages.GetPayments, application.get_payments)
 service.answers(messages.ListPayments, application.list_payments)
 service.on(OrderCancelled, handlers.on_order_cancelled)
 service.schedules(jobs.refund_cancelled_orders, every_s=0.5)
+service.schedules(failure_limits.delete_forgotten, every_s=60)
 service.exports(
     PersonalData(
         repository.payments,

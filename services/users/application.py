@@ -27,6 +27,7 @@ from services.users.messages import (
     BuyerUnknown,
     BuyerUnverified,
     CheckBuyer,
+    GetBuyer,
     UserCreated,
     UserDeleted,
     UserUpdated,
@@ -240,3 +241,9 @@ def check_buyer(command: CheckBuyer) -> None:
         raise BuyerLocked
     if settings().unverified_orders == "off" and not account_mails.is_verified(account):
         raise BuyerUnverified
+
+
+def get_buyer(command: GetBuyer) -> GetBuyer.Reply:
+    """Return whether the address of an account is confirmed."""
+    account = repository.accounts.get(command.user_id)
+    return GetBuyer.Reply(verified=account is not None and not account["erased"] and account_mails.is_verified(account))

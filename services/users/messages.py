@@ -5,7 +5,7 @@ from typing import Literal
 from chassis.access import AccessQuery, Revocation
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import ANY_SERVICE, Command, Event
-from chassis.schema import Id, Timestamp
+from chassis.schema import Id, Schema, Timestamp
 
 _EVERY_VERSION = 2**62
 
@@ -71,6 +71,17 @@ class BuyerUnverified(DomainError, category=ErrorCategory.FORBIDDEN):
 
 class GetAccess(AccessQuery, callers=(ANY_SERVICE,), read_only=True):
     """Get the role that a user has now, as every service does where the right of an administrator decides."""
+
+
+class GetBuyer(Command, callers=("orders",), read_only=True):
+    """Get what bounds how much a user may order."""
+
+    user_id: Id
+
+    class Reply(Schema):
+        """`verified`: the e-mail address is confirmed; false where there is no such account."""
+
+        verified: bool
 
 
 class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown, BuyerLocked, BuyerUnverified)):

@@ -22,7 +22,15 @@ from services.users import (
     sessions,
 )
 from services.users.api import api
-from services.users.messages import CheckBuyer, GetAccess, SessionsRevoked, UserCreated, UserDeleted, UserUpdated
+from services.users.messages import (
+    CheckBuyer,
+    GetAccess,
+    GetBuyer,
+    SessionsRevoked,
+    UserCreated,
+    UserDeleted,
+    UserUpdated,
+)
 
 service = Service("users")
 service.stores(repository.accounts, sessions.refresh_token_families, keys.signing_keys, limits.counters)
@@ -37,6 +45,7 @@ service.serves(export_api.api)
 service.calls("orders", "payments", "notifications")
 service.exports(*export.OWN)
 service.answers(CheckBuyer, application.check_buyer)
+service.answers(GetBuyer, application.get_buyer)
 service.starts(keys.prepare)
 service.issues_tokens(keys.public_keys, GetAccess, access.get_access)
 service.schedules(keys.rotate, every_s=60)

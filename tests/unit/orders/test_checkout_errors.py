@@ -18,6 +18,7 @@ def test_errors_are_those_of_all_steps():
         "not_reserved",
         "payment_declined",
         "payment_cancelled",
+        "too_many_declines",
         "cancelled",
         "timeout",
         "aborted",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis import clock, deadline
+from chassis import clock, deadline, failure_limits
 from chassis.errors import OutcomeUnknown
 from services.payments import application, invariants, jobs, repository
 from services.payments.messages import CancelPayment, Charge, GetPayments, ListPayments, PaymentDeclined
@@ -12,8 +12,8 @@ from tests.unit.conftest import crashes
 
 @pytest.fixture(autouse=True)
 def collections(store, fake_clock):
-    repository.payments.attach(store).ensure_indexes()
-    ledger.attach(store).ensure_indexes()
+    for collection in (repository.payments, ledger, failure_limits.failures):
+        collection.attach(store).ensure_indexes()
 
 
 def charge(order, token="tok_ok"):

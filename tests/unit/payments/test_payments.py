@@ -2,24 +2,24 @@
 
 import pytest
 
-from chassis import deadline
+from chassis import deadline, failure_limits
 from chassis.errors import OutcomeUnknown
 from chassis.events.envelope import Meta
 from services.orders.messages import OrderCancelled
 from services.payments import application, handlers, jobs, repository
-from services.payments.messages import CancelPayment, Charge, PaymentCancelled, PaymentDeclined
+from services.payments.messages import CancelPayment, Charge, PaymentCancelled, PaymentDeclined, TooManyDeclines
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
 
 
 @pytest.fixture(autouse=True)
 def collections(store, fake_clock):
-    repository.payments.attach(store).ensure_indexes()
-    ledger.attach(store).ensure_indexes()
+    for collection in (repository.payments, ledger, failure_limits.failures):
+        collection.attach(store).ensure_indexes()
 
 
-def charge(order, token="tok_ok"):
-    command = Charge(order_id=order, user_id="u1", total=3000, currency="EUR", payment_token=token)
+def charge(order, token="tok_ok", user="u1"):
+    command = Charge(order_id=order, user_id=user, total=3000, currency="EUR", payment_token=token)
     with deadline.within(4):
         return application.charge(command)
 
@@ -136,3 +136,57 @@ def test_a_cancel_retried_after_a_crash_at_any_write_refunds_all(store):
 def test_the_payment_token_is_not_stored():
     charge("o1", "tok_ok")
     assert "tok_ok" not in str(repository.payments.get("o1")) + str(ledger.get("o1"))
+
+
+def decline(*orders):
+    for order in orders:
+        with pytest.raises(PaymentDeclined):
+            charge(order, "tok_declined")
+
+
+def test_three_declined_payments_make_the_next_one_wait(fake_clock):
+    decline("o1", "o2", "o3")
+    for _ in range(2):
+        with pytest.raises(TooManyDeclines) as refused:
+            charge("o4")
+        assert refused.value.extra["retryAfter"] == 60
+    assert (net("o4"), published("o4"), ledger.get("o4")) == (0, ["payment.failed"], None)
+    assert repository.payments.get("o4")["status"] == "failed"
+    charge("o5", user="u2")
+    fake_clock.pass_time(61)
+    charge("o6")
+    with pytest.raises(TooManyDeclines):
+        charge("o4")
+    decline("o7")
+    with pytest.raises(TooManyDeclines) as refused:
+        charge("o8")
+    assert refused.value.extra["retryAfter"] == 120
+    cancel("o8")
+    assert repository.payments.get("o8")["reason"] == "too_many_declines"
+
+
+def test_a_repeated_decline_counts_once():
+    for _ in range(5):
+        decline("o1")
+    charge("o2")
+
+
+def test_a_payment_under_way_is_not_refused_for_declines_of_others():
+    """The provider may have captured it."""
+    with pytest.raises(OutcomeUnknown):
+        charge("o1", "tok_timeout")
+    decline("o2", "o3", "o4")
+    assert charge("o1", "tok_timeout").payment_id == "o1"
+    assert net("o1") == 3000
+
+
+def test_a_crash_while_a_charge_is_refused_leaves_it_refused(store):
+    decline("d1", "d2", "d3")
+
+    def work(order):
+        with pytest.raises(TooManyDeclines):
+            charge(order)
+
+    for order in crashes(store, work):
+        work(order)
+        assert (net(order), published(order)) == (0, ["payment.failed"])

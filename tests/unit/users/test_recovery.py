@@ -12,7 +12,7 @@ from services.notifications import repository as notified
 from services.notifications.settings import NotificationsSettings
 from services.users import account_mails, application, credentials, passwords, recovery, repository, sessions
 from services.users.domain import EmailTaken, WrongCredentials
-from services.users.messages import BuyerUnverified, CheckBuyer
+from services.users.messages import BuyerUnverified, CheckBuyer, GetBuyer
 from services.users.settings import UsersSettings
 from tests.unit.conftest import FaultyStore
 
@@ -451,3 +451,15 @@ def test_reset_counts_as_a_change_of_the_account_before_it_hashes(mailed_token):
     assert can_sign_in("u1@shop.example", OLD)
     recovery.confirm_reset(token, NEW)
     assert can_sign_in("u1@shop.example", NEW)
+
+
+def test_orders_learns_whether_the_address_of_a_buyer_is_confirmed(monkeypatch):
+    create()
+    create_verified("u2")
+    assert [application.get_buyer(GetBuyer(user_id=id)).verified for id in ("u1", "u2", "nobody")] == [
+        False,
+        True,
+        False,
+    ]
+    use(monkeypatch, smtp_url="")
+    assert application.get_buyer(GetBuyer(user_id="u1")).verified, "where no mail is sent, everybody counts as verified"

@@ -1,0 +1,129 @@
+"""What one account may order and cancel within a time, in one document for each account that every change guards.
+
+    {_id: user, version, until: "when all of it is forgotten",
+     orders: {"<order>": {at, units: {"<product>": 3}}}, cancels: {"<order>": {at, units}}}
+
+The units of a canceled order count on, and an account that keeps canceling orders of a product cannot order it for a
+while: who buys everything and cancels must not keep it from others. A rejected order is taken out again.
+
+An account without a confirmed address has a smaller quota. `is_verified` is asked only where that decides.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chassis import clock
+from chassis.errors import DomainError, ErrorCategory
+from chassis.store import Collection, Doc, Duplicate, Index
+from services.orders.settings import settings
+
+DAY_S, HOUR_S = 24 * 3600.0, 3600.0
+MAX_CANCELS, MAX_UNVERIFIED_CANCELS = 10, 3
+"""Cancels of an account in an hour."""
+MAX_CANCELS_OF_PRODUCT = 3
+"""Canceled orders of one product in 24 hours, after which the account cannot order it."""
+MAX_LINES = 10_000
+"""Lines of the orders of 24 hours, which bounds the document."""
+UNVERIFIED_SHARE = 10
+"""An account without a confirmed address may order one unit where others may order this many."""
+
+quotas = Collection("quotas", Index("until"))
+
+Entries = Mapping[str, Mapping[str, Any]]
+IsVerified = Callable[[], bool]
+
+
+class QuotaExceeded(DomainError, category=ErrorCategory.RATE_LIMITED):
+    """The account has ordered as much of a product as it may for now."""
+
+    def __init__(self, product_id: str, wait_s: int) -> None:
+        detail = "You have ordered or canceled as much of this product as one account may in 24 hours."
+        super().__init__(detail, productId=product_id, retryAfter=wait_s)
+
+
+class TooManyCancels(DomainError, category=ErrorCategory.RATE_LIMITED):
+    """The account has canceled as many orders as it may for now."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("You have canceled too many orders. Try again later.", retryAfter=wait_s)
+
+
+def count_order(user_id: str, order_id: str, units: Mapping[str, int], is_verified: IsVerified) -> None:
+    """Count an order, once for its id. Raises QuotaExceeded, StoreUnavailable, and what `is_verified` raises."""
+
+    def add(orders: Doc, cancels: Doc) -> None:
+        if order_id not in orders:
+            _require_quota(orders, cancels, units, is_verified)
+            orders[order_id] = {"at": clock.timestamp(), "units": dict(units)}
+
+    _change(user_id, add)
+
+
+def forget_order(user_id: str, order_id: str) -> None:
+    """Take out an order that was rejected; may be repeated. Raises StoreUnavailable."""
+    if order_id in (quotas.get(user_id) or {}).get("orders", {}):
+        _change(user_id, lambda orders, cancels: orders.pop(order_id, None))
+
+
+def count_cancel(user_id: str, order_id: str, units: Mapping[str, int], is_verified: IsVerified) -> None:
+    """Count a cancel, once for each order. Raises TooManyCancels, StoreUnavailable, and what `is_verified` raises."""
+
+    def add(orders: Doc, cancels: Doc) -> None:
+        if order_id in cancels:
+            return
+        recent = _since(cancels, HOUR_S)
+        if len(recent) >= MAX_CANCELS or (len(recent) >= MAX_UNVERIFIED_CANCELS and not is_verified()):
+            raise TooManyCancels(_wait_s(recent, HOUR_S))
+        cancels[order_id] = {"at": clock.timestamp(), "units": dict(units)}
+
+    _change(user_id, add)
+
+
+def delete_ended() -> None:
+    """Delete the documents of accounts that have ordered nothing for a while."""
+    while found := quotas.find({"until": {"$lt": clock.timestamp()}}, sort="until"):
+        for each in found:
+            quotas.delete(each["_id"], when={"version": each["version"]})
+
+
+def _require_quota(orders: Entries, cancels: Entries, units: Mapping[str, int], is_verified: IsVerified) -> None:
+    limit = settings().order_units
+    if len(units) + sum(len(each["units"]) for each in orders.values()) > MAX_LINES:
+        raise QuotaExceeded(next(iter(units)), _wait_s(orders, DAY_S))
+    for product, wanted in units.items():
+        before = {id: each for id, each in orders.items() if product in each["units"]}
+        ordered = wanted + sum(each["units"][product] for each in before.values())
+        if ordered > limit or (ordered > limit // UNVERIFIED_SHARE and not is_verified()):
+            raise QuotaExceeded(product, _wait_s(before, DAY_S))
+        canceled = {id: each for id, each in cancels.items() if product in each["units"]}
+        if len(canceled) >= MAX_CANCELS_OF_PRODUCT:
+            raise QuotaExceeded(product, _wait_s(canceled, DAY_S))
+
+
+def _change(user_id: str, change: Callable[[Doc, Doc], object]) -> None:
+    """Apply a change to the entries of 24 hours, under the guard of the version."""
+    while settings().rate_limits == "on":
+        found = quotas.get(user_id)
+        orders, cancels = ((_since(found[name], DAY_S) if found else {}) for name in ("orders", "cancels"))
+        change(orders, cancels)
+        fields = {"orders": orders, "cancels": cancels, "until": clock.timestamp_in(DAY_S)}
+        if found is None:
+            try:
+                quotas.insert({"_id": user_id, "version": 1, **fields})
+                return
+            except Duplicate:
+                continue
+        fields["version"] = found["version"] + 1
+        if quotas.update(user_id, {"$set": fields}, when={"version": found["version"]}):
+            return
+
+
+def _since(entries: Entries, period_s: float) -> Doc:
+    oldest = clock.timestamp_ago(period_s)
+    return {id: dict(each) for id, each in entries.items() if each["at"] > oldest}
+
+
+def _wait_s(entries: Entries, period_s: float) -> int:
+    """Return the seconds until the oldest of these entries no longer counts."""
+    oldest = min((each["at"] for each in entries.values()), default=clock.timestamp())
+    return max(1, round(period_s - clock.seconds_since(oldest)))

@@ -1,0 +1,172 @@
+"""What one account may order and cancel: counted once per order, whoever repeats it, and in order of time."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chassis.settings import settings as chassis_settings
+from services.orders import handlers, projection, quotas
+from services.orders.messages import OrderCancelled, OrderRejected
+from services.orders.quotas import QuotaExceeded, TooManyCancels
+from services.orders.settings import OrdersSettings
+from tests.unit.conftest import crashes
+
+HOUR_S, DAY_S = 3600, 24 * 3600
+LIMIT = 100
+
+
+@pytest.fixture(autouse=True)
+def stored(store, fake_clock, monkeypatch):
+    use(monkeypatch)
+    return quotas.quotas.attach(store).ensure_indexes()
+
+
+def use(monkeypatch, **chosen):
+    monkeypatch.setattr(quotas, "settings", lambda: OrdersSettings(**{"order_units": LIMIT} | chosen))
+
+
+def order(id, units=1, product="mug", user="u1", verified=True):
+    quotas.count_order(user, id, {product: units}, lambda: verified)
+
+
+def cancel(id, units=1, product="mug", user="u1", verified=True):
+    quotas.count_cancel(user, id, {product: units}, lambda: verified)
+
+
+def test_units_of_one_product_are_bounded_over_the_orders_of_a_day(fake_clock):
+    order("o1", LIMIT - 1)
+    fake_clock.pass_time(20 * HOUR_S)
+    order("o2", 1)
+    with pytest.raises(QuotaExceeded) as refused:
+        order("o3", 1)
+    assert refused.value.extra == {"productId": "mug", "retryAfter": 4 * HOUR_S}
+    order("o4", LIMIT, "pot")
+    order("o5", LIMIT, user="u2")
+    fake_clock.pass_time(4 * HOUR_S + 1)
+    order("o6", LIMIT - 1)
+    with pytest.raises(QuotaExceeded):
+        order("o7", 1)
+
+
+def test_an_order_counts_once():
+    for _ in range(3):
+        order("o1", LIMIT)
+
+
+def test_a_rejected_order_does_not_count():
+    order("o1", LIMIT)
+    for _ in range(2):
+        quotas.forget_order("u1", "o1")
+    quotas.forget_order("u2", "o1")
+    order("o2", LIMIT)
+
+
+def test_the_event_of_a_rejection_takes_its_order_out(monkeypatch):
+    monkeypatch.setattr(projection, "refresh", lambda id: None)
+    order("o1", LIMIT)
+    handlers.on_order_event(OrderCancelled(order_id="o1", user_id="u1", reason="cancelled"), None)
+    with pytest.raises(QuotaExceeded):
+        order("o2", LIMIT)
+    handlers.on_order_event(OrderRejected(order_id="o1", user_id="u1", reason="timeout"), None)
+    order("o2", LIMIT)
+
+
+def test_units_of_a_canceled_order_count_on():
+    order("o1", LIMIT)
+    cancel("o1", LIMIT)
+    with pytest.raises(QuotaExceeded):
+        order("o2", 1)
+
+
+def test_who_keeps_canceling_a_product_cannot_order_it(fake_clock):
+    """Else an account could hold all units of it, by ordering them again and again."""
+    for number in range(3):
+        order(f"o{number}")
+        cancel(f"o{number}")
+    with pytest.raises(QuotaExceeded) as refused:
+        order("o4")
+    assert refused.value.extra["retryAfter"] == DAY_S
+    order("o5", product="pot")
+    order("o6", user="u2")
+    fake_clock.pass_time(DAY_S + 1)
+    order("o7")
+
+
+def test_an_eleventh_cancel_in_an_hour_is_refused(fake_clock):
+    for number in range(10):
+        cancel(f"o{number}", product=f"p{number}")
+        fake_clock.pass_time(60)
+    cancel("o0"), "a repeated one counts once"
+    with pytest.raises(TooManyCancels) as refused:
+        cancel("o10")
+    assert refused.value.extra["retryAfter"] == HOUR_S - 600
+    cancel("o10", user="u2")
+    fake_clock.pass_time(HOUR_S - 600 + 1)
+    cancel("o10")
+
+
+def test_an_unverified_account_has_a_tenth_and_three_cancels():
+    order("o1", LIMIT // 10, verified=False)
+    with pytest.raises(QuotaExceeded):
+        order("o2", 1, verified=False)
+    for number in range(3):
+        cancel(f"o{number}", product=f"p{number}", verified=False)
+    with pytest.raises(TooManyCancels):
+        cancel("o4", verified=False)
+    cancel("o4")
+
+
+def test_users_is_asked_only_where_the_answer_decides():
+    def fail():
+        raise AssertionError("asked")
+
+    quotas.count_order("u1", "o1", {"mug": LIMIT // 10}, fail)
+    quotas.count_cancel("u1", "o1", {"mug": 1}, fail)
+    with pytest.raises(AssertionError):
+        quotas.count_order("u1", "o2", {"mug": 1}, fail)
+
+
+def test_concurrent_orders_do_not_exceed_the_quota():
+    def place(number):
+        try:
+            order(f"o{number}", 10)
+        except QuotaExceeded:
+            return 0
+        return 10
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(place, range(24))) == LIMIT
+
+
+def test_a_crash_counts_an_order_at_most_once(store):
+    for id in crashes(store, lambda id: order(id, LIMIT, user=id)):
+        order(id, LIMIT, user=id)
+        with pytest.raises(QuotaExceeded):
+            order("other", 1, user=id)
+
+
+def test_lines_of_a_day_bound_the_document(monkeypatch):
+    monkeypatch.setattr(quotas, "MAX_LINES", 5)
+    for number in range(5):
+        order(f"o{number}", product=f"p{number}")
+    with pytest.raises(QuotaExceeded):
+        order("o5", product="p5")
+
+
+def test_documents_are_deleted_after_a_day(fake_clock):
+    order("o1")
+    fake_clock.pass_time(DAY_S - 1)
+    quotas.delete_ended()
+    assert len(list(quotas.quotas.iterate())) == 1
+    fake_clock.pass_time(2)
+    quotas.delete_ended()
+    assert list(quotas.quotas.iterate()) == []
+
+
+def test_rate_limits_off_turns_all_of_it_off(monkeypatch):
+    assert chassis_settings().rate_limits == "on"
+    use(monkeypatch, rate_limits="off")
+    for number in range(20):
+        order(f"o{number}", LIMIT)
+        cancel(f"o{number}")
+    assert list(quotas.quotas.iterate()) == []
