@@ -148,12 +148,14 @@ def reset(id: str, actor: str) -> str:
 
     Where the platform sends mail, the user gets a link; else return one to hand over, which works once, for 30 minutes.
 
-    Raises NotFound.
+    Raises NotFound, ResetOfLockedAccount.
     """
     useless = passwords.hash_password(clock.entropy(32).hex())
     by_mail = settings().confirms_addresses
 
     def decide(account: Doc) -> Mapping[str, Any] | None:
+        if credentials.is_locked(account):
+            raise domain.ResetOfLockedAccount
         mail = (AccountMail.RESET, account["email"])
         asked = account_mails.intent(account, credentials.version_of(account) + 1, mail) if by_mail else {}
         return {"password": useless, **asked}

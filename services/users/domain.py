@@ -38,6 +38,13 @@ class AccountLocked(DomainError, category=ErrorCategory.FORBIDDEN):
         super().__init__("This account is locked. Ask the shop why.")
 
 
+class ResetOfLockedAccount(DomainError, title="Account locked"):
+    """A link to set a new password is of no use to a locked account."""
+
+    def __init__(self) -> None:
+        super().__init__("Unlock the account first, then reset its password.")
+
+
 def tombstone(id: str) -> dict[str, Any]:
     """Return the fields that replace the personal data of an erased account."""
     return {"emailKey": f"erased:{id}", "erased": True, "erasurePending": True}

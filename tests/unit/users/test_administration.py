@@ -7,7 +7,7 @@ from chassis.store import StoreUnavailable
 from chassis.testing import capture_logs
 from services.users import account_mails, administration, application, keys, passwords, repository, sessions
 from services.users.administration import OPERATOR, AddressTaken
-from services.users.domain import AccountLocked, LastAdministrator, WrongCredentials
+from services.users.domain import AccountLocked, LastAdministrator, ResetOfLockedAccount, WrongCredentials
 from services.users.security_events import SecurityEvent, record, security_events
 from tests.unit.conftest import crashes
 
@@ -233,6 +233,16 @@ def test_reset_makes_the_password_useless_and_returns_a_link(root):
     assert token and token not in repr(lines) and token not in repr(repository.get(id))
     administration.recovery.confirm_reset(token, "another horse battery")
     assert sign_in(ADA, "another horse battery")[0]["_id"] == id
+
+
+def test_reset_of_a_locked_account_is_refused_as_its_link_would_not_work(root):
+    id = sign_up()
+    before = administration.lock(id, OPERATOR)
+    with pytest.raises(ResetOfLockedAccount):
+        administration.reset(id, OPERATOR)
+    assert repository.get(id) == before
+    administration.unlock(id, OPERATOR)
+    assert "#" in administration.reset(id, OPERATOR)
 
 
 def test_account_is_found_by_id_and_by_every_spelling_of_its_address(root):
