@@ -156,18 +156,25 @@ class StreamOutbox:
         rows: dict[str, list[Doc]] = defaultdict(list)
         for row in find_pending(self.collection, slots, limit):
             rows[row["stream"]].append(row)
-        for stream in self._streams_set_aside() & rows.keys() if rows else ():
-            self.set_aside(stream)  # its later commits wait behind the earlier ones
-            del rows[stream]
-        return [PendingEvents.build(stream, self._pending, {"rows": some}) for stream, some in rows.items()]
+        first_set_aside = self._first_set_aside() if rows else {}
+        for stream in first_set_aside.keys() & rows.keys():
+            earlier = [row for row in rows[stream] if row["version"] < first_set_aside[stream]]
+            for row in rows[stream][len(earlier) :]:
+                set_aside(self.collection, row["_id"])  # it waits behind the first one
+            rows[stream] = earlier
+        return [PendingEvents.build(stream, self._pending, {"rows": some}) for stream, some in rows.items() if some]
 
     def set_aside(self, id: str) -> None:
         for row in self.collection.find({"stream": id}, sort="version", limit=MAX_COMMITS):
             if row["pending"]:
                 set_aside(self.collection, row["_id"])
 
-    def _streams_set_aside(self) -> set[str]:
-        return {row["stream"] for row in self.collection.iterate(SET_ASIDE)}
+    def _first_set_aside(self) -> dict[str, int]:
+        """Return the version of the first commit that is set aside, by stream."""
+        first: dict[str, int] = {}
+        for row in self.collection.iterate(SET_ASIDE):  # in the order of stream and version
+            first.setdefault(row["stream"], row["version"])
+        return first
 
     def _pending(self, found: Doc) -> PendingEvents:
         rows, stream = found["rows"], found["rows"][0]["stream"]

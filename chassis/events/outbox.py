@@ -122,11 +122,16 @@ def set_aside(collection: Collection, id: str) -> None:
 
 
 def return_set_aside(collection: Collection) -> int:
-    """Let the relay publish the events again that are set aside in a collection; return the number of documents."""
-    docs = list(collection.iterate(SET_ASIDE))
-    for doc in docs:
-        collection.update(doc["_id"], {"$set": {"slot": -1 - doc["slot"]}}, when={"slot": doc["slot"]})
-    return len(docs)
+    """Let the relay publish the events again that are set aside in a collection; return the number of documents.
+
+    The first commit of a stream is returned first, so that a relay that polls meanwhile keeps the order.
+    """
+    count = 0
+    while docs := list(collection.iterate(SET_ASIDE)):  # a relay may set a later commit aside meanwhile
+        for doc in docs:
+            collection.update(doc["_id"], {"$set": {"slot": -1 - doc["slot"]}}, when={"slot": doc["slot"]})
+        count += len(docs)
+    return count
 
 
 def find_pending(collection: Collection, slots: Sequence[int], limit: int) -> list[Doc]:

@@ -10,7 +10,7 @@ import click
 import orjson
 
 from chassis.events import dead_letters, set_aside
-from chassis.events.outbox import SLOTS, pending_in_slots, return_set_aside
+from chassis.events.outbox import SET_ASIDE, SLOTS, pending_in_slots, return_set_aside
 from chassis.service import Service
 from chassis.store import Doc
 from mercato.cli.output import as_json, print_json, print_rows
@@ -137,7 +137,8 @@ def _outbox_rows(service: Service) -> Iterable[dict[str, Any]]:
     names = [each.collection.name for each in service.outboxes]
     for each, name in zip(service.outboxes, names, strict=True):
         pending = each.collection.sum("pending", pending_in_slots(range(SLOTS)))
-        yield {"service": service.name, "collection": name, "pending": pending, "setAside": aside[name]}
+        count = aside[name] or each.collection.count(SET_ASIDE)
+        yield {"service": service.name, "collection": name, "pending": pending, "setAside": count}
     for job in sorted(aside.keys() - set(names)):
         yield {"service": service.name, "collection": job, "pending": 0, "setAside": aside[job]}
 

@@ -95,6 +95,29 @@ def test_later_commit_of_a_stream_waits_behind_one_that_is_set_aside(bus, relay)
     assert [each.headers["ce_sequence"] for each in published(bus) if each.key == "s1"] == ["1", "2"]
 
 
+def test_stream_is_returned_in_order_while_a_relay_polls(bus, monkeypatch):
+    relay = Relay([StreamOutbox("counters", streams)], bus, leases, lease_s=10, poll_s=0.1)
+    for step in (1, 2, 3):
+        streams.append("s1", Counted(counter="s1", step=step), streams.load("s1"))
+    relay._outboxes[0].set_aside("s1")
+    streams.append("s1", Counted(counter="s1", step=4), streams.load("s1"))
+    update = streams.update
+
+    def update_and_poll(*arguments, **options):
+        monkeypatch.setattr(streams, "update", update)
+        done = update(*arguments, **options)
+        relay.step()
+        monkeypatch.setattr(streams, "update", update_and_poll)
+        return done
+
+    monkeypatch.setattr(streams, "update", update_and_poll)
+    return_set_aside(streams)
+    monkeypatch.undo()
+    relay.step()
+    assert [each.headers["ce_sequence"] for each in published(bus) if each.key == "s1"] == ["1", "2", "3", "4"]
+    assert streams.count(outbox.SET_ASIDE) == 0
+
+
 def test_latest_state_that_makes_no_event_is_set_aside(bus):
     def make(doc):
         return Counted(counter=doc["_id"], step=doc["level"])
