@@ -56,6 +56,8 @@ class BatchProgress:
             fields["unattributed"] = (saved or {}).get("unattributed", [])
         else:
             fields |= {"current": -1, "attempts": 0, "holder": self._holder, "holders": [], "unattributed": []}
+        if saved is not None and first < saved["first"]:  # the offsets were reset, or the topic is a new one
+            fields["handled"] = -1
         self._saved[partition] = self._write(id, fields)
         return int(self._saved[partition].get("handled", -1))
 

@@ -8,6 +8,7 @@ import pytest
 from chassis.bus import Record
 from chassis.errors import OutcomeUnknown
 from chassis.events import dead_letters, inbox, outbox
+from chassis.events.batch_progress import BatchProgress
 from chassis.events.consumer import Consumer
 from chassis.store import StoreUnavailable, merge_updates
 from tests.unit.events.counters import (
@@ -377,3 +378,16 @@ def test_dead_letter_is_copied_to_the_dead_topic_with_its_reason(bus, relay, fak
     relay.step()
     (copy,) = published(bus, "totals.dead")
     assert copy.key == "bad" and "I cannot" in copy.headers["x-reason"]
+
+
+def test_records_at_reset_offsets_are_handled_although_later_ones_were():
+    def batch(first):
+        return [Record(TOPIC, "c1", b"{}", {}, 0, offset) for offset in range(first, first + 50)]
+
+    partition = TOPIC, 0
+    left = BatchProgress()
+    assert left.begin_batch(partition, batch(100)) == -1
+    left.leave_batch(partition, handled=120)
+    assert BatchProgress().begin_batch(partition, batch(100)) == 120
+    reset = BatchProgress()
+    assert [reset.begin_batch(partition, batch(first)) for first in (0, 50, 100)] == [-1] * 3
