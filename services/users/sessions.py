@@ -12,6 +12,7 @@ platform's secret: a client that lost the response gets the same successor again
 import base64
 import hashlib
 from dataclasses import dataclass
+from itertools import islice
 
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
@@ -23,6 +24,7 @@ from services.users.settings import settings
 REUSE_GRACE_S = 10.0
 """Time in which a repeated refresh returns the same successor, in case the response was lost."""
 
+MAX_DELETED_AT_ONCE = 1000
 REUSED = "refresh_reuse"
 """The reason of the end of a family whose token was used a second time."""
 
@@ -128,8 +130,11 @@ def end_all(user: str) -> None:
 
 
 def delete_superseded(user: str, version: int) -> None:
-    """Delete the families with a lower credentials version than this one; they are of no use anymore."""
-    for doc in refresh_token_families.iterate({"userId": user}):
+    """Delete families with a lower credentials version than this one; they are of no use anymore.
+
+    A request waits for it, so it looks at a limited number of families; the others are deleted when they expire.
+    """
+    for doc in islice(refresh_token_families.iterate({"userId": user}), MAX_DELETED_AT_ONCE):
         if doc.get("credentialsVersion", 0) < version:
             refresh_token_families.delete(doc["_id"])
 

@@ -237,6 +237,15 @@ def test_ended_session_is_announced_wherever_the_process_dies(store, fake_clock,
     assert ended
 
 
+def test_a_change_waits_for_a_bounded_number_of_sessions_to_be_deleted(monkeypatch):
+    monkeypatch.setattr(sessions, "MAX_DELETED_AT_ONCE", 3)
+    create()
+    begun = [sign_in() for _ in range(5)]
+    set_password("u1")()
+    assert sessions.refresh_token_families.count({"userId": "u1"}) == 2
+    assert not any(is_accepted(session) or is_renewable(session) for session in begun), "the version ends all of them"
+
+
 def test_ended_session_and_its_tokens_are_refused():
     create()
     create("u2")
