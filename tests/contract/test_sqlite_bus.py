@@ -59,6 +59,23 @@ def test_twelve_idle_consumers_use_less_than_a_tenth_of_a_core(tmp_path):
     assert used < 0.3, f"{used:.2f} s of CPU in 3 s"
 
 
+def test_expired_records_are_in_no_file(tmp_path, fake_clock):
+    """Events of users hold names and addresses: they must not outlive the retention in the write-ahead log."""
+    bus = SqliteBus(tmp_path / "bus.db")
+    bus.ensure_topics([Topic("users.events", 1, retention_s=3600)])
+    bus.publish([Record("users.events", "k", b"ada@shop.example")], 1)
+    assert files_with(tmp_path, b"ada@shop.example")
+    fake_clock.pass_time(3700)
+    bus.publish([Record("users.events", "k", b"another")], 1)
+    assert not files_with(tmp_path, b"ada@shop.example")
+    assert files_with(tmp_path, b"another")
+    bus.close()
+
+
+def files_with(folder, word):
+    return [path.name for path in folder.iterdir() if word in path.read_bytes()]
+
+
 def test_expired_records_are_deleted_and_offsets_continue(tmp_path, fake_clock):
     bus = SqliteBus(tmp_path / "bus.db", session_s=10)
     topics = [Topic("short", 1, retention_s=3600), Topic("long", 1, retention_s=7 * 86400)]

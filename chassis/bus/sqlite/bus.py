@@ -111,13 +111,14 @@ class SqliteBus:
         return ids[zlib.crc32(record.key.encode()) % len(ids)]
 
     def _prune(self) -> None:
-        """Delete the records that are older than the retention of their topic."""
+        """Delete the records that are older than the retention of their topic, also from the write-ahead log."""
         self._pruned_at = clock.monotonic()
         for partition, retention_s in self._file.read(
             "SELECT partitions.id, retention FROM partitions JOIN topics ON topics.name = topic"
         ):
             while self._prune_page(partition, clock.timestamp_ago(retention_s)):
                 pass
+        self._file.empty_log()
 
     def _prune_page(self, partition: int, before: str) -> bool:
         """Delete some expired records. Return whether there may be more."""
