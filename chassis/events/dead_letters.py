@@ -27,8 +27,12 @@ collection = Collection(
 )
 discarded = Collection("discarded_dead_letters")
 
-MAX_STORED_BYTES = 8 * 1024 * 1024
-"""Size of a record from which on its key alone is stored: the store rejects documents of more than 16 MiB."""
+MAX_STORED_BYTES = 1_150_000
+"""Size of a record, larger than brokers accept by default, from which on its key alone is stored.
+
+A store rejects documents of more than 16 MiB, and headers that it cannot hold as they are take up to 14 times their
+size.
+"""
 _MAX_REASON = 1000  # characters
 _MAX_KEY = 1000  # characters
 

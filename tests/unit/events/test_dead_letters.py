@@ -2,12 +2,14 @@
 
 import base64
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.bus import MAX_RECORD_BYTES, Record, size_bytes
 from chassis.events import dead_letters
 from chassis.events.dead_letters import MAX_STORED_BYTES, DeadLetterForwarder
+from chassis.events.envelope import Meta
 from tests.unit.events.counters import TOPIC
 
 anything = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
@@ -43,7 +45,17 @@ def test_record_that_no_store_takes_is_parked_by_its_place(bound):
     dead_letters.park(record, None, "unreadable", "", 1, blocks=False)
     (dead_letter,) = dead_letters.collection.iterate()
     assert (dead_letter["partition"], dead_letter["offset"], dead_letter["value"]) == (1, 7, "")
-    assert dead_letter["reason"].startswith("unreadable (a record of 8")
+    assert dead_letter["reason"].startswith("unreadable (a record of 1")
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800", "\N{SNOWMAN}", "x"])
+def test_largest_record_that_is_stored_fits_into_a_document(bound, text):
+    record = Record(TOPIC, "k", b"", {"ce_type": "counter.counted", "ce_subject": ""}, 1, 7)
+    subject = text * ((MAX_STORED_BYTES - size_bytes(record)) // len(text.encode(errors="replace")))
+    meta = Meta("c1:1", "counters", "counter.counted", "2026-11-30T11:00:00.000Z", subject, 1)
+    dead_letters.park(record._replace(headers={"ce_subject": subject}), meta, "", "", 1, blocks=False)
+    (dead_letter,) = dead_letters.collection.iterate()
+    assert dead_letters.to_record(dead_letter).headers == {"ce_subject": subject}
 
 
 def test_dead_letter_of_an_earlier_release_is_read(bound):
@@ -60,8 +72,6 @@ def test_dead_letter_of_an_earlier_release_is_read(bound):
 
 
 def test_two_records_with_the_id_of_one_event_are_both_kept(bound):
-    from chassis.events.envelope import Meta
-
     meta = Meta("c1:1", "counters", "counter.counted", "2026-11-30T11:00:00.000Z", "c1", 1)
     for offset, value in ((3, b"one"), (4, b"other"), (3, b"one"), (4, b"other"), (9, b"one")):
         dead_letters.park(Record(TOPIC, "c1", value, {}, 0, offset), meta, "failed", "", 3, blocks=True)
