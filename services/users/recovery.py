@@ -54,8 +54,8 @@ def new_address(account: Doc, email: str, version: int) -> Doc:
     holder = repository.find_by_email(email)
     if holder and holder["_id"] != account["_id"]:
         raise EmailTaken
-    asked = (AccountMail.ADDRESS_CHANGE_REQUESTED, account["email"])
-    return account_mails.intent(account, version, (AccountMail.ADDRESS_CHANGE, email), asked)
+    notice = (AccountMail.ADDRESS_CHANGE_REQUESTED, account["email"])
+    return account_mails.intent(account, version, (AccountMail.ADDRESS_CHANGE, email), notice)
 
 
 def confirm_address(token: str) -> None:
@@ -120,8 +120,8 @@ def _change_address(mail: Doc) -> None:
 def _address_fields(account: Doc, email: str) -> Doc:
     """Return the fields of an account whose address changes to this one; the former address gets a mail."""
     version = credentials.version_of(account) + 1
-    told = account_mails.intent(account, version, (AccountMail.ADDRESS_CHANGED, account["email"]))
-    return {"email": email, "emailKey": addresses.email_key(email), "verified": True, **told}
+    notice = account_mails.intent(account, version, (AccountMail.ADDRESS_CHANGED, account["email"]))
+    return {"email": email, "emailKey": addresses.email_key(email), "verified": True, **notice}
 
 
 def _change(mail: Doc, what: str, decide: Callable[[Doc], Doc]) -> None:
