@@ -36,6 +36,12 @@ class Schema(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+class SagaData(Schema):
+    """The data of a saga, as it is stored: the names of its own fields are those of the code."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+
 class RequestBody(Schema):
     """Data that a client sends: exact types, and no unknown fields."""
 
@@ -72,6 +78,14 @@ def _parse_decimal(largest: int, value: Any) -> Decimal:
     if not 0 <= number < largest + 1 or number.as_tuple().exponent < -6:  # type: ignore[operator]
         raise ValueError(f"must be from 0 to {largest} with the currency's decimal places")
     return number
+
+
+def growing(*values: str) -> WithJsonSchema:
+    """Return the annotation of a text that is one of these values now, and may be another one in a later release.
+
+    Readers accept any text. The contract lists the values as `x-extensible-enum`: they are added, and never removed.
+    """
+    return WithJsonSchema({"type": "string", "x-extensible-enum": [*values]})
 
 
 Id = Annotated[str, StringConstraints(pattern=rf"^{ID.pattern}$")]

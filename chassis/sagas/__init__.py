@@ -16,14 +16,18 @@ state. A test plays a saga step by step, without a driver:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown, rebuild
 from chassis.messages import Command
-from chassis.schema import Schema
+from chassis.sagas.fields import check_fields
+from chassis.schema import SagaData, Schema
+
+if TYPE_CHECKING:
+    from chassis.sagas.run import Run
 
 Payload = dict[str, Any]
 Action = type[Command] | Callable[[Payload], Schema | None]
@@ -42,6 +46,10 @@ class Done:
     reply: Payload = field(default_factory=dict)
 
 
+OUTCOMES_OF_ATTEMPTS = ("done", "refused", "not sent", "unknown", "failed", "undone", "undo failed")
+"""How the log of a saga names the outcomes."""
+
+
 class Defect(OutcomeUnknown):
     """The attempt met a defect, here or in the service of the command; a retry is unlikely to help."""
 
@@ -55,6 +63,13 @@ class SagaAborted(DomainError, kind="aborted", title="Aborted"):
 
     def __init__(self) -> None:
         super().__init__("It could not be completed, and was ended by the operator.")
+
+
+class LaterVersion(DomainError):
+    """The saga has a version that this release does not know."""
+
+    def __init__(self, saga: str, version: int) -> None:
+        super().__init__(f"This release has no version {version} of {saga}; use the one that opened it.")
 
 
 class StepTimedOut(DomainError, kind="timeout"):
@@ -135,6 +150,12 @@ class Saga:
         timed_out: the error with which the saga is compensated when a step reaches its time limit.
         no_skip_after: the step after which an operator can skip none; "": the last.
         no_abort_after: the step after which an operator cannot abort the saga; "": the last.
+        data: what a saga is opened with. Each command must find its required fields there, or in the reply of an
+            earlier step. A field that a later release adds has a default, which open sagas get.
+        version: the version of these steps. Other steps, or another order, need a higher one.
+        earlier: the definitions of earlier versions, by which their open sagas go on.
+
+    Raises TypeError if a command needs a field that the saga does not have.
     """
 
     def __init__(
@@ -146,10 +167,26 @@ class Saga:
         timed_out: type[StepTimedOut] = StepTimedOut,
         no_skip_after: str = "",
         no_abort_after: str = "",
+        data: type[SagaData] | None = None,
+        version: int = 1,
+        earlier: "tuple[Saga, ...]" = (),
     ) -> None:
         self.name, self.steps, self.secrets, self.log_id_field = name, steps, secrets, log_id_field
         self.timed_out = timed_out
         self.no_skip_after, self.no_abort_after = no_skip_after, no_abort_after
+        self.data, self.version, self.earlier = data, version, earlier
+        if data is not None:
+            check_fields(name, steps, data)
+
+    def of_version(self, version: int) -> "Saga | None":
+        """Return the definition of this version; None if this release does not have it."""
+        return next((saga for saga in (self, *self.earlier) if saga.version == version), None)
+
+    def action_data(self, state: State) -> Payload:
+        """Return what an action gets: the saga's data, and the reason of a compensation."""
+        fields = self.data.model_fields.items() if self.data else ()
+        defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
+        return {**defaults, **state.data, **({"reason": state.reason} if state.reason else {})}
 
     @property
     def errors(self) -> tuple[type[DomainError], ...]:
@@ -248,6 +285,8 @@ class Saga:
 
     def given(self, **data: Any) -> "Run":
         """Return a run that a test plays step by step."""
+        from chassis.sagas.run import Run
+
         return Run(self, self.begin(data))
 
 
@@ -256,41 +295,3 @@ def _logged(outcome: NotAttempted | OutcomeUnknown) -> str:
     if isinstance(outcome, Defect):
         return "failed"
     return "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent"
-
-
-class Run:
-    """A saga that a test plays step by step, by the same rules as the driver."""
-
-    def __init__(self, saga: Saga, state: State) -> None:
-        self.saga, self.state = saga, state
-
-    def expects(self, step: str) -> "Run":
-        """Assert that the next action is the `do` of this step."""
-        return self._expects(step, undoing=False)
-
-    def expects_undo(self, step: str, because: str = "") -> "Run":
-        """Assert that the next action is the `undo` of this step, because of an error of this kind."""
-        self._expects(step, undoing=True)
-        kind = (self.state.reason or {}).get("kind")
-        if because and kind != because:
-            raise AssertionError(f"undone because of {kind}, not {because}")
-        return self
-
-    def replies(self, outcome: Outcome) -> "Run":
-        """Continue with this outcome of the action."""
-        self.state = self.saga.advance(self.state, outcome)
-        return self
-
-    def ends(self, ended: str) -> "Run":
-        """Assert that the saga has ended "done" or "undone"."""
-        if self.state.ended != ended:
-            raise AssertionError(f"the saga is not {ended}: {self.state}")
-        return self
-
-    def _expects(self, step: str, undoing: bool) -> "Run":
-        if self.state.ended:
-            raise AssertionError(f"the saga has ended {self.state.ended}")
-        at = self.saga.steps[self.state.step].name, self.state.undoing
-        if at != (step, undoing):
-            raise AssertionError(f"the saga is at {at}, not at {(step, undoing)}")
-        return self

@@ -21,7 +21,19 @@ from chassis.messages import Command
 from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-from chassis.sagas import BLOCKING_DEFECTS, STUCK_ATTEMPTS, Action, Defect, Done, Outcome, Payload, Saga, State, Step
+from chassis.sagas import (
+    BLOCKING_DEFECTS,
+    STUCK_ATTEMPTS,
+    Action,
+    Defect,
+    Done,
+    LaterVersion,
+    Outcome,
+    Payload,
+    Saga,
+    State,
+    Step,
+)
 from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Index, Update, cursor_after
 
 DUE_INDEX = Index("open", "due", partial={"open": True})
@@ -58,6 +70,7 @@ class Driver:
         doc = {
             "_id": id,
             "saga": self.saga.name,
+            "sagaVersion": self.saga.version,
             **self.saga.begin(data).to_doc(),
             "open": True,
             "concurrencySlot": concurrency_slot or id,
@@ -77,19 +90,20 @@ class Driver:
         `max_s`: any backoff).
         """
         trace.bind(**{self.saga.log_id_field: doc["_id"]})
+        saga = self.definition(doc)
         ends_at = None if max_s is None else clock.monotonic() + max_s
         while doc["open"]:
             state = State.from_doc(doc)
             if ends_at is not None and clock.monotonic() >= ends_at:
                 return self._write(doc, state, due=clock.timestamp())
-            state = self._send_heartbeat(state, ends_at)
-            step, outcome = self.saga.steps[state.step].name, self._perform(doc["_id"], state, ends_at)
-            state = self.saga.advance(state, outcome)
-            metrics.saga_steps[self.saga.name, step, state.log[-1]["outcome"]].inc()
+            state = self._send_heartbeat(saga, state, ends_at)
+            step, outcome = saga.steps[state.step].name, self._perform(saga, doc["_id"], state, ends_at)
+            state = saga.advance(state, outcome)
+            metrics.saga_steps[saga.name, step, state.log[-1]["outcome"]].inc()
             if state.blocked:
                 log.error("saga blocked", step=step, attempts=BLOCKING_DEFECTS, error=str(outcome))
                 return self._write(doc, state, due=NEVER_DUE)
-            backoff_s = self.saga.backoff_s(state)
+            backoff_s = saga.backoff_s(state)
             if backoff_s and (ends_at is None or clock.monotonic() + backoff_s >= ends_at):
                 return self._write(doc, state, due=clock.timestamp_in(backoff_s))
             fence = doc["fence"]
@@ -98,6 +112,13 @@ class Driver:
                 return doc
             clock.sleep(backoff_s)
         return doc
+
+    def definition(self, doc: Doc) -> Saga:
+        """Return the definition by which a saga runs. Raises LaterVersion."""
+        found = self.saga.of_version(doc.get("sagaVersion", 1))
+        if found is None:
+            raise LaterVersion(self.saga.name, doc["sagaVersion"])
+        return found
 
     def claim(self, doc: Doc) -> Doc | None:
         """Claim a saga that is due; return None if another driver was faster.
@@ -116,8 +137,9 @@ class Driver:
                 self.drive(claimed)
 
     def find_due(self) -> list[Doc]:
-        """Find the sagas that a driver may claim now."""
-        return self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=MAX_DUE)
+        """Find the sagas that this driver may claim now: those of a later release are left to its drivers."""
+        due = self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=MAX_DUE)
+        return [doc for doc in due if self.saga.of_version(doc.get("sagaVersion", 1))]
 
     def run(self, stop: threading.Event) -> None:
         """Resume due sagas, several at once, until `stop` is set."""
@@ -149,12 +171,12 @@ class Driver:
         finally:
             resuming.discard(doc["_id"])
 
-    def _perform(self, id: str, state: State, ends_at: float | None) -> Outcome:
+    def _perform(self, saga: Saga, id: str, state: State, ends_at: float | None) -> Outcome:
         """Run the current action, in a span; return its outcome."""
-        step, action = self.saga.action(state)
-        name = f"{self.saga.name} {'undo ' if state.undoing else ''}{step.name}"
+        step, action = saga.action(state)
+        name = f"{saga.name} {'undo ' if state.undoing else ''}{step.name}"
         with trace.span(name, attributes={"saga.step": step.name, "saga.attempts": state.attempts}) as span:
-            outcome = self._outcome(id, state, step, action, ends_at)
+            outcome = self._outcome(saga, id, state, step, action, ends_at)
             span.set_attribute("saga.outcome", type(outcome).__name__)
             if isinstance(outcome, TransientError):
                 span.set_error(type(outcome).__name__)
@@ -162,13 +184,14 @@ class Driver:
             log.error("compensation keeps failing", step=step.name, attempts=STUCK_ATTEMPTS, error=str(outcome))
         return outcome
 
-    def _outcome(self, id: str, state: State, step: Step, action: Action, ends_at: float | None) -> Outcome:
+    def _outcome(self, saga: Saga, id: str, state: State, step: Step, action: Action, ends_at: float | None) -> Outcome:
         try:
             with deadline.within(_left_s(ends_at)):
+                data = saga.action_data(state)
                 if isinstance(action, type):
-                    reply = self._send(_build_command(action, state), self.saga.idempotency_key(id, state))
+                    reply = self._send(_build_command(action, data), saga.idempotency_key(id, state))
                 else:
-                    reply = action(_action_data(state))
+                    reply = action(data)
             return Done(reply.model_dump(mode="json") if hasattr(reply, "model_dump") else {})
         except (DomainError, NotAttempted, OutcomeUnknown) as error:
             if isinstance(error, DomainError) and state.undoing:
@@ -184,13 +207,13 @@ class Driver:
             log.error("saga step failed", step=step.name, undoing=state.undoing, error=error)
             return Defect(f"{type(error).__name__} in {step.name}")
 
-    def _send_heartbeat(self, state: State, ends_at: float | None) -> State:
+    def _send_heartbeat(self, saga: Saga, state: State, ends_at: float | None) -> State:
         """Send the heartbeat command of the current step if it is due; return the state with its time.
 
         `renew_after_ms` in the reply of the command, or of the step before, is the time for which none is needed: so
         retries that fail here at once, as while a circuit is open, do not load the service that gets the heartbeats.
         """
-        command = self.saga.steps[state.step].heartbeat_command
+        command = saga.steps[state.step].heartbeat_command
         if command is None or not state.attempts or state.undoing:
             return state
         renewed_at = max(state.step_started_at, state.data.get("renewed_at", ""))
@@ -198,7 +221,7 @@ class Driver:
             return state
         try:
             with deadline.within(_left_s(ends_at)):
-                reply = self._send(_build_command(command, state), "")
+                reply = self._send(_build_command(command, saga.action_data(state)), "")
         except (DomainError, TransientError) as error:
             log.warning("heartbeat command of a saga failed", command=command.name, error=error)
             return state
@@ -226,16 +249,17 @@ class Driver:
         stuck, after = 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
             for doc in page:
-                step = self.saga.steps[doc["step"]].name
-                opened_at[step].append(doc["openedAt"])
-                blocked[step] += doc.get("blocked", False)
+                saga = self.saga.of_version(doc.get("sagaVersion", 1))
+                step = saga.steps[doc["step"]].name if saga else ""
+                opened_at.setdefault(step, []).append(doc["openedAt"])
+                blocked[step] = blocked.get(step, 0) + doc.get("blocked", False)
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
         for step, times in opened_at.items():
             metrics.sagas_open[self.saga.name, step].set(len(times))
             age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
             metrics.saga_oldest[self.saga.name, step].set(age_s)
-            metrics.sagas_blocked[self.saga.name, step].set(blocked[step])
+            metrics.sagas_blocked[self.saga.name, step].set(blocked.get(step, 0))
         metrics.sagas_stuck[self.saga.name].set(stuck)
 
 
@@ -243,12 +267,6 @@ def _left_s(ends_at: float | None) -> float:
     return calls.MAX_CALL_S if ends_at is None else ends_at - clock.monotonic()
 
 
-def _action_data(state: State) -> Payload:
-    """Return what an action gets: the saga's data, and the reason of a compensation."""
-    return {**state.data, "reason": state.reason} if state.reason else dict(state.data)
-
-
-def _build_command(command: type[Command], state: State) -> Command:
+def _build_command(command: type[Command], data: Payload) -> Command:
     """Return the command with its fields taken from the saga's data by name."""
-    data = _action_data(state)
     return command.model_validate({name: data[name] for name in command.model_fields if name in data}, strict=False)

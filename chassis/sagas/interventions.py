@@ -8,12 +8,14 @@ from dataclasses import replace
 
 from chassis import clock
 from chassis.errors import DomainError, NotFound
-from chassis.sagas import Saga, SagaAborted, State
+from chassis.sagas import OUTCOMES_OF_ATTEMPTS, Saga, SagaAborted, State
 from chassis.sagas.driver import Driver
 from chassis.store import Doc
 
 LOGGED = ("retried", "aborted", "skipped")
 """The outcomes under which the log of a saga has interventions; their detail is the reason, for operators alone."""
+OUTCOMES = (*OUTCOMES_OF_ATTEMPTS, *LOGGED)
+"""Every outcome in the log of a saga."""
 MAX_REASON = 500
 _RACES = 5
 Intervention = Callable[[Saga, State], State]
@@ -74,7 +76,7 @@ def intervene(driver: Driver, id: str, intervention: Intervention, outcome: str,
     Arguments:
         outcome: how the log names it; one of LOGGED.
 
-    Raises NotFound, NotAllowed, ChangedMeanwhile.
+    Raises NotFound, NotAllowed, LaterVersion, ChangedMeanwhile.
     """
     for _ in range(_RACES):
         doc = driver.collection.get(id)
@@ -82,10 +84,10 @@ def intervene(driver: Driver, id: str, intervention: Intervention, outcome: str,
             raise NotFound("saga")
         if not doc["open"]:
             raise NotAllowed(f"It has ended {doc['ended']}.")
-        state = State.from_doc(doc)
-        step = driver.saga.steps[state.step].name
+        state, saga = State.from_doc(doc), driver.definition(doc)
+        step = saga.steps[state.step].name
         entry = {"step": step, "outcome": outcome, "detail": reason, "times": 1, "at": clock.timestamp()}
-        state = replace(intervention(driver.saga, state), log=(*state.log, entry))
+        state = replace(intervention(saga, state), log=(*state.log, entry))
         fields = {**state.to_doc(), "open": not state.ended, "due": clock.timestamp()}
         seen = {"fence": doc["fence"], "due": doc["due"], "open": True}
         if changed := driver.collection.update(id, {"$set": fields, "$inc": {"fence": 1}}, when=seen):

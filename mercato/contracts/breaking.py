@@ -3,7 +3,11 @@
     a response, reply or event, read by others: the old schema must allow every value of the new one
     a body, query or command, sent by others:   the new schema must allow every value of the old one
 
-Both are one question: is every value of one schema a value of the other? New errors never break a contract.
+Releases run side by side during an upgrade, and what the old one stored outlives it. So events and the data of sagas,
+which the new release reads, and commands, which it sends to the old one, must fit in the other direction, too.
+
+Each is one question: is every value of one schema a value of the other? New errors never break a contract. An open
+enumeration (`x-extensible-enum`) may get values, and loses none: its readers accept any text.
 """
 
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ from chassis.messages import ANY_SERVICE
 Document = dict[str, Any]
 JsonSchema = dict[str, Any]
 
+_OPEN = "x-extensible-enum"
 _METHODS = ("get", "post", "put", "patch", "delete")
 _LOWEST = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 _HIGHEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
@@ -22,8 +27,8 @@ _HIGHEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 
 def changes(old: Document, new: Document) -> list[str]:
     """Return a sentence for each breaking change, in the order of the old document. Both are of one kind."""
-    compare = _openapi if "openapi" in old else _asyncapi if "asyncapi" in old else _commands
-    return list(compare(old, new))
+    compare = next(compare for kind, compare in _COMPARISONS.items() if kind in old)
+    return list(dict.fromkeys(compare(old, new)))
 
 
 def _openapi(old: Document, new: Document) -> Iterator[str]:
@@ -35,11 +40,11 @@ def _openapi(old: Document, new: Document) -> Iterator[str]:
                 yield f"{name} is gone"
                 continue
             yield from _sent(methods[method], now, name, _Within(old, new))
-            yield from _received(methods[method], now, name, _Within(new, old))
+            yield from _received(methods[method], now, name, _Within(new, old, small_is_new=True))
 
 
 def _asyncapi(old: Document, new: Document) -> Iterator[str]:
-    now, within = _messages(new), _Within(new, old)
+    now, within = _messages(new), _Within(new, old, small_is_new=True)
     for type, (channel, message) in _messages(old).items():
         if type not in now:
             yield f"{type} is gone"
@@ -47,7 +52,10 @@ def _asyncapi(old: Document, new: Document) -> Iterator[str]:
         if now[type][0] != channel:
             yield f"{type}: goes to {now[type][0]}"
         for part in ("headers", "payload"):
-            yield from within.flaws(now[type][1].get(part, {}), message.get(part, {}), f"{type} {part}")
+            was, present = message.get(part, {}), now[type][1].get(part, {})
+            yield from within.flaws(present, was, f"{type} {part}")
+            stored = _Within(old, new, is_written=True)
+            yield from stored.flaws(was, present, f"{type}: in the {part} of a stored event,")
         if now[type][1].get("bindings") != message.get("bindings"):
             yield f"{type}: has another key"
 
@@ -65,9 +73,35 @@ def _commands(old: Document, new: Document) -> Iterator[str]:
         lost = set(command.get("callers", ())) - set(now["callers"])  # release 0.2.0 did not record them
         if lost and ANY_SERVICE not in now["callers"]:
             yield f"{name}: rejects {', '.join(sorted(lost))}"
-        request = command["request"] | {"additionalProperties": False}  # an old caller sends nothing else
-        yield from _Within(old, new).flaws(request, now["request"], f"{name}: an old request's")
-        yield from _Within(new, old).flaws(now["reply"], command["reply"], f"{name} reply")
+        from_old, to_old = _Within(old, new, is_written=True), _Within(new, old, small_is_new=True, is_written=True)
+        yield from from_old.flaws(command["request"], now["request"], f"{name}: an old request's")
+        yield from _Within(new, old, small_is_new=True).flaws(now["reply"], command["reply"], f"{name} reply")
+        at = f"{name}: for a service of the release before, a request's"
+        yield from to_old.flaws(now["request"], command["request"], at)
+        yield from from_old.flaws(command["reply"], now.get("readAs", now["reply"]), f"{name}: in an old reply,")
+
+
+def _sagas(old: Document, new: Document) -> Iterator[str]:
+    for name, versions in old["definitions"].items():
+        for version, was in versions.items():
+            now, at = new["definitions"].get(name, {}).get(version), f"{name} {version}"
+            if now is None:
+                yield f"{at} is gone: its open sagas would wait forever"
+                continue
+            names = [", ".join(step["name"] for step in each["steps"]) for each in (was, now)]
+            if names[0] != names[1]:
+                yield f"{at}: its steps are {names[1]}, not {names[0]}; give them a higher version"
+                continue
+            for step, present in zip(was["steps"], now["steps"], strict=True):
+                for action in ("do", "undo"):
+                    if step.get(action) not in (None, present.get(action)):
+                        yield f"{at} {step['name']}: {action} is {present.get(action, 'gone')}, not {step[action]}"
+            from_old, to_old = _Within(old, new, is_written=True), _Within(new, old, small_is_new=True, is_written=True)
+            yield from from_old.flaws(was["data"], now["data"], f"{at}: in stored data,")
+            yield from to_old.flaws(now["data"], was["data"], f"{at}: for a driver of the release before,")
+
+
+_COMPARISONS = {"openapi": _openapi, "asyncapi": _asyncapi, "commands": _commands, "sagas": _sagas}
 
 
 def _messages(document: Document) -> dict[str, tuple[str, JsonSchema]]:
@@ -149,6 +183,9 @@ class _Within:
 
     small: Document
     large: Document
+    small_is_new: bool = False
+    is_written: bool = False
+    """Whether a service wrote the values of `small`: then they have no other fields than its own."""
 
     def flaws(self, small: JsonSchema, large: JsonSchema, at: str) -> list[str]:
         """Return why a value of `small` may not be one of `large`; empty if every value is."""
@@ -164,7 +201,14 @@ class _Within:
         if kinds[1] and kinds[0] != kinds[1] and kinds != ("integer", "number"):
             yield f"{at} may be {kinds[0] or 'anything'}, not only {kinds[1]}"
             return
-        if (allowed := _values(large)) is not None:
+        if _OPEN in small or _OPEN in large:
+            was, now = (large, small) if self.small_is_new else (small, large)
+            kept = now.get(_OPEN) or _values(now) or []
+            if _OPEN not in was and self.small_is_new:
+                kept = _values(was) or []  # a closed enumeration in what others read may lose values
+            if gone := [str(value) for value in was.get(_OPEN) or _values(was) or [] if value not in kept]:
+                yield f"{at} no longer has {', '.join(gone)}"
+        elif (allowed := _values(large)) is not None:
             values = _values(small)
             extra = "any value" if values is None else ", ".join(str(value) for value in values if value not in allowed)
             if extra:
@@ -177,9 +221,10 @@ class _Within:
 
     def _fields(self, small: JsonSchema, large: JsonSchema, at: str) -> Iterator[str]:
         fields, known = small.get("properties", {}), large.get("properties", {})
-        rest, allowed = small.get("additionalProperties", True), large.get("additionalProperties", True)
+        rest = small.get("additionalProperties", not self.is_written)
+        allowed = large.get("additionalProperties", True)
         required, given = large.get("required", ()), small.get("required", ())
-        for name, field in known.items():
+        for name, field in ({name: {} for name in required} | known).items():
             if name not in fields and rest is not False:
                 yield f"{at} {name} is gone"
             elif name in required and name not in given:

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from chassis.service import Service
-from mercato.contracts import asyncapi, commands, openapi
+from mercato.contracts import asyncapi, commands, openapi, sagas
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 _HEAD = "# Generated from the code by `mercato contracts`; do not edit.\n"
@@ -29,7 +29,11 @@ def contract(service: Service) -> dict[Path, str]:
         folder / "openapi.yaml": _text(openapi.document(service)),
         folder / "asyncapi.yaml": _text(asyncapi.document(service)),
     }
-    return found | ({folder / "commands.yaml": _text(commands.document(service))} if service.commands else {})
+    if service.commands:
+        found[folder / "commands.yaml"] = _text(commands.document(service))
+    if service.drivers:
+        found[folder / "sagas.yaml"] = _text(sagas.document(service))
+    return found
 
 
 def drifted(service: Service) -> dict[Path, str]:

@@ -5,6 +5,7 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, Api
 from chassis.web.paging import Page, PageQuery, find_page
 from services.inventory import repository
+from services.inventory.messages import ReservationStatus
 
 api = Api()
 
@@ -20,7 +21,7 @@ class Stock(Schema):
 class Reservation(Schema):
     order_id: Id
     quantity: int
-    status: str
+    status: ReservationStatus
     expires_at: Timestamp
 
 

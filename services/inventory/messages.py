@@ -6,7 +6,7 @@ from pydantic import Field
 
 from chassis.errors import DomainError, NotFound
 from chassis.messages import Command, Event
-from chassis.schema import Id, Schema
+from chassis.schema import Id, Schema, growing
 
 Quantity = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
@@ -142,9 +142,18 @@ class ConfirmStock(Command, callers=("orders",), errors=(InsufficientStock, NotR
     order_id: Id
 
 
+ReservationStatus = Annotated[
+    str,
+    growing(
+        *("reserving", "reserved", "refused", "confirming", "confirmed"),
+        *("releasing", "released", "returning", "returned"),
+    ),
+]
+
+
 class ReservationState(Schema):
     order_id: Id
-    status: str
+    status: ReservationStatus
     lines: list[Line]
 
 

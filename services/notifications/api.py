@@ -1,8 +1,8 @@
 """`/api/notifications`."""
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from chassis.schema import Id, Schema, Timestamp
+from chassis.schema import Id, Schema, Timestamp, growing
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api
 from chassis.web.auth import Caller
@@ -12,13 +12,18 @@ from services.notifications import repository
 api = Api()
 
 
+Kind = Literal["welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"]
+Channel = Literal["email", "record"]
+Status = Literal["pending", "sent"]
+
+
 class Notification(Schema):
     id: Id
-    kind: Literal["welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"]
+    kind: Annotated[Kind, growing(*get_args(Kind))]
     subject: str
     body: str
-    channel: Literal["email", "record"]
-    status: Literal["pending", "sent"]
+    channel: Annotated[Channel, growing(*get_args(Channel))]
+    status: Annotated[Status, growing(*get_args(Status))]
     created_at: Timestamp
 
 

@@ -1,11 +1,12 @@
 """`/api/orders`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chassis.errors import Forbidden, InvalidInput
-from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp, Total
+from chassis.sagas.interventions import OUTCOMES
+from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp, Total, growing
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
@@ -23,6 +24,8 @@ api = Api()
 MAX_UNITS_PER_ITEM = 10_000
 Quantity = Annotated[int, Field(ge=1, le=MAX_UNITS_PER_ITEM)]
 Status = Literal["pending", "confirmed", "rejected", "cancelled", "shipped", "delivered"]
+REASONS = sorted({error.kind for error in checkout.checkout.errors})
+"""Why an order may be rejected or canceled."""
 
 
 def _check_no_card_number(token: str) -> str:
@@ -74,8 +77,8 @@ class Order(Schema):
     items: list[Item]
     total_amount: DecimalString
     currency: str
-    status: Status
-    reason: str | None
+    status: Annotated[Status, growing(*get_args(Status))]
+    reason: Annotated[str, growing(*REASONS)] | None
     payment_id: Id | None
     created_at: Timestamp
     updated_at: Timestamp
@@ -90,7 +93,7 @@ class TimelineEntry(Schema):
     time: Timestamp
     type: str
     step: str
-    outcome: str
+    outcome: Annotated[str, growing("", *OUTCOMES)]
     detail: str
 
 

@@ -1,9 +1,9 @@
 """`/api/payments`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from chassis.money import decimal_string
-from chassis.schema import DecimalString, Id, Schema, Timestamp
+from chassis.schema import DecimalString, Id, Schema, Timestamp, growing
 from chassis.store import Doc
 from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
@@ -17,12 +17,15 @@ class PaymentQuery(PageQuery):
     order_id: Id | None = None
 
 
+Status = Literal["pending", "completed", "failed", "unknown", "refunded"]
+
+
 class Payment(Schema):
     id: Id
     order_id: Id
     amount: DecimalString
     currency: str
-    status: Literal["pending", "completed", "failed", "unknown", "refunded"]
+    status: Annotated[Status, growing(*get_args(Status))]
     refunded_amount: DecimalString
     provider: str
     created_at: Timestamp

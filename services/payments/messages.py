@@ -7,7 +7,7 @@ from pydantic import Field
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
 from chassis.personal_data import ExportQuery
-from chassis.schema import Id, Schema
+from chassis.schema import Id, Schema, growing
 
 Minor = Annotated[int, Field(ge=0)]
 
@@ -81,7 +81,7 @@ class PaymentState(Schema):
     order_id: Id
     amount: int
     currency: str
-    status: str
+    status: Annotated[str, growing("pending", "completed", "failed", "unknown", "refunded")]
     refunded: int
 
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from chassis import clock
 from chassis.errors import DomainError, InvalidInput
-from chassis.schema import Amount, Id, RequestBody, Schema
+from chassis.schema import Amount, Id, RequestBody, Schema, growing
 from chassis.web.api import ADMIN, Api
 from chassis.web.problems import invalid_fields
 from services.products import domain, imports
@@ -52,7 +52,7 @@ class ImportResult(Schema):
     """What became of a row; `field` and `reason` say why it was refused, and are empty otherwise."""
 
     id: Id
-    outcome: Literal["created", "updated", "unchanged", "refused"]
+    outcome: Annotated[str, growing("created", "updated", "unchanged", "refused")]
     field: str
     reason: str
 

@@ -1,11 +1,11 @@
 """The events and commands of `users`. Only `user.created` and `user.updated` carry personal data."""
 
-from typing import Literal
+from typing import Annotated
 
 from chassis.access import AccessQuery, Revocation
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import ANY_SERVICE, Command, Event
-from chassis.schema import Id, Schema, Timestamp
+from chassis.schema import Id, Schema, Timestamp, growing
 
 _EVERY_VERSION = 2**62
 
@@ -40,7 +40,7 @@ class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id", unorde
     session_id: Id | None = None
     until: Timestamp
     """The time from which on no token that this event is about is valid anyway."""
-    reason: Literal["refresh_reuse"] | None = None
+    reason: Annotated[str, growing("refresh_reuse")] | None = None
     """Why, where the user must know: a refresh token was used twice, so somebody may have copied it."""
 
     def revocation(self) -> Revocation:

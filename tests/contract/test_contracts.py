@@ -21,6 +21,7 @@ ROOT = SERVICES.parent
 OPENAPI = [SERVICES / name / "contract" / "openapi.yaml" for name in catalog()]
 ASYNCAPI = [SERVICES / name / "contract" / "asyncapi.yaml" for name in catalog()]
 COMMANDS = sorted(SERVICES.glob("*/contract/commands.yaml"))
+SAGAS = sorted(SERVICES.glob("*/contract/sagas.yaml"))
 
 
 def of_service(path):
@@ -32,7 +33,7 @@ each_openapi = pytest.mark.parametrize("path", OPENAPI, ids=of_service)
 each_asyncapi = pytest.mark.parametrize("path", ASYNCAPI, ids=of_service)
 each_commands = pytest.mark.parametrize("path", COMMANDS, ids=of_service)
 each_file = pytest.mark.parametrize(
-    "path", OPENAPI + ASYNCAPI + COMMANDS, ids=lambda path: f"{of_service(path)}-{path.stem}"
+    "path", OPENAPI + ASYNCAPI + COMMANDS + SAGAS, ids=lambda path: f"{of_service(path)}-{path.stem}"
 )
 
 

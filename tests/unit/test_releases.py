@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,7 +33,14 @@ def test_a_recorded_checkout_is_resumed_to_its_end(path: Path, tmp_path: Path, f
         collection.ensure_indexes()
     recorded = json.loads(path.read_text())
     sagas.insert(recorded)
-    driver = Driver(checkout, sagas, lambda: 10.0, send=_accept)
+    sent: list[str] = []
+
+    def accept(command: Command, key: str) -> object:
+        if key:  # else a heartbeat
+            sent.append(key.partition(":")[2].replace("-", " "))
+        return _accept(command, key)
+
+    driver = Driver(checkout, sagas, lambda: 10.0, send=accept)
     checkout.steps[0].do(recorded["data"])  # the order of the recorded saga was placed
     fake_clock.pass_time(LATER_S)
     for doc in driver.find_due():
@@ -42,6 +50,23 @@ def test_a_recorded_checkout_is_resumed_to_its_end(path: Path, tmp_path: Path, f
     assert ended["ended"] in ("done", "undone")
     assert ended["ended"] == "undone" or not recorded["undoing"]
     assert "payment_token" not in ended["data"]
+    assert sent == [name for name in remaining(recorded, ended) if name.removesuffix(":undo") not in LOCAL]
+    if recorded["open"]:
+        final = {"done": "confirmed", "undone": "rejected"}[ended["ended"]]
+        assert repository.get(recorded["_id"]).status == final
+
+
+LOCAL = {step.name for step in checkout.steps if not isinstance(step.do, type)}
+
+
+def remaining(recorded: dict[str, Any], ended: dict[str, Any]) -> list[str]:
+    """Return the actions after the recorded state, in order: no step is repeated, and none is left out."""
+    names, at = [step.name for step in checkout.steps], recorded["step"]
+    if not recorded["open"]:
+        return []
+    if ended["ended"] == "done":
+        return names[at:]
+    return [f"{step.name}:undo" for step in reversed(checkout.steps[: at + 1]) if step.undo]
 
 
 @pytest.mark.parametrize("path", CONTRACTS, ids=label)

@@ -117,6 +117,30 @@ COMMANDS = {
     "components": {"schemas": {"Shirt": SHIRT, "Tag": TAG}},
 }
 
+SAGAS = {
+    "sagas": "1.0.0",
+    "definitions": {
+        "order": {
+            "1": {
+                "steps": [
+                    {"name": "cut", "do": "cloth/cut", "undo": "cloth/return"},
+                    {"name": "sew", "do": "local"},
+                ],
+                "data": {"$ref": "#/components/schemas/NewShirt"},
+            }
+        }
+    },
+    "components": {
+        "schemas": {
+            "NewShirt": {
+                "type": "object",
+                "properties": {"size": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}},
+                "required": ["size"],
+            }
+        }
+    },
+}
+
 PATHS = OPENAPI["paths"]
 
 
@@ -195,6 +219,18 @@ FOR_CONSUMERS = [
     (f"{FIELD}/price/type", "integer", "shirt.sewn payload price may be integer, not only string"),
     (f"{FIELD}/size/enum", ["s", "m", "l"], "shirt.sewn payload size may be l"),
     ("components/schemas/Shirt/required", ["id", "size", "note", "tags"], "shirt.sewn payload price may be missing"),
+    (f"{FIELD}/size/enum", ["s"], "in the payload of a stored event, size may be m"),
+    (f"{FIELD}/price/maxLength", 20, "in the payload of a stored event, price: maxLength is nothing, not 20"),
+    (
+        "components/schemas/Tag/required",
+        ["text", "color"],
+        "in the payload of a stored event, tags[] color may be missing",
+    ),
+]
+HARMLESS_FOR_CONSUMERS = [
+    (f"{FIELD}/color", {"type": "string"}),
+    ("components/schemas/Tag/properties/color", {"type": "string"}),
+    (f"{FIELD}/price/description", "With the currency."),
 ]
 SEW = "operations/sew"
 FOR_CALLERS = [
@@ -206,6 +242,30 @@ FOR_CALLERS = [
     (f"{SEW}/request/properties/size/enum", ["s"], "sew: an old request's size may be m"),
     (f"{FIELD}/price", GONE, "sew reply price is gone"),
     (f"{FIELD}/size/enum", ["s", "m", "l"], "sew reply size may be l"),
+    ("components/schemas/Shirt/required", ["id", "size", "price", "note", "tags", "color"], "in an old reply, color"),
+    (f"{SEW}/request/required", [], "for a service of the release before, a request's size may be missing"),
+    (f"{SEW}/request/properties/size/enum", ["s", "m", "l"], "for a service of the release before, a request's size"),
+    (f"{SEW}/readAs", {"type": "object", "required": ["color"], "properties": {"color": {}}}, "in an old reply, color"),
+]
+DATA = "components/schemas/NewShirt"
+FOR_OPEN_SAGAS = [
+    ("definitions/order", GONE, "order 1 is gone"),
+    ("definitions/order/1", GONE, "order 1 is gone"),
+    ("definitions/order/1/steps/1/name", "stitch", "its steps are cut, stitch, not cut, sew"),
+    ("definitions/order/1/steps/1", {"name": "iron", "do": "local"}, "its steps are cut, iron, not cut, sew"),
+    ("definitions/order/1/steps/2", {"name": "iron", "do": "local"}, "its steps are cut, sew, iron, not cut, sew"),
+    ("definitions/order/1/steps/0/do", "cloth/tear", "order 1 cut: do is cloth/tear, not cloth/cut"),
+    ("definitions/order/1/steps/0/undo", GONE, "order 1 cut: undo is gone, not cloth/return"),
+    (f"{DATA}/required", ["size", "tags"], "in stored data, tags may be missing"),
+    (f"{DATA}/properties/size/type", "integer", "in stored data, size may be string, not only integer"),
+    (f"{DATA}/required", [], "for a driver of the release before, size may be missing"),
+]
+HARMLESS_FOR_OPEN_SAGAS = [
+    ("definitions/order/1/steps/1/undo", "local"),
+    ("definitions/order/2", {"steps": [], "data": {}}),
+    ("definitions/mend", {"1": {"steps": [], "data": {}}}),
+    (f"{DATA}/properties/color", {"type": "string"}),
+    (f"{DATA}/properties/tags", GONE),
 ]
 HARMLESS_FOR_CALLERS = [
     (f"{SEW}/callers", ["mending", "shopping", "tailoring"]),
@@ -263,7 +323,39 @@ def test_compatible_change_of_a_command_passes(place, value):
     assert changes(COMMANDS, edited(COMMANDS, place, value)) == []
 
 
+@pytest.mark.parametrize("place, value", HARMLESS_FOR_CONSUMERS, ids=lambda each: str(each)[:60])
+def test_compatible_change_of_an_event_passes(place, value):
+    assert changes(ASYNCAPI, edited(ASYNCAPI, place, value)) == []
+
+
+@pytest.mark.parametrize("place, value, found", FOR_OPEN_SAGAS, ids=lambda each: str(each)[:60])
+def test_breaking_change_for_open_sagas_is_named(place, value, found):
+    assert any(found in each for each in changes(SAGAS, edited(SAGAS, place, value)))
+
+
+@pytest.mark.parametrize("place, value", HARMLESS_FOR_OPEN_SAGAS, ids=lambda each: str(each)[:60])
+def test_compatible_change_of_a_saga_passes(place, value):
+    assert changes(SAGAS, edited(SAGAS, place, value)) == []
+
+
+def open_size(*values):
+    return {"type": "string", "x-extensible-enum": [*values]}
+
+
 @pytest.mark.parametrize("document", [OPENAPI, ASYNCAPI, COMMANDS], ids=["openapi", "asyncapi", "commands"])
+def test_open_enumeration_gets_values_and_loses_none(document):
+    for before in ({"type": "string"}, {"type": "string", "enum": ["s", "m"]}, open_size("s", "m")):
+        old = edited(document, f"{FIELD}/size", before)
+        assert changes(old, edited(document, f"{FIELD}/size", open_size("s", "m", "l"))) == []
+    old = edited(document, f"{FIELD}/size", open_size("s", "m"))
+    for now in (open_size("s"), open_size("s", "l"), {"type": "string", "enum": ["s"]}, {"type": "string"}):
+        assert any("size no longer has" in each for each in changes(old, edited(document, f"{FIELD}/size", now)))
+    assert changes(old, edited(document, f"{FIELD}/size", {"type": "integer"}))
+
+
+@pytest.mark.parametrize(
+    "document", [OPENAPI, ASYNCAPI, COMMANDS, SAGAS], ids=["openapi", "asyncapi", "commands", "sagas"]
+)
 def test_unchanged_contract_passes(document):
     assert changes(document, deepcopy(document)) == []
 

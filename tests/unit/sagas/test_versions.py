@@ -1,0 +1,111 @@
+"""Sagas outlive the release that opened them: their definition has a version, and their data get new fields."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.messages import Command
+from chassis.sagas import LaterVersion, Saga, Step, interventions
+from chassis.sagas.driver import DUE_INDEX, Driver
+from chassis.schema import SagaData
+from chassis.store import Collection
+from chassis.store.sqlite.store import SqliteStore
+from chassis.testing import FakeClock
+
+
+class Reserve(Command):
+    order_id: str
+
+
+class Check(Command):
+    order_id: str
+
+
+class Confirm(Command):
+    order_id: str
+
+
+class ConfirmOfLater(Command, name="confirm"):
+    order_id: str
+    site: str
+
+
+class Data(SagaData):
+    order_id: str
+
+
+class DataOfLater(Data):
+    site: str = "berlin"
+
+
+FIRST = Saga("buy", (Step("reserve", Reserve), Step("confirm", Confirm)), data=Data)
+SECOND = Saga(
+    "buy",
+    (Step("check", Check), Step("reserve", Reserve), Step("confirm", ConfirmOfLater)),
+    data=DataOfLater,
+    version=2,
+    earlier=(Saga("buy", (Step("reserve", Reserve), Step("confirm", ConfirmOfLater)), data=DataOfLater),),
+)
+
+
+@pytest.fixture
+def sagas(tmp_path: Path, fake_clock: FakeClock) -> Collection:
+    collection = Collection("sagas", DUE_INDEX)
+    collection.attach(SqliteStore(tmp_path / "orders.db")).ensure_indexes()
+    return collection
+
+
+@pytest.fixture
+def sent() -> list[dict[str, Any]]:
+    return []
+
+
+@pytest.fixture
+def old(sagas: Collection, sent: list[dict[str, Any]]) -> Driver:
+    return Driver(FIRST, sagas, lambda: 10.0, lambda command, key: sent.append({command.name: command.data()}))
+
+
+@pytest.fixture
+def new(sagas: Collection, sent: list[dict[str, Any]]) -> Driver:
+    return Driver(SECOND, sagas, lambda: 10.0, lambda command, key: sent.append({command.name: command.data()}))
+
+
+def test_saga_goes_on_by_the_version_that_it_was_opened_with(
+    old: Driver, new: Driver, sagas: Collection, sent: list[dict[str, Any]], fake_clock: FakeClock
+) -> None:
+    old.open("o1", {"order_id": "o1"})
+    fake_clock.pass_time(11)
+    for doc in new.find_due():
+        new.resume(doc)
+    assert [name for each in sent for name in each] == ["reserve", "confirm"]
+    assert sent[-1] == {"confirm": {"orderId": "o1", "site": "berlin"}}, "a field that it was opened without"
+    ended = sagas.get("o1")
+    assert ended is not None and (ended["ended"], ended["sagaVersion"]) == ("done", 1)
+
+
+def test_saga_of_a_release_without_versions_has_the_first(
+    old: Driver, new: Driver, sagas: Collection, sent: list[dict[str, Any]], fake_clock: FakeClock
+) -> None:
+    doc = {name: value for name, value in old.open("o1", {"order_id": "o1"}).items() if name != "sagaVersion"}
+    sagas.delete("o1")
+    sagas.insert(doc)
+    fake_clock.pass_time(11)
+    for each in new.find_due():
+        new.resume(each)
+    assert [name for each in sent for name in each] == ["reserve", "confirm"]
+
+
+def test_driver_leaves_sagas_of_a_later_release_to_its_drivers(
+    old: Driver, new: Driver, sagas: Collection, sent: list[dict[str, Any]], fake_clock: FakeClock
+) -> None:
+    opened = new.open("o1", {"order_id": "o1"})
+    fake_clock.pass_time(11)
+    assert old.find_due() == []
+    with pytest.raises(LaterVersion):
+        interventions.intervene(old, "o1", interventions.abort, "aborted", "no")
+    old._export_metrics()
+    assert sagas.get("o1") == opened and sent == []
+    for doc in new.find_due():
+        new.resume(doc)
+    assert [name for each in sent for name in each] == ["check", "reserve", "confirm"]
