@@ -114,9 +114,9 @@ class BatchProgress:
         while not stop.wait(interval_s):
             if any(clock.monotonic() - began >= interval_s for began in list(self._begun.values())):
                 with suppress(TransientError):  # the work itself logs it
-                    self.say_alive()
+                    self.renew_alive()
 
-    def say_alive(self) -> None:
+    def renew_alive(self) -> None:
         """Count as alive for half of a lease from now on."""
         self._write(_alive_id(self._holder), {"until": clock.timestamp_in(settings().lease * _ALIVE_SHARE)})
 

@@ -18,7 +18,7 @@ from mercato.settings import settings
 _TIMEOUT_S = (5.0, 30.0)  # to connect, to get the response; the shop itself stops after its DEADLINE
 _MAX_TRIES = 6
 _MAX_WAIT_S = 60.0
-_TOLD_WAIT_S = 2.0
+_SHOWN_WAIT_S = 2.0
 _CODE_REQUIRED = problem_type("second_factor_required")
 
 
@@ -146,7 +146,7 @@ class Administrator:
                 why = f"{self._url}: {_problem(response).get('detail') or f'status {response.status_code}'}"
                 wait_s = max(wait_s, _retry_after_s(response))
             if tries < _MAX_TRIES:
-                if wait_s >= _TOLD_WAIT_S:
+                if wait_s >= _SHOWN_WAIT_S:
                     click.echo(f"{why} Trying again in {wait_s:.0f} s.", err=True)
                 clock.sleep(wait_s)
         raise ShopError(why)

@@ -319,7 +319,7 @@ def test_rebalances_during_one_slow_event_park_nothing(bus, relay, fake_clock):
         handling.append(next(waiting))
         fake_clock.pass_time(11)
         for each in handling:
-            each.consumer._progress.say_alive()
+            each.consumer._progress.renew_alive()
         if len(handling) < len(readers):
             handling[-1].next.consumer.step(wait_s=0)
         readers[0].count(event, meta)
