@@ -12,7 +12,7 @@ from functools import cache
 from chassis import clock
 from chassis.keyed_hash import keyed_hashes
 from chassis.settings import RATE, settings
-from chassis.store import Collection, Duplicate, Index
+from chassis.store import Collection, Duplicate, Index, Store
 from chassis.web.auth import Caller
 from chassis.web.problems import Problem
 
@@ -73,7 +73,25 @@ def delete_ended_windows() -> None:
             counters.delete(counter["_id"], when={"until": counter["until"]})
 
 
-_local = LocalCounter()
+class Refusals:
+    """What the store has refused until when, so that this process need not count what it refuses anyway."""
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+        self._until: dict[str, str] = {}
+
+    def left_s(self, key: str) -> float:
+        """Return the seconds until the end of the window in which a key is refused, 0 for none."""
+        until = self._until.get(key, "") if self._store is counters.store else ""
+        return max(0.0, -clock.seconds_since(until)) if until > clock.timestamp() else 0.0
+
+    def add(self, key: str, left_s: float) -> None:
+        if self._store is not counters.store or len(self._until) >= _MAX_WINDOWS:
+            self._store, self._until = counters.store, {}
+        self._until[key] = clock.timestamp_in(left_s)
+
+
+_local, _refusals = LocalCounter(), Refusals()
 
 
 class RateLimited(Problem):
@@ -85,7 +103,13 @@ def hit(name: str, rule: str, caller: str, count: Count = _local) -> dict[str, s
     if settings().rate_limits == "off":
         return {}
     limit, seconds = parse(rule)
-    done, left_s = count(f"{name} {caller}", seconds)
+    key, is_stored = f"{name} {caller}", count is count_in_store
+    left_s = _refusals.left_s(key) if is_stored else 0.0
+    done = limit + 1
+    if not left_s:
+        done, left_s = count(key, seconds)
+        if is_stored and done > limit:
+            _refusals.add(key, left_s)
     wait = max(1, round(left_s))
     headers = {
         "RateLimit": f'"{name}";r={max(0, limit - done)};t={wait}',

@@ -1,16 +1,17 @@
 """Passwords: what an account may choose, and argon2id with the low-memory parameters of OWASP to store it.
 
-One password is hashed at a time, which bounds the memory. At most half of the request threads hash or wait for it, so
-that a flood of passwords leaves the others to checkouts and signing keys.
+One thread hashes, which bounds the memory, and it yields the processor to all others. At most half of the request
+threads wait for it, so that a flood of passwords leaves the others to checkouts and signing keys.
 """
 
+import os
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -25,7 +26,8 @@ MIN_CHARS, MAX_CHARS = 8, 128
 Password = Annotated[str, StringConstraints(min_length=MIN_CHARS, max_length=MAX_CHARS), SINGLE_LINE]
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_lock = threading.Lock()
+_NICENESS = 10
+T = TypeVar("T")
 _DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$oM9Vx4zd4mJcYbQ2q5Qb9Z9eY0W1sJr3jYH3h1m1n0A"
 _COMMON = Path(__file__).with_name("common_passwords.txt")
 
@@ -47,8 +49,7 @@ def require_acceptable(password: str, *addresses: str) -> None:
 
 def hash_password(password: str) -> str:
     """Return the hash to store. Raises NotAttempted if the queue is full."""
-    with _turn():
-        return _hasher.hash(unicodedata.normalize("NFC", password))
+    return _run(lambda: _hasher.hash(unicodedata.normalize("NFC", password)))
 
 
 def matches(password: str, stored: str | None) -> bool:
@@ -56,25 +57,32 @@ def matches(password: str, stored: str | None) -> bool:
 
     Raises NotAttempted if the queue is full.
     """
-    with _turn():
-        try:
-            _hasher.verify(stored or _DUMMY_HASH, unicodedata.normalize("NFC", password))
-        except (VerifyMismatchError, InvalidHashError):
-            return False
+    try:
+        _run(lambda: _hasher.verify(stored or _DUMMY_HASH, unicodedata.normalize("NFC", password)))
+    except (VerifyMismatchError, InvalidHashError):
+        return False
     return stored is not None
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    """Wait for the turn to hash. Raises NotAttempted at once if too many threads do."""
+def _run(work: Callable[[], T]) -> T:
+    """Run work in the thread that hashes. Raises NotAttempted at once if too many threads wait for it."""
     places = _places()
     if not places.acquire(blocking=False):
         raise NotAttempted("too many passwords wait to be hashed", retry_after=1.0)
     try:
-        with _lock:
-            yield
+        return _thread().submit(work).result()
     finally:
         places.release()
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    """The thread that hashes, started at the first hash: after a fork."""
+    return ThreadPoolExecutor(1, "hashing", initializer=_yield_to_others)
+
+
+def _yield_to_others() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # on Linux, the niceness of this thread alone
 
 
 @cache

@@ -22,6 +22,7 @@ PARTS = (
     "overload",
     "contention",
     "enumeration",
+    "abuse",
     "revocation",
     "footprint",
     "imports",

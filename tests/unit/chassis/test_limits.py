@@ -46,6 +46,23 @@ def test_request_over_the_limit_learns_how_long_to_wait(count, fake_clock):
     assert limits.hit("sign-in", "2/minute", "ada", count)
 
 
+def test_what_is_refused_anyway_writes_nothing(counters, store, fake_clock):
+    for _ in range(2):
+        limits.hit("guess", "2/minute", "ada", limits.count_in_store)
+    with pytest.raises(Problem):
+        limits.hit("guess", "2/minute", "ada", limits.count_in_store)
+    store.fail(at=0, after=False)
+    for _ in range(5):
+        fake_clock.pass_time(10)
+        with pytest.raises(Problem) as error:
+            limits.hit("guess", "2/minute", "ada", limits.count_in_store)
+    assert error.value.headers["Retry-After"] == "10"
+    assert store.operations == 0
+    limits.hit("guess", "2/minute", "bob", limits.count_in_store)
+    fake_clock.pass_time(10)
+    limits.hit("guess", "2/minute", "ada", limits.count_in_store)
+
+
 def test_concurrent_counts_in_the_store_lose_no_request(counters):
     with ThreadPoolExecutor(8) as pool:
         counted = list(pool.map(lambda _: limits.count_in_store("ada", 60)[0], range(80)))
