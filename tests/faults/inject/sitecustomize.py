@@ -86,8 +86,8 @@ def _install(data_dir: Path) -> None:
         _fail_if_defective(data_dir, collection.name, doc)
         return f"{collection.name}.insert"
 
-    def step(driver: Any, id: str, state: Any, ends: Any) -> str:
-        return f"{'undo' if state.undoing else 'do'} {driver.saga.steps[state.step].name}"
+    def step(driver: Any, saga: Any, id: str, state: Any, ends: Any) -> str:
+        return f"{'undo' if state.undoing else 'do'} {saga.steps[state.step].name}"
 
     wrap(Driver, "_perform", step)
     wrap(Collection, "insert", insert)
