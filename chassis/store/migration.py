@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from chassis import clock
 from chassis.background import run_until
+from chassis.errors import TransientError
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate
 
@@ -71,27 +72,42 @@ class Migration:
             return False
         after = record["after"]
         page = self.collection.store.find(self.collection, {}, "_id", PAGE, (after, after) if after else None)
-        stale, failed = [], 0
+        stale, damaged = [], 0
         for doc in page:
             try:
                 if self.collection.changes(doc):
                     stale.append(doc["_id"])
-            except Exception as error:  # damaged data, which the log does not repeat: the others are rewritten
-                failed += 1
-                reason = type(error).__name__
-                log.error(
-                    "document not rewritten", collection=self.collection.name, documentId=doc["_id"], reason=reason
-                )
-        rewritten = self.collection.rewrite(stale) if stale else 0
+            except Exception as error:
+                self._log_failure(doc["_id"], error)
+                damaged += 1
+        rewritten, failed = self._rewrite(stale)
         is_last = len(page) < PAGE
         fields = {
             "after": page[-1]["_id"] if page else after,
             "finishedAt": clock.timestamp() if is_last else "",
             "until": clock.timestamp_in(LEASE_S),
         }
-        counts = {"read": len(page), "rewritten": rewritten, "failed": failed}
+        counts = {"read": len(page), "rewritten": rewritten, "failed": damaged + failed}
         has_moved = records.update(record["_id"], {"$set": fields, "$inc": counts}, when={"holder": self._holder})
         return bool(has_moved) and not is_last
+
+    def _rewrite(self, ids: list[str]) -> tuple[int, int]:
+        """Rewrite documents, each on its own if that fails; return how many were rewritten, and how many failed."""
+        try:
+            return self.collection.rewrite(ids) if ids else 0, 0
+        except TransientError:
+            raise
+        except Exception as error:  # such as a document that becomes too large
+            if len(ids) == 1:
+                self._log_failure(ids[0], error)
+                return 0, 1
+        counts = [self._rewrite([id]) for id in ids]
+        return sum(rewritten for rewritten, _ in counts), sum(failed for _, failed in counts)
+
+    def _log_failure(self, id: str, error: Exception) -> None:
+        """Log why a document keeps its shape: the type alone, since the text of the error could hold its data."""
+        reason = type(error).__name__
+        log.error("document not rewritten", collection=self.collection.name, documentId=id, reason=reason)
 
     def record(self) -> Doc:
         """Return the state of the present pass, or of the last one."""

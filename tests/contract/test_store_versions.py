@@ -356,3 +356,14 @@ def test_damaged_document_does_not_stop_the_migration(both):
     record = both.migrate()
     assert (record["read"], record["rewritten"], record["failed"]) == (2, 1, 1)
     assert both.stored("a") == {"_id": "a", "n": 0}
+
+
+def test_document_that_becomes_too_large_does_not_stop_the_migration(both):
+    half = "x" * 9 * 1024 * 1024
+    twice = Version(defaults={"copy": ""}, upcast=lambda doc: {"copy": doc["text"]})
+    both.new = Collection("things", Index("name"), versions=(twice,)).attach(both.stores[1])
+    for id, text in (("a", "x"), ("large", half), ("z", "x")):
+        both.old.insert({"_id": id, "text": text})
+    record = both.migrate()
+    assert (record["read"], record["rewritten"], record["failed"]) == (3, 2, 1)
+    assert [both.stored(id).get("_v") for id in ("a", "large", "z")] == [1, None, 1]

@@ -31,7 +31,7 @@ _MAX_TRIES = 20
 _INDEX_BUILD_TIMEOUT_S = 3600.0
 _PROJECTION = {WRITE_ID: False}
 _DOES_NOT_FIT = frozenset({2, 14, 28})  # BadValue, TypeMismatch, PathNotViable: an operator meets another type
-_TOO_LARGE = frozenset({10334, 17419, 17420})
+_TOO_LARGE = frozenset({10334, 17419, 17420, 285999133})  # the last one by DocumentDB
 _REJECTED = _DOES_NOT_FIT | _TOO_LARGE | {11000}
 _INDEX_NOT_FOUND = 27
 
@@ -168,7 +168,12 @@ class MongodbStore:
             if not requests:
                 return rewritten
             with self._client.time_limit(self._client.timeout_s()):
-                count = docs.bulk_write(requests, ordered=False).modified_count
+                try:
+                    count = docs.bulk_write(requests, ordered=False).modified_count
+                except BulkWriteError as error:
+                    if {each["code"] for each in error.details["writeErrors"]} & _TOO_LARGE:
+                        raise ValueError("a document has at most 16 MiB") from None
+                    raise
             rewritten += count
             if count == len(requests):
                 return rewritten
