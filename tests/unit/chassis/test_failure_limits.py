@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chassis import failure_limits
-from chassis.failure_limits import FailureLimit
+from chassis.failure_limits import FailureLimit, TooManyFailures
+from chassis.web import problems
 
 LIMIT = FailureLimit("test", max_failures=3, window_s=600, first_wait_s=10, max_wait_s=60)
 
@@ -77,3 +78,8 @@ def test_rate_limits_off_turns_it_off(monkeypatch):
     assert LIMIT.wait_s("ada") == 0
     fail(1)
     assert [doc["count"] for doc in failure_limits.failures.iterate()] == [5]
+
+
+def test_the_response_says_how_long_to_wait():
+    response = problems.to_response(TooManyFailures(42), "/", (TooManyFailures,))
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "42")
