@@ -97,12 +97,19 @@ class Migration:
             return self.collection.rewrite(ids) if ids else 0, 0
         except TransientError:
             raise
-        except Exception as error:  # such as a document that becomes too large
-            if len(ids) == 1:
-                self._log_failure(ids[0], error)
-                return 0, 1
-        counts = [self._rewrite([id]) for id in ids]
-        return sum(rewritten for rewritten, _ in counts), sum(failed for _, failed in counts)
+        except Exception:  # such as a document that becomes too large; others may be rewritten already
+            failed = sum(not self._rewrite_alone(id) for id in ids)
+            return len(ids) - failed, failed
+
+    def _rewrite_alone(self, id: str) -> bool:
+        try:
+            self.collection.rewrite([id])
+            return True
+        except TransientError:
+            raise
+        except Exception as error:
+            self._log_failure(id, error)
+            return False
 
     def _log_failure(self, id: str, error: Exception) -> None:
         """Log why a document keeps its shape: the type alone, since the text of the error could hold its data."""
