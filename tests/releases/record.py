@@ -21,8 +21,8 @@ import click
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
-from chassis.sagas import Done, Outcome, Saga, State, Step
-from chassis.sagas.driver import Driver
+from chassis.sagas import BLOCKING_DEFECTS, Defect, Done, Outcome, Saga, State, Step
+from chassis.sagas.driver import NEVER_DUE, Driver
 from chassis.store import Collection, Doc
 from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock
@@ -85,6 +85,8 @@ def recorded_sagas(saga: Saga, collection: Collection, file: Path) -> Iterator[t
         before: list[Outcome] = [_done(each) for each in saga.steps[:number]]
         for name, outcome in _outcomes(step):
             yield f"{_slug(step)}-{name}", _record(driver, [*before, outcome])
+        defects: list[Outcome] = [Defect(f"TypeError in {step.name}")] * BLOCKING_DEFECTS
+        yield f"{_slug(step)}-blocked", _record(driver, [*before, *defects])
         rejected = _rejection(step)
         if rejected and number:
             undone: list[Outcome] = []
@@ -101,7 +103,8 @@ def _record(driver: Driver, outcomes: list[Outcome]) -> Doc:
     driver.collection.delete("o1")
     doc = driver.open("o1", dict(PAYLOAD), "u1 0")
     for outcome in outcomes:
-        doc = driver._write(doc, driver.saga.advance(State.from_doc(doc), outcome), due=clock.timestamp_in(LEASE_S))
+        state = driver.saga.advance(State.from_doc(doc), outcome)
+        doc = driver._write(doc, state, due=NEVER_DUE if state.blocked else clock.timestamp_in(LEASE_S))
     return doc
 
 
@@ -109,6 +112,7 @@ def _outcomes(step: Step) -> Iterator[tuple[str, Outcome]]:
     yield "done", _done(step)
     yield "not-attempted", NotAttempted("circuit open")
     yield "unknown", OutcomeUnknown("no response in time")
+    yield "failed", Defect(f"TypeError in {step.name}")
     if rejected := _rejection(step):
         yield "rejected", rejected
 

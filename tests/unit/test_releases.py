@@ -8,17 +8,21 @@ import pytest
 import yaml
 
 from chassis.messages import Command
+from chassis.sagas import interventions
 from chassis.sagas.driver import Driver
+from chassis.sagas.interventions import intervene
+from chassis.store import Doc
 from chassis.store.sqlite.store import SqliteStore
 from mercato.contracts import breaking
 from services.orders import projection, repository
 from services.orders.checkout import checkout, sagas
-from tests.releases.record import FOLDER, REPLIES
+from tests.releases.record import FOLDER, REPLIES, recorded_sagas
 from tests.system.running import ROOT
 
 SAGAS = sorted(FOLDER.glob("*/sagas/checkout/*.json"))
 CONTRACTS = sorted(FOLDER.glob("*/contracts/*/*.yaml"))
 LATER_S = 3600.0
+LOCAL = {step.name for step in checkout.steps if not isinstance(step.do, type)}
 
 
 def label(path: Path) -> str:
@@ -27,11 +31,27 @@ def label(path: Path) -> str:
 
 @pytest.mark.parametrize("path", SAGAS, ids=label)
 def test_a_recorded_checkout_is_resumed_to_its_end(path: Path, tmp_path: Path, fake_clock) -> None:
-    store = SqliteStore(tmp_path / "store.db")
+    attach_stores(tmp_path / "store.db")
+    resume_to_its_end(json.loads(path.read_text()), fake_clock)
+
+
+def test_what_the_next_release_will_record_is_resumed_to_its_end(tmp_path: Path, fake_clock) -> None:
+    recorded = dict(recorded_sagas(checkout, sagas, tmp_path / "recorded.db"))
+    assert recorded.keys() >= {f"{step.name.replace(' ', '-')}-blocked" for step in checkout.steps}
+    for name, doc in recorded.items():
+        attach_stores(tmp_path / f"{name}.db")
+        resume_to_its_end(doc, fake_clock)
+
+
+def attach_stores(file: Path) -> None:
+    store = SqliteStore(file)
     for collection in (sagas, repository.streams, projection.summaries):
         collection.attach(store)
         collection.ensure_indexes()
-    recorded = json.loads(path.read_text())
+
+
+def resume_to_its_end(recorded: Doc, fake_clock) -> None:
+    """Resume a recorded saga, which an operator has retried if it is blocked, and check how it goes on."""
     sagas.insert(recorded)
     sent: list[str] = []
 
@@ -43,6 +63,10 @@ def test_a_recorded_checkout_is_resumed_to_its_end(path: Path, tmp_path: Path, f
     driver = Driver(checkout, sagas, lambda: 10.0, send=accept)
     checkout.steps[0].do(recorded["data"])  # the order of the recorded saga was placed
     fake_clock.pass_time(LATER_S)
+    if recorded.get("blocked"):
+        assert driver.find_due() == []
+        intervene(driver, recorded["_id"], interventions.retry, "retried", "corrected")
+        fake_clock.pass_time(1)
     for doc in driver.find_due():
         driver.resume(doc)
     ended = sagas.get(recorded["_id"])
@@ -54,9 +78,6 @@ def test_a_recorded_checkout_is_resumed_to_its_end(path: Path, tmp_path: Path, f
     if recorded["open"]:
         final = {"done": "confirmed", "undone": "rejected"}[ended["ended"]]
         assert repository.get(recorded["_id"]).status == final
-
-
-LOCAL = {step.name for step in checkout.steps if not isinstance(step.do, type)}
 
 
 def remaining(recorded: dict[str, Any], ended: dict[str, Any]) -> list[str]:
