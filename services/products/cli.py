@@ -1,10 +1,10 @@
 """`mercato import`: imports a catalog from another shop."""
 
-import codecs
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,8 @@ _MAX_NAMED = 10
 
 def _check_encoding(_: click.Context, __: click.Parameter, value: str) -> str:
     try:
-        return codecs.lookup(value).name if value else ""
-    except LookupError:
+        return TextIOWrapper(BytesIO(), value).encoding if value else ""  # takes encodings of text alone
+    except (LookupError, ValueError):
         raise click.BadParameter(f"there is no encoding {value}; windows-1252 is one") from None
 
 

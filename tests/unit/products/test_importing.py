@@ -2,8 +2,10 @@
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from chassis.web.bodies import MAX_BODY_BYTES
+from services.products.cli import import_products
 from services.products.importing import import_catalog
 from services.products.imports import MAX_ROWS
 from services.products.shopify import parse
@@ -77,3 +79,11 @@ def test_an_import_stops_at_an_outage_and_says_where(error, why):
     report = shop.run(*(f"m{n},M,,1,," for n in range(MAX_ROWS * 2)))
     assert (report.stopped, report.outcomes["created"], report.is_complete) == (f"line 52: {why}", MAX_ROWS, False)
     assert len(shop.batches) == 1 and report.rows == MAX_ROWS
+
+
+@pytest.mark.parametrize("encoding", ["hex", "nonsense", "\0"])
+def test_an_encoding_that_gives_no_text_is_refused(tmp_path, encoding):
+    file = tmp_path / "products.csv"
+    file.touch()
+    result = CliRunner().invoke(import_products, [str(file), "--encoding", encoding])
+    assert (result.exit_code, "there is no encoding" in result.stderr) == (2, True), result.output
