@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 from prometheus_client import REGISTRY
 
+from chassis.calls import outcomes
 from chassis.calls.outcomes import RequestRejected, UpstreamDefect
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.messages import Command
@@ -339,3 +341,16 @@ def test_driver_that_holds_an_aborted_saga_writes_nothing_any_more(
     assert services.count("confirm") == 0 and services.count("refund") == 1
     with pytest.raises(NotAllowed, match="has ended undone"):
         intervene(driver, "o1", interventions.abort, "aborted", "fraud")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_invalid"), [(400, True), (413, True), (415, True), (422, True), (401, False), (403, False)]
+)
+def test_request_that_a_service_cannot_read_is_told_from_one_that_it_does_not_allow(
+    status: int, is_invalid: bool
+) -> None:
+    response = requests.Response()
+    response.status_code, response._content = status, b'{"type": "/problems/invalid", "title": "Invalid input"}'
+    with pytest.raises(RequestRejected) as caught:
+        outcomes.read("inventory", response)
+    assert caught.value.is_invalid is is_invalid
