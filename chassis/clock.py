@@ -4,7 +4,7 @@ import os
 import re
 import time as _time
 from datetime import UTC, datetime, timedelta
-from random import SystemRandom
+from random import SystemRandom, randbytes
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RFC3339 = re.compile(
@@ -31,6 +31,9 @@ class Clock:
 
     def entropy(self, size: int) -> bytes:
         return os.urandom(size)
+
+    def random_bytes(self, size: int) -> bytes:
+        return randbytes(size)  # noqa: S311  not secret; the module seeds it again in a forked process
 
 
 _random = SystemRandom()
@@ -66,6 +69,11 @@ def random() -> float:
 def entropy(size: int) -> bytes:
     """Return `size` random bytes, fit for secrets."""
     return _clock.entropy(size)
+
+
+def random_bytes(size: int) -> bytes:
+    """Return `size` random bytes that may be guessed, as for trace ids: without a system call."""
+    return _clock.random_bytes(size)
 
 
 def timestamp(moment: datetime | None = None) -> str:

@@ -33,6 +33,9 @@ class FakeClock(Clock):
     def entropy(self, size: int) -> bytes:
         return self._random.randbytes(size)
 
+    def random_bytes(self, size: int) -> bytes:
+        return self._random.randbytes(size)
+
     def pass_time(self, seconds: float) -> None:
         """Advance the wall clock and the monotonic clock."""
         self._now += timedelta(seconds=seconds)

@@ -40,7 +40,7 @@ class Recorder:
     def continue_trace(self, parent: str, name: str, kind: Kind, attributes: Attributes | None) -> Span:
         """Start a span of the trace of this valid traceparent, or of a new trace for ""; build only what is sampled."""
         if not parent:
-            ids = clock.entropy(24).hex()
+            ids = clock.random_bytes(24).hex()
             self._ids.trace = int(ids[:32], 16)
             sampling = self._provider.sampler.should_sample(_NO_PARENT, self._ids.trace, name)
             if sampling.decision is not Decision.RECORD_AND_SAMPLE:
@@ -116,7 +116,7 @@ class _Ids(IdGenerator, threading.local):
         return self.trace
 
     def generate_span_id(self) -> int:
-        return int.from_bytes(clock.entropy(8), "big")
+        return int.from_bytes(clock.random_bytes(8), "big")
 
 
 def otlp_recorder(service: str) -> Recorder:

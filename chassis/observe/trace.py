@@ -140,5 +140,5 @@ def exemplar(traceparent: str) -> dict[str, str] | None:
 
 def _new_traceparent() -> str:
     """Return the traceparent of a new trace that is not sampled."""
-    ids = clock.entropy(24).hex()
+    ids = clock.random_bytes(24).hex()
     return f"00-{ids[:32]}-{ids[32:]}-00"

@@ -12,7 +12,6 @@ from rich.table import Table
 
 PARTS = (
     "http",
-    "telemetry",
     "checkout",
     "events",
     "latency",

@@ -1,12 +1,16 @@
-"""Overhead of the chassis: one read through it and through a bare Flask route, both on stock gunicorn."""
+"""Overhead of the chassis and its telemetry: one read through it and through a bare Flask route, on stock gunicorn."""
 
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from tests.system.running import ROOT, eventually, free_port
 
 _TURNS, _REQUESTS = 8, 250
 _PATH = "/api/products/p1"
+_TRACES = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
 _DOC = {
     "_id": "p1",
     "name": "Kettle",
@@ -41,23 +46,38 @@ _DOC = {
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Return the median of the ratios over many restarts."""
-    found = measure_in_turn({"full": ("full", {}), "bare": ("bare", {})}, short)
-    ratio = statistics.median(full / bare for full, bare in zip(found["full"], found["bare"], strict=True))
+    """Return the medians of the ratios over many restarts."""
+    with _collector() as url:
+        traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **_TRACES}
+        servers = {
+            "bare Flask": ("bare", {}),
+            "no telemetry": ("without_telemetry", {"LOG_LEVEL": "error"}),
+            "whole chassis": ("full", {}),
+            "with traces": ("full", traces),
+            "with traces, log by OTLP": ("full", {"OTEL_LOGS_EXPORTER": "otlp", **traces}),
+        }
+        found = _measure_in_turn(servers, 9 if short else 22)
+
+    def ratio(name: str, one: str, other: str) -> dict[str, Any]:
+        value = statistics.median(x / y for x, y in zip(found[one], found[other], strict=True))
+        return {"name": name, "value": value, "unit": "", "bar": ">= 0.9", "ok": value >= 0.9}
+
     return [
-        {"name": "read, whole chassis", "value": statistics.median(found["full"]), "unit": "requests/s"},
-        {"name": "read, bare Flask", "value": statistics.median(found["bare"]), "unit": "requests/s"},
-        {"name": "whole chassis / bare Flask", "value": ratio, "unit": "", "bar": ">= 0.9", "ok": ratio >= 0.9},
+        *({"name": f"read, {name}", "value": statistics.median(found[name]), "unit": "requests/s"} for name in found),
+        ratio("whole chassis / bare Flask", "whole chassis", "bare Flask"),
+        ratio("metrics, traces at 1 %, log / no telemetry", "with traces", "no telemetry"),
+        ratio("the same, log lines by OTLP / no telemetry", "with traces, log by OTLP", "no telemetry"),
     ]
 
 
-def measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool) -> dict[str, list[float]]:
+def _measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], restarts: int) -> dict[str, list[float]]:
     """Return the requests/s of each server (app, settings), one figure per restart.
 
-    Two processes of the same code differ by some percent while they live, and the machine from second to second.
+    Two processes of the same code differ by some percent while they live, and the machine from second to second. Each
+    turn begins with another server: what the one before leaves to the next is shared evenly.
     """
     found: dict[str, list[float]] = {name: [] for name in servers}
-    for _ in range(9 if short else 22):
+    for _ in range(restarts):
         with data_dir_with_product() as folder, ExitStack() as running:
             ports = {
                 name: running.enter_context(serving(app, folder, **settings))
@@ -65,10 +85,11 @@ def measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], short: bool)
             }
             for port in ports.values():
                 rate(port, _PATH, 1000)
-            seconds = dict.fromkeys(ports, 0.0)
+            seconds, order = dict.fromkeys(ports, 0.0), deque(ports)
             for _ in range(_TURNS):
-                for name, port in ports.items():
-                    seconds[name] += _REQUESTS / rate(port, _PATH, _REQUESTS)
+                for name in order:
+                    seconds[name] += _REQUESTS / rate(ports[name], _PATH, _REQUESTS)
+                order.rotate()
             for name, took in seconds.items():
                 found[name].append(_TURNS * _REQUESTS / took)
     return found
@@ -110,3 +131,36 @@ def serving(app: str, folder: Path, **settings: str) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(30)
+
+
+@contextmanager
+def _collector() -> Iterator[str]:
+    """Run a collector that accepts everything, in a process of its own like a real one; yield its URL."""
+    spawn = multiprocessing.get_context("spawn")
+    own, other = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(other,))
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{own.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
+    pipe.send(server.server_port)
+    server.serve_forever()
+
+
+class _Collector(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # persistent connections, as a collector has them
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""

@@ -90,6 +90,13 @@ overview = board(
                     service=OF_SERIES,
                     width=12,
                 ),
+                timeseries(
+                    "Security events",
+                    "{{service}}, {{event}}: " + rate("mercato_security_events_total", "service, event"),
+                    unit="ops",
+                    service=OF_SERIES,
+                    width=24,
+                ),
             ],
         ),
         row(
