@@ -12,7 +12,15 @@ from services.notifications import repository
 api = Api()
 
 
-Kind = Literal["welcome", "order_confirmed", "order_rejected", "order_cancelled", "order_shipped", "order_delivered"]
+Kind = Literal[
+    "welcome",
+    "order_confirmed",
+    "order_rejected",
+    "order_cancelled",
+    "order_shipped",
+    "order_delivered",
+    "session_ended",
+]
 Channel = Literal["email", "record"]
 Status = Literal["pending", "sent"]
 

@@ -6,9 +6,6 @@ from chassis.events.envelope import Meta
 from services.notifications import domain, mail, repository
 from services.notifications.messages import MailOff, NotificationSent, SendAccountMail
 
-WARNING_LIFE_S = 7 * 24 * 3600.0
-"""Time in which a warning is tried."""
-
 
 def notify(user: str, text: domain.Text, meta: Meta) -> None:
     """Record the notification of a user about an event, once however often the event is delivered.
@@ -38,27 +35,15 @@ def send_account_mail(command: SendAccountMail) -> None:
     """Record a mail about an account, once however often the command is repeated; a job sends it. Raises MailOff."""
     if not mail.is_on():
         raise MailOff
-    text = domain.account_text(command.kind, command.link)
-    _record(command.mail_id, command.user_id, command.address, text, command.expires_at)
-
-
-def warn_of_reuse(user: str, meta: Meta) -> None:
-    """Mail the owner of a session that somebody else may have used, once however often the event is delivered."""
-    recipient = repository.recipients.get(user)
-    if mail.is_on() and recipient and "email" in recipient:
-        until = clock.timestamp_in(WARNING_LIFE_S)
-        _record(meta.id.replace(":", "-"), user, recipient["email"], domain.SESSION_ENDED, until)
-
-
-def _record(id: str, user: str, address: str, text: tuple[str, str], expires_at: str) -> None:
+    subject, body = domain.account_text(command.kind, command.link)
     account_mail = {
-        "_id": id,
-        "userId": user,
-        "address": address,
-        "subject": text[0],
-        "body": text[1],
+        "_id": command.mail_id,
+        "userId": command.user_id,
+        "address": command.address,
+        "subject": subject,
+        "body": body,
         "mailPending": True,
         "retryAt": clock.timestamp(),
-        "expiresAt": expires_at,
+        "expiresAt": command.expires_at,
     }
-    repository.recipients.insert_about(user, repository.account_mails, account_mail)
+    repository.recipients.insert_about(command.user_id, repository.account_mails, account_mail)

@@ -16,7 +16,8 @@ class Text(NamedTuple):
 
 
 WELCOME = Text("welcome", "Welcome to the shop", "Your account is ready. We are glad to have you.")
-SESSION_ENDED = (
+SESSION_ENDED = Text(
+    "session_ended",
     "We ended one of your sessions",
     "A sign-in of your account was used from two places, so we ended it. If that was not you, set a new password.",
 )

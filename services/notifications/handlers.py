@@ -25,7 +25,8 @@ def on_user_deleted(event: UserDeleted, meta: Meta) -> None:
 def on_sessions_revoked(event: SessionsRevoked, meta: Meta) -> None:
     """Warn the owner of a session that somebody else may have used."""
     if event.reason == "refresh_reuse":
-        application.warn_of_reuse(event.user_id, meta)
+        repository.recipients.add(event.user_id)
+        application.notify(event.user_id, domain.SESSION_ENDED, meta)
 
 
 def on_order_event(event: Event, meta: Meta) -> None:

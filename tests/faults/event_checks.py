@@ -131,7 +131,7 @@ def _check_notifications(dump: Dump) -> Iterator[str]:
     erased = _erased_users(dump)
     due = {
         f"{event.key}-{event.sequence}": event
-        for event in dump.of(*NOTIFIED_TYPES)
+        for event in (*dump.of(*NOTIFIED_TYPES), *_reused_tokens(dump))
         if event.data["userId"] not in erased
     }
     stored: Docs = dump.docs("notifications", "notifications")
@@ -149,6 +149,10 @@ def _erased_users(dump: Dump) -> set[str]:
     return {id for id, person in dump.docs("notifications", "recipients").items() if person["erased"]}
 
 
+def _reused_tokens(dump: Dump) -> Iterator[Published]:
+    return (event for event in dump.of("user.sessions_revoked") if event.data.get("reason") == "refresh_reuse")
+
+
 def _check_inboxes(dump: Dump) -> Iterator[str]:
     """The aggregates that react to a canceled order have stored its sequence number."""
     for event in dump.of("order.cancelled"):
@@ -159,4 +163,5 @@ def _check_inboxes(dump: Dump) -> Iterator[str]:
 
 
 def _kind(type: str) -> str:
-    return "welcome" if type == "user.created" else type.replace(".", "_")
+    named = {"user.created": "welcome", "user.sessions_revoked": "session_ended"}
+    return named.get(type, type.replace(".", "_"))

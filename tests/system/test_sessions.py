@@ -104,6 +104,7 @@ def test_owner_is_told_of_a_refresh_token_that_was_used_twice(shop: Shop, buyer:
     told = [text for text in mails_to(shop, buyer) if "ended one of your sessions" in text]
     assert len(told) == 1
     assert not any(secret in told[0] for secret in (first, stolen.token, stolen.refresh_token))
+    assert [item["kind"] for item in buyer.items("/api/notifications")].count("session_ended") == 1
 
 
 def mails_to(shop: Shop, user: Client) -> list[str]:
