@@ -216,9 +216,11 @@ class Service:
         known = KnownRevocations() if self.revoking_events else None
 
         def prepare() -> None:
-            self._prepare(threading.Event())
+            never = threading.Event()
+            self._prepare(never)
             if known is not None:
-                jobs = Jobs(threading.Event())
+                retry_until(never, known.read_new, "revoked access tokens cannot be read", retry_on=Exception)
+                jobs = Jobs(never)
                 jobs.add("revocations", known.follow)
                 jobs.start()
                 health.crash_looping = jobs.crash_looping
