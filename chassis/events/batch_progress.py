@@ -61,14 +61,18 @@ class BatchProgress:
         self._saved[partition] = self._write(id, fields)
         return int(self._saved[partition].get("handled", -1))
 
+    def is_unfinished(self, record: Record) -> bool:
+        """Return whether the record lies in a batch that an earlier consumer did not finish."""
+        return record.offset <= self._unfinished.get((record.topic, record.partition), -1)
+
     def begin_record(self, record: Record) -> int:
         """Save that this consumer begins the record, if an earlier one did not finish its batch.
 
         Return how many consumers have died at it.
         """
-        partition = record.topic, record.partition
-        if record.offset > self._unfinished.get(partition, -1):
+        if not self.is_unfinished(record):
             return 0
+        partition = record.topic, record.partition
         saved = self._saved[partition]
         if saved["current"] == record.offset:
             holders = saved.get("holders", [""] * saved["attempts"])  # 0.2.0 stored their number alone

@@ -119,6 +119,8 @@ class Consumer:
                 if record.offset > handled:
                     self._handle(record)
                     handled = record.offset
+                if self._progress.is_unfinished(record):  # if the next one kills the process, another starts at it
+                    self._member.commit({partition: record.offset + 1})
             self._member.commit({partition: batch[-1].offset + 1})
         except bus.PartitionRevoked:
             self._progress.leave_batch(partition, handled)

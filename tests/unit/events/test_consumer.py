@@ -295,6 +295,23 @@ def test_event_that_kills_two_processes_is_handled_by_the_third(bus, relay, fake
     assert (total("deadly"), list(dead_letters.collection.iterate())) == (1, [])
 
 
+def test_third_event_of_a_batch_that_kills_the_process_is_parked_after_3_crashes(bus, relay, fake_clock):
+    ids = [id for id in map(str, range(99)) if crc32(id.encode()) % 2 == 0][:5]  # of one partition
+    for id in ids:
+        open_counter(id)
+        relay.step()
+    for _ in range(3):
+        assert list(dead_letters.collection.iterate()) == []
+        dies(bus, fake_clock, ids[2])
+    reader = TotalsConsumer(bus)
+    reader.failing[ids[2]] = Death()
+    reader.run()
+    (dead_letter,) = dead_letters.collection.iterate()
+    assert (dead_letter["key"], dead_letter["attempts"]) == (ids[2], 3)
+    assert [total(id) for id in ids] == [1, 1, None, 1, 1]
+    assert reader.seen == [f"{id}:1" for id in ids[3:]], "no earlier one is handled again"
+
+
 def test_deaths_at_one_event_do_not_count_against_the_next(bus, relay, fake_clock):
     ids = [id for id in map(str, range(99)) if crc32(id.encode()) % 2 == 0][:2]  # of one partition
     for id in ids:
