@@ -24,11 +24,12 @@ from functools import cached_property, partial
 from typing import Any, Required, TypedDict, Unpack
 
 from flask import Request, current_app
+from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, QueryParams, RequestBody, Schema
-from chassis.web import conditions, idempotency, limits
+from chassis.web import conditions, idempotency, limits, problems
 from chassis.web.auth import Caller
 from chassis.web.bodies import read_json
 from chassis.web.middleware import RESPONSE_HEADERS
@@ -146,14 +147,18 @@ class Operation:
         if key is None:
             if_none_match = request.environ.get("HTTP_IF_NONE_MATCH", "") if self.method == "GET" else ""
             return self._call(values, idempotency.without_key() if "attempt" in self.arguments else None, if_none_match)
+        return self._run_once(key, request, values, next(iter(parts.values()), ""))
 
+    def _run_once(self, key: str, request: Request, values: dict[str, Any], subject_id: str) -> WsgiResponse:
         def work(attempt: idempotency.Attempt) -> WsgiResponse:
             try:
                 return self._call(values, attempt)
+            except ValidationError as error:  # the input is valid: a defect, after which something may be created
+                return problems.defect(error, request.path)
             except Exception as error:  # an error that created something is kept and replayed, too
                 return current_app.make_response(current_app.handle_user_exception(error))  # type: ignore[return-value]
 
-        subject_id = next(iter(parts.values()), "")
+        caller: Caller = values["caller"]
         precondition = request.headers.get("If-Match", "").encode()
         body = precondition + b"\n" + request.get_data()
         read_again = partial(_read_again, request.path, caller)

@@ -117,6 +117,11 @@ def to_response(
         status = error.code or 500
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
         return respond(status, _TITLES.get(status, error.name), _plain(status), instance, headers=headers)
+    return defect(error, instance)
+
+
+def defect(error: BaseException, instance: str) -> WsgiResponse:
+    """Log an error that nobody expected and return a response that does not tell its text."""
     log.error("request failed; answered 500", error=error)
     return respond(500, _TITLES[500], _INTERNAL_ERROR, instance)
 

@@ -47,6 +47,9 @@ def create_note(body: NewNote, attempt: Attempt) -> Response:
         raise Refused
     if body.text == "rejected":
         raise Refused(attempt.created_id)
+    if body.text == "misread":
+        notes.setdefault(attempt.created_id, "made")
+        Note.read({"id": attempt.created_id})
     notes[attempt.created_id] = body.text * (400 if body.text == "long" else 1)
     location = {"Location": f"/api/notes/{attempt.created_id}"}
     return Response(Note(id=attempt.created_id, text=_text(attempt.created_id)), 201, 1, location)
@@ -136,6 +139,16 @@ def test_an_error_that_names_what_it_made_is_replayed(client):
     first, again = (post(client, "rejected") for _ in range(2))
     assert (first.status_code, again.status_code, again.data) == (409, 409, first.data)
     assert is_replay(again)
+    assert post(client, "another body").status_code == 422
+
+
+def test_a_handler_that_misreads_what_it_made_keeps_its_key_and_its_id(client):
+    """The input was valid: it is a defect, and no 422 after which a client corrects its body under the same key."""
+    for _ in range(2):
+        assert post(client, "misread").status_code == 500
+    assert len(notes) == 1
+    (record,) = idempotency.records.iterate()
+    assert (record["createdId"], record["fence"]) == (next(iter(notes)), 2)
     assert post(client, "another body").status_code == 422
 
 
