@@ -225,6 +225,9 @@ class Driver:
         except (DomainError, TransientError) as error:
             log.warning("heartbeat command of a saga failed", command=command.name, error=error)
             return state
+        except Exception as error:  # a defect: whether the saga goes on is decided by the step itself
+            log.error("heartbeat command of a saga failed", command=command.name, error=error)
+            return state
         renewed = {"renewed_at": clock.timestamp(), "renew_after_ms": getattr(reply, "renew_after_ms", 0)}
         return replace(state, data={**state.data, **renewed})
 

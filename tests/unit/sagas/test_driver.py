@@ -14,7 +14,7 @@ from chassis.sagas.driver import DUE_INDEX, Driver
 from chassis.schema import Schema
 from chassis.store import Collection, Duplicate
 from chassis.store.sqlite.store import SqliteStore
-from chassis.testing import FakeClock
+from chassis.testing import FakeClock, capture_logs
 
 LEASE = 10.0
 
@@ -265,3 +265,24 @@ def test_renewal_that_fails_is_sent_again_at_the_next_retry(
     ]
     ended = sagas.get("o1")
     assert ended is not None and ended["ended"] == "done"
+
+
+class RenewOfLater(Command, name="renew"):
+    order_id: str
+    site: str
+
+
+@pytest.mark.parametrize("heartbeat", [Renew, RenewOfLater], ids=["client", "command"])
+def test_renewal_that_meets_a_defect_holds_up_no_step(
+    driver: Driver, services: FakeServices, sagas: Collection, fake_clock: FakeClock, heartbeat: type[Command]
+) -> None:
+    steps = (Step("reserve", Reserve, Release), Step("charge", Charge, heartbeat_command=heartbeat))
+    driver = Driver(Saga("checkout", steps), sagas, lambda: LEASE, services)
+    services.errors["charge"] = [NotAttempted("circuit open")]
+    services.errors["renew"] = [TypeError("a defect")]
+    with capture_logs() as lines:
+        driver.drive(begin(driver), max_s=60)
+    ended = sagas.get("o1")
+    assert ended is not None and ended["ended"] == "done"
+    failed = [line for line in lines if line["message"] == "heartbeat command of a saga failed"]
+    assert [line["level"].lower() for line in failed] == ["error"]
