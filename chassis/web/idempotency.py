@@ -40,7 +40,12 @@ REPLAYED = "Idempotent-Replayed"
 """Header of a response that was sent before."""
 
 records = Collection(
-    "idempotency", Index("expiresAt"), Index("caller", "bytes"), Index("subjectId"), Index("createdId")
+    "idempotency",
+    Index("expiresAt"),
+    Index("caller"),  # that of release 0.2.0, whose processes need it while both run
+    Index("caller", "bytes"),
+    Index("subjectId"),
+    Index("createdId"),
 )
 
 ReadAgain = Callable[[str], WsgiResponse]
