@@ -34,7 +34,7 @@ from chassis.sagas import (
     State,
     Step,
 )
-from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Index, Update, cursor_after
+from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Filter, Index, Update, cursor_after
 
 DUE_INDEX = Index("open", "due", partial={"open": True})
 """The index that a collection of sagas needs."""
@@ -138,8 +138,14 @@ class Driver:
 
     def find_due(self) -> list[Doc]:
         """Find the sagas that this driver may claim now: those of a later release are left to its drivers."""
-        due = self.collection.find({"open": True, "due": {"$lt": clock.timestamp()}}, sort="due", limit=MAX_DUE)
-        return [doc for doc in due if self.saga.of_version(doc.get("sagaVersion", 1))]
+        where: Filter = {"open": True, "due": {"$lt": clock.timestamp()}}
+        found, after = list[Doc](), None
+        while page := self.collection.find(where, sort="due", limit=MAX_DUE, after=after):
+            found += [doc for doc in page if self.saga.of_version(doc.get("sagaVersion", 1))]
+            if len(page) < MAX_DUE or len(found) >= MAX_DUE:
+                break
+            after = cursor_after(page, "due")
+        return found
 
     def run(self, stop: threading.Event) -> None:
         """Resume due sagas, several at once, until `stop` is set."""

@@ -7,7 +7,7 @@ import pytest
 
 from chassis.messages import Command
 from chassis.sagas import LaterVersion, Saga, Step, interventions
-from chassis.sagas.driver import DUE_INDEX, Driver
+from chassis.sagas.driver import DUE_INDEX, MAX_DUE, Driver
 from chassis.schema import SagaData
 from chassis.store import Collection
 from chassis.store.sqlite.store import SqliteStore
@@ -109,3 +109,12 @@ def test_driver_leaves_sagas_of_a_later_release_to_its_drivers(
     for doc in new.find_due():
         new.resume(doc)
     assert [name for each in sent for name in each] == ["check", "reserve", "confirm"]
+
+
+def test_many_sagas_of_a_later_release_hold_up_no_other(old: Driver, new: Driver, fake_clock: FakeClock) -> None:
+    for number in range(2 * MAX_DUE):
+        new.open(f"later-{number}", {"order_id": "o"})
+    fake_clock.pass_time(1)
+    old.open("o1", {"order_id": "o1"})
+    fake_clock.pass_time(11)
+    assert [doc["_id"] for doc in old.find_due()] == ["o1"]
