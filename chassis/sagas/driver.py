@@ -253,7 +253,8 @@ class Driver:
 
     def _export_metrics(self) -> None:
         """Export how many sagas are open and blocked, at which step, how long; each driver exports all sagas."""
-        opened_at: dict[str, list[str]] = {step.name: [] for step in self.saga.steps}
+        steps = [step.name for saga in (self.saga, *self.saga.earlier) for step in saga.steps]
+        opened_at: dict[str, list[str]] = {name: [] for name in (*steps, "")}  # "": a step of a later release
         blocked = dict.fromkeys(opened_at, 0)
         stuck, after = 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):

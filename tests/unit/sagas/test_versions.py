@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis.messages import Command
 from chassis.sagas import LaterVersion, Saga, Step, interventions
@@ -118,3 +119,22 @@ def test_many_sagas_of_a_later_release_hold_up_no_other(old: Driver, new: Driver
     old.open("o1", {"order_id": "o1"})
     fake_clock.pass_time(11)
     assert [doc["_id"] for doc in old.find_due()] == ["o1"]
+
+
+def test_gauges_of_steps_of_other_versions_return_to_zero(sagas: Collection, fake_clock: FakeClock) -> None:
+    def exported(step: str) -> float | None:
+        return REGISTRY.get_sample_value("mercato_saga_open", {"saga": "sell", "step": step})
+
+    earlier = Saga("sell", (Step("offer", Reserve), Step("haggle", Check)))
+    present = Saga("sell", (Step("offer", Reserve),), version=2, earlier=(earlier,))
+    later = Saga("sell", (Step("draw", Reserve),), version=3)
+    driver = Driver(present, sagas, lambda: 10.0, lambda command, key: None)
+    doc = Driver(earlier, sagas, lambda: 10.0, lambda command, key: None).open("o1", {"order_id": "o1"})
+    sagas.update("o1", {"$set": {"step": 1}})
+    Driver(later, sagas, lambda: 10.0, lambda command, key: None).open("o2", {"order_id": "o2"})
+    driver._export_metrics()
+    assert [exported(step) for step in ("offer", "haggle", "")] == [0, 1, 1]
+    for id in (doc["_id"], "o2"):
+        sagas.update(id, {"$set": {"open": False}})
+    driver._export_metrics()
+    assert [exported(step) for step in ("offer", "haggle", "")] == [0, 0, 0]
