@@ -33,9 +33,16 @@ KEPT_S = 24 * 3600.0
 MAX_BODY_BYTES = 8 * 1024
 """Size of a stored body, compressed."""
 MAX_RECORDS, MAX_BYTES = 2_000, 4 * 1024 * 1024
-"""What one caller may keep. Requests at the same moment may exceed it by one record each."""
+"""What a caller may keep: an administrator more, and records of release 0.2.0 do not count.
+
+Requests at the same moment may exceed it by one record each.
+"""
 _RECORD_BYTES = 512  # a record without its response
 _FULL_RETRY_S = 600  # records expire one by one
+_FULL = (
+    f"You have {MAX_RECORDS} Idempotency-Keys in use, or as much as fits; each is free after 24 hours. "
+    "Keep the key of this request, wait, and send it again."
+)
 REPLAYED = "Idempotent-Replayed"
 """Header of a response that was sent before."""
 
@@ -87,16 +94,19 @@ def run_once(
     body: bytes,
     work: Callable[[Attempt], WsgiResponse],
     read_again: ReadAgain | None = None,
+    is_unbounded: Callable[[], bool] = lambda: False,
 ) -> WsgiResponse:
     """Do `work` once for this key of this caller and return its response; replay it if it is known.
 
     `subject_id` is the object that the operation changes, "" if it creates one. A body that is too large to be kept is
-    replayed by `read_again`.
-    Raises: Problem 400 (key too long), RateLimited (too many records), KeyReused, KeyInUse.
+    replayed by `read_again`. `is_unbounded` is asked only if the caller keeps as much as others may.
+    Raises: Problem 400 (key too long), RateLimited (too many records), KeyReused, KeyInUse, what `is_unbounded` raises.
     """
     if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
         raise Problem(400, f"Idempotency-Key has 1 to {MAX_KEY_CHARS} printable characters.")
     id = hashlib.sha256(f"{caller}\n{operation}\n{key}".encode()).hexdigest()
+    if _is_full(caller) and records.get(id) is None and not is_unbounded():
+        raise RateLimited(429, _FULL, headers={"Retry-After": str(_FULL_RETRY_S)})
     record = _claim(id, caller, subject_id, body)
     if _is_known(record):
         return _replay(record, read_again)
@@ -133,9 +143,6 @@ def delete_expired_records() -> None:
 
 
 def _claim(id: str, caller: str, subject_id: str, body: bytes) -> Doc:
-    if _is_full(caller) and records.get(id) is None:
-        detail = f"You have {MAX_RECORDS} Idempotency-Keys in use, or as much as fits; a key is free after 24 hours."
-        raise RateLimited(429, detail, headers={"Retry-After": str(_FULL_RETRY_S)})
     record: Doc = {
         "_id": id,
         "caller": caller,
@@ -187,7 +194,7 @@ def _is_same_body(record: Doc, body: bytes) -> bool:
 def _is_full(caller: str) -> bool:
     if settings().rate_limits == "off":
         return False
-    where = {"caller": caller}
+    where = {"caller": caller, "bytes": {"$gt": 0}}
     return records.count(where) >= MAX_RECORDS or records.sum("bytes", where) >= MAX_BYTES
 
 

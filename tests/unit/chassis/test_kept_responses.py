@@ -197,6 +197,29 @@ def test_a_caller_keeps_at_most_four_megabytes(client, monkeypatch):
     assert stored < 60_000
 
 
+def test_an_administrator_keeps_more_and_is_asked_for_only_then(client, monkeypatch):
+    monkeypatch.setattr(idempotency, "MAX_RECORDS", 2)
+    asked = []
+
+    def ship(number):
+        is_admin = lambda: asked.append(number) or True  # noqa: E731
+        return idempotency.run_once(f"k{number}", "u1", "POST /ship", "", b"{}", sized(10), None, is_admin)
+
+    assert [ship(number).status_code for number in range(4)] == [201] * 4
+    assert asked == [2, 3]
+    with pytest.raises(idempotency.RateLimited, match="Keep the key of this request"):
+        run(sized(10), "k9")
+
+
+def test_records_of_release_0_2_0_lock_nobody_out(client, monkeypatch):
+    for number in range(3):
+        run(sized(10), f"k{number}")
+    for record in idempotency.records.iterate():
+        idempotency.records.update(record["_id"], {"$unset": {"bytes": True}})
+    monkeypatch.setattr(idempotency, "MAX_RECORDS", 3)
+    assert run(sized(10), "k3").status_code == 201
+
+
 def test_rate_limits_off_turns_the_bound_off(client, monkeypatch):
     monkeypatch.setattr(idempotency, "MAX_RECORDS", 2)
     off = settings().model_copy(update={"rate_limits": "off"})
