@@ -143,9 +143,10 @@ class Relay:
                     transient = transient or failure  # of the bus or the network, not of the event
                 else:
                     failures.append((each, failure))
-        failures += self._clear(outbox, acknowledged)
-        for each, _ in acknowledged:
-            self._set_aside[outbox.collection.name].succeeded(each.id)
+        not_cleared = self._clear(outbox, acknowledged)
+        failures += not_cleared
+        for id in {each.id for each, _ in acknowledged} - {each.id for each, _ in not_cleared}:
+            self._set_aside[outbox.collection.name].succeeded(id)
         with guarded():
             metrics.relay_published[outbox.collection.name].inc(count)
             metrics.relay_failed[outbox.collection.name].inc(sum(map(len, outcomes)) - count)

@@ -156,6 +156,23 @@ def test_record_that_breaks_the_publishing_of_all_is_set_aside_alone(bus, relay,
     assert entries().keys() == {("counters", "bad")}
 
 
+def test_aggregate_that_cannot_be_cleared_is_set_aside_alone(bus, relay, monkeypatch):
+    clear = outbox.EmbeddedOutbox.clear
+
+    def fail_at_bad(self, acknowledged):
+        if any(each.id == "bad" for each, _ in acknowledged):
+            raise KeyError("a defect of the engine")
+        clear(self, acknowledged)
+
+    monkeypatch.setattr(outbox.EmbeddedOutbox, "clear", fail_at_bad)
+    for id in ("bad", "good", "great"):
+        open_counter(id)
+    steps(relay)
+    assert entries().keys() == {("counters", "bad")}
+    assert [record.key for record in published(bus)].count("bad") == 3, "not at every poll for ever"
+    assert [counters.get(id)["pending"] for id in ("bad", "good", "great")] == [1, 0, 0]
+
+
 def test_dead_letter_without_headers_is_copied_and_counted(bus, relay, fake_clock):
     fake_clock.pass_time(100)
     record = Record(TOPIC, "k", b"{}", {}, 0, 7)
