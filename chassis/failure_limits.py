@@ -57,6 +57,11 @@ class FailureLimit:
             if failures.update(found["_id"], {"$set": fields}, when=unchanged):
                 return
 
+    def forget(self, key: str) -> None:
+        """Forget the failures of a key, and its wait. Raises StoreUnavailable."""
+        for id in self._ids(key):
+            failures.delete(id)
+
     def _fields(self, count: int, until: str) -> Doc:
         """Return the state after this many failures, in a window that ends then."""
         until = until or clock.timestamp_in(self.window_s)

@@ -92,9 +92,11 @@ def sign_in(body: Credentials, caller: Caller) -> Tokens:
 
 
 @api.post("/api/auth/refresh", auth=ANYONE, responses={200: Tokens}, errors=(sessions.SignedOut,), idempotent=False)
-def refresh(body: RefreshToken) -> Tokens:
+def refresh(body: RefreshToken, caller: Caller) -> Tokens:
     """Replace a refresh token by a new pair of tokens. A second use of a token ends the session."""
-    return _tokens(*application.renew(body.refresh_token))
+    account, session = application.renew(body.refresh_token)
+    sign_in_delays.renewed(account, caller.network)
+    return _tokens(account, session)
 
 
 @api.post("/api/auth/logout", auth=ANYONE, responses={204: None}, errors=(sessions.SignedOut,), idempotent=False)

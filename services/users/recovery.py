@@ -73,9 +73,10 @@ def confirm_address(token: str) -> None:
     account_mails.delete(mail["_id"])
 
 
-def confirm_reset(token: str, password: str, count_change: Callable[[str], object] = lambda _: None) -> None:
-    """Set a new password and end all sessions. The address counts as verified: the link was sent to it.
+def confirm_reset(token: str, password: str, count_change: Callable[[str], object] = lambda _: None) -> Doc:
+    """Set a new password and end all sessions; return the account.
 
+    The address counts as verified: the link was sent to it.
     `count_change` gets the id of the account, and counts a change of its credentials against a rate limit.
     Raises LinkExpired, InvalidInput, and what `count_change` raises.
     """
@@ -93,8 +94,9 @@ def confirm_reset(token: str, password: str, count_change: Callable[[str], objec
         verified = {"verified": True} if account["email"] == mail["email"] else {}
         return {"password": new_hash, **verified}
 
-    _change(mail, "password reset", decide)
+    changed = _change(mail, "password reset", decide)
     account_mails.delete(mail["_id"])
+    return changed
 
 
 def _verify(mail: Doc) -> None:
@@ -124,12 +126,13 @@ def _address_fields(account: Doc, email: str) -> Doc:
     return {"email": email, "emailKey": addresses.email_key(email), "verified": True, **notice}
 
 
-def _change(mail: Doc, what: str, decide: Callable[[Doc], Doc]) -> None:
+def _change(mail: Doc, what: str, decide: Callable[[Doc], Doc]) -> Doc:
     try:
-        credentials.change(mail["userId"], decide)
+        changed = credentials.change(mail["userId"], decide)
     except NotFound:
         raise LinkExpired from None
     security_events.record(SecurityEvent.CREDENTIALS_CHANGED, mail["userId"], change=what)
+    return changed
 
 
 def _require_unused(mail: Doc, account: Doc) -> None:

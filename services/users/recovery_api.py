@@ -8,7 +8,7 @@ from chassis.schema import SINGLE_LINE, RequestBody
 from chassis.web import limits
 from chassis.web.api import ANYONE, Api, Response
 from chassis.web.auth import Caller
-from services.users import addresses, recovery
+from services.users import addresses, recovery, sign_in_delays
 from services.users.api import limit_credential_changes
 from services.users.domain import EmailTaken
 from services.users.passwords import Password
@@ -71,7 +71,8 @@ def confirm_verification(body: Confirmation, caller: Caller) -> Response:
 def confirm_reset(body: NewPassword, caller: Caller) -> Response:
     """Set a new password with the token of a link. All sessions of the account end."""
     limits.hit("confirmation", "20/minute", caller.network, limits.count_in_store)
-    recovery.confirm_reset(body.token, body.password, limit_credential_changes)
+    account = recovery.confirm_reset(body.token, body.password, limit_credential_changes)
+    sign_in_delays.reset(account, caller.network)
     return Response(status=204)
 
 

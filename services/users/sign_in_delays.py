@@ -1,17 +1,21 @@
 """Delays of sign-in: who guesses the password of one account from many addresses has to wait, its owner does not.
 
 Failures count per e-mail address, whether an account has it or not. Beyond `FAILURES`, only the networks from which the
-account has signed in may go on. The account keeps them as keyed hashes, and loses them when it is erased:
+account has signed in, refreshed its tokens or reset its password may go on. The account keeps them as keyed hashes, and
+loses them when it is erased:
 
     {..., signInNetworks: {"<hash of account and network>": "time of the last sign-in"}}
+
+A reset also ends the wait: one guess every 15 minutes would keep the owner out at a new address.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from chassis import clock
 from chassis.failure_limits import FailureLimit, TooManyFailures
 from chassis.keyed_hash import keyed_hashes
-from chassis.store import Doc, Update
+from chassis.store import Doc, StoreUnavailable, Update
 from services.users import addresses, domain, repository, sessions
 
 FAILURES = FailureLimit("sign-in", max_failures=20, window_s=15 * 60.0, first_wait_s=15.0, max_wait_s=15 * 60.0)
@@ -38,6 +42,19 @@ def sign_in(email: str, network: str, attempt: SignIn) -> tuple[Doc, sessions.Se
         raise
     _remember(account, network)
     return account, session
+
+
+def renewed(account: Doc, network: str) -> None:
+    """Note that tokens of the account were refreshed from a network. What is done stays done if the store fails."""
+    with suppress(StoreUnavailable):
+        _remember(account, network)
+
+
+def reset(account: Doc, network: str) -> None:
+    """Note that the owner set a new password from a network. What is done stays done if the store fails."""
+    with suppress(StoreUnavailable):
+        _remember(account, network)
+        FAILURES.forget(addresses.email_key(account["email"]))
 
 
 def _is_known(account: Doc, network: str) -> bool:

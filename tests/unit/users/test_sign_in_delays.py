@@ -4,7 +4,22 @@ import pytest
 
 from chassis import failure_limits
 from chassis.failure_limits import TooManyFailures
-from services.users import application, domain, keys, passwords, repository, sessions, sign_in_delays
+from chassis.store import StoreUnavailable
+from chassis.web import limits
+from chassis.web.auth import Caller
+from services.users import (
+    account_mails,
+    application,
+    auth_api,
+    domain,
+    keys,
+    passwords,
+    recovery,
+    recovery_api,
+    repository,
+    sessions,
+    sign_in_delays,
+)
 from services.users.domain import WrongCredentials
 
 EMAIL, RIGHT, WRONG = "ada@shop.example", "correct horse battery", "a wrong guess"
@@ -16,6 +31,7 @@ DAY_S = 24 * 3600
 def _stored(store, fake_clock, monkeypatch):
     for collection in (
         *(repository.accounts, sessions.refresh_token_families, keys.signing_keys, failure_limits.failures),
+        *(account_mails.account_mails, limits.counters),
     ):
         collection.attach(store).ensure_indexes()
     monkeypatch.setattr(passwords, "hash_password", lambda password: f"hash of {password}")
@@ -105,6 +121,51 @@ def test_ten_addresses_are_kept_as_hashes_and_erased_with_the_account(fake_clock
     application.erase("u1", "u1", RIGHT, None, lambda _: None)
     assert "signInNetworks" not in repository.accounts.get("u1")
     assert "signInNetworks" in domain.PERSONAL_FIELDS
+
+
+def refresh(session, network):
+    return auth_api.refresh(auth_api.RefreshToken(refresh_token=session.token), Caller("", "", network))
+
+
+def set_password(network):
+    token = recovery.reset_link(repository.accounts.get("u1")).partition("#")[2]
+    body = recovery_api.NewPassword(token=token, password="another correct horse")
+    recovery_api.confirm_reset(body, Caller("", "", network))
+
+
+def test_an_address_that_refreshes_tokens_is_known(fake_clock):
+    session = sign_in(HOME)[1]
+    guess_from_everywhere()
+    refresh(session, "203.0.113.1")
+    assert sign_in("203.0.113.1")
+    with pytest.raises(TooManyFailures):
+        sign_in("203.0.113.2")
+
+
+def test_a_refused_refresh_makes_no_address_known():
+    with pytest.raises(sessions.SignedOut):
+        refresh(sessions.Session("f", "u1", 0, "f.c2VjcmV0"), HOME)
+    assert networks() == {}
+
+
+def test_a_reset_lets_the_owner_in_however_often_others_guess():
+    guess_from_everywhere()
+    set_password("203.0.113.1")
+    assert sign_in("203.0.113.2", "another correct horse"), "the wait ends"
+    guess_from_everywhere()
+    assert sign_in("203.0.113.1", "another correct horse")
+    with pytest.raises(TooManyFailures):
+        sign_in("203.0.113.3", "another correct horse")
+
+
+def test_a_store_that_fails_afterwards_undoes_no_refresh_and_no_reset(monkeypatch):
+    def fail(*_):
+        raise StoreUnavailable("down")
+
+    session = sign_in(HOME)[1]
+    monkeypatch.setattr(sign_in_delays, "_remember", fail)
+    assert refresh(session, "203.0.113.1").refresh_token
+    set_password("203.0.113.1")
 
 
 def test_a_failed_second_factor_makes_no_address_known():
