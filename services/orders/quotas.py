@@ -14,7 +14,7 @@ from typing import Any
 
 from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
-from chassis.store import Collection, Doc, Duplicate, Index
+from chassis.store import Collection, Doc, Duplicate, Index, Update, merge_updates
 from services.orders.settings import settings
 
 DAY_S, HOUR_S = 24 * 3600.0, 3600.0
@@ -22,7 +22,7 @@ MAX_CANCELS, MAX_UNVERIFIED_CANCELS = 10, 3
 """Cancels of an account in an hour."""
 MAX_CANCELS_OF_PRODUCT = 3
 """Canceled orders of one product in 24 hours, after which the account cannot order it."""
-MAX_LINES = 10_000
+MAX_LINES = 2_000
 """Lines of the orders of 24 hours, which bounds the document."""
 UNVERIFIED_SHARE = 10
 """An account without a confirmed address may order one unit where others may order this many."""
@@ -106,16 +106,27 @@ def _change(user_id: str, change: Callable[[Doc, Doc], object]) -> None:
         found = quotas.get(user_id)
         orders, cancels = ((_since(found[name], DAY_S) if found else {}) for name in ("orders", "cancels"))
         change(orders, cancels)
-        fields = {"orders": orders, "cancels": cancels, "until": clock.timestamp_in(DAY_S)}
+        until = clock.timestamp_in(DAY_S)
         if found is None:
             try:
-                quotas.insert({"_id": user_id, "version": 1, **fields})
+                quotas.insert({"_id": user_id, "version": 1, "orders": orders, "cancels": cancels, "until": until})
                 return
             except Duplicate:
                 continue
-        fields["version"] = found["version"] + 1
-        if quotas.update(user_id, {"$set": fields}, when={"version": found["version"]}):
+        update = merge_updates(
+            {"$set": {"until": until}, "$inc": {"version": 1}},
+            _difference("orders", found["orders"], orders),
+            _difference("cancels", found["cancels"], cancels),
+        )
+        if quotas.update(user_id, update, when={"version": found["version"]}):
             return
+
+
+def _difference(name: str, old: Entries, new: Entries) -> Update:
+    """Return the update that makes the old entries of a field the new ones: a document may have 2,000 lines."""
+    added = {f"{name}.{id}": each for id, each in new.items() if id not in old}
+    ended = {f"{name}.{id}": True for id in old if id not in new}
+    return {operator: fields for operator, fields in (("$set", added), ("$unset", ended)) if fields}
 
 
 def _since(entries: Entries, period_s: float) -> Doc:

@@ -153,6 +153,22 @@ def test_lines_of_a_day_bound_the_document(monkeypatch):
         order("o5", product="p5")
 
 
+def test_a_change_writes_its_own_entry_and_removes_the_ended_ones(fake_clock, monkeypatch):
+    order("o1", 7)
+    fake_clock.pass_time(HOUR_S)
+    order("o2", 7, "pot")
+    updates, update = [], quotas.quotas.update
+    monkeypatch.setattr(quotas.quotas, "update", lambda *args, **when: updates.append(args[1]) or update(*args, **when))
+    order("o3", 7, "cup")
+    cancel("o3", 7, "cup")
+    fake_clock.pass_time(DAY_S - HOUR_S + 1)
+    order("o4", 7)
+    paths = [sorted(path for fields in each.values() for path in fields if "." in path) for each in updates]
+    assert paths == [["orders.o3"], ["cancels.o3"], ["orders.o1", "orders.o4"]]
+    (stored,) = quotas.quotas.iterate()
+    assert (sorted(stored["orders"]), sorted(stored["cancels"]), stored["version"]) == (["o2", "o3", "o4"], ["o3"], 5)
+
+
 def test_documents_are_deleted_after_a_day(fake_clock):
     order("o1")
     fake_clock.pass_time(DAY_S - 1)
