@@ -153,10 +153,13 @@ class StreamOutbox:
         self._service, self.collection = service, streams
 
     def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
+        set_aside_before = self._first_set_aside()
         rows: dict[str, list[Doc]] = defaultdict(list)
         for row in find_pending(self.collection, slots, limit):
             rows[row["stream"]].append(row)
         first_set_aside = self._first_set_aside() if rows else {}
+        for stream in (set_aside_before.keys() ^ first_set_aside.keys()) & rows.keys():
+            del rows[stream]  # being set aside or returned: some of its earlier commits may not have been found
         for stream in first_set_aside.keys() & rows.keys():
             earlier = [row for row in rows[stream] if row["version"] < first_set_aside[stream]]
             for row in rows[stream][len(earlier) :]:
