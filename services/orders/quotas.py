@@ -34,10 +34,12 @@ IsVerified = Callable[[], bool]
 
 
 class QuotaExceeded(DomainError, category=ErrorCategory.RATE_LIMITED):
-    """The account has ordered as much of a product as it may for now."""
+    """The account has ordered as much of a product as it may for now, or as it may before its address is confirmed."""
 
-    def __init__(self, product_id: str, wait_s: int) -> None:
+    def __init__(self, product_id: str, wait_s: int, unverified_limit: int = 0) -> None:
         detail = "You have ordered or canceled as much of this product as one account may in 24 hours."
+        if unverified_limit:
+            detail = f"Confirm your e-mail address to order more than {unverified_limit} of this product in 24 hours."
         super().__init__(detail, productId=product_id, retryAfter=wait_s)
 
 
@@ -88,13 +90,16 @@ def delete_ended() -> None:
 
 def _require_quota(orders: Entries, cancels: Entries, units: Mapping[str, int], is_verified: IsVerified) -> None:
     limit = settings().order_units
+    unverified_limit = max(1, limit // UNVERIFIED_SHARE)
     if len(units) + sum(len(each["units"]) for each in orders.values()) > MAX_LINES:
         raise QuotaExceeded(next(iter(units)), _wait_s(orders, DAY_S))
     for product, wanted in units.items():
         before = {id: each for id, each in orders.items() if product in each["units"]}
         ordered = wanted + sum(each["units"][product] for each in before.values())
-        if ordered > limit or (ordered > limit // UNVERIFIED_SHARE and not is_verified()):
+        if ordered > limit:
             raise QuotaExceeded(product, _wait_s(before, DAY_S))
+        if ordered > unverified_limit and not is_verified():
+            raise QuotaExceeded(product, _wait_s(before, DAY_S), unverified_limit)
         canceled = {id: each for id, each in cancels.items() if product in each["units"]}
         if len(canceled) >= MAX_CANCELS_OF_PRODUCT:
             raise QuotaExceeded(product, _wait_s(canceled, DAY_S))

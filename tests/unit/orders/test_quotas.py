@@ -116,6 +116,18 @@ def test_an_unverified_account_has_a_tenth_and_three_cancels():
     cancel("o4")
 
 
+def test_an_unverified_account_learns_what_to_do_and_may_order_one_unit(monkeypatch):
+    with pytest.raises(QuotaExceeded, match="Confirm your e-mail address to order more than 10 of") as refused:
+        order("o1", LIMIT // 10 + 1, verified=False)
+    assert refused.value.extra == {"productId": "mug", "retryAfter": DAY_S}
+    with pytest.raises(QuotaExceeded, match="as one account may"):
+        order("o1", LIMIT + 1, verified=False)
+    use(monkeypatch, order_units=5)
+    order("o2", 1, verified=False)
+    with pytest.raises(QuotaExceeded):
+        order("o3", 1, verified=False)
+
+
 def test_users_is_asked_only_where_the_answer_decides():
     def fail():
         raise AssertionError("asked")
