@@ -124,14 +124,17 @@ def set_aside(collection: Collection, id: str) -> None:
 def return_set_aside(collection: Collection) -> int:
     """Let the relay publish the events again that are set aside in a collection; return the number of documents.
 
-    The first commit of a stream is returned first, so that a relay that polls meanwhile keeps the order.
+    The first commit of a stream is returned first, so that a relay that polls meanwhile keeps the order. What fails
+    again meanwhile stays set aside.
     """
-    count = 0
-    while docs := list(collection.iterate(SET_ASIDE)):  # a relay may set a later commit aside meanwhile
+    returned: set[str] = set()
+    while True:
+        docs = list(collection.iterate(SET_ASIDE))
+        if returned.issuperset(doc["_id"] for doc in docs):  # else a relay has set a later commit aside meanwhile
+            return len(returned)
         for doc in docs:
             collection.update(doc["_id"], {"$set": {"slot": -1 - doc["slot"]}}, when={"slot": doc["slot"]})
-        count += len(docs)
-    return count
+            returned.add(doc["_id"])
 
 
 def find_pending(collection: Collection, slots: Sequence[int], limit: int) -> list[Doc]:

@@ -10,6 +10,7 @@ A source is an outbox, by the name of its collection, or a job. An entry is kept
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from chassis import clock
 from chassis.errors import TransientError
@@ -52,13 +53,18 @@ class SetAside:
             return False
         reason = describe(error).replace("\0", "").encode(errors="replace").decode()[:_MAX_REASON]
         entry = {"source": self._source, "id": id, "reason": reason, "attempts": failures, "at": clock.timestamp()}
-        try:
-            entries.insert({"_id": f"{self._source}:{id}", **entry})
-        except Duplicate:
-            pass  # another process was faster
+        self._store(f"{self._source}:{id}", entry)
         log.error("entry set aside; others go on", source=self._source, entry=id, attempts=failures, error=error)
         self._failures.pop(id)
         return True
+
+    @staticmethod
+    def _store(id: str, entry: Doc) -> None:
+        """Store an entry in place of an earlier one, so that an operator who returns that one does not delete it."""
+        while entries.update(id, {"$set": entry}) is None:
+            with suppress(Duplicate):  # another process was faster
+                entries.insert({"_id": id, **entry})
+                return
 
     def work_through(
         self, collection: Collection, where: Filter, work: Callable[[Doc], object], sort: str = "_id"

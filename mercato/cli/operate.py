@@ -144,11 +144,11 @@ def _outbox_rows(service: Service) -> Iterable[dict[str, Any]]:
 
 
 def _retry_set_aside(service: Service) -> int:
+    entries = list(set_aside.entries.iterate())
     for each in service.outboxes:
         return_set_aside(each.collection)
-    entries = list(set_aside.entries.iterate())
     for entry in entries:
-        set_aside.entries.delete(entry["_id"])
+        set_aside.entries.delete(entry["_id"], when={"at": entry["at"]})  # one that has failed again stays
     return len(entries)
 
 

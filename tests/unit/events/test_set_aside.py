@@ -1,5 +1,7 @@
 """What fails three times is set aside: by the relay with its aggregate, by a job alone. Everything else goes on."""
 
+from types import SimpleNamespace
+
 import pytest
 from prometheus_client import REGISTRY
 
@@ -12,6 +14,7 @@ from chassis.events.outbox import LatestStateOutbox, return_set_aside
 from chassis.events.relay import Relay
 from chassis.events.set_aside import SetAside
 from chassis.store import Collection, Index, StoreUnavailable
+from mercato.cli import operate
 from tests.unit.events.counters import TOPIC, Counted, append, counters, leases, open_counter, published
 
 streams = Streams("streams", Counted)
@@ -136,6 +139,33 @@ def test_stream_that_is_returned_during_a_poll_is_published_in_order(bus, monkey
     monkeypatch.setattr(streams, "find", find_and_return)
     steps(relay)
     assert [each.headers["ce_sequence"] for each in published(bus) if each.key == "s1"] == ["1", "2", "3"]
+
+
+def test_what_fails_again_while_it_is_returned_stays_set_aside_with_its_entry(bus, relay, fake_clock, monkeypatch):
+    for id in ("broken", "repaired"):
+        open_counter(id)
+        break_outbox(id)
+    steps(relay)
+    (entry,) = counters.get("repaired")["outbox"]
+    counters.update("repaired", {"$set": {"outbox": [{**entry, "data": {"counter": "repaired", "step": 1}}]}})
+    update, times = counters.update, []
+
+    def update_and_fail(id, *arguments, **options):
+        done = update(id, *arguments, **options)
+        times.append(id)
+        assert len(times) < 10, "it is returned for ever"
+        monkeypatch.undo()
+        fake_clock.pass_time(1)
+        steps(relay)
+        monkeypatch.setattr(counters, "update", update_and_fail)
+        return done
+
+    monkeypatch.setattr(counters, "update", update_and_fail)
+    assert operate._retry_set_aside(SimpleNamespace(outboxes=[outbox.EmbeddedOutbox("counters", counters)])) == 2
+    monkeypatch.undo()
+    assert entries().keys() == {("counters", "broken")}
+    assert [doc["_id"] for doc in counters.iterate(outbox.SET_ASIDE)] == ["broken"]
+    assert [each.key for each in published(bus)] == ["repaired"]
 
 
 def test_latest_state_that_makes_no_event_is_set_aside(bus):
