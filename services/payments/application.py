@@ -125,8 +125,10 @@ def _charge(payment: Doc, token: str) -> Doc:
             provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
     except PaymentDeclined as declined:
         reason = declined.extra["reason"]
-        DECLINES.count(payment["userId"])
-        return repository.change_status(payment, "failed", domain.failed(payment, reason), reason=reason)
+        moved = repository.move(payment, "failed", domain.failed(payment, reason), reason=reason)
+        if moved:  # else another process decided it, and counted it if it was a decline
+            DECLINES.count(payment["userId"])
+        return moved or repository.get(payment["_id"])
     except OutcomeUnknown:
         repository.change_status(payment, "unknown")
         raise

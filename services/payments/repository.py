@@ -39,13 +39,17 @@ def change_status(payment: Doc, status: str, event: Event | None = None, **field
 
     Returns the payment as stored: if another process moved it first, as that process left it.
     """
+    return move(payment, status, event, **fields) or get(payment["_id"])
+
+
+def move(payment: Doc, status: str, event: Event | None = None, **fields: Any) -> Doc | None:
+    """Do the same, but return None if another process moved it first."""
     update: Any = {"$set": {"status": status, "updatedAt": clock.timestamp(), **fields}}
     guard: Any = {"status": payment["status"]}
     if event:
         publish, unchanged = outbox.append_event(payment, event)
         update, guard = merge_updates(update, publish), {**guard, **unchanged}
     moved = payments.update(payment["_id"], update, when=guard)
-    if moved is None:
-        return get(payment["_id"])
-    metrics.count(moved)
+    if moved:
+        metrics.count(moved)
     return moved

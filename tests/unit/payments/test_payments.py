@@ -171,6 +171,23 @@ def test_a_repeated_decline_counts_once():
     charge("o2")
 
 
+def test_a_decline_that_another_process_decided_first_does_not_count(monkeypatch):
+    """A cancel decided it, or the same decline, which counted."""
+
+    def overtaken(reason):
+        def charge(key, *_):
+            repository.change_status(repository.payments.get(key), "failed", reason=reason)
+            raise PaymentDeclined("card_declined")
+
+        return charge
+
+    for number, reason in enumerate(("cancelled", "card_declined", "cancelled", "card_declined")):
+        with monkeypatch.context() as patched, pytest.raises((PaymentCancelled, PaymentDeclined)):
+            patched.setattr(application.provider, "charge", overtaken(reason))
+            charge(f"o{number}")
+    charge("o9")
+
+
 def test_a_payment_under_way_is_not_refused_for_declines_of_others():
     """The provider may have captured it."""
     with pytest.raises(OutcomeUnknown):
