@@ -9,6 +9,7 @@ import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -27,6 +28,7 @@ Password = Annotated[str, StringConstraints(min_length=MIN_CHARS, max_length=MAX
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _NICENESS = 10
+_making_queue = threading.Lock()
 T = TypeVar("T")
 _DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$oM9Vx4zd4mJcYbQ2q5Qb9Z9eY0W1sJr3jYH3h1m1n0A"
 _COMMON = Path(__file__).with_name("common_passwords.txt")
@@ -66,28 +68,31 @@ def matches(password: str, stored: str | None) -> bool:
 
 def _run(work: Callable[[], T]) -> T:
     """Run work in the thread that hashes. Raises NotAttempted at once if too many threads wait for it."""
-    places = _places()
+    places, thread = _queue()
     if not places.acquire(blocking=False):
         raise NotAttempted("too many passwords wait to be hashed", retry_after=1.0)
     try:
-        return _thread().submit(work).result()
+        return thread.submit(work).result()
     finally:
         places.release()
 
 
+def _queue() -> tuple[threading.BoundedSemaphore, ThreadPoolExecutor]:
+    """Return the places of the queue and the thread that hashes: one of each, whichever threads hash first."""
+    with _making_queue:
+        return _made_queue()
+
+
 @cache
-def _thread() -> ThreadPoolExecutor:
-    """The thread that hashes, started at the first hash: after a fork."""
-    return ThreadPoolExecutor(1, "hashing", initializer=_yield_to_others)
+def _made_queue() -> tuple[threading.BoundedSemaphore, ThreadPoolExecutor]:
+    """Made at the first hash: after a fork."""
+    places = threading.BoundedSemaphore(max(1, settings().threads // 2))
+    return places, ThreadPoolExecutor(1, "hashing", initializer=_yield_to_others)
 
 
 def _yield_to_others() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # on Linux, the niceness of this thread alone
-
-
-@cache
-def _places() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max(1, settings().threads // 2))
+    with suppress(OSError):  # where a sandbox refuses it, hashing competes; a failed initializer would stop it for good
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # on Linux, that of this thread alone
 
 
 @cache

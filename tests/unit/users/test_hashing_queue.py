@@ -53,6 +53,35 @@ def test_a_flood_of_passwords_is_refused_beyond_half_of_the_threads(hashing):
     assert attempt() is True, "the queue is free again"
 
 
+def test_threads_that_hash_first_make_one_queue(monkeypatch):
+    made, all_here = [], threading.Barrier(8)
+
+    def make(workers, *args, **options):
+        made.append(passwords._making_queue.locked())
+        return ThreadPoolExecutor(workers, *args, **options)
+
+    def first(_):
+        all_here.wait(30)
+        return passwords._queue()
+
+    monkeypatch.setattr(passwords, "ThreadPoolExecutor", make)
+    passwords._made_queue.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        queues = set(pool.map(first, range(8)))
+    passwords._made_queue.cache_clear()
+    assert (len(queues), made) == (1, [True])
+
+
+def test_hashing_works_where_its_priority_cannot_be_set(monkeypatch):
+    def refuse(*_):
+        raise PermissionError("not in this sandbox")
+
+    monkeypatch.setattr(passwords.os, "setpriority", refuse)
+    passwords._made_queue.cache_clear()
+    assert passwords.hash_password("correct horse battery").startswith("$argon2id$")
+    passwords._made_queue.cache_clear()
+
+
 def test_all_changes_of_credentials_of_an_account_share_a_limit(store, fake_clock):
     limits.counters.attach(store).ensure_indexes()
     for _ in range(30):
