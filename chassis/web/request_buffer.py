@@ -11,6 +11,7 @@ _CODINGS = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r]*)")
 _MAX_LENGTH_DIGITS = 18  # a longer length is too large anyway
 _MAX_SIZE_LINE_BYTES = 256  # the size line of a chunk
 
+_HEALTH = re.compile(rb"(/api/[^/]+)?/health")
 _DEADLINE = re.compile(rb"\r\nx-deadline-ms:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 INCOMPLETE, COMPLETE = 0, 200
@@ -87,11 +88,12 @@ def priority_of(request: bytes) -> int:
     """
     method, _, rest = request[:256].partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
-    if path.endswith(b"/health"):
+    reads = method in (b"GET", b"HEAD")
+    if reads and _HEALTH.fullmatch(path):
         return 0
-    if path.startswith(b"/internal/") or path.endswith(b"/jwks.json"):
+    if path.startswith(b"/internal/") or (reads and path == b"/api/auth/jwks.json"):
         return 1
-    return 3 if method in (b"GET", b"HEAD") else 2
+    return 3 if reads else 2
 
 
 def time_left_s(request: bytes, max_s: float) -> float:

@@ -33,6 +33,13 @@ def test_health_then_what_services_need_then_writes_then_reads(fake_clock):
     ]
 
 
+def test_no_client_gains_priority_by_the_end_of_its_path():
+    for path in (b"/api/products/p1/health", b"/x/health", b"/api/products/jwks.json", b"/api//health", b"/healthy"):
+        assert priority_of(b"GET " + path + b" HTTP/1.1\r\n") == 3, path
+    for path in (b"/health", b"/api/products/health", b"/api/auth/jwks.json"):
+        assert priority_of(b"PUT " + path + b" HTTP/1.1\r\n") == 2, path
+
+
 def test_full_queue_removes_the_newest_of_the_lowest_priority(fake_clock):
     queue = AdmissionQueue[str](2)
     assert queue.put("browsing", 2, 1) is None
