@@ -292,6 +292,7 @@ def as_release_0_2_0_stored(shop: Shop, *products: dict[str, Any]) -> None:
         db.executemany(f"UPDATE products SET doc = {old} WHERE id = ?", [(each["id"],) for each in products])  # noqa: S608
 
 
+@pytest.mark.embedded
 def test_products_of_release_0_2_0_are_sold_and_migrated(
     shop: Shop, admin: Client, guest: Client, buyer: Client
 ) -> None:
