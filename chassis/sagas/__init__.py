@@ -155,7 +155,8 @@ class Saga:
         version: the version of these steps. Other steps, or another order, need a higher one.
         earlier: the definitions of earlier versions, by which their open sagas go on.
 
-    Raises TypeError if a command needs a field that the saga does not have.
+    Raises TypeError if a command needs a field that the saga does not have, or `no_skip_after` or `no_abort_after` is
+    no step of it.
     """
 
     def __init__(
@@ -171,6 +172,8 @@ class Saga:
         version: int = 1,
         earlier: "tuple[Saga, ...]" = (),
     ) -> None:
+        if unknown := {no_skip_after, no_abort_after} - {"", *(step.name for step in steps)}:
+            raise TypeError(f"{name} has no step {', '.join(sorted(unknown))}")
         self.name, self.steps, self.secrets, self.log_id_field = name, steps, secrets, log_id_field
         self.timed_out = timed_out
         self.no_skip_after, self.no_abort_after = no_skip_after, no_abort_after
@@ -184,8 +187,9 @@ class Saga:
 
     def action_data(self, state: State) -> Payload:
         """Return what an action gets: the saga's data, and the reason of a compensation."""
-        fields = self.data.model_fields.items() if self.data else ()
-        defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
+        fields = self.data.model_fields if self.data else {}
+        optional = {name: field for name, field in fields.items() if not field.is_required()}
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in optional.items()}
         return {**defaults, **state.data, **({"reason": state.reason} if state.reason else {})}
 
     @property

@@ -35,13 +35,17 @@ class ChangedMeanwhile(DomainError):
 def retry(saga: Saga, state: State) -> State:
     """Return the state in which the current action is due at once; a blocked `do` gets its whole time limit again.
 
+    Its heartbeat command is due at once, too: while it was blocked, none was sent.
+
     Raises NotAllowed.
     """
     if state.undoing:
         return state
     if not state.blocked:
         raise NotAllowed("It is not blocked: it is retried by itself.")
-    return replace(state, blocked=False, defects=0, attempts=0, step_started_at=clock.timestamp())
+    data = {**state.data, "renew_after_ms": 0} if "renew_after_ms" in state.data else state.data
+    attempts = int(saga.steps[state.step].heartbeat_command is not None)  # it is sent before a retry
+    return replace(state, data=data, blocked=False, defects=0, attempts=attempts, step_started_at=clock.timestamp())
 
 
 def abort(saga: Saga, state: State) -> State:

@@ -79,9 +79,9 @@ def sagas_retry(ids: tuple[str, ...], all_blocked: bool, reason: str) -> None:
     if bool(ids) == all_blocked:
         raise click.UsageError("name sagas by their ids, or all blocked ones with --blocked")
     failed = 0
-    for driver, id in _blocked() if all_blocked else ((_find(id)[0], id) for id in ids):
+    for id in _blocked() if all_blocked else ids:
         try:
-            _intervene(driver, id, interventions.retry, "retried", reason)
+            _intervene(_find(id)[0], id, interventions.retry, "retried", reason)
         except click.ClickException as error:
             failed += 1
             click.echo(f"Error: {error.format_message()}", err=True)
@@ -112,11 +112,11 @@ def _intervene(driver: Driver, id: str, intervention: Intervention, outcome: str
     click.echo(f"{id} is {outcome}")
 
 
-def _blocked() -> Iterator[tuple[Driver, str]]:
+def _blocked() -> Iterator[str]:
     for driver in _drivers():
         for doc in driver.collection.iterate({"open": True}):
             if doc.get("blocked"):
-                yield driver, doc["_id"]
+                yield doc["_id"]
 
 
 def _find(id: str) -> tuple[Driver, Doc]:

@@ -1,5 +1,6 @@
 """A `do` that fails by a defect is blocked after five attempts, and an operator retries, aborts or skips it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,39 @@ def test_all_blocked_sagas_are_retried_and_no_other(
     done = mercato("retry", "--blocked", "--reason", "fix deployed")
     assert (done.exit_code, done.stdout) == (0, "a is retried\nb is retried\n")
     assert mercato("list", "--blocked", "--json").stdout == ""
+
+
+def test_wrong_id_does_not_keep_the_next_sagas_from_their_retry(
+    driver: Driver, services: FakeServices, fake_clock: FakeClock, mercato: Any
+) -> None:
+    services.errors["check"] = TypeError("a defect")
+    for id in ("a", "b"):
+        driven(driver, fake_clock, id)
+    done = mercato("retry", "a", "wrong", "b", "--reason", "fix deployed")
+    assert (done.exit_code, done.stdout) == (1, "a is retried\nb is retried\n")
+    assert "there is no saga 'wrong'" in done.stderr
+
+
+def test_retried_saga_renews_what_it_holds_before_its_step(
+    driver: Driver, services: FakeServices, fake_clock: FakeClock, mercato: Any
+) -> None:
+    steps = tuple(replace(step, heartbeat_command=Check if step.name == "charge" else None) for step in SAGA.steps)
+    driver.saga = Saga("buy", steps)
+    services.errors["charge"] = TypeError("a defect")
+    driven(driver, fake_clock)
+    driver.collection.update("o1", {"$set": {"data.renew_after_ms": 600_000}})
+    fake_clock.pass_time(DAY_S)
+    sent = len(services.sent)
+    assert mercato("retry", "o1", "--reason", "fix deployed").exit_code == 0
+    services.errors.clear()
+    assert resumed(driver, fake_clock)["ended"] == "done"
+    assert [name for name, _ in services.sent[sent:]] == ["check", "charge", "confirm", "ship"]
+
+
+@pytest.mark.parametrize("limit", ["no_skip_after", "no_abort_after"])
+def test_limit_of_interventions_names_a_step(limit: str) -> None:
+    with pytest.raises(TypeError, match="buy has no step chrage"):
+        Saga("buy", SAGA.steps, **{limit: "chrage"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import Field
 
 from chassis.messages import Command
 from chassis.sagas import LaterVersion, Saga, Step, interventions
@@ -37,7 +38,7 @@ class Data(SagaData):
 
 
 class DataOfLater(Data):
-    site: str = "berlin"
+    site: str = Field(default_factory=lambda: "berlin")
 
 
 FIRST = Saga("buy", (Step("reserve", Reserve), Step("confirm", Confirm)), data=Data)
