@@ -80,7 +80,7 @@ class Operation:
     query: type[QueryParams] | None
     arguments: frozenset[str]
     public_for_s: int
-    admin_parameters: frozenset[str]
+    admin_parameters: Mapping[str, str]
 
     @cached_property
     def _empty_query(self) -> QueryParams | None:
@@ -171,7 +171,10 @@ class Operation:
         """Read the object of a GET route for a caller who has just changed it."""
         if self.auth == ADMIN and not caller.is_admin:
             raise Problem(403, "This needs an administrator.")
-        return self._call({**parts, "caller": caller, "query": self._empty_query}, None)
+        query = self._empty_query
+        if self.query and self.admin_parameters and caller.is_admin:
+            query = self.query.read(self.admin_parameters)
+        return self._call({**parts, "caller": caller, "query": query}, None)
 
     def _call(
         self, values: dict[str, Any], attempt: idempotency.Attempt | None, if_none_match: str = ""
@@ -195,8 +198,11 @@ class RouteOptions(TypedDict, total=False):
     """Whether a write takes Idempotency-Key; true by default."""
     public_for_s: int
     """Seconds for which any cache may give a response to GET to anyone; 0, the default, for none."""
-    admin_parameters: frozenset[str]
-    """Parameters of the query that only an administrator may send, on a route for anyone; none by default."""
+    admin_parameters: Mapping[str, str]
+    """Parameters of the query that only an administrator may send, on a route for anyone; none by default.
+
+    With their values here, an administrator sees whatever an administrator can change.
+    """
 
 
 class Api:
@@ -235,7 +241,7 @@ class Api:
                 hints.get("query"),
                 frozenset(inspect.signature(function).parameters),
                 options.get("public_for_s", 0),
-                options.get("admin_parameters", frozenset()),
+                options.get("admin_parameters", {}),
             )
             self.operations.append(operation)
             return function

@@ -75,7 +75,7 @@ class Product(Schema):
 
 
 Products = Page[Product]
-ADMIN_PARAMETERS = frozenset({"published"})
+ADMIN_PARAMETERS = {"published": "any"}
 _SORT_FIELDS = {"name": "nameKey"}
 
 

@@ -1,19 +1,22 @@
 """What an idempotency record keeps: small successes as they were, no error that changed nothing, and a bounded sum."""
 
 import random
+from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 from werkzeug.test import Client
 
+from chassis.access import AccessQuery
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import DomainError, NotFound
-from chassis.schema import RequestBody, Schema
+from chassis.schema import QueryParams, RequestBody, Schema
 from chassis.settings import settings
 from chassis.web import idempotency
 from chassis.web.access import Access
-from chassis.web.api import ANYONE, Api, Response
+from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.app import make_app
-from chassis.web.auth import Verifier
+from chassis.web.auth import Identity, Verifier
 from chassis.web.idempotency import Attempt
 from chassis.web.response import WsgiResponse
 
@@ -60,6 +63,24 @@ def get_note(id: str) -> Response:
     if id not in notes:
         raise NotFound("note")
     return Response(Note(id=id, text=_text(id)), version=1)
+
+
+class Visibility(QueryParams):
+    drafts: Literal["any"] | None = None
+
+
+@api.post("/api/drafts", auth=ADMIN, responses={201: Note})
+def create_draft(body: NewNote, attempt: Attempt) -> Response:
+    notes[attempt.created_id] = body.text
+    location = {"Location": f"/api/drafts/{attempt.created_id}"}
+    return Response(Note(id=attempt.created_id, text=_text(attempt.created_id)), 201, 1, location)
+
+
+@api.get("/api/drafts/{id}", auth=ANYONE, responses={200: Note}, admin_parameters={"drafts": "any"})
+def get_draft(id: str, query: Visibility) -> Response:
+    if query.drafts != "any":
+        raise NotFound("draft")
+    return get_note(id)
 
 
 @api.post("/api/notes/{id}/stamp", auth=ANYONE, responses={200: Note})
@@ -125,6 +146,16 @@ def test_the_large_body_of_an_action_is_read_again_from_its_object(client):
     notes["n1"] = "large"
     first, again = (post(client, "", path="/api/notes/n1/stamp") for _ in range(2))
     assert (again.status_code, again.data, is_replay(again)) == (200, first.data, True)
+
+
+def test_an_administrator_reads_again_what_others_do_not_see(client):
+    verifier = SimpleNamespace(verify=lambda token: Identity("a1", "admin"))
+    access = Access(verifier, get_role=lambda query: AccessQuery.Reply(role="admin"))
+    app = Client(make_app("notes", [api], {}, access, ServiceTokens("notes", "s" * 32)))
+    headers = {"Idempotency-Key": "k1", "Authorization": "Bearer t"}
+    first, again = (app.post("/api/drafts", json={"text": "large"}, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code, again.data, is_replay(again)) == (201, 201, first.data, True)
+    assert app.get(again.headers["Location"]).status_code == 404
 
 
 def test_an_error_that_changed_nothing_frees_its_key(client):
