@@ -169,13 +169,13 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
 
 
 def _authenticated(operation: Operation, request: Request, authenticate: Callable[[Request, bool], Caller]) -> Caller:
-    """Return the caller. A 401 counts against the limit of the address. Raises Problem, TransientError."""
+    """Return the caller. A 401 counts against a limit of its own. Raises Problem, TransientError."""
     try:
         return authenticate(request, operation.needs_token(request))
     except Problem as problem:
         if problem.status == HTTPStatus.UNAUTHORIZED:
-            anonymous = Caller("", "", client_address(request))
-            add_response_headers(request, limits.hit_for_request(operation.method, anonymous))
+            network = Caller("", "", client_address(request)).network
+            add_response_headers(request, limits.hit_unauthenticated(operation.method, network))
         raise
 
 

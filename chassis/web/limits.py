@@ -130,6 +130,16 @@ def hit_for_request(method: str, caller: Caller) -> dict[str, str]:
     return hit("anonymous", settings().rate_anonymous, caller.network)
 
 
+def hit_unauthenticated(method: str, network: str) -> dict[str, str]:
+    """Count a request whose token was not accepted, apart from all others of its network.
+
+    Expired tokens behind one address keep nobody there from refreshing them, which is an anonymous write.
+    """
+    if method in ("GET", "HEAD"):
+        return hit("unauthenticated-read", settings().rate_read, network)
+    return hit("unauthenticated", settings().rate_anonymous, network)
+
+
 @cache
 def parse(rule: str) -> tuple[int, int]:
     """Return (requests, seconds) of a rule such as "5/minute"."""

@@ -11,7 +11,7 @@ from chassis.calls.tokens import ServiceTokens
 from chassis.errors import NotAttempted
 from chassis.schema import Schema
 from chassis.web.access import Access
-from chassis.web.api import ADMIN, SIGNED_IN, Api, require_self
+from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, require_self
 from chassis.web.app import make_app
 from chassis.web.auth import Caller, Identity
 from chassis.web.revocations import KnownRevocations
@@ -36,6 +36,16 @@ def get_note(id: str, caller: Caller) -> Note:
 def list_notes(caller: Caller) -> Note:
     assert caller.is_admin
     return Note(id="all")
+
+
+@api.post("/api/notes", auth=SIGNED_IN, responses={200: Note})
+def create_note(caller: Caller) -> Note:
+    return Note(id=caller.id)
+
+
+@api.post("/api/refresh", auth=ANYONE, responses={200: Note})
+def refresh() -> Note:
+    return Note(id="new")
 
 
 class Tokens:
@@ -112,6 +122,20 @@ def test_issuer_of_the_tokens_reads_the_account_at_every_request() -> None:
     issuer.answer = lambda: None
     refused = ask("/api/notes/u1", "u1.customer", access)
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+def test_expired_tokens_of_one_address_keep_nobody_there_from_refreshing() -> None:
+    app = Client(make_app("notes", [api], {}, Access(Tokens()), ServiceTokens("notes", "s" * 32)))
+    behind_one_address = {"REMOTE_ADDR": "192.0.2.81"}
+
+    def post(path: str, token: str = "") -> TestResponse:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return app.post(path, headers=headers, environ_base=behind_one_address)
+
+    assert [post("/api/notes", "expired").status_code for _ in range(101)] == [401] * 100 + [429]
+    refreshed = post("/api/refresh")
+    assert (refreshed.status_code, refreshed.headers["RateLimit"].partition(";t=")[0]) == (200, '"anonymous";r=99')
+    assert post("/api/notes", "u1.customer").status_code == 200
 
 
 def test_request_waits_for_the_revocations_of_a_starting_process(issuer: Issuer) -> None:
