@@ -36,7 +36,10 @@ MIN_BACKOFF_S, MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S = 0.2, 5.0, 15.0
 STUCK_ATTEMPTS = 10
 """Failed attempts of one compensation after which the saga counts as stuck, and an operator is alerted."""
 BLOCKING_DEFECTS = 5
-"""Attempts of one `do` that ended by a defect, after which the saga is blocked: it waits for an operator."""
+"""Attempts of one `do` that ended by a defect, after which the saga may be blocked: it waits for an operator."""
+MIN_BLOCKING_S = 60.0
+"""Seconds since the beginning of a step before which no defect blocks it: one bad process may be gone by then.
+A step with a time limit of no more is compensated, and never blocked."""
 
 
 @dataclass(frozen=True)
@@ -241,11 +244,12 @@ class Saga:
         state = self._append_log(state, _logged(outcome), str(outcome))
         if isinstance(outcome, Defect):
             state = replace(state, defects=state.defects + 1)
-            if state.defects >= BLOCKING_DEFECTS:
-                return replace(state, attempts=state.attempts + 1, outcome_unknown=True, blocked=True)
-        if step.time_limit_s is not None and clock.seconds_since(state.step_started_at) >= step.time_limit_s:
+        elapsed_s = clock.seconds_since(state.step_started_at)
+        if step.time_limit_s is not None and elapsed_s >= step.time_limit_s:
             return self.unwind(state, self.timed_out(step.name), state.step if outcome_unknown else state.step - 1)
-        return replace(state, attempts=state.attempts + 1, outcome_unknown=outcome_unknown)
+        is_defective = state.defects >= BLOCKING_DEFECTS and isinstance(outcome, Defect)
+        blocked = is_defective and elapsed_s >= MIN_BLOCKING_S
+        return replace(state, attempts=state.attempts + 1, outcome_unknown=outcome_unknown, blocked=blocked)
 
     def _after_undo(self, state: State, outcome: Outcome) -> State:
         if isinstance(outcome, Done):

@@ -22,7 +22,6 @@ from chassis.observe import metrics, trace
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.sagas import (
-    BLOCKING_DEFECTS,
     STUCK_ATTEMPTS,
     Action,
     Defect,
@@ -101,7 +100,7 @@ class Driver:
             state = saga.advance(state, outcome)
             metrics.saga_steps[saga.name, step, state.log[-1]["outcome"]].inc()
             if state.blocked:
-                log.error("saga blocked", step=step, attempts=BLOCKING_DEFECTS, error=str(outcome))
+                log.error("saga blocked", step=step, attempts=state.defects, error=str(outcome))
                 return self._write(doc, state, due=NEVER_DUE)
             backoff_s = saga.backoff_s(state)
             if backoff_s and (ends_at is None or clock.monotonic() + backoff_s >= ends_at):

@@ -18,7 +18,7 @@ from mercato.cli.services import attach_store, installed_services, load_service
 def sagas() -> None:
     """Inspect sagas; retry, abort or skip a blocked one.
 
-    A saga is blocked after its current step failed five times by a defect.
+    A saga is blocked after its current step failed five times by a defect, for a minute.
     """
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import click
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
-from chassis.sagas import BLOCKING_DEFECTS, Defect, Done, Outcome, Saga, State, Step
+from chassis.sagas import BLOCKING_DEFECTS, MIN_BLOCKING_S, Defect, Done, Outcome, Saga, State, Step
 from chassis.sagas.driver import NEVER_DUE, Driver
 from chassis.store import Collection, Doc
 from chassis.store.sqlite.store import SqliteStore
@@ -85,8 +86,12 @@ def recorded_sagas(saga: Saga, collection: Collection, file: Path) -> Iterator[t
         before: list[Outcome] = [_done(each) for each in saga.steps[:number]]
         for name, outcome in _outcomes(step):
             yield f"{_slug(step)}-{name}", _record(driver, [*before, outcome])
-        defects: list[Outcome] = [Defect(f"TypeError in {step.name}")] * BLOCKING_DEFECTS
-        yield f"{_slug(step)}-blocked", _record(driver, [*before, *defects])
+        if step.time_limit_s is None or step.time_limit_s > MIN_BLOCKING_S:
+            defect = Defect(f"TypeError in {step.name}")
+            yield (
+                f"{_slug(step)}-blocked",
+                _block(driver, _record(driver, [*before, *[defect] * BLOCKING_DEFECTS]), defect),
+            )
         rejected = _rejection(step)
         if rejected and number:
             undone: list[Outcome] = []
@@ -104,8 +109,14 @@ def _record(driver: Driver, outcomes: list[Outcome]) -> Doc:
     doc = driver.open("o1", dict(PAYLOAD), "u1 0")
     for outcome in outcomes:
         state = driver.saga.advance(State.from_doc(doc), outcome)
-        doc = driver._write(doc, state, due=NEVER_DUE if state.blocked else clock.timestamp_in(LEASE_S))
+        doc = driver._write(doc, state, due=clock.timestamp_in(LEASE_S))
     return doc
+
+
+def _block(driver: Driver, doc: Doc, defect: Defect) -> Doc:
+    """Return the document after another defect, so long after the beginning of the step that it is blocked."""
+    state = replace(State.from_doc(doc), step_started_at=clock.timestamp_ago(MIN_BLOCKING_S))
+    return driver._write(doc, driver.saga.advance(state, defect), due=NEVER_DUE)
 
 
 def _outcomes(step: Step) -> Iterator[tuple[str, Outcome]]:
