@@ -51,10 +51,15 @@ def retry(saga: Saga, state: State) -> State:
 def abort(saga: Saga, state: State) -> State:
     """Return the state in which the compensation begins, with the current step, as that may be done.
 
+    The first step is aborted only while it is blocked: until then a driver, or the client's retry, may do it at any
+    time, after its compensation, too.
+
     Raises NotAllowed.
     """
     if state.undoing:
         raise NotAllowed("It is being compensated already.")
+    if state.step == 0 and not state.blocked:
+        raise NotAllowed("Its first step is neither done nor blocked, and may be done just now; try again later.")
     if _is_after(saga, state, saga.no_abort_after):
         raise NotAllowed(f"It cannot be aborted after {saga.no_abort_after}; correct the cause, and retry it.")
     return saga.unwind(state, SagaAborted(), state.step)

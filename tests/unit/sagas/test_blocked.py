@@ -327,6 +327,20 @@ def test_abort_is_refused_once_stock_is_confirmed(
     assert resumed(driver, fake_clock) == before
 
 
+def test_first_step_is_aborted_only_while_it_is_blocked(
+    driver: Driver, services: FakeServices, fake_clock: FakeClock, mercato: Any
+) -> None:
+    services.errors["check"] = OutcomeUnknown("late")
+    before = driven(driver, fake_clock, times=1)
+    done = mercato("abort", "o1", "--reason", "no")
+    assert done.exit_code == 1 and "Its first step is neither done nor blocked" in done.stderr
+    assert driver.collection.get("o1") == before
+    services.errors["check"] = TypeError("a defect")
+    assert resumed(driver, fake_clock)["blocked"]
+    assert mercato("abort", "o1", "--reason", "no").exit_code == 0
+    assert resumed(driver, fake_clock)["ended"] == "undone"
+
+
 def test_step_before_the_payment_without_a_compensation_is_skipped(
     driver: Driver, services: FakeServices, fake_clock: FakeClock, mercato: Any
 ) -> None:
