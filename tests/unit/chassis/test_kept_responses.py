@@ -104,6 +104,13 @@ def post(client, text, key="k1", path="/api/notes", **environment):
     return client.post(path, json=body, headers={"Idempotency-Key": key}, environ_base=environment or None)
 
 
+def administrator():
+    verifier = SimpleNamespace(verify=lambda token: Identity("a1", "admin"))
+    access = Access(verifier, get_role=lambda query: AccessQuery.Reply(role="admin"))
+    app = make_app("notes", [api], {}, access, ServiceTokens("notes", "s" * 32))
+    return Client(lambda environ, respond: app({**environ, "HTTP_AUTHORIZATION": "Bearer t"}, respond))
+
+
 def is_replay(response):
     return response.headers.get("Idempotent-Replayed") == "true"
 
@@ -149,11 +156,8 @@ def test_the_large_body_of_an_action_is_read_again_from_its_object(client):
 
 
 def test_an_administrator_reads_again_what_others_do_not_see(client):
-    verifier = SimpleNamespace(verify=lambda token: Identity("a1", "admin"))
-    access = Access(verifier, get_role=lambda query: AccessQuery.Reply(role="admin"))
-    app = Client(make_app("notes", [api], {}, access, ServiceTokens("notes", "s" * 32)))
-    headers = {"Idempotency-Key": "k1", "Authorization": "Bearer t"}
-    first, again = (app.post("/api/drafts", json={"text": "large"}, headers=headers) for _ in range(2))
+    app = administrator()
+    first, again = (post(app, "large", path="/api/drafts") for _ in range(2))
     assert (first.status_code, again.status_code, again.data, is_replay(again)) == (201, 201, first.data, True)
     assert app.get(again.headers["Location"]).status_code == 404
 
@@ -238,8 +242,16 @@ def test_an_administrator_keeps_more_and_is_asked_for_only_then(client, monkeypa
 
     assert [ship(number).status_code for number in range(4)] == [201] * 4
     assert asked == [2, 3]
+    app = administrator()
+    assert [post(app, "note", f"k{number}", "/api/drafts").status_code for number in range(4)] == [201] * 4
     with pytest.raises(idempotency.RateLimited, match="Keep the key of this request"):
         run(sized(10), "k9")
+
+
+def test_the_indexes_of_release_0_2_0_stay():
+    """Each of its processes drops what it does not declare, and needs these while both releases run."""
+    fields = {index.fields for index in idempotency.records.indexes}
+    assert fields >= {("expiresAt",), ("caller",), ("subjectId",), ("createdId",)}
 
 
 def test_records_of_release_0_2_0_lock_nobody_out(client, monkeypatch):
