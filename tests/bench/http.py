@@ -80,9 +80,11 @@ def _measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], restarts: i
     for _ in range(restarts):
         with data_dir_with_product() as folder, ExitStack() as running:
             ports = {
-                name: running.enter_context(serving(app, folder, **settings))
+                name: running.enter_context(_serving(app, folder, settings))
                 for name, (app, settings) in servers.items()
             }
+            for port in ports.values():
+                eventually(lambda port=port: is_ready(port, 0))
             for port in ports.values():
                 rate(port, _PATH, 1000)
             seconds, order = dict.fromkeys(ports, 0.0), deque(ports)
@@ -109,8 +111,8 @@ def data_dir_with_product() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(app: str, folder: Path, **settings: str) -> Iterator[int]:
-    """Run one of `apps` on stock gunicorn with these settings; yield its port."""
+def _serving(app: str, folder: Path, settings: dict[str, str]) -> Iterator[int]:
+    """Start one of `apps` on stock gunicorn with these settings; yield its port, which may not be ready yet."""
     port, health_port = free_port(), free_port()
     environment = {
         "DATA_DIR": str(folder),
@@ -126,7 +128,6 @@ def serving(app: str, folder: Path, **settings: str) -> Iterator[int]:
     with (folder / f"{app}.log").open("ab") as log:
         server = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
     try:
-        eventually(lambda: is_ready(port, 0))
         yield port
     finally:
         server.terminate()
