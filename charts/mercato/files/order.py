@@ -36,7 +36,8 @@ def sign_in(email: str, password: str) -> str:
     return token
 
 
-admin = sign_in(sys.argv[1], os.environ["ADMIN_PASSWORD"])
+admin_password = os.environ["ADMIN_PASSWORD"]
+admin = sign_in(sys.argv[1], admin_password)
 product = call("POST", "products", "products", admin, {"name": "Sample", "price": "1.00", "stock": 1})["id"]
 account = {"email": f"{clock.new_id().lower()}@test.example", "name": "Test", "password": PASSWORD}
 user = call("POST", "users", "users", body=account)["id"]
@@ -49,6 +50,6 @@ try:
         order = call("GET", "orders", f"orders/{order['id']}", shopper)
 finally:
     call("DELETE", "products", f"products/{product}", admin)
-    call("DELETE", "users", f"users/{user}", admin)
+    call("DELETE", "users", f"users/{user}", admin, {"currentPassword": admin_password})
 click.echo(f"the order is {order['status']}")
 sys.exit(order["status"] != "confirmed")
