@@ -5,28 +5,16 @@ import pytest
 from chassis.errors import InvalidInput
 from chassis.store import StoreUnavailable
 from chassis.testing import capture_logs
-from services.users import account_mails, administration, application, keys, passwords, repository, sessions
+from services.users import administration, application, repository, sessions
 from services.users.administration import OPERATOR, AddressTaken
 from services.users.domain import AccountLocked, LastAdministrator, ResetOfLockedAccount, WrongCredentials
 from services.users.security_events import SecurityEvent, record, security_events
 from tests.unit.conftest import crashes
 
+pytestmark = pytest.mark.usefixtures("stored_accounts")
+
 PASSWORD, WEAK = "correct horse battery", "administrator"
 ROOT, ADA = "root@shop.example", "ada@shop.example"
-
-
-@pytest.fixture(autouse=True)
-def _stored(store, fake_clock, monkeypatch):
-    for collection in (
-        administration.first_administrator,
-        repository.accounts,
-        account_mails.account_mails,
-        sessions.refresh_token_families,
-        keys.signing_keys,
-    ):
-        collection.attach(store).ensure_indexes()
-    monkeypatch.setattr(passwords, "hash_password", lambda password: f"hash of {password}")
-    monkeypatch.setattr(passwords, "matches", lambda password, stored: stored == f"hash of {password}")
 
 
 def create_first(email=ROOT, password=PASSWORD):

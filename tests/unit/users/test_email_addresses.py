@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chassis import clock
 from chassis.errors import InvalidInput
-from services.users import account_mails, addresses, application, keys, passwords, repository, sessions
+from services.users import addresses, application, repository
 from services.users.domain import EmailTaken, WrongCredentials
 
 SPELLINGS = [
@@ -28,20 +28,9 @@ DIFFERENT = [
     ("ada@shop.example", "ada@shop.example.org"),
     ("ada@bücher.example", "ada@bucher.example"),
 ]
+pytestmark = pytest.mark.usefixtures("stored_accounts")
+
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(autouse=True)
-def _stored(store, fake_clock, monkeypatch):
-    for collection in (
-        repository.accounts,
-        account_mails.account_mails,
-        sessions.refresh_token_families,
-        keys.signing_keys,
-    ):
-        collection.attach(store).ensure_indexes()
-    monkeypatch.setattr(passwords, "hash_password", lambda password: f"hash of {password}")
-    monkeypatch.setattr(passwords, "matches", lambda password, stored: stored == f"hash of {password}")
 
 
 def sign_up(email):

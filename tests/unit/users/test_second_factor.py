@@ -10,11 +10,13 @@ from chassis.settings import Settings
 from chassis.testing import capture_logs
 from chassis.web import limits
 from chassis.web.auth import Caller
-from services.users import account_mails, application, credentials, keys, passwords, repository, second_factor, sessions
+from services.users import application, credentials, repository, second_factor, sessions
 from services.users.second_factor import NoSecondFactor, SecondFactorEnabled, SecondFactorRequired, WrongCode
 from services.users.second_factor_api import ConfirmSecondFactor, confirm_second_factor, limit_codes
 from services.users.settings import UsersSettings
 from tests.unit.conftest import crashes
+
+pytestmark = pytest.mark.usefixtures("stored_accounts")
 
 PASSWORD = "correct horse battery"
 EMAIL = "root@shop.example"
@@ -23,19 +25,6 @@ STEP_S = 30
 
 class TooMany(Exception):
     """The rate limit of these tests."""
-
-
-@pytest.fixture(autouse=True)
-def _stored(store, fake_clock, monkeypatch):
-    for collection in (
-        repository.accounts,
-        account_mails.account_mails,
-        sessions.refresh_token_families,
-        keys.signing_keys,
-    ):
-        collection.attach(store).ensure_indexes()
-    monkeypatch.setattr(passwords, "hash_password", lambda password: f"hash of {password}")
-    monkeypatch.setattr(passwords, "matches", lambda password, stored: stored == f"hash of {password}")
 
 
 @pytest.fixture

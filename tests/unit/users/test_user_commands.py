@@ -7,24 +7,15 @@ from click.testing import CliRunner
 
 from mercato.cli.output import print_rows
 from mercato.settings import LauncherSettings
-from services.users import account_mails, administration, application, cli, keys, passwords, repository, sessions
+from services.users import application, cli, repository, sessions
 
 PASSWORD = "correct horse battery"
 ROOT, ADA = "root@shop.example", "ada@shop.example"
 
 
 @pytest.fixture(autouse=True)
-def _stored(store, fake_clock, monkeypatch):
-    for collection in (
-        administration.first_administrator,
-        repository.accounts,
-        account_mails.account_mails,
-        sessions.refresh_token_families,
-        keys.signing_keys,
-    ):
-        collection.attach(store).ensure_indexes()
+def _attached(stored_accounts, monkeypatch):
     monkeypatch.setattr(cli, "attach_store", lambda service: service)
-    monkeypatch.setattr(passwords, "hash_password", lambda password: f"hash of {password}")
 
 
 @pytest.fixture
