@@ -59,6 +59,7 @@ class Driver:
 
     def __init__(self, saga: Saga, collection: Collection, lease_s: Callable[[], float], send: Send = _send) -> None:
         self.saga, self.collection, self._lease_s, self._send = saga, collection, lease_s, send
+        self._exported_steps = {step.name for each in (saga, *saga.earlier) for step in each.steps}
 
     def open(self, id: str, data: Payload, concurrency_slot: str = "") -> Doc:
         """Open a saga and claim it, with one insert; return its document.
@@ -252,18 +253,18 @@ class Driver:
 
     def _export_metrics(self) -> None:
         """Export how many sagas are open and blocked, at which step, how long; each driver exports all sagas."""
-        steps = [step.name for saga in (self.saga, *self.saga.earlier) for step in saga.steps]
-        opened_at: dict[str, list[str]] = {name: [] for name in (*steps, "")}  # "": a step of a later release
+        opened_at: dict[str, list[str]] = {name: [] for name in self._exported_steps}
         blocked = dict.fromkeys(opened_at, 0)
         stuck, after = 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
             for doc in page:
                 saga = self.saga.of_version(doc.get("sagaVersion", 1))
-                step = saga.steps[doc["step"]].name if saga else ""
+                step = saga.steps[doc["step"]].name if saga else ""  # a step of a later release
                 opened_at.setdefault(step, []).append(doc["openedAt"])
                 blocked[step] = blocked.get(step, 0) + doc.get("blocked", False)
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
+        self._exported_steps |= opened_at.keys()  # from now on, so that each returns to 0
         for step, times in opened_at.items():
             metrics.sagas_open[self.saga.name, step].set(len(times))
             age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
