@@ -216,11 +216,9 @@ class Service:
         known = KnownRevocations() if self.revoking_events else None
 
         def prepare() -> None:
-            never = threading.Event()
-            self._prepare(never)
+            self._prepare(threading.Event())
             if known is not None:
-                retry_until(never, known.read_new, "revoked access tokens cannot be read", retry_on=Exception)
-                jobs = Jobs(never)
+                jobs = Jobs(threading.Event())
                 jobs.add("revocations", known.follow)
                 jobs.start()
                 health.crash_looping = jobs.crash_looping

@@ -15,7 +15,6 @@ from typing import Any
 from chassis import clock
 from chassis.access import RevokingEvent
 from chassis.background import run_until
-from chassis.errors import TransientError
 from chassis.events.consumer import Handler
 from chassis.events.envelope import Meta
 from chassis.store import MAX_PAGE_SIZE, Collection, Duplicate, Index
@@ -79,7 +78,7 @@ class KnownRevocations:
 
     def __init__(self) -> None:
         self._last_number = -1
-        self._lock = threading.Lock()
+        self._lock, self._first_read = threading.Lock(), threading.Lock()
         self._entries: OrderedDict[str, tuple[int, str]] = OrderedDict()
         """User -> (version below which tokens are invalid, until); for the id of a session the version is 0."""
 
@@ -101,9 +100,11 @@ class KnownRevocations:
                 return POLL_S
 
     def is_revoked(self, user: str, credentials_version: int, session: str) -> bool:
-        """Return whether a valid access token is revoked. Raises TransientError until the first read."""
+        """Return whether a valid access token is revoked. The first call may read; it raises TransientError."""
         if self._last_number < 0:
-            raise TransientError("the revoked access tokens are not read yet", retry_after=1.0)
+            with self._first_read:
+                if self._last_number < 0:
+                    self.read_new()
         entries = self._entries
         if not entries:
             return False

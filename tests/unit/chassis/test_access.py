@@ -8,7 +8,7 @@ from werkzeug.test import Client, TestResponse
 
 from chassis.access import AccessQuery
 from chassis.calls.tokens import ServiceTokens
-from chassis.errors import NotAttempted
+from chassis.errors import NotAttempted, TransientError
 from chassis.schema import Schema
 from chassis.web.access import Access
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, require_self
@@ -138,6 +138,10 @@ def test_expired_tokens_of_one_address_keep_nobody_there_from_refreshing() -> No
     assert post("/api/notes", "u1.customer").status_code == 200
 
 
-def test_request_waits_for_the_revocations_of_a_starting_process(issuer: Issuer) -> None:
+def test_request_is_refused_while_revocations_cannot_be_read(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_new(known: KnownRevocations) -> float:
+        raise TransientError("the store is away")
+
+    monkeypatch.setattr(KnownRevocations, "read_new", read_new)
     access = Access(Tokens(), revocations=KnownRevocations())
     assert ask("/api/notes/u1", "u1.customer", access).status_code == 503

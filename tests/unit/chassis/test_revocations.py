@@ -105,9 +105,17 @@ def test_no_reader_misses_a_revocation_of_concurrent_workers(tmp_path: Any) -> N
     store.close()
 
 
-def test_nothing_is_accepted_before_the_first_read() -> None:
+def test_the_first_question_reads_what_is_stored() -> None:
+    revoke(version=1)
+    assert KnownRevocations().is_revoked("u1", 0, "")
+
+
+def test_nothing_is_accepted_while_the_first_read_fails(store: Any) -> None:
+    known = KnownRevocations()
+    store.fail(1, after=False)
     with pytest.raises(TransientError):
-        KnownRevocations().is_revoked("u1", 0, "")
+        known.is_revoked("u1", 0, "")
+    assert not known.is_revoked("u1", 0, "")
 
 
 def test_expired_revocations_go_but_their_numbers_do_not_return(known: KnownRevocations, fake_clock: FakeClock) -> None:
