@@ -54,7 +54,16 @@ NO_ENGINE = tuple(
 BUSY = ("tests/faults/test_drain.py", "tests/faults/test_race.py")
 """Files whose tests keep both cores busy: they run alone."""
 ENGINE_INDEPENDENT = tuple(
-    f"tests/system/{name}.py" for name in ("test_demo", "test_import", "test_metrics", "test_reload")
+    f"tests/system/{name}.py"
+    for name in (
+        "test_account_mail",
+        "test_administration",
+        "test_demo",
+        "test_first_administrator",
+        "test_import",
+        "test_metrics",
+        "test_reload",
+    )
 )
 """Files whose subject does not depend on the engine: on engines they run nightly."""
 

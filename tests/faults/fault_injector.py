@@ -28,7 +28,7 @@ from tests.faults.load import RESPONSE_TIMEOUT_S, Shopper
 from tests.faults.replica import child_pids, paused
 from tests.faults.scenario import Scenario
 from tests.faults.schedule import Fault
-from tests.system.platform import eventually
+from tests.system.platform import PASSWORD, eventually
 
 RECOVERY_TIMEOUT_S = 60.0
 """A process that has died again and again is restarted after an ever longer pause."""
@@ -164,7 +164,7 @@ class FaultInjector:
         buyer, admin = self._shopper.buyer, self._shopper.admin
         order = {"productId": self._shopper.abundant_product["id"], "quantity": 1}
         product = {"name": "Pan", "price": "1.00", "stock": 1}
-        person = {"email": f"{key.lower()}@example.com", "name": "Eve", "password": key}
+        person = {"email": f"{key.lower()}@example.com", "name": "Eve", "password": PASSWORD}
         writes = {
             "orders": lambda: buyer.post("/api/orders", order, key=key),
             "products": lambda: admin.post("/api/products", product, key=key),
