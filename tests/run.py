@@ -141,8 +141,8 @@ PLANS = {
         *CHECKS,
         [["tests"]],
         [["engines-busy", "engines"]],
-        [["outages", "hostile", "docker", "containers"], ["chart", "observability"]],
-        [["cluster"], ["mutants", "upstreams", "chaos"]],
+        [["outages", "docker", "containers"], ["chart", "observability"]],
+        [["cluster"], ["mutants", "upstreams", "chaos", "hostile"]],
         [["bench"]],
     ],
     "nightly": [
