@@ -44,7 +44,7 @@ def run(short: bool) -> list[dict[str, Any]]:
 
 def _buy(buyer: Client, product: dict[str, Any], turns: range) -> list[tuple[int, float]]:
     """Buy one unit after another; return status and seconds of each response."""
-    client = Client(buyer.url, buyer.token, buyer.account)
+    client = Client(buyer.url, buyer.token)
     responses = []
     for _ in turns:
         begun = time.perf_counter()
