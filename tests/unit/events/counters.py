@@ -1,10 +1,11 @@
 """Counters that publish what they count, for the tests of the relay and of the consumer."""
 
-from chassis.events import dead_letters, outbox
+from chassis.events import dead_letters, inbox, outbox
+from chassis.events.consumer import Consumer
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
-from chassis.store import Collection
+from chassis.store import Collection, merge_updates
 
 
 class Counted(Event, type="counter.counted", key="counter"):
@@ -57,3 +58,48 @@ def published(bus, topic=TOPIC, group="reader"):
         found += records
     member.close()
     return found
+
+
+class TotalsConsumer:
+    """A consumer that sums up the counted steps. Handling a counter in `failing` raises its error."""
+
+    def __init__(self, bus):
+        self.failing: dict[str, Exception] = {}
+        self.seen: list[str] = []
+        handlers = {Counted: self.count, Erased: self.erase, Alarm: lambda event, meta: self.seen.append(meta.id)}
+        self.consumer = Consumer(bus.consumer("totals", [TOPIC]), handlers)
+
+    def count(self, event, meta):
+        if error := self.failing.get(event.counter):
+            raise error
+        self.seen.append(meta.id)
+        if totals.get(event.counter) is None:
+            totals.insert({"_id": event.counter, "sum": 0, **inbox.new_inbox("counters")})
+        totals.update(
+            event.counter,
+            merge_updates({"$inc": {"sum": event.step}}, inbox.mark_applied(meta)),
+            when=inbox.not_applied(meta),
+        )
+
+    def erase(self, event, meta):
+        totals.delete(event.counter)
+        self.seen.append(meta.id)
+
+    def run(self):
+        while self.consumer.step(wait_s=0):
+            pass
+
+
+def total(id):
+    doc = totals.get(id)
+    return doc["sum"] if doc else None
+
+
+def park_counter(bus, relay, id, steps=1):
+    """Open a counter whose events cannot be handled; return the consumer that has parked them."""
+    open_counter(id, steps)
+    relay.step()
+    reader = TotalsConsumer(bus)
+    reader.failing[id] = ValueError("I cannot")
+    reader.run()
+    return reader
