@@ -1,7 +1,6 @@
 """The driver on an embedded store: which driver may continue a saga, and what a dead or late driver leaves."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,25 +9,17 @@ from prometheus_client import REGISTRY
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE_INDEX, Driver
+from chassis.sagas.driver import Driver
 from chassis.schema import Schema
 from chassis.store import Collection, Duplicate
-from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock, capture_logs
+from tests.unit.sagas.buying import Release, Reserve
 
 LEASE = 10.0
 
 
 class Declined(DomainError, title="Payment declined"):
     """The step is rejected."""
-
-
-class Reserve(Command):
-    order_id: str
-
-
-class Release(Command):
-    order_id: str
 
 
 class Charge(Command):
@@ -62,13 +53,6 @@ class FakeServices:
 @pytest.fixture
 def services() -> FakeServices:
     return FakeServices()
-
-
-@pytest.fixture
-def sagas(tmp_path: Path) -> Collection:
-    collection = Collection("sagas", DUE_INDEX)
-    collection.attach(SqliteStore(tmp_path / "orders.db")).ensure_indexes()
-    return collection
 
 
 @pytest.fixture

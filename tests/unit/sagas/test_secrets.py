@@ -1,25 +1,15 @@
 """The secrets of a saga, such as a payment token, are in no log line and not in the log of the saga."""
 
-import pytest
-
 from chassis.errors import NotAttempted, OutcomeUnknown
 from chassis.messages import Command
 from chassis.sagas import Saga, Step
-from chassis.sagas.driver import DUE_INDEX, Driver
-from chassis.store import Collection
+from chassis.sagas.driver import Driver
 from chassis.testing import capture_logs
 
 
 class Charge(Command):
     order_id: str
     token: str
-
-
-@pytest.fixture
-def sagas(store, fake_clock):
-    collection = Collection("sagas", DUE_INDEX)
-    collection.attach(store).ensure_indexes()
-    return collection
 
 
 def test_secret_is_in_no_log_line_whatever_the_outcome(sagas, fake_clock):

@@ -1,6 +1,5 @@
 """Sagas outlive the release that opened them: their definition has a version, and their data get new fields."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +8,9 @@ from pydantic import Field
 
 from chassis.messages import Command
 from chassis.sagas import LaterVersion, Saga, Step, interventions
-from chassis.sagas.driver import DUE_INDEX, MAX_DUE, Driver
+from chassis.sagas.driver import MAX_DUE, Driver
 from chassis.schema import SagaData
 from chassis.store import Collection
-from chassis.store.sqlite.store import SqliteStore
 from chassis.testing import FakeClock
 
 
@@ -49,13 +47,6 @@ SECOND = Saga(
     version=2,
     earlier=(Saga("buy", (Step("reserve", Reserve), Step("confirm", ConfirmOfLater)), data=DataOfLater),),
 )
-
-
-@pytest.fixture
-def sagas(tmp_path: Path, fake_clock: FakeClock) -> Collection:
-    collection = Collection("sagas", DUE_INDEX)
-    collection.attach(SqliteStore(tmp_path / "orders.db")).ensure_indexes()
-    return collection
 
 
 @pytest.fixture
