@@ -86,6 +86,4 @@ class FailureLimit:
 
 def delete_forgotten() -> None:
     """Delete what no longer counts."""
-    while found := failures.find({"until": {"$lt": clock.timestamp()}}, sort="until"):
-        for each in found:
-            failures.delete(each["_id"], when={"until": each["until"]})
+    failures.delete_all({"until": {"$lt": clock.timestamp()}}, sort="until")

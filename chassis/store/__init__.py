@@ -173,6 +173,12 @@ class Collection:
             self.rewrite([id])
         return self.store.delete(self, id, when or {})
 
+    def delete_all(self, where: Filter, *, sort: str = "_id") -> None:
+        """Delete all matches, each on its own and only if it still matches; `sort` names the index to read."""
+        while page := self.find(where, sort=sort):
+            for doc in page:
+                self.delete(doc["_id"], when=where)
+
     def rewrite(self, ids: Sequence[str]) -> int:
         """Store these documents in their present shape, if they are not; return how many were rewritten."""
         return self.store.rewrite(self, ids, self.changes)

@@ -130,16 +130,12 @@ def _is_known(record: Doc) -> bool:
 def forget(user_id: str) -> None:
     """Delete every record of the requests that this user made, or that were about the user."""
     for where in ({"caller": user_id}, {"subjectId": user_id}, {"createdId": user_id}):
-        while found := records.find(where):
-            for record in found:
-                records.delete(record["_id"])
+        records.delete_all(where)
 
 
 def delete_expired_records() -> None:
     """Delete the expired records."""
-    while found := records.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
-        for record in found:
-            records.delete(record["_id"])
+    records.delete_all({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt")
 
 
 def _claim(id: str, caller: str, subject_id: str, body: bytes) -> Doc:

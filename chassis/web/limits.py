@@ -68,9 +68,7 @@ def count_in_store(key: str, seconds: int) -> tuple[int, float]:
 
 def delete_ended_windows() -> None:
     """Delete the windows that have ended."""
-    while found := counters.find({"until": {"$lt": clock.timestamp()}}, sort="until"):
-        for counter in found:
-            counters.delete(counter["_id"], when={"until": counter["until"]})
+    counters.delete_all({"until": {"$lt": clock.timestamp()}}, sort="until")
 
 
 class Refusals:

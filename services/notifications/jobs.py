@@ -66,7 +66,6 @@ def _retry_later(collection: Collection, doc: Doc) -> None:
 
 def _delete_about(user: str) -> bool:
     mail.delete_files(user)
-    for account_mail in repository.account_mails.iterate({"userId": user}):
-        repository.account_mails.delete(account_mail["_id"])
+    repository.account_mails.delete_all({"userId": user})
     notifications = repository.notifications.iterate({"userId": user})
     return all([repository.notifications.delete(each["_id"], when={"pending": 0}) for each in notifications])

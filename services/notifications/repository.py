@@ -41,6 +41,4 @@ def mark_account_mail_sent(account_mail: Doc) -> None:
 
 def delete_expired_account_mails() -> None:
     """Delete the expired mails about accounts, whether sent or not."""
-    while found := account_mails.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
-        for account_mail in found:
-            account_mails.delete(account_mail["_id"])
+    account_mails.delete_all({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt")

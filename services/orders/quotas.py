@@ -83,9 +83,7 @@ def count_cancel(user_id: str, order_id: str, units: Mapping[str, int], is_verif
 
 def delete_ended() -> None:
     """Delete the documents of accounts that have ordered nothing for a while."""
-    while found := quotas.find({"until": {"$lt": clock.timestamp()}}, sort="until"):
-        for each in found:
-            quotas.delete(each["_id"], when={"version": each["version"]})
+    quotas.delete_all({"until": {"$lt": clock.timestamp()}}, sort="until")
 
 
 def _require_quota(orders: Entries, cancels: Entries, units: Mapping[str, int], is_verified: IsVerified) -> None:

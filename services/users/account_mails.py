@@ -91,9 +91,7 @@ def delete(id: str) -> None:
 
 def forget(user: str) -> None:
     """Delete the mails and tokens of a user."""
-    while found := account_mails.find({"userId": user}):
-        for mail in found:
-            account_mails.delete(mail["_id"])
+    account_mails.delete_all({"userId": user})
 
 
 def delete_expired() -> None:

@@ -124,9 +124,7 @@ def is_live(family: str) -> bool:
 
 def end_all(user: str) -> None:
     """Delete every family of a user."""
-    while found := refresh_token_families.find({"userId": user}):
-        for doc in found:
-            refresh_token_families.delete(doc["_id"])
+    refresh_token_families.delete_all({"userId": user})
 
 
 def delete_superseded(user: str, version: int) -> None:
@@ -141,9 +139,7 @@ def delete_superseded(user: str, version: int) -> None:
 
 def delete_expired() -> None:
     """Delete the expired families."""
-    while found := refresh_token_families.find({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt"):
-        for doc in found:
-            refresh_token_families.delete(doc["_id"])
+    refresh_token_families.delete_all({"expiresAt": {"$lt": clock.timestamp()}}, sort="expiresAt")
 
 
 def _session(doc: Doc, secret: bytes) -> Session:

@@ -104,6 +104,30 @@ def test_iterate_continues_over_many_pages(store):
     assert ids(many.iterate({"odd": 1})) == [f"{n:04}" for n in range(1, 1203, 2)]
 
 
+def test_delete_all_deletes_every_match_and_nothing_else(store):
+    many = created(store, "many", Index("until"))
+    for n in range(250):
+        many.insert({"_id": f"{n:04}", "until": n})
+    many.delete_all({"until": {"$lt": 205}}, sort="until")
+    assert ids(many.iterate()) == [f"{n:04}" for n in range(205, 250)]
+
+
+def test_delete_all_keeps_a_document_that_no_longer_matches(store, monkeypatch):
+    many = created(store, "many", Index("until"))
+    for id in ("a", "b"):
+        many.insert({"_id": id, "until": 1})
+    find = many.find
+
+    def find_and_renew(*where, **options):
+        page = find(*where, **options)
+        many.update("b", {"$set": {"until": 9}})
+        return page
+
+    monkeypatch.setattr(many, "find", find_and_renew)
+    many.delete_all({"until": {"$lt": 5}}, sort="until")
+    assert ids(many.iterate()) == ["b"]
+
+
 @pytest.mark.parametrize(
     "where",
     [
