@@ -5,7 +5,7 @@ import pytest
 from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.events import dead_letters, set_aside
-from chassis.events.consumer import progress
+from chassis.events.batch_progress import progress
 from tests.unit.events.counters import TOPIC, counters, leases, new_relay, totals
 
 

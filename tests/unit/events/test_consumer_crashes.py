@@ -5,11 +5,7 @@ from zlib import crc32
 import pytest
 
 from chassis.events import dead_letters
-from tests.unit.events.counters import (
-    TotalsConsumer,
-    open_counter,
-    total,
-)
+from tests.unit.events.counters import TotalsConsumer, open_counter, total
 
 
 class Death(BaseException):

@@ -1,8 +1,16 @@
-"""Accounts in a real embedded store, with hashes of passwords that cost nothing."""
+"""Accounts in a real embedded store, with hashes of passwords that cost nothing; and the mails that they get."""
 
 import pytest
 
+from chassis import calls
+from chassis.store.sqlite.store import SqliteStore
+from services.notifications import application as notifications
+from services.notifications import mail
+from services.notifications import repository as notified
+from services.notifications.settings import NotificationsSettings
 from services.users import account_mails, administration, keys, passwords, repository, sessions
+from tests.unit.conftest import FaultyStore
+from tests.unit.users.mailed_accounts import run_jobs, use_settings
 
 
 @pytest.fixture
@@ -17,3 +25,39 @@ def stored_accounts(store, fake_clock, monkeypatch):
         collection.attach(store).ensure_indexes()
     monkeypatch.setattr(passwords, "hash_password", lambda password: f"hash of {password}")
     monkeypatch.setattr(passwords, "matches", lambda password, stored: stored == f"hash of {password}")
+
+
+@pytest.fixture
+def notifications_store(tmp_path, fake_clock):
+    engine = SqliteStore(tmp_path / "notifications.db")
+    store = FaultyStore(engine)
+    for collection in (notified.recipients, notified.notifications, notified.account_mails):
+        collection.attach(store).ensure_indexes()
+    yield store
+    engine.close()
+
+
+@pytest.fixture
+def inbox(stored_accounts, notifications_store, monkeypatch):
+    """The (address, subject, token) of each mail that was delivered; mail is on."""
+    delivered = []
+
+    def deliver(id, user, address, subject, body):
+        delivered.append((address, subject, body.partition("#")[2].partition("\n")[0]))
+
+    monkeypatch.setattr(mail, "send", deliver)
+    monkeypatch.setattr(mail, "settings", lambda: NotificationsSettings(smtp_url="smtp://mail.example"))
+    monkeypatch.setattr(calls, "send", lambda command, key: notifications.send_account_mail(command))
+    use_settings(monkeypatch)
+    return delivered
+
+
+@pytest.fixture
+def mailed_token(fake_clock, inbox):
+    """Return a function that delivers what is due and returns the token of the last mail with one."""
+
+    def _mailed_token():
+        run_jobs(fake_clock)
+        return [token for _, _, token in inbox if token][-1]
+
+    return _mailed_token
