@@ -31,8 +31,10 @@ from chassis.bus.engines import open_bus
 from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
 from chassis.calls.tokens import ServiceTokens
-from chassis.events import consumer, dead_letters, set_aside
+from chassis.events import dead_letters, set_aside
+from chassis.events.batch_progress import progress
 from chassis.events.envelope import Meta
+from chassis.events.handlers import Handler
 from chassis.events.outbox import Outbox
 from chassis.messages import Command, Event
 from chassis.observe import export
@@ -69,7 +71,7 @@ class Service:
         self.breakers: dict[str, BreakerPolicy] = {}
         self.commands: dict[type[Command], Callable[[Any], Schema | None]] = {}
         self.drivers: list[Driver] = []
-        self.handlers: dict[type[Event], consumer.Handler] = {}
+        self.handlers: dict[type[Event], Handler] = {}
         self.scheduled: list[tuple[Callable[[], None], float]] = []
         self.starters: list[Callable[[], None]] = []
         self.events: list[type[Event]] = []
@@ -137,10 +139,10 @@ class Service:
         self.stores(driver.collection)
         self.drivers.append(driver)
 
-    def on(self, event: type[Event], handler: consumer.Handler) -> None:
+    def on(self, event: type[Event], handler: Handler) -> None:
         """Register `handler(event, meta)` for an event. Events may be redelivered, so the handler uses the inbox."""
         if not self.handlers:
-            self.stores(dead_letters.collection, dead_letters.discarded, consumer.progress)
+            self.stores(dead_letters.collection, dead_letters.discarded, progress)
             self.outboxes.append(dead_letters.DeadLetterForwarder(self.name))
         if event in self.revoking_events:
             from chassis.web.revocations import recording

@@ -19,7 +19,7 @@ from chassis.background import run_until
 from chassis.bus import Partition, Record
 from chassis.errors import TransientError
 from chassis.events import dead_letters, envelope
-from chassis.events.batch_progress import BatchProgress, progress
+from chassis.events.batch_progress import BatchProgress
 from chassis.events.envelope import MalformedRecord, Meta
 from chassis.events.handlers import FAILURES, MAX_ATTEMPTS, Handler, HandlerFailed, Handlers, Handling, describe
 from chassis.events.redrive import Redrive
@@ -28,8 +28,6 @@ from chassis.observe import metrics, trace
 from chassis.observe.guarded import guarded
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
-
-__all__ = ["MAX_BATCH", "Consumer", "Handler", "progress"]
 
 MAX_BATCH = 50
 _HEARTBEAT_S = 1.0

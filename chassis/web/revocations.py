@@ -15,8 +15,8 @@ from typing import Any
 from chassis import clock
 from chassis.access import RevokingEvent
 from chassis.background import run_until
-from chassis.events.consumer import Handler
 from chassis.events.envelope import Meta
+from chassis.events.handlers import Handler
 from chassis.store import MAX_PAGE_SIZE, Collection, Duplicate, Index
 
 POLL_S = 1.0

@@ -12,7 +12,8 @@ from typing import Any
 
 from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
-from chassis.events import consumer, dead_letters, inbox, outbox
+from chassis.events import dead_letters, inbox, outbox
+from chassis.events.batch_progress import progress
 from chassis.events.consumer import Consumer
 from chassis.events.envelope import Meta
 from chassis.events.outbox import EmbeddedOutbox
@@ -99,7 +100,7 @@ def _relay(folder: Path, ready: Any, stop: Signal) -> None:
 
 def _consume(folder: Path, events: int, ready: Any, done: Signal, stop: Signal) -> None:
     effects = Collection("effects")
-    _attach(folder, "readers", effects, dead_letters.collection, consumer.progress)
+    _attach(folder, "readers", effects, dead_letters.collection, progress)
     left = events
 
     def count(event: Counted, meta: Meta) -> None:

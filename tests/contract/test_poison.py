@@ -9,7 +9,8 @@ from ports import KafkaEngine
 from chassis import clock
 from chassis.bus import MAX_RECORD_BYTES
 from chassis.events import dead_letters, inbox, set_aside
-from chassis.events.consumer import Consumer, progress
+from chassis.events.batch_progress import progress
+from chassis.events.consumer import Consumer
 from chassis.events.dead_letters import DeadLetterForwarder
 from chassis.events.relay import Relay
 from chassis.store import Collection, merge_updates

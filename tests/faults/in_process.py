@@ -14,7 +14,8 @@ from chassis import calls, clock
 from chassis.bus import Topic
 from chassis.bus.sqlite.bus import SqliteBus
 from chassis.errors import DomainError
-from chassis.events import consumer, dead_letters
+from chassis.events import dead_letters
+from chassis.events.batch_progress import progress
 from chassis.events.consumer import Consumer
 from chassis.events.relay import Relay
 from chassis.messages import Command
@@ -90,7 +91,7 @@ class InProcessPlatform:
 
     def _attach_shared(self, name: str) -> None:
         """Attach the collections that every service has to this service's store."""
-        for collection in (dead_letters.collection, consumer.progress):
+        for collection in (dead_letters.collection, progress):
             collection.attach(self.stores[name]).ensure_indexes()
 
     def _leases(self, name: str) -> Collection:

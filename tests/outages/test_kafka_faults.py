@@ -27,7 +27,8 @@ from kafka import KafkaAdminClient
 from chassis import clock
 from chassis.bus import Record, Topic
 from chassis.bus.kafka.bus import KafkaBus
-from chassis.events import consumer, dead_letters, envelope, inbox, outbox
+from chassis.events import dead_letters, envelope, inbox, outbox
+from chassis.events.batch_progress import progress
 from chassis.events.consumer import Consumer
 from chassis.events.envelope import Meta
 from chassis.events.outbox import EmbeddedOutbox
@@ -86,7 +87,7 @@ class Place:
     def collections(self, file: str, *names: str) -> tuple[Collection, ...]:
         store = SqliteStore(self.folder / file)
         collections = tuple(Collection(name, outbox.PENDING_INDEX) for name in names)
-        for collection in (*collections, dead_letters.collection, consumer.progress):
+        for collection in (*collections, dead_letters.collection, progress):
             collection.attach(store).ensure_indexes()
         return collections
 

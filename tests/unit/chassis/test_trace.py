@@ -13,7 +13,8 @@ from chassis.calls.discovery import Endpoints
 from chassis.calls.upstream import Upstream
 from chassis.errors import DomainError, NotFound, OutcomeUnknown
 from chassis.events import dead_letters, outbox
-from chassis.events.consumer import Consumer, progress
+from chassis.events.batch_progress import progress
+from chassis.events.consumer import Consumer
 from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
