@@ -17,23 +17,42 @@ def run(work, key="k1"):
     return idempotency.run_once(key, "u1", "POST /api/orders", "", b"{}", work)
 
 
-def test_interrupted_work_is_repeated_under_the_same_id(fake_clock):
+@pytest.fixture
+def crashed_id(fake_clock):
+    """The id that the first attempt of the key had, which crashed and whose lease has expired."""
     created_ids = []
 
     def crash(attempt):
         created_ids.append(attempt.created_id)
         raise SystemExit
 
-    def work(attempt):
-        created_ids.append(attempt.created_id)
-        return WsgiResponse(b"{}", 201)
-
     with pytest.raises(SystemExit):
         run(crash)
     fake_clock.pass_time(settings().lease + 1)
-    run(work)
-    assert len(created_ids) == 2
-    assert created_ids[0] == created_ids[1]
+    return created_ids[0]
+
+
+def recorded(created_ids, status):
+    """Return work that notes the id of its attempt and responds with this status."""
+
+    def work(attempt):
+        created_ids.append(attempt.created_id)
+        return WsgiResponse(b"{}", status)
+
+    return work
+
+
+def test_interrupted_work_is_repeated_under_the_same_id(crashed_id):
+    created_ids = []
+    run(recorded(created_ids, 201))
+    assert created_ids == [crashed_id]
+
+
+def test_an_error_of_a_retry_keeps_the_id_that_an_earlier_attempt_may_have_used(crashed_id):
+    created_ids = []
+    for _ in range(2):
+        assert run(recorded(created_ids, 409)).status_code == 409
+    assert created_ids == [crashed_id] * 2
 
 
 def test_key_in_use_is_rejected():

@@ -187,25 +187,6 @@ def test_a_handler_that_misreads_what_it_made_keeps_its_key_and_its_id(client):
     assert post(client, "another body").status_code == 422
 
 
-def test_an_error_of_a_retry_keeps_the_id_that_an_earlier_attempt_may_have_used(client, fake_clock):
-    created = []
-
-    def crash(attempt):
-        created.append(attempt.created_id)
-        raise SystemExit
-
-    def refuse(attempt):
-        created.append(attempt.created_id)
-        return WsgiResponse(b"{}", 409)
-
-    with pytest.raises(SystemExit):
-        run(crash)
-    fake_clock.pass_time(settings().lease + 1)
-    for work in (refuse, refuse):
-        assert run(work).status_code == 409
-    assert len(set(created)) == 1
-
-
 def test_a_caller_keeps_at_most_two_thousand_records(client, fake_clock, monkeypatch):
     monkeypatch.setattr(idempotency, "MAX_RECORDS", 20)
     statuses = [post(client, "note", f"k{number}").status_code for number in range(22)]
