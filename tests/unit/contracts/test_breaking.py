@@ -298,44 +298,39 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("place, value, found", FOR_CLIENTS, ids=lambda each: str(each)[:60])
-def test_breaking_change_for_clients_is_named(place, value, found):
-    assert any(found in each for each in changes(OPENAPI, edited(OPENAPI, place, value)))
+def cases(**tables):
+    """Return the cases of all tables, each with the contract that it changes and an id with the name of its table."""
+    return [
+        pytest.param(contract, *case, id=f"{name}-{case[0]}"[:60])
+        for name, (contract, table) in tables.items()
+        for case in table
+    ]
 
 
-@pytest.mark.parametrize("place, value, found", FOR_CONSUMERS, ids=lambda each: str(each)[:60])
-def test_breaking_change_for_consumers_is_named(place, value, found):
-    assert any(found in each for each in changes(ASYNCAPI, edited(ASYNCAPI, place, value)))
+@pytest.mark.parametrize(
+    "contract, place, value, found",
+    cases(
+        clients=(OPENAPI, FOR_CLIENTS),
+        consumers=(ASYNCAPI, FOR_CONSUMERS),
+        callers=(COMMANDS, FOR_CALLERS),
+        sagas=(SAGAS, FOR_OPEN_SAGAS),
+    ),
+)
+def test_breaking_change_is_named(contract, place, value, found):
+    assert any(found in each for each in changes(contract, edited(contract, place, value)))
 
 
-@pytest.mark.parametrize("place, value", HARMLESS, ids=lambda each: str(each)[:60])
-def test_compatible_change_passes(place, value):
-    assert changes(OPENAPI, edited(OPENAPI, place, value)) == []
-
-
-@pytest.mark.parametrize("place, value, found", FOR_CALLERS, ids=lambda each: str(each)[:60])
-def test_breaking_change_for_callers_is_named(place, value, found):
-    assert any(found in each for each in changes(COMMANDS, edited(COMMANDS, place, value)))
-
-
-@pytest.mark.parametrize("place, value", HARMLESS_FOR_CALLERS, ids=lambda each: str(each)[:60])
-def test_compatible_change_of_a_command_passes(place, value):
-    assert changes(COMMANDS, edited(COMMANDS, place, value)) == []
-
-
-@pytest.mark.parametrize("place, value", HARMLESS_FOR_CONSUMERS, ids=lambda each: str(each)[:60])
-def test_compatible_change_of_an_event_passes(place, value):
-    assert changes(ASYNCAPI, edited(ASYNCAPI, place, value)) == []
-
-
-@pytest.mark.parametrize("place, value, found", FOR_OPEN_SAGAS, ids=lambda each: str(each)[:60])
-def test_breaking_change_for_open_sagas_is_named(place, value, found):
-    assert any(found in each for each in changes(SAGAS, edited(SAGAS, place, value)))
-
-
-@pytest.mark.parametrize("place, value", HARMLESS_FOR_OPEN_SAGAS, ids=lambda each: str(each)[:60])
-def test_compatible_change_of_a_saga_passes(place, value):
-    assert changes(SAGAS, edited(SAGAS, place, value)) == []
+@pytest.mark.parametrize(
+    "contract, place, value",
+    cases(
+        clients=(OPENAPI, HARMLESS),
+        consumers=(ASYNCAPI, HARMLESS_FOR_CONSUMERS),
+        callers=(COMMANDS, HARMLESS_FOR_CALLERS),
+        sagas=(SAGAS, HARMLESS_FOR_OPEN_SAGAS),
+    ),
+)
+def test_compatible_change_passes(contract, place, value):
+    assert changes(contract, edited(contract, place, value)) == []
 
 
 def open_size(*values):
@@ -348,8 +343,8 @@ def test_open_enumeration_gets_values_and_loses_none(document):
         old = edited(document, f"{FIELD}/size", before)
         assert changes(old, edited(document, f"{FIELD}/size", open_size("s", "m", "l"))) == []
     old = edited(document, f"{FIELD}/size", open_size("s", "m"))
-    for now in (open_size("s"), open_size("s", "l"), {"type": "string", "enum": ["s"]}, {"type": "string"}):
-        assert any("size no longer has" in each for each in changes(old, edited(document, f"{FIELD}/size", now)))
+    for without_m in (open_size("s"), open_size("s", "l"), {"type": "string", "enum": ["s"]}, {"type": "string"}):
+        assert any("size no longer has" in each for each in changes(old, edited(document, f"{FIELD}/size", without_m)))
     assert changes(old, edited(document, f"{FIELD}/size", {"type": "integer"}))
 
 
