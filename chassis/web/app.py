@@ -103,22 +103,13 @@ def make_app(
     declared: dict[str, tuple[type[DomainError], ...]] = {}
     operations = app.extensions[OPERATIONS] = {}
 
-    def authenticate(request: Request, required: bool) -> Caller:
-        address = client_address(request)
-        if not required:
-            return Caller("", "", address)
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        caller = access.authenticate(token.strip() if kind.lower() == "bearer" else "", address)
-        request.environ[CALLER] = caller.id
-        return caller
-
     for operation in (operation for api in apis for operation in api.operations):
         endpoint = f"{operation.method} {operation.path}"
         declared[endpoint], operations[endpoint] = operation.all_errors, operation
         app.add_url_rule(
             operation.rule,
             endpoint,
-            _public(operation, authenticate),
+            _public(operation, access),
             methods=[operation.method],
             provide_automatic_options=False,
         )
@@ -152,12 +143,11 @@ def _is_trusted(address: str) -> bool:
     return any(ip_address(address) in network for network in settings().trusted_proxies)
 
 
-def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller]) -> Callable[..., WsgiResponse]:
+def _public(operation: Operation, access: Access) -> Callable[..., WsgiResponse]:
     def view(**parts: str) -> WsgiResponse:
         current = _current_request(operation.path)
         try:
-            caller = _authenticated(operation, current, authenticate)
-            response = operation(current, caller, parts)
+            response = operation(current, _authenticate(operation, current, access), parts)
         except RateLimited:
             metrics.rate_limited[operation.path].inc()
             raise
@@ -168,15 +158,20 @@ def _public(operation: Operation, authenticate: Callable[[Request, bool], Caller
     return view
 
 
-def _authenticated(operation: Operation, request: Request, authenticate: Callable[[Request, bool], Caller]) -> Caller:
+def _authenticate(operation: Operation, request: Request, access: Access) -> Caller:
     """Return the caller. A 401 counts against a limit of its own. Raises Problem, TransientError."""
+    anonymous = Caller("", "", client_address(request))
+    if not operation.needs_token(request):
+        return anonymous
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
-        return authenticate(request, operation.needs_token(request))
+        caller = access.authenticate(token.strip() if kind.lower() == "bearer" else "", anonymous.address)
     except Problem as problem:
         if problem.status == HTTPStatus.UNAUTHORIZED:
-            network = Caller("", "", client_address(request)).network
-            add_response_headers(request, limits.hit_unauthenticated(operation.method, network))
+            add_response_headers(request, limits.hit_unauthenticated(operation.method, anonymous.network))
         raise
+    request.environ[CALLER] = caller.id
+    return caller
 
 
 def _internal(command: type[Command], handler: CommandHandler) -> Callable[[], WsgiResponse]:
