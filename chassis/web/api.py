@@ -140,8 +140,8 @@ class Operation:
             values["body"] = self.body.read({} if is_left_out else read_json(request))
         if "if_match" in self.arguments:
             values["if_match"] = conditions.accepted_versions(request.headers.get("If-Match"))
-        if (self.auth == ADMIN or self._is_for_admins(request)) and not caller.is_admin:
-            raise Problem(403, "This needs an administrator.")
+        if self.auth == ADMIN or self._is_for_admins(request):
+            _require_admin(caller)
 
         key = request.headers.get("Idempotency-Key") if self.idempotent else None
         if key is None:
@@ -169,8 +169,8 @@ class Operation:
 
     def read_for(self, caller: Caller, parts: Mapping[str, str]) -> WsgiResponse:
         """Read the object of a GET route for a caller who has just changed it."""
-        if self.auth == ADMIN and not caller.is_admin:
-            raise Problem(403, "This needs an administrator.")
+        if self.auth == ADMIN:
+            _require_admin(caller)
         query = self._empty_query
         if self.query and self.admin_parameters and caller.is_admin:
             query = self.query.read(self.admin_parameters)
@@ -201,7 +201,7 @@ class RouteOptions(TypedDict, total=False):
     admin_parameters: Mapping[str, str]
     """Parameters of the query that only an administrator may send, on a route for anyone; none by default.
 
-    With their values here, an administrator sees whatever an administrator can change.
+    With the values given here, the route shows an administrator every object that administrators can change.
     """
 
 
@@ -267,6 +267,11 @@ def _read_again(path: str, caller: Caller, location: str) -> WsgiResponse:
     raise Problem(404, "What this request made is gone.")
 
 
+def _require_admin(caller: Caller) -> None:
+    if not caller.is_admin:
+        raise Problem(403, "This needs an administrator.")
+
+
 def require_self(caller: Caller, user: str, what: str) -> None:
     """Raises NotFound unless the caller is this user or an administrator."""
     if caller.id != user and not caller.is_admin:
@@ -275,7 +280,7 @@ def require_self(caller: Caller, user: str, what: str) -> None:
 
 def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:
     """Add headers to the response, even if it is an error; a header that the response sets itself wins."""
-    request.environ.setdefault(RESPONSE_HEADERS, {}).update(headers)
+    request.environ[RESPONSE_HEADERS].update(headers)
 
 
 def _query(request: Request) -> dict[str, str]:
