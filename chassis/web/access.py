@@ -23,8 +23,8 @@ class TokenVerifier(Protocol):
 class Access:
     """Authenticates the callers of a service.
 
-    In the service that issues the tokens (`ask_always`), `get_role` reads the account at every request. In any other,
-    the known revocations are looked up, and `get_role` asks the issuer where the right of an administrator decides.
+    The service that issues the tokens gives `get_role`, which reads the account at every request. Any other service
+    looks up the known revocations, and sends `query` to the issuer where the right of an administrator decides.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Access:
     ) -> None:
         self._verifier, self._query = verifier, query
         self._get_role: GetRole = get_role or calls.send
-        self._ask_always, self._revocations = get_role is not None, revocations
+        self._is_issuer, self._revocations = get_role is not None, revocations
 
     def authenticate(self, token: str, address: str) -> Caller:
         """Return the caller with this access token. Raises Problem 401, TransientError."""
@@ -46,7 +46,7 @@ class Access:
         caller = Caller(
             identity.user, identity.role, address, identity.session, identity.credentials_version, self._current_role
         )
-        if not self._ask_always:
+        if not self._is_issuer:
             return caller
         role = self._current_role(caller)
         return replace(caller, role=role, current_role=lambda _: role)
