@@ -16,10 +16,9 @@ def get_access(query: AccessQuery) -> AccessQuery.Reply:
 
     A lock needs no check of its own: it raises the version, and nobody signs in to a locked account.
     """
-    account = repository.accounts.get(query.user_id)
+    account = repository.find(query.user_id)
     if (
         account is None
-        or account["erased"]
         or query.credentials_version < credentials.version_of(account)
         or (query.session_id and not sessions.is_live(query.session_id))
     ):
@@ -45,8 +44,8 @@ def finish_ending(id: str) -> None:
     """Publish that the access tokens of an ended session are revoked, unless that is done; may be repeated."""
     family = sessions.refresh_token_families.get(id)
     while family is not None and family.get("revocationPending"):
-        account = repository.accounts.get(family["userId"])
-        if account is None or account["erased"] or not _is_current(family, account):
+        account = repository.find(family["userId"])
+        if account is None or not _is_current(family, account):
             break  # an event about the whole account revokes them
         if account.get("lastEndedSession") == id:
             break  # published before a crash

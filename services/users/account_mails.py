@@ -121,7 +121,7 @@ def _collect(account: Doc) -> None:
 
 def _process(mail: Doc) -> None:
     user = mail["userId"]
-    account = repository.accounts.get(user) if user else repository.find_by_email(mail["asked"])
+    account = repository.find(user) if user else repository.find_by_email(mail["asked"])
     if account is None or not _is_wanted(mail["kind"], account):
         account_mails.delete(mail["_id"], when={"due": True})
         return
@@ -131,7 +131,7 @@ def _process(mail: Doc) -> None:
 
 
 def _is_wanted(kind: str, account: Doc) -> bool:
-    if account["erased"] or credentials.is_locked(account):
+    if credentials.is_locked(account):
         return False
     return kind != AccountMail.VERIFICATION or not is_verified(account)
 

@@ -94,8 +94,8 @@ def create_first(email: str, name: str, password: str) -> FirstAdministrator:
 
 def find(user: str) -> Doc:
     """Return the account with this id or e-mail address. Raises NotFound."""
-    account = repository.find_by_email(user) if "@" in user else repository.accounts.get(user)
-    if account is None or account["erased"]:
+    account = repository.find_by_email(user) if "@" in user else repository.find(user)
+    if account is None:
         raise NotFound("user")
     return account
 

@@ -212,8 +212,8 @@ def renew(token: str) -> tuple[Doc, sessions.Session]:
     except sessions.SignedOut:
         access.finish_ending(token.partition(".")[0])  # a token that was used twice has just ended its session
         raise
-    account = repository.accounts.get(session.user)
-    if account is None or account["erased"] or session.credentials_version < credentials.version_of(account):
+    account = repository.find(session.user)
+    if account is None or session.credentials_version < credentials.version_of(account):
         raise sessions.SignedOut
     return account, session
 
@@ -234,8 +234,8 @@ def access_token(account: Doc, session: sessions.Session) -> str:
 
 def check_buyer(command: CheckBuyer) -> None:
     """Check that an account exists and may buy. Raises BuyerUnknown, BuyerLocked, BuyerUnverified."""
-    account = repository.accounts.get(command.user_id)
-    if account is None or account["erased"]:
+    account = repository.find(command.user_id)
+    if account is None:
         raise BuyerUnknown
     if credentials.is_locked(account):
         raise BuyerLocked
@@ -245,5 +245,5 @@ def check_buyer(command: CheckBuyer) -> None:
 
 def get_buyer(command: GetBuyer) -> GetBuyer.Reply:
     """Return whether the address of an account is confirmed."""
-    account = repository.accounts.get(command.user_id)
-    return GetBuyer.Reply(verified=account is not None and not account["erased"] and account_mails.is_verified(account))
+    account = repository.find(command.user_id)
+    return GetBuyer.Reply(verified=account is not None and account_mails.is_verified(account))

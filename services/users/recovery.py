@@ -81,7 +81,7 @@ def confirm_reset(token: str, password: str, count_change: Callable[[str], objec
     Raises LinkExpired, InvalidInput, and what `count_change` raises.
     """
     mail = account_mails.find(token, AccountMail.RESET)
-    account = repository.accounts.get(mail["userId"]) if mail else None
+    account = repository.find(mail["userId"]) if mail else None
     if mail is None or account is None:
         raise LinkExpired
     _require_unused(mail, account)
@@ -137,7 +137,7 @@ def _change(mail: Doc, what: str, decide: Callable[[Doc], Doc]) -> Doc:
 
 def _require_unused(mail: Doc, account: Doc) -> None:
     """Raises LinkExpired if the credentials have changed since the token was made, or the account is locked."""
-    if account["erased"] or credentials.is_locked(account):
+    if credentials.is_locked(account):
         raise LinkExpired
     if credentials.version_of(account) != mail["credentialsVersion"]:
         raise LinkExpired

@@ -16,10 +16,16 @@ accounts = Collection(
 )
 
 
+def find(id: str) -> Doc | None:
+    """Return an account, or None if there is none or it is erased."""
+    account = accounts.get(id)
+    return None if account is None or account["erased"] else account
+
+
 def get(id: str) -> Doc:
     """Return an account that is not erased. Raises NotFound."""
-    account = accounts.get(id)
-    if account is None or account["erased"]:
+    account = find(id)
+    if account is None:
         raise NotFound("user")
     return account
 
