@@ -9,12 +9,12 @@ to the topic `<consumer>.dead`. A discarded one leaves a document without its da
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from chassis import clock
 from chassis.bus import MAX_RECORD_BYTES, Record, size_bytes
 from chassis.events.envelope import Meta
-from chassis.events.outbox import PENDING_INDEX, PendingEvents, find_pending, set_aside, slot_of
+from chassis.events.outbox import PENDING_INDEX, DocumentOutbox, PendingEvents, slot_of
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index, Update, UpdateOne
 
@@ -182,7 +182,7 @@ def _is_name(name: str) -> bool:
     return bool(name) and not name.startswith("$") and "." not in name and stored_text(name) == name
 
 
-class DeadLetterForwarder:
+class DeadLetterForwarder(DocumentOutbox):
     """The outbox of dead letters: the relay publishes a copy of each to the topic `<consumer>.dead`.
 
     The copy of a record that is too large for the bus has neither its value nor its headers.
@@ -191,14 +191,8 @@ class DeadLetterForwarder:
     idle_poll_s = 2.0  # dead letters are rare
 
     def __init__(self, service: str) -> None:
-        self.collection = collection
+        super().__init__(collection)
         self._topic = f"{service}.dead"
-
-    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
-        return [PendingEvents.build(doc["_id"], self._pending, doc) for doc in find_pending(collection, slots, limit)]
-
-    def set_aside(self, id: str) -> None:
-        set_aside(collection, id)
 
     def clear(self, acknowledged: Iterable[tuple[PendingEvents, int]]) -> None:
         acknowledged = list(acknowledged)

@@ -9,6 +9,7 @@ version one is rejected. Only public events are published; `sequence` numbers th
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Protocol, Self, TypeVar
 
@@ -165,7 +166,9 @@ class StreamOutbox:
             for row in rows[stream][len(earlier) :]:
                 set_aside(self.collection, row["_id"])  # it waits behind the first one
             rows[stream] = earlier
-        return [PendingEvents.build(stream, self._pending, {"rows": some}) for stream, some in rows.items() if some]
+        return [
+            PendingEvents.build(stream, partial(self._pending, stream, some)) for stream, some in rows.items() if some
+        ]
 
     def set_aside(self, id: str) -> None:
         for row in self.collection.find({"stream": id}, sort="version", limit=MAX_COMMITS):
@@ -179,8 +182,7 @@ class StreamOutbox:
             first.setdefault(row["stream"], row["version"])
         return first
 
-    def _pending(self, found: Doc) -> PendingEvents:
-        rows, stream = found["rows"], found["rows"][0]["stream"]
+    def _pending(self, stream: str, rows: list[Doc]) -> PendingEvents:
         records = [
             (row["version"], envelope.to_record(self._service, stream, {**row, "seq": row["sequence"]})) for row in rows
         ]

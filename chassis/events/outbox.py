@@ -8,8 +8,10 @@ relay whose lease expired cannot decrement `pending` twice.
 """
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from chassis.bus import Record
@@ -75,10 +77,10 @@ class PendingEvents:
     """Why the events cannot be read; then `events` is empty."""
 
     @classmethod
-    def build(cls, id: str, read: Callable[[Doc], "PendingEvents"], doc: Doc) -> "PendingEvents":
-        """Return what `read` returns of the document of this aggregate, or its failure."""
+    def build(cls, id: str, read: Callable[[], "PendingEvents"]) -> "PendingEvents":
+        """Return what `read` returns for this aggregate, or its failure."""
         try:
-            return read(doc)
+            return read()
         except TransientError:
             raise
         except Exception as error:
@@ -142,20 +144,32 @@ def find_pending(collection: Collection, slots: Sequence[int], limit: int) -> li
     return collection.find(pending_in_slots(slots), limit=limit)
 
 
-class EmbeddedOutbox:
-    """An outbox inside each aggregate's document: all events, in order."""
+class DocumentOutbox(ABC):
+    """An outbox in which each aggregate is one document."""
 
     idle_poll_s = 0.0
 
-    def __init__(self, service: str, collection: Collection) -> None:
-        self._service, self.collection = service, collection
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
 
     def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
         docs = find_pending(self.collection, slots, limit)
-        return [PendingEvents.build(doc["_id"], self._pending, doc) for doc in docs]
+        return [PendingEvents.build(doc["_id"], partial(self._pending, doc)) for doc in docs]
 
     def set_aside(self, id: str) -> None:
         set_aside(self.collection, id)
+
+    @abstractmethod
+    def _pending(self, doc: Doc) -> PendingEvents:
+        """Return the pending events of a document."""
+
+
+class EmbeddedOutbox(DocumentOutbox):
+    """An outbox inside each aggregate's document: all events, in order."""
+
+    def __init__(self, service: str, collection: Collection) -> None:
+        super().__init__(collection)
+        self._service = service
 
     def _pending(self, doc: Doc) -> PendingEvents:
         entries, id = doc["outbox"], doc["_id"]
@@ -177,24 +191,16 @@ class EmbeddedOutbox:
         )
 
 
-class LatestStateOutbox:
+class LatestStateOutbox(DocumentOutbox):
     """An outbox without stored events: the relay publishes one event made from the document's latest state.
 
     `make` returns the event of a document. The document keeps the time of its last change as `updatedAt`, and the
     trace of that change as `traceparent`.
     """
 
-    idle_poll_s = 0.0
-
     def __init__(self, service: str, collection: Collection, make: Callable[[Doc], Event]) -> None:
-        self._service, self.collection, self._make = service, collection, make
-
-    def pending(self, slots: Sequence[int], limit: int) -> list[PendingEvents]:
-        docs = find_pending(self.collection, slots, limit)
-        return [PendingEvents.build(doc["_id"], self._pending, doc) for doc in docs]
-
-    def set_aside(self, id: str) -> None:
-        set_aside(self.collection, id)
+        super().__init__(collection)
+        self._service, self._make = service, make
 
     def _pending(self, doc: Doc) -> PendingEvents:
         as_stored = {"time": doc["updatedAt"], "traceparent": doc.get("traceparent", "")}
