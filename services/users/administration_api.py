@@ -1,7 +1,5 @@
 """What administrators do to accounts: roles, locks, sessions."""
 
-from typing import Literal
-
 from chassis.schema import RequestBody
 from chassis.web.api import ADMIN, Api, Response
 from chassis.web.auth import Caller
@@ -12,7 +10,7 @@ api = Api()
 
 
 class RoleChange(RequestBody):
-    role: Literal["customer", "admin"]
+    role: administration.Role
 
 
 @api.post("/api/users/{id}/lock", auth=ADMIN, responses={200: User}, errors=(domain.LastAdministrator,))

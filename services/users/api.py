@@ -18,6 +18,8 @@ from services.users.passwords import Password
 api = Api()
 
 Email = Annotated[str, StringConstraints(min_length=3, max_length=254), SINGLE_LINE]
+AnyEmail = Annotated[str, StringConstraints(max_length=254), SINGLE_LINE]
+"""An address to look for; it need not be valid."""
 Name = Annotated[str, StringConstraints(min_length=2, max_length=100), SINGLE_LINE]
 Age = Annotated[int, Field(ge=0, le=150)]
 CurrentPassword = Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
@@ -45,7 +47,7 @@ class Erasure(RequestBody):
 
 
 class UserQuery(PageQuery):
-    email: Annotated[str, StringConstraints(max_length=254), SINGLE_LINE] = ""
+    email: AnyEmail = ""
     """Only the user with this address, in any spelling."""
 
 

@@ -23,6 +23,7 @@ from services.users import (
     sessions,
     sign_in_delays,
 )
+from services.users.api import AnyEmail, CurrentPassword
 from services.users.second_factor_api import Code, limit_codes
 from services.users.settings import settings
 
@@ -32,8 +33,8 @@ Token = Annotated[str, StringConstraints(max_length=200), SINGLE_LINE]
 
 
 class Credentials(RequestBody):
-    email: Annotated[str, StringConstraints(max_length=254), SINGLE_LINE]
-    password: Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
+    email: AnyEmail
+    password: CurrentPassword
     code: Code = ""
     """A code of the second factor, or a recovery code, for an account that has one."""
 

@@ -9,7 +9,7 @@ from chassis.web import limits
 from chassis.web.api import ANYONE, Api, Response
 from chassis.web.auth import Caller
 from services.users import addresses, recovery, sign_in_delays
-from services.users.api import limit_credential_changes
+from services.users.api import AnyEmail, limit_credential_changes
 from services.users.domain import EmailTaken
 from services.users.passwords import Password
 
@@ -19,7 +19,7 @@ _Token = Annotated[str, StringConstraints(max_length=200), SINGLE_LINE]
 
 
 class Address(RequestBody):
-    email: Annotated[str, StringConstraints(max_length=254), SINGLE_LINE]
+    email: AnyEmail
 
 
 class Confirmation(RequestBody):

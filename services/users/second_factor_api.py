@@ -6,16 +6,16 @@ from pydantic import Field, StringConstraints
 
 from chassis.errors import Forbidden, NotFound
 from chassis.schema import SINGLE_LINE, RequestBody, Schema
+from chassis.store import Doc
 from chassis.web import limits
 from chassis.web.api import SIGNED_IN, Api, Response
 from chassis.web.auth import Caller
 from services.users import credentials, repository, second_factor
-from services.users.api import limit_credential_changes, limit_guesses
+from services.users.api import CurrentPassword, limit_credential_changes, limit_guesses
 
 api = Api()
 
 Code = Annotated[str, StringConstraints(max_length=40), SINGLE_LINE]
-CurrentPassword = Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
 _CODE_LIMITS = {"second-factor": "5/minute", "second-factor-hour": "30/hour"}
 """Per account: six digits of which three count at a time must not be guessed, from however many addresses."""
 
@@ -69,10 +69,7 @@ def get_second_factor(caller: Caller) -> SecondFactor:
 )
 def enroll_second_factor(body: EnrollSecondFactor, caller: Caller) -> Response:
     """Get a secret for your authenticator app, which becomes the second factor once a code confirms it."""
-    account = repository.get(caller.id)
-    limit_guesses(caller, body.current_password)
-    credentials.require_reauthentication(caller.id, account, body.current_password, limit_credential_changes)
-    offer = second_factor.offer(account)
+    offer = second_factor.offer(_reauthenticated(caller, body.current_password))
     return Response(SecondFactorOffer(secret=offer.secret, uri=offer.uri), 201)
 
 
@@ -80,12 +77,7 @@ def enroll_second_factor(body: EnrollSecondFactor, caller: Caller) -> Response:
     "/api/users/me/second-factor/confirm",
     auth=SIGNED_IN,
     responses={200: RecoveryCodes},
-    errors=(
-        NotFound,
-        second_factor.NoSecondFactor,
-        second_factor.SecondFactorEnabled,
-        second_factor.WrongCode,
-    ),
+    errors=(NotFound, second_factor.NoSecondFactor, second_factor.SecondFactorEnabled, second_factor.WrongCode),
     idempotent=False,
 )
 def confirm_second_factor(body: ConfirmSecondFactor, caller: Caller) -> RecoveryCodes:
@@ -108,11 +100,16 @@ def confirm_second_factor(body: ConfirmSecondFactor, caller: Caller) -> Recovery
 )
 def remove_second_factor(body: RemoveSecondFactor, caller: Caller) -> Response:
     """Remove your second factor; all your sessions end."""
-    account = repository.get(caller.id)
-    limit_guesses(caller, body.current_password)
-    credentials.require_reauthentication(caller.id, account, body.current_password, limit_credential_changes)
-    second_factor.remove(account, body.code, limit_codes)
+    second_factor.remove(_reauthenticated(caller, body.current_password), body.code, limit_codes)
     return Response(status=204)
+
+
+def _reauthenticated(caller: Caller, current_password: str) -> Doc:
+    """Return the caller's account. Raises NotFound, RateLimited, ReauthenticationRequired."""
+    account = repository.get(caller.id)
+    limit_guesses(caller, current_password)
+    credentials.require_reauthentication(caller.id, account, current_password, limit_credential_changes)
+    return account
 
 
 def limit_codes(account_id: str) -> None:
