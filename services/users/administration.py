@@ -8,7 +8,7 @@ Its account, or the tombstone of its account, never goes away. So one that was r
 come back with a password that others may know, and a crash between record and account is finished by the next call.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,9 +36,6 @@ MAX_ACTIONS = 20
 """Actions of administrators that an account keeps, the latest ones."""
 
 Role = Literal["customer", "admin"]
-
-Decide = Callable[[Doc], Mapping[str, Any] | None]
-"""Returns the fields to set on an account, None to change nothing."""
 
 first_administrator = Collection("first_administrator")
 _ID = "first"
@@ -173,7 +170,7 @@ def remove_second_factor(id: str, actor: str) -> Doc:
     return _change(id, actor, "second factor removed", decide, SecurityEvent.CREDENTIALS_CHANGED)
 
 
-def _change(id: str, actor: str, change: str, decide: Decide, *events: SecurityEvent) -> Doc:
+def _change(id: str, actor: str, change: str, decide: credentials.Decide, *events: SecurityEvent) -> Doc:
     """Change the credentials of an account as `decide` says, and record who did it, if anything changed."""
     action = {"at": clock.timestamp(), "by": actor, "change": change}
     changed = False

@@ -19,6 +19,9 @@ from services.users.messages import SessionsRevoked, UserUpdated
 CountChange = Callable[[str], object]
 """Counts a change of the credentials of an account against a rate limit; raises an error above it."""
 
+Decide = Callable[[Doc], Mapping[str, Any] | None]
+"""Returns the fields to set on an account, None to change nothing; it may be called several times."""
+
 
 class ReauthenticationRequired(DomainError, category=ErrorCategory.FORBIDDEN):
     """The caller did not send the own current password, or sent a wrong one."""
@@ -57,10 +60,8 @@ def credentials_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update,
     return merge_updates(update, publish), {**guard, "version": account["version"]}
 
 
-def change(id: str, decide: Callable[[Doc], Mapping[str, Any] | None]) -> Doc:
-    """Change the credentials of an account and end all its sessions; return the account.
-
-    `decide` gets the account and returns the fields to set, or None to change nothing. It may be called several times.
+def change(id: str, decide: Decide) -> Doc:
+    """Change the credentials of an account as `decide` says, and end all its sessions; return the account.
 
     Raises:
         NotFound: there is no such account, or it is erased.

@@ -5,8 +5,6 @@ address or password is bound to the version of the credentials, which it raises.
 does not make it work again, and any other change of the credentials ends it, too.
 """
 
-from collections.abc import Callable
-
 from chassis.errors import DomainError, ErrorCategory, NotFound
 from chassis.store import Doc, Duplicate
 from services.notifications.messages import AccountMail
@@ -73,11 +71,10 @@ def confirm_address(token: str) -> None:
     account_mails.delete(mail["_id"])
 
 
-def confirm_reset(token: str, password: str, count_change: Callable[[str], object] = lambda _: None) -> Doc:
+def confirm_reset(token: str, password: str, count_change: credentials.CountChange = lambda _: None) -> Doc:
     """Set a new password and end all sessions; return the account.
 
     The address counts as verified: the link was sent to it.
-    `count_change` gets the id of the account, and counts a change of its credentials against a rate limit.
     Raises LinkExpired, InvalidInput, and what `count_change` raises.
     """
     mail = account_mails.find(token, AccountMail.RESET)
@@ -126,7 +123,7 @@ def _address_fields(account: Doc, email: str) -> Doc:
     return {"email": email, "emailKey": addresses.email_key(email), "verified": True, **notice}
 
 
-def _change(mail: Doc, what: str, decide: Callable[[Doc], Doc]) -> Doc:
+def _change(mail: Doc, what: str, decide: credentials.Decide) -> Doc:
     try:
         changed = credentials.change(mail["userId"], decide)
     except NotFound:
