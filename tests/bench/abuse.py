@@ -9,18 +9,17 @@ import multiprocessing
 import selectors
 import socket
 import statistics
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import orjson
 import requests
 
+from tests.bench.shop import running_shop
 from tests.system.platform import PASSWORD, Client, Shop
 
 ACCOUNTS, CONNECTIONS = 3, 30
@@ -35,20 +34,15 @@ _KEYS_PAUSE_S = 0.05
 def run(short: bool) -> list[dict[str, Any]]:
     """Measure the checkouts of one buyer, first alone, then beside the abusers."""
     orders = FEW_ORDERS if short else ORDERS
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="on")
-        try:
-            shop.up()
-            abusers = [shop.shopper() for _ in range(ACCOUNTS)]
-            buyer, product = shop.shopper(), shop.product(stock=10_000)
-            order = _order(buyer, product)
-            for _ in range(WARM_UP_ORDERS):
-                order()
-            quiet_s = _p95_s(order, orders)
-            with _Abuse(shop, abusers) as abuse, _Keys(shop) as keys:
-                abused_s = _p95_s(order, BESIDE_ABUSE * orders)
-        finally:
-            shop.down()
+    with running_shop(rate_limits="on") as shop:
+        abusers = [shop.shopper() for _ in range(ACCOUNTS)]
+        buyer, product = shop.shopper(), shop.product(stock=10_000)
+        order = _order(buyer, product)
+        for _ in range(WARM_UP_ORDERS):
+            order()
+        quiet_s = _p95_s(order, orders)
+        with _Abuse(shop, abusers) as abuse, _Keys(shop) as keys:
+            abused_s = _p95_s(order, BESIDE_ABUSE * orders)
     statuses, ratio = abuse.statuses, abused_s / quiet_s
     refused = statuses[429] / max(1, statuses.total())
     return [

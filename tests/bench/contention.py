@@ -1,14 +1,13 @@
 """Contention: 24 clients order a product that is nearly sold out. Few of their orders may be shed."""
 
 import statistics
-import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from tests.system.platform import Client, Shop
+from tests.bench.shop import running_shop
+from tests.system.platform import Client
 
 ORDERS, FEW_ORDERS = 1000, 400
 THREADS = 24
@@ -19,18 +18,14 @@ MAX_SHED_SHARE = 0.02
 def run(short: bool) -> list[dict[str, Any]]:
     """Place all orders; return the response times and the share of 503."""
     orders = FEW_ORDERS if short else ORDERS
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off")
-        try:
-            buyer = shop.up().shopper()
-            product = shop.product(stock=int(orders * UNITS_PER_ORDER))
-            begun = time.perf_counter()
-            with ThreadPoolExecutor(THREADS) as pool:
-                turns = [pool.submit(_buy, buyer, product, range(n, orders, THREADS)) for n in range(THREADS)]
-                responses = [response for turn in turns for response in turn.result()]
-            took = time.perf_counter() - begun
-        finally:
-            shop.down()
+    with running_shop() as shop:
+        buyer = shop.shopper()
+        product = shop.product(stock=int(orders * UNITS_PER_ORDER))
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(THREADS) as pool:
+            turns = [pool.submit(_buy, buyer, product, range(n, orders, THREADS)) for n in range(THREADS)]
+            responses = [response for turn in turns for response in turn.result()]
+        took = time.perf_counter() - begun
     statuses = Counter(status for status, _ in responses)
     cuts = statistics.quantiles([seconds * 1000 for _, seconds in responses], n=100)
     shed = statuses[503] / orders

@@ -1,12 +1,11 @@
 """Account enumeration: response times must not reveal which accounts exist."""
 
 import statistics
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from chassis import clock
+from tests.bench.shop import running_shop
 from tests.system.mail_server import MailServer
 from tests.system.platform import PASSWORD, Client, Shop
 
@@ -23,13 +22,9 @@ def run(short: bool) -> list[dict[str, Any]]:
 
 
 def _measure(name: str, pairs: int, **environment: str) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off", **environment)
-        try:
-            compared = _requests(shop.up())
-            return [row for what, both in compared.items() for row in _compare(f"{what}, {name}", *both, pairs)]
-        finally:
-            shop.down()
+    with running_shop(**environment) as shop:
+        compared = _requests(shop)
+        return [row for what, both in compared.items() for row in _compare(f"{what}, {name}", *both, pairs)]
 
 
 def _requests(shop: Shop) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:

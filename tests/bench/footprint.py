@@ -1,12 +1,12 @@
 """Footprint: memory of each web process after some load, CPU of an idle platform."""
 
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from chassis import clock
+from tests.bench.shop import running_shop
 from tests.faults.replica import child_pids
 from tests.system.platform import Shop
 
@@ -19,16 +19,11 @@ SETTLE_S = 5.0
 
 def run(short: bool) -> list[dict[str, Any]]:
     """Place orders and read, measure memory, then the CPU of the idle platform."""
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off")
-        try:
-            shop.up()
-            _load(shop, ORDERS if short else 5 * ORDERS)
-            rows = [_memory(record) for record in shop.run()["processes"] if record["kind"] in ("web", "router")]
-            time.sleep(SETTLE_S)
-            rows.append(_idle(shop, 10.0 if short else 20.0))
-        finally:
-            shop.down()
+    with running_shop() as shop:
+        _load(shop, ORDERS if short else 5 * ORDERS)
+        rows = [_memory(record) for record in shop.run()["processes"] if record["kind"] in ("web", "router")]
+        time.sleep(SETTLE_S)
+        rows.append(_idle(shop, 10.0 if short else 20.0))
     return rows
 
 

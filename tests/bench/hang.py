@@ -1,15 +1,14 @@
 """Isolation: response times of the catalog while `payments` hangs under new orders."""
 
 import statistics
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from chassis import clock
+from tests.bench.shop import running_shop
 from tests.system.platform import Client, Shop
 
 ROUNDS = 5
@@ -25,15 +24,10 @@ def run(short: bool) -> list[dict[str, Any]]:
     """Measure in turn: the same orders are placed while payments responds, and while it hangs."""
     seconds = 1.5 if short else 5.0
     rounds: list[dict[bool, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off")
-        try:
-            shop.up()
-            orders = Orders([shop.shopper() for _ in range(_BUYERS)], [shop.product(10_000) for _ in range(_PRODUCTS)])
-            _measure(shop, orders, seconds, hangs=False)
-            rounds = [{hangs: _measure(shop, orders, seconds, hangs) for hangs in (False, True)} for _ in range(ROUNDS)]
-        finally:
-            shop.down()
+    with running_shop() as shop:
+        orders = Orders([shop.shopper() for _ in range(_BUYERS)], [shop.product(10_000) for _ in range(_PRODUCTS)])
+        _measure(shop, orders, seconds, hangs=False)
+        rounds = [{hangs: _measure(shop, orders, seconds, hangs) for hangs in (False, True)} for _ in range(ROUNDS)]
     ratio = statistics.median(found[True] / found[False] for found in rounds)
     return [
         {"name": "catalog, payments responds", "value": statistics.median(f[False] for f in rounds), "unit": "ms"},

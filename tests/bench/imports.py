@@ -1,11 +1,11 @@
 """Time of an import of generated rows, by its command, into a platform that handles its events meanwhile."""
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.shop import running_shop
 from tests.system.platform import Shop
 
 ROWS, BAR_S = 4000, 60.0
@@ -19,15 +19,10 @@ _VARIANTS = 4
 def run(short: bool) -> list[dict[str, Any]]:
     """Import the rows into an empty catalog, then again; the second one finds nothing to change."""
     rows = SHORT_ROWS if short else ROWS
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "products.csv"
+    with running_shop() as shop:
+        file = shop.data / "products.csv"
         file.write_text("\n".join([_HEADER, *(_row(number) for number in range(rows))]))
-        shop = Shop(Path(folder), RATE_LIMITS="off")
-        try:
-            shop.up()
-            created_s, unchanged_s = (_import_s(shop, file, outcome, rows) for outcome in ("created", "unchanged"))
-        finally:
-            shop.down()
+        created_s, unchanged_s = (_import_s(shop, file, outcome, rows) for outcome in ("created", "unchanged"))
     bar_s = BAR_S * rows / ROWS
     return [
         {

@@ -1,14 +1,12 @@
 """Latency of events on an otherwise idle platform, from the commit of an order until its notification is stored."""
 
 import statistics
-import tempfile
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from tests import dump
+from tests.bench.shop import running_shop
 from tests.faults.scenario import Scenario
-from tests.system.platform import Shop
 
 BAR_MS = 1000.0
 ORDERS = 100
@@ -16,12 +14,8 @@ ORDERS = 100
 
 def run(short: bool) -> list[dict[str, Any]]:
     """Place orders one after another; return the percentiles. `short` changes nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off")
-        try:
-            delays_ms = _delays_ms(Scenario(shop.up(), "latency"), ORDERS)
-        finally:
-            shop.down()
+    with running_shop() as shop:
+        delays_ms = _delays_ms(Scenario(shop, "latency"), ORDERS)
     cuts = statistics.quantiles(delays_ms, n=100)
     return [
         {"name": "commit to notification, p50", "value": cuts[49], "unit": "ms"},

@@ -1,11 +1,10 @@
 """Time from the response to a change of credentials until the services that hear of it refuse the old access token."""
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from chassis import clock
+from tests.bench.shop import running_shop
 from tests.system.platform import Client, Shop
 
 GOAL_S = 2.0
@@ -16,13 +15,8 @@ POLL_S = 0.02
 
 def run(short: bool) -> list[dict[str, Any]]:
     """Change passwords one after another; return the longest delay of any service."""
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), RATE_LIMITS="off")
-        try:
-            shop.up()
-            delays_s = [delay for _ in range(FEW_USERS if short else USERS) for delay in _delays_s(shop)]
-        finally:
-            shop.down()
+    with running_shop() as shop:
+        delays_s = [delay for _ in range(FEW_USERS if short else USERS) for delay in _delays_s(shop)]
     worst = max(delays_s)
     row = {"name": "password changed to token refused, max", "value": round(worst, 2), "unit": "s"}
     return [row | {"bar": f"<= {GOAL_S:g}", "goal": True, "ok": worst <= GOAL_S}]
