@@ -9,6 +9,7 @@ outcome of a step and the beginning of the next.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -113,9 +114,13 @@ class Driver:
             clock.sleep(backoff_s)
         return doc
 
+    def find_definition(self, doc: Doc) -> Saga | None:
+        """Return the definition by which a saga runs; None if only a later release has it."""
+        return self.saga.of_version(doc.get("sagaVersion", 1))  # 0.2.0 stored no version
+
     def definition(self, doc: Doc) -> Saga:
         """Return the definition by which a saga runs. Raises LaterVersion."""
-        found = self.saga.of_version(doc.get("sagaVersion", 1))
+        found = self.find_definition(doc)
         if found is None:
             raise LaterVersion(self.saga.name, doc["sagaVersion"])
         return found
@@ -141,7 +146,7 @@ class Driver:
         where: Filter = {"open": True, "due": {"$lt": clock.timestamp()}}
         found, after = list[Doc](), None
         while page := self.collection.find(where, sort="due", limit=MAX_DUE, after=after):
-            found += [doc for doc in page if self.saga.of_version(doc.get("sagaVersion", 1))]
+            found += [doc for doc in page if self.find_definition(doc)]
             if len(page) < MAX_DUE or len(found) >= MAX_DUE:
                 break
             after = cursor_after(page, "due")
@@ -254,14 +259,13 @@ class Driver:
     def _export_metrics(self) -> None:
         """Export how many sagas are open and blocked, at which step, how long; each driver exports all sagas."""
         opened_at: dict[str, list[str]] = {name: [] for name in self._exported_steps}
-        blocked = dict.fromkeys(opened_at, 0)
-        stuck, after = 0, None
+        blocked, stuck, after = Counter[str](), 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
             for doc in page:
-                saga = self.saga.of_version(doc.get("sagaVersion", 1))
+                saga = self.find_definition(doc)
                 step = saga.steps[doc["step"]].name if saga else ""  # a step of a later release
                 opened_at.setdefault(step, []).append(doc["openedAt"])
-                blocked[step] = blocked.get(step, 0) + doc.get("blocked", False)
+                blocked[step] += doc.get("blocked", False)
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
         self._exported_steps |= opened_at.keys()  # from now on, so that each returns to 0
@@ -269,7 +273,7 @@ class Driver:
             metrics.sagas_open[self.saga.name, step].set(len(times))
             age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
             metrics.saga_oldest[self.saga.name, step].set(age_s)
-            metrics.sagas_blocked[self.saga.name, step].set(blocked.get(step, 0))
+            metrics.sagas_blocked[self.saga.name, step].set(blocked[step])
         metrics.sagas_stuck[self.saga.name].set(stuck)
 
 

@@ -33,7 +33,7 @@ def sagas_list(include_ended: bool, only_blocked: bool, as_json: bool) -> None:
         for doc in driver.collection.iterate(None if include_ended else {"open": True}):
             if only_blocked and not doc.get("blocked"):
                 continue
-            saga = driver.saga.of_version(doc.get("sagaVersion", 1))
+            saga = driver.find_definition(doc)
             step = saga.steps[doc["step"]].name if saga else "a step of a later release"
             rows.append(
                 {
