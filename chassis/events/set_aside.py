@@ -16,7 +16,6 @@ from chassis import clock
 from chassis.errors import TransientError
 from chassis.events.handlers import describe
 from chassis.observe import metrics
-from chassis.observe.guarded import guarded
 from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.store import Collection, Doc, Duplicate, Filter, Index, StoreUnavailable, cursor_after
@@ -96,8 +95,7 @@ class SetAside:
 
     def _export(self) -> None:
         count = entries.count({"source": self._source}) if entries.is_attached else 0
-        with guarded():
-            metrics.set_aside[self._source].set(count)
+        metrics.set_aside[self._source].set(count)
 
 
 def _pages(collection: Collection, where: Filter, sort: str) -> Iterator[list[Doc]]:
