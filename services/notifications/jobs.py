@@ -19,24 +19,16 @@ def finish_erasures() -> None:
 
 def send_mail() -> None:
     """Send every pending mail, at least once: repeat it until the mail server accepts it."""
-    _send_account_mails()
-    _send_notifications()
+    due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
+    _mails.work_through(repository.account_mails, due, _send_account_mail, sort="retryAt")
+    _mails.work_through(repository.notifications, due, _send_notification, sort="retryAt")
     mail.delete_old_files()
 
 
-def _send_account_mails() -> None:
-    due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
-    _mails.work_through(repository.account_mails, due, _send_account_mail, sort="retryAt")
-
-
-def _send_account_mail(each: Doc) -> None:
-    if _send(repository.account_mails, each, each["address"], each["subject"], each["body"]):
-        repository.mark_account_mail_sent(each)
-
-
-def _send_notifications() -> None:
-    due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
-    _mails.work_through(repository.notifications, due, _send_notification, sort="retryAt")
+def _send_account_mail(account_mail: Doc) -> None:
+    address, subject, body = account_mail["address"], account_mail["subject"], account_mail["body"]
+    if _send(repository.account_mails, account_mail, address, subject, body):
+        repository.mark_account_mail_sent(account_mail)
 
 
 def _send_notification(notification: Doc) -> None:
@@ -50,7 +42,7 @@ def _send_notification(notification: Doc) -> None:
 
 
 def _send(collection: Collection, doc: Doc, address: str, subject: str, body: str) -> bool:
-    """Send a mail; if that fails, note that it is to be tried later, and return False."""
+    """Send a mail. If that fails, schedule a retry and return False."""
     try:
         mail.send(doc["_id"], doc["userId"], address, subject, body)
         return True

@@ -39,7 +39,7 @@ def send(id: str, user: str, address: str, subject: str, body: str) -> None:
             _transfer(message)
         else:
             _write(f"{user}.{id}", message)
-    except (OSError, smtplib.SMTPException, ValueError) as error:  # no mail may keep the others waiting
+    except (OSError, smtplib.SMTPException, ValueError) as error:  # a mail that fails must not block the others
         raise OutcomeUnknown(f"the mail was not accepted: {type(error).__name__}") from error
 
 
@@ -59,7 +59,7 @@ def _compose(id: str, address: str, subject: str, body: str) -> EmailMessage:
 
 
 def _deliverable(address: str) -> str:
-    """Return the address with its domain in ASCII: not every mail server takes another one."""
+    """Return the address with its domain in ASCII, which every mail server accepts."""
     try:
         return validate_email(address, check_deliverability=False).ascii_email or address
     except EmailNotValidError:
