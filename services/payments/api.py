@@ -1,6 +1,6 @@
 """`/api/payments`."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from chassis.money import decimal_string
 from chassis.schema import DecimalString, Id, Schema, Timestamp, growing
@@ -9,15 +9,13 @@ from chassis.web.api import SIGNED_IN, Api, require_self
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, PageQuery, find_page
 from services.payments import repository
+from services.payments.messages import Status
 
 api = Api()
 
 
 class PaymentQuery(PageQuery):
     order_id: Id | None = None
-
-
-Status = Literal["pending", "completed", "failed", "unknown", "refunded"]
 
 
 class Payment(Schema):

@@ -25,7 +25,7 @@ from services.payments.providers.test import TestProvider
 provider: Provider = TestProvider()
 
 DECLINES = FailureLimit("declines", max_failures=3, window_s=600.0, first_wait_s=60.0, max_wait_s=3600.0)
-"""Declined payments of a user: who tries cards must not try many."""
+"""Declined payments of a user; the limit stops card testing."""
 
 
 def charge(command: Charge) -> Charge.Reply:

@@ -20,12 +20,10 @@ OPEN = ("pending", "unknown")
 """Statuses in which the outcome of the charge is not known yet."""
 CANCELLED = "cancelled"
 """The reason of a failed payment that was canceled before the provider captured it."""
-
-
 REPEATED_WAIT_S = 60
-"""The wait that is told to who repeats the charge of a refused payment: it must begin with a new order anyway."""
+"""The wait in the error of a repeated charge of a refused payment. Only a new order can be charged."""
 TOO_MANY_DECLINES = "too_many_declines"
-"""The reason of a failed payment that was not tried, since others of its user were declined."""
+"""The reason of a failed payment that was not tried, because too many payments of its user were declined."""
 
 
 def completed(payment: Doc) -> PaymentCompleted:

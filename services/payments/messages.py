@@ -1,6 +1,6 @@
 """The events and commands of `payments`. Amounts are minor units in commands, decimals in events."""
 
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -77,11 +77,14 @@ class CancelPayment(Command, callers=("orders",), timeout_s=3.5):
     currency: str
 
 
+Status = Literal["pending", "completed", "failed", "unknown", "refunded"]
+
+
 class PaymentState(Schema):
     order_id: Id
     amount: int
     currency: str
-    status: Annotated[str, growing("pending", "completed", "failed", "unknown", "refunded")]
+    status: Annotated[str, growing(*get_args(Status))]
     refunded: int
 
 

@@ -43,7 +43,7 @@ def change_status(payment: Doc, status: str, event: Event | None = None, **field
 
 
 def move(payment: Doc, status: str, event: Event | None = None, **fields: Any) -> Doc | None:
-    """Do the same, but return None if another process moved it first."""
+    """Move a payment to its next status, and publish `event`. Return None if another process moved it first."""
     update: Any = {"$set": {"status": status, "updatedAt": clock.timestamp(), **fields}}
     guard: Any = {"status": payment["status"]}
     if event:
