@@ -9,6 +9,9 @@ from chassis.messages import Command, Event
 from chassis.schema import Id, Schema, growing
 
 Quantity = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
+MAX_STOCKED_PRODUCTS = 50
+"""Products of one `StockProducts`."""
 
 
 class Line(Schema):
@@ -69,12 +72,12 @@ class StockProduct(Command, callers=("products",)):
     """Open the stock of a product, unless it exists."""
 
     product_id: Id
-    quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    quantity: Stock
 
 
 class ProductQuantity(Schema):
     product_id: Id
-    quantity: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    quantity: Stock
 
 
 class StockLevel(Schema):
@@ -91,7 +94,7 @@ class StockProducts(Command, callers=("products",), timeout_s=3.5):
     With `replaces`, also set the available units of those that have one, once for each `dedup_key`.
     """
 
-    items: Annotated[list[ProductQuantity], Field(min_length=1, max_length=50)]
+    items: Annotated[list[ProductQuantity], Field(min_length=1, max_length=MAX_STOCKED_PRODUCTS)]
     replaces: bool
     dedup_key: str
 

@@ -14,10 +14,10 @@ from chassis.errors import DomainError
 from chassis.money import Money
 from chassis.settings import settings
 from chassis.store import Doc, Duplicate
-from services.inventory.messages import ProductQuantity, StockLevel, StockProducts
+from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockLevel, StockProducts
 from services.products import application, repository
 
-MAX_ROWS = 50
+MAX_ROWS = MAX_STOCKED_PRODUCTS
 Outcome = Literal["created", "updated", "unchanged"]
 
 
