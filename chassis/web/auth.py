@@ -66,7 +66,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """The name that idempotency keys belong to."""
+        """The name that idempotency keys and the limit of reads belong to."""
         return self.id or f"@{self.network}"
 
 

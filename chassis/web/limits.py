@@ -72,7 +72,7 @@ def delete_ended_windows() -> None:
 
 
 class Refusals:
-    """What the store has refused until when, so that this process need not count what it refuses anyway."""
+    """The keys that exceed their limit in the store, until their windows end: they need not be counted there."""
 
     def __init__(self) -> None:
         self._store: Store | None = None
@@ -101,13 +101,8 @@ def hit(name: str, rule: str, caller: str, count: Count = _local) -> dict[str, s
     if settings().rate_limits == "off":
         return {}
     limit, seconds = parse(rule)
-    key, is_stored = f"{name} {caller}", count is count_in_store
-    left_s = _refusals.left_s(key) if is_stored else 0.0
-    done = limit + 1
-    if not left_s:
-        done, left_s = count(key, seconds)
-        if is_stored and done > limit:
-            _refusals.add(key, left_s)
+    key = f"{name} {caller}"
+    done, left_s = _count_up_to(limit, key, seconds) if count is count_in_store else count(key, seconds)
     wait = max(1, round(left_s))
     headers = {
         "RateLimit": f'"{name}";r={max(0, limit - done)};t={wait}',
@@ -119,10 +114,20 @@ def hit(name: str, rule: str, caller: str, count: Count = _local) -> dict[str, s
     return headers
 
 
+def _count_up_to(limit: int, key: str, seconds: int) -> tuple[int, float]:
+    """Count a request in the store, unless this process knows that the limit is already exceeded."""
+    if left_s := _refusals.left_s(key):
+        return limit + 1, left_s
+    done, left_s = count_in_store(key, seconds)
+    if done > limit:
+        _refusals.add(key, left_s)
+    return done, left_s
+
+
 def hit_for_request(method: str, caller: Caller) -> dict[str, str]:
     """Count a request against the limit for its method and caller."""
     if method in ("GET", "HEAD"):
-        return hit("read", settings().rate_read, caller.id or f"@{caller.network}")
+        return hit("read", settings().rate_read, caller.name)
     if caller.id:
         return hit("user", settings().rate_user, caller.id)
     return hit("anonymous", settings().rate_anonymous, caller.network)
@@ -131,7 +136,7 @@ def hit_for_request(method: str, caller: Caller) -> dict[str, str]:
 def hit_unauthenticated(method: str, network: str) -> dict[str, str]:
     """Count a request whose token was not accepted, apart from all others of its network.
 
-    Expired tokens behind one address keep nobody there from refreshing them, which is an anonymous write.
+    Clients with expired tokens do not use up the limit of anonymous writes, which they need to refresh their tokens.
     """
     if method in ("GET", "HEAD"):
         return hit("unauthenticated-read", settings().rate_read, network)
