@@ -29,9 +29,8 @@ def search(where: Filter, sort: str, after: Cursor | None, defaults: Mapping[str
     """
     field, descending = sort.lstrip("-"), sort.startswith("-")
     beyond = "$lt" if descending else "$gt"
-    terms: list[Query] = (
-        [plain] if (plain := {path: each for path, each in where.items() if path not in defaults}) else []
-    )
+    plain = {path: condition for path, condition in where.items() if path not in defaults}
+    terms: list[Query] = [plain] if plain else []
     terms += (
         _with_default(path, operator, value, defaults[path])
         for path, condition in where.items()
