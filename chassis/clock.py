@@ -9,7 +9,7 @@ from random import SystemRandom, randbytes
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(\.[0-9]+)?"
-    r"(?:([Zz])|([+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
+    r"(?:[Zz]|([+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
 )
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
@@ -102,7 +102,7 @@ def parse_timestamp(text: str) -> datetime:
     parts = _RFC3339.fullmatch(text)
     if parts is None:
         raise ValueError(f"{text[:40]!r} is not an RFC 3339 timestamp such as 2026-11-30T11:00:00Z")
-    date, minute, second, fraction, _, offset = parts.groups()
+    date, minute, second, fraction, offset = parts.groups()
     is_leap = second == "60"
     moment = datetime.fromisoformat(
         f"{date}T{minute}:{'59' if is_leap else second}{fraction or ''}{offset or '+00:00'}"
