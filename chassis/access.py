@@ -27,7 +27,7 @@ class Revocation:
     """Tokens with a lower credentials version are invalid; 0 if only those of `session` are."""
     session: str = ""
     until: str = ""
-    """Time from which on none of these tokens is valid anyway; "" if unknown."""
+    """Time at which the last of these tokens has expired; "" if unknown."""
 
 
 class RevokingEvent(Protocol):

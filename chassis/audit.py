@@ -8,7 +8,7 @@ Work in progress may look wrong for a moment. So a suspect becomes a finding onl
 with the same text. The text therefore names what does not change while the platform sells: "1 more than was received",
 not "7 of 6".
 
-An exception while one object is checked is a finding about that object: the others are checked all the same.
+An exception while one object is checked is a finding about that object; the other objects are still checked.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ BATCH = 100
 MAX_SUSPECTS = 1000
 """Suspects that are collected before they are checked again."""
 UNREADABLE = "unreadable"
-"""Stands for the number of an invariant where the data of an object cannot be checked at all."""
+"""Given instead of the number of an invariant where the data of an object cannot be checked."""
 RECHECK_S = 5.0
 """Seconds until a suspect is checked again, and until a check that could not be made is tried again."""
 

@@ -2,7 +2,7 @@
 
     {_id: "hash of limit and key", count, until: "when it is forgotten", blockedUntil: "end of the wait; empty: none"}
 
-What fails while nobody has to wait counts; what is refused because of the wait does not, so that a client that keeps
+Failures count only while there is no wait. Attempts that are rejected during a wait do not count: a client that keeps
 trying cannot prolong the wait of others.
 """
 
@@ -18,7 +18,7 @@ failures = Collection("failures", Index("until"))
 
 
 class TooManyFailures(DomainError, title="Too many requests", category=ErrorCategory.RATE_LIMITED):
-    """Too much has failed lately."""
+    """Too many attempts have failed recently."""
 
     def __init__(self, wait_s: int) -> None:
         super().__init__(f"Too many attempts have failed. Wait {wait_s} s.", retryAfter=wait_s)

@@ -42,7 +42,7 @@ class ExportedDocument(Schema):
 
 
 class ExportQuery(Command, read_only=True, timeout_s=2.0):
-    """Return the next documents about a person; an empty `after` begins, an empty one in the reply ends."""
+    """Return the next documents about a person. `after` is empty in the first query and in the last reply."""
 
     user_id: Id
     after: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}:[^:]+)?$")] = ""

@@ -89,8 +89,8 @@ class Collection:
         """Return up to `limit` matches (1 to MAX_PAGE_SIZE), in the order of one field, then of `_id`.
 
         `sort="-field"` sorts descending. Documents without text or an int in that field are left out. `after`
-        continues behind a page: see `cursor_after`. A document that lacks a sort key yet has "" there; one whose
-        upcaster raises has the defaults.
+        continues behind a page: see `cursor_after`. A document of an earlier version that lacks the sort key has ""
+        there, and a document whose upcaster raises has the defaults.
         """
         where, field = where or {}, sort.lstrip("-")
         self._check_search(where, field)

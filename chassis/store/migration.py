@@ -37,7 +37,7 @@ class Migration:
         self._holder = clock.new_id()
 
     def is_due(self) -> bool:
-        """Return whether a pass is unfinished and held by nobody, or the next one is due."""
+        """Return whether an unfinished pass has no holder, or the next pass is due."""
         record = self.record()
         if record["version"] > self.collection.versions.current:  # a later release migrates
             return False

@@ -72,7 +72,7 @@ class Versions:
         """Return the document in its present shape; the given one is consumed.
 
         The field of `sort`, if it is a sort key, keeps the value that the document has in this order. Raises what the
-        upcaster raises; unless the document `is_alone`, it gets the defaults then, so that it holds up no other.
+        upcaster raises. A document of a page (not `is_alone`) gets the defaults instead: the page can still be read.
         """
         found = doc.pop(VERSION_FIELD, 0)
         if found >= self.current:

@@ -80,7 +80,7 @@ def respond(
 def to_response(
     error: BaseException, instance: str, declared: tuple[type[DomainError], ...] = (), is_command: bool = False
 ) -> WsgiResponse:
-    """Return the response for an exception; what nobody expected is logged, and its text stays inside.
+    """Return the response for an exception. An unexpected one is logged; the response does not contain its text.
 
     `declared` are the domain errors of the route or command. With STRICT_ERRORS, any other one is a defect.
     """
@@ -121,7 +121,7 @@ def to_response(
 
 
 def defect(error: BaseException, instance: str) -> WsgiResponse:
-    """Log an error that nobody expected and return a response that does not tell its text."""
+    """Log an unexpected error and return a response that does not contain its text."""
     log.error("request failed; answered 500", error=error)
     return respond(500, _TITLES[500], _INTERNAL_ERROR, instance)
 

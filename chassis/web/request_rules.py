@@ -1,4 +1,4 @@
-"""What RFC 9112 asks of a request beyond gunicorn's parser: a host, a coding that we know, a target that is ours."""
+"""Checks of RFC 9112 that gunicorn's parser does not make: of `Host`, of the transfer coding, and of the target."""
 
 import re
 from typing import Any
@@ -17,8 +17,8 @@ def apply(request: Any) -> None:
 
     Raises:
         UnsupportedTransferCoding: the body is coded, and not only sent in chunks.
-        InvalidHeader: HTTP/1.1 without `Host`, or a `Host` that is none.
-        InvalidRequestLine: the target is neither a path nor the URL of one.
+        InvalidHeader: HTTP/1.1 without `Host`, or a malformed `Host`.
+        InvalidRequestLine: the target is neither a path nor an absolute URL.
     """
     host = None
     for name, value in request.headers:

@@ -23,7 +23,7 @@ POLL_S = 1.0
 MAX_CLOCK_DIFFERENCE_S = 600.0
 """A revocation is kept this much longer than its tokens live: the clocks of two machines may differ."""
 MAX_TOKEN_LIFE_S = 86_400.0
-"""Assumed lifetime of tokens where an event does not tell until when its revocation matters."""
+"""Assumed lifetime of tokens where an event does not name the time until which its revocation matters."""
 MAX_REMEMBERED = 100_000
 """Users and sessions in the memory of a web process; of more, it forgets those that were revoked first."""
 
@@ -120,7 +120,7 @@ class KnownRevocations:
                 self._entries.popitem(last=False)
 
     def _forget_expired(self) -> None:
-        """Forget the entries that expired, from the one revoked first; a later one that lives longer holds up none."""
+        """Forget the expired entries, in the order of their revocation, up to the first that has not expired."""
         oldest = clock.timestamp_ago(MAX_CLOCK_DIFFERENCE_S)
         with self._lock:
             while self._entries and next(iter(self._entries.values()))[1] < oldest:

@@ -45,7 +45,7 @@ _PARSE_STATUS = {
 }
 _RESPONSE_ERRORS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # ours, not the client's
 _IPV4_MAPPED = "::ffff:"
-"""How an address of IPv4 begins on a socket for both versions."""
+"""Prefix of an IPv4 address on a socket that accepts IPv4 and IPv6."""
 _SOCKET_TIMEOUT = struct.pack("ll", int(_READ_TIMEOUT_S), 0)  # a struct timeval
 
 
