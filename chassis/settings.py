@@ -48,7 +48,7 @@ class Settings(BaseModel):
     prefix: Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9_-]{0,30})?$")] = ""
     """Prefix of the names of MongoDB databases, topics and consumer groups, where platforms share engines: `north-`."""
     installation: str = ""
-    """Name of the platform that owns its stores: the first one that is named; other platforms are refused there."""
+    """Name of this platform. A store belongs to the first named platform that uses it, and rejects all others."""
     kafka_bootstrap_servers: str = ""
     """Kafka brokers, `host:port,host:port`. Empty: a SQLite file in `DATA_DIR`."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -84,7 +84,7 @@ class Settings(BaseModel):
     platform_secret: SecretStr = SecretStr("")
     """Secret of 32 characters or more that all services share; it signs the calls between them."""
     platform_secret_accepted: SecretStr = SecretStr("")
-    """A second secret that is accepted, too, while `PLATFORM_SECRET` is replaced: the next one, then the former."""
+    """A second accepted secret while `PLATFORM_SECRET` is replaced: first the next one, later the former one."""
 
     rate_limits: Literal["on", "off"] = "on"
     """Whether rate limits and per-user quotas are enforced."""
