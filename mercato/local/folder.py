@@ -61,7 +61,7 @@ class Folder:
         return found
 
     def forget_administrator(self) -> None:
-        """Delete the address and password of an administrator that does not have them."""
+        """Delete the stored address and password: no account has them."""
         (self.path / "admin.json").unlink(missing_ok=True)
 
     def log_path(self, name: str) -> Path:

@@ -138,7 +138,7 @@ class Launcher:
         clock.sleep(_TICK_S if self._is_complete else _PROBE_EVERY_S)
 
     def _probe(self) -> None:
-        """Note who has become ready; the platform is complete once all are and the administrator's account is done."""
+        """Record which processes are ready. The platform is complete once all are, and the administrator has an account."""
         for child in self._children:
             if child.title in self._not_ready and child.is_alive() and is_ready(child.port, child.health_port):
                 self._not_ready.discard(child.title)

@@ -43,7 +43,7 @@ class Router:
         }
 
     def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
-        begun, name = clock.monotonic(), owner(environ["RAW_URI"].partition("?")[0]) or ""
+        started_at, name = clock.monotonic(), owner(environ["RAW_URI"].partition("?")[0]) or ""
 
         def start_and_log(line: str, headers: list[tuple[str, str]]) -> None:
             start(line, headers)
@@ -52,7 +52,7 @@ class Router:
                 method=environ["REQUEST_METHOD"][:10],
                 upstream=name,
                 status=int(line[:3]),
-                ms=round((clock.monotonic() - begun) * 1000, 1),
+                ms=round((clock.monotonic() - started_at) * 1000, 1),
                 traceId=next((value for key, value in headers if key.lower() == "x-trace-id"), ""),
             )
 

@@ -23,7 +23,7 @@ ENGINES = (
 )
 """The settings that say on which engines documents and events are."""
 PLACE = (*ENGINES, "PREFIX", "INSTALLATION")
-"""These, and whose they are; `run.json` keeps those that the launcher had."""
+"""These, and the settings that name the owner of the data there; `run.json` keeps those that the launcher had."""
 
 _ORPHANS_S = 2.0  # for processes whose launcher was killed to end by themselves
 _POLL_S = 0.05

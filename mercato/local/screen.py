@@ -48,7 +48,7 @@ class Screen:
     def print_welcome(self, url: str, administrator: dict[str, str] | None, took: str) -> None:
         """Print the address, the administrator and what to try next. `took` is empty if not everything is ready.
 
-        `administrator` is what the first one got when it was made here, or None.
+        `administrator` is the address and password of the first administrator, or None if they are not known here.
         """
         if not self._shows_welcome:
             return
