@@ -138,7 +138,10 @@ class Launcher:
         clock.sleep(_TICK_S if self._is_complete else _PROBE_EVERY_S)
 
     def _probe(self) -> None:
-        """Record which processes are ready. The platform is complete once all are, and the administrator has an account."""
+        """Record which processes are ready.
+
+        The platform is complete once all are ready and the administrator's account is made.
+        """
         for child in self._children:
             if child.title in self._not_ready and child.is_alive() and is_ready(child.port, child.health_port):
                 self._not_ready.discard(child.title)
