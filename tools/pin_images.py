@@ -4,7 +4,7 @@
     python tools/pin_images.py registry.example.com/mercato/ 1.2.0    # values of the chart, for our own pushed images
 
 The first form rewrites `python:3.13.15-slim-trixie` to `python:3.13.15-slim-trixie@sha256:...`; a digest that is there
-already is replaced. Each service runs the image that its digest names, whatever its tag names later.
+already is replaced. A service keeps the image of its digest when its tag moves.
 """
 
 import re

@@ -45,7 +45,7 @@ def get_reservation(order: str) -> Doc:
 def open_stock(product: str, quantity: int, closed: bool, dedup_key: str = "") -> Doc:
     """Insert the stock of a product, unless it exists, and return it; an existing one keeps its own quantity.
 
-    `dedup_key` is that of the adjustment that this is, "" if it is none.
+    With a `dedup_key`, the insert counts as the adjustment with this key.
     """
     doc = {**domain.new_stock(product, quantity, closed), **outbox.new_outbox(product), "seq": 1, "pending": 1}
     del doc["outbox"]

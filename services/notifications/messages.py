@@ -46,7 +46,7 @@ class SendAccountMail(Command, callers=("users",), timeout_s=3.5, errors=(MailOf
     link: str
     """Where to confirm it; "" for a mail that only informs."""
     expires_at: Timestamp
-    """The time after which the mail is of no use: it is tried until then."""
+    """The time until which sending is retried."""
 
 
 class ExportUser(ExportQuery, callers=("users",), read_only=True, timeout_s=2.0):

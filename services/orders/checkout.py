@@ -121,7 +121,7 @@ def place_order(
 
 
 def cancel(order: Order, by_owner: bool, dedup_key: str) -> Order:
-    """Cancel an order, within the quota of its owner unless somebody else does. Raises WrongStatus, TooManyCancels."""
+    """Cancel an order; a cancel by the owner counts against a quota. Raises WrongStatus, TooManyCancels."""
     if by_owner and order.status in ("pending", "confirmed"):
         units = {item.product_id: item.quantity for item in order.items}
         quotas.count_cancel(order.user_id, order.id, units, lambda: is_verified(order.user_id))

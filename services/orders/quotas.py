@@ -4,9 +4,9 @@
      orders: {"<order>": {at, units: {"<product>": 3}}}, cancels: {"<order>": {at, units}}}
 
 The units of a canceled order count on, and an account that keeps canceling orders of a product cannot order it for a
-while: who buys everything and cancels must not keep it from others. A rejected order is taken out again.
+while: an account must not keep units from others by orders and cancels. A rejected order is taken out again.
 
-An account without a confirmed address has a smaller quota. `is_verified` is asked only where that decides.
+An account without a confirmed address has a smaller quota. `is_verified` is called only where it decides.
 """
 
 from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ _FIELD_MEANINGS = {"name": "title", "stock": "quantity", "description": "body", 
 
 @dataclass
 class Report:
-    """What became of every row of a file. `stopped` says why the import ended early; empty if it did not."""
+    """The outcome of every row of a file. `stopped` says why the import ended early; empty if it did not."""
 
     catalog: Catalog
     rows: int = 0

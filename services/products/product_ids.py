@@ -3,7 +3,7 @@
     mug            the first variant of the product mug
     mug_red        another variant
     mug-red        a product of its own
-    mug_re-d-...   a variant whose readable id another one has: with a hash
+    mug_re-d-...   a variant whose readable id is taken: with a hash
 
 A handle usually has no underscore, so that the product mug-red differs from the red variant of the product mug.
 """
@@ -20,7 +20,7 @@ _MAX_ID_LENGTH = 64
 
 
 class ProductIds:
-    """The ids of one file. A handle goes before a variant of another product with the same readable id."""
+    """The ids of one file. A handle has precedence over a variant of another product with the same readable id."""
 
     def __init__(self, handles: Iterable[str]) -> None:
         self._keys_by_id: dict[str, tuple[str, ...]] = {readable_id(handle): (handle,) for handle in handles}

@@ -6,8 +6,8 @@
     camp-mug                                                                    another picture: no product
 
 Each variant becomes a product. The first row of a handle with a title gives the title, text, type and status of all. A
-negative quantity means that more was sold than was in stock: it is imported as 0, as is an empty one. What is not for
-sale there is not for sale here.
+negative quantity means that more was sold than was in stock: it is imported as 0, as is an empty one. A product
+that is not for sale there is imported unpublished.
 """
 
 import re
@@ -91,7 +91,7 @@ class Skipped(NamedTuple):
 
 @dataclass
 class Catalog:
-    """The rows of a file in order, and what is to be said about all of it; `columns` has the names that it uses."""
+    """The rows of a file in order, and notes about the whole file; `columns` has the names that it uses."""
 
     columns: dict[str, str]
     rows: list[Item | Refused | Skipped] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Catalog:
 
     @property
     def notes(self) -> list[str]:
-        """What holds for the whole file."""
+        """The notes about the whole file."""
         if "quantity" in self.columns:
             return []
         before, present = COLUMNS["quantity"]

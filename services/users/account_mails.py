@@ -8,10 +8,10 @@
         ▼
     account_mails {_id, kind, userId, due: false, tokenHash}   until the token expires
 
-What an anonymous client asks for begins as `account_mails {_id, kind, asked: "address", due: true}`: the request does
-not look whether an account exists, so its time and its answer do not tell.
+A request of an anonymous client is stored as `account_mails {_id, kind, asked: "address", due: true}`. It does not look
+up the account, so neither its duration nor its response shows whether one exists.
 
-A token is "<id>.<secret>". The store holds the secret only as long as the mail is on its way, then only its hash.
+A token is "<id>.<secret>". The store holds the secret until the mail is sent, then only its hash.
 """
 
 import base64
@@ -30,7 +30,7 @@ from services.users.settings import settings
 
 TOKEN_LIFE_S = 30 * 60.0
 NOTICE_LIFE_S = 24 * 3600.0
-"""Time in which a mail without a token is tried."""
+"""Time for which a mail without a token is retried."""
 RETRY_AFTER_S = 5.0
 
 _PAGES = {AccountMail.VERIFICATION: "verify", AccountMail.ADDRESS_CHANGE: "verify", AccountMail.RESET: "reset"}
@@ -52,7 +52,7 @@ def is_verified(account: Doc) -> bool:
 
 
 def intent(account: Doc, version: int, *mails: tuple[AccountMail, str]) -> dict[str, Any]:
-    """Return the fields of an account that ask for mails, each (kind, address); to be set with the change itself.
+    """Return the fields of an account that request mails, each (kind, address). Set them in the write of the change.
 
     A token that changes the address is valid as long as the credentials have this version.
     """
@@ -64,7 +64,7 @@ def intent(account: Doc, version: int, *mails: tuple[AccountMail, str]) -> dict[
 
 
 def request(kind: AccountMail, asked: str) -> None:
-    """Ask for a mail to whoever has this address; known or not, it takes as long."""
+    """Request a mail to the account with this address. It takes the same time whether there is one or not."""
     _insert(clock.new_id(), kind, asked=asked)
 
 
@@ -76,7 +76,7 @@ def issue(kind: AccountMail, account: Doc) -> str:
 
 
 def find(token: str, *kinds: AccountMail) -> Doc | None:
-    """Return what a token of one of these kinds stands for, or None if it is not valid, or not anymore."""
+    """Return the mail that a token of one of these kinds belongs to, or None if the token is not valid."""
     id, _, secret = token.partition(".")
     found = account_mails.get(id)
     if found is None or found["kind"] not in kinds or found["expiresAt"] <= clock.timestamp():
@@ -104,7 +104,7 @@ def delete_expired() -> None:
 
 
 def send_account_mails() -> None:
-    """Send what is due; a mail that is not accepted is tried again until it expires."""
+    """Send the due mails; one that is not accepted is retried until it expires."""
     _intents.work_through(repository.accounts, {"mailsDue": True}, _collect)
     due = {"due": True, "retryAt": {"$lte": clock.timestamp()}}
     _mails.work_through(account_mails, due, _process, sort="retryAt")
@@ -149,7 +149,7 @@ def _with_token(mail: Doc, account: Doc) -> Doc | None:
 
 
 def _is_accepted(mail: Doc) -> bool:
-    """Hand a mail over to `notifications`. Return False if it has to be tried again."""
+    """Send a mail to `notifications`. Return False if it must be retried."""
     id, kind, secret = mail["_id"], AccountMail(mail["kind"]), mail.get("secret", "")
     command = SendAccountMail(
         mail_id=id,

@@ -4,8 +4,9 @@ The first administrator is made once. `first_administrator` records which accoun
 
     {_id: "first", userId, at}
 
-Its account, or the tombstone of its account, never goes away. So one that was renamed, demoted or deleted does not
-come back with a password that others may know, and a crash between record and account is finished by the next call.
+Its account, or the tombstone of its account, is never deleted. So an administrator who was renamed, demoted or erased
+is not created again with a password that others may know. After a crash between record and account, the next call
+creates the account.
 """
 
 from collections.abc import Mapping
@@ -31,9 +32,9 @@ from services.users.security_events import SecurityEvent, record
 from services.users.settings import settings
 
 OPERATOR = "operator"
-"""The actor of what the command line does."""
+"""The actor of commands on the command line."""
 MAX_ACTIONS = 20
-"""Actions of administrators that an account keeps, the latest ones."""
+"""Number of the latest actions of administrators that an account keeps."""
 
 Role = Literal["customer", "admin"]
 
@@ -67,13 +68,13 @@ def check_first(email: str, password: str) -> str:
 
 
 def create_first(email: str, name: str, password: str) -> FirstAdministrator:
-    """Create the first administrator, unless this platform had one before, under whatever address.
+    """Create the first administrator, unless this platform had one before, with this or another address.
 
     Raises InvalidInput, AddressTaken.
     """
     first = first_administrator.get(_ID)
     account = repository.accounts.get(first["userId"]) if first else None
-    if account is None:  # an administrator of release 0.2.0, or one whom an operator made, is the first, too
+    if account is None:  # an administrator of release 0.2.0, or made by an operator, is the first, too
         account = next(iter(repository.accounts.find({"role": "admin"}, limit=1)), None)
         if account:
             _record_first(account["_id"])
@@ -98,7 +99,7 @@ def find(user: str) -> Doc:
 
 
 def set_role(id: str, role: Role, actor: str) -> Doc:
-    """Give an account a role; who is no administrator anymore has no second factor. Ends all sessions.
+    """Set the role of an account, and end all its sessions. A demoted administrator loses the second factor.
 
     Raises NotFound, LastAdministrator.
     """
@@ -141,7 +142,7 @@ def end_sessions(id: str, actor: str) -> Doc:
 
 
 def reset(id: str, actor: str) -> str:
-    """Make the present password useless and end all sessions, so that the user has to set a new password.
+    """Invalidate the password and end all sessions, so that the user has to set a new password.
 
     Where the platform sends mail, the user gets a link; else return one to hand over, which works once, for 30 minutes.
 
@@ -162,7 +163,7 @@ def reset(id: str, actor: str) -> str:
 
 
 def remove_second_factor(id: str, actor: str) -> Doc:
-    """Remove the second factor of who has lost it, and end all sessions. Raises NotFound."""
+    """Remove a second factor that its owner has lost, and end all sessions. Raises NotFound."""
 
     def decide(account: Doc) -> Mapping[str, Any] | None:
         return second_factor.REMOVED if second_factor.is_enabled(account) else None

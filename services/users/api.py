@@ -131,14 +131,14 @@ def delete_user(id: str, body: Erasure, caller: Caller, if_match: IfMatch) -> Re
 def limit_guesses(caller: Caller, current_password: str) -> None:
     """Limit how often the holder of an access token may guess the password of its user. Raises RateLimited.
 
-    Each session has a limit of its own, so that who stole the token of one does not block the others.
+    Each session has a limit of its own: the thief of its token does not block the others.
     """
     if current_password:
         limits.hit("current-password", "20/minute", caller.session or caller.id, limits.count_in_store)
 
 
 def limit_credential_changes(account_id: str) -> None:
-    """Limit the changes of the credentials of an account, whoever makes them. Raises RateLimited."""
+    """Limit the changes of the credentials of an account, by its owner and by others. Raises RateLimited."""
     limits.hit("credential-changes", "30/hour", account_id, limits.count_in_store)
 
 

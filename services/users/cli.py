@@ -15,12 +15,12 @@ from mercato.cli.services import attach_store
 from services.users.keys_cli import keys
 
 STORE_WAIT_S = 60.0
-"""Time that the first administrator waits for a store that starts later."""
+"""Time for which `first-admin` waits for a store that starts later."""
 _PAUSE_S = 1.0
 
 
 class Refused(click.ClickException):
-    """The platform refuses what was asked; repeating the command does not help."""
+    """The platform refuses the request; repeating the command does not help."""
 
     exit_code = 3
 
@@ -141,7 +141,7 @@ def reset(user: str) -> None:
 @user.command("remove-second-factor")
 @click.argument("user")
 def remove_second_factor(user: str) -> None:
-    """Remove the second factor of who has lost it. Make sure first who asks for it."""
+    """Remove a second factor that its owner has lost. First make sure that the owner asks for it."""
     from services.users import administration
 
     _act(user, administration.remove_second_factor, "has no second factor")

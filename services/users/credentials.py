@@ -2,8 +2,8 @@
 
     {..., "credentialsVersion": 3, "locked": False}
 
-A session and an access token carry the version they began with; with a lower one than that of the account they are
-refused. An account, session or token of release 0.2.0 has none and counts as 0.
+A session and an access token carry the version of their account at sign-in, and are refused once the account has a
+higher one. An account, session or token of release 0.2.0 has none, which counts as 0.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,7 +84,7 @@ def require_reauthentication(
 ) -> None:
     """Check the caller's own password: that of `account`, or of the administrator who acts on `account`.
 
-    Only who knows it counts against the limit of changes: the holder of a stolen token must not use up the owner's.
+    Only a right password counts against the limit of changes: a stolen token cannot use up the owner's.
     Raises ReauthenticationRequired, and what `count_change` raises.
     """
     own = account if caller_id == account["_id"] else repository.accounts.get(caller_id)

@@ -32,14 +32,14 @@ class WrongCredentials(DomainError, title="Unauthorized", category=ErrorCategory
 
 
 class AccountLocked(DomainError, category=ErrorCategory.FORBIDDEN):
-    """An administrator locked the account; only who knows the password learns it."""
+    """An administrator locked the account. Only a sign-in with the right password gets this error."""
 
     def __init__(self) -> None:
         super().__init__("This account is locked. Ask the shop why.")
 
 
 class ResetOfLockedAccount(DomainError, title="Account locked"):
-    """A link to set a new password is of no use to a locked account."""
+    """A locked account cannot use a link to set a new password."""
 
     def __init__(self) -> None:
         super().__init__("Unlock the account first, then reset its password.")

@@ -25,7 +25,7 @@ class UserUpdated(Event, type="user.updated", key="user_id"):
 class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):
     user_id: Id
     until: Timestamp | None = None
-    """The time from which on no access token of the user is valid anyway."""
+    """The time at which all access tokens of the user have expired."""
 
     def revocation(self) -> Revocation:
         return Revocation(self.user_id, below_version=_EVERY_VERSION, until=self.until or "")
@@ -39,7 +39,7 @@ class SessionsRevoked(Event, type="user.sessions_revoked", key="user_id", unorde
     """Tokens with a lower one are invalid, unless `session_id` names the only session that ended."""
     session_id: Id | None = None
     until: Timestamp
-    """The time from which on no token that this event is about is valid anyway."""
+    """The time at which all tokens that this event is about have expired."""
     reason: Annotated[str, growing("refresh_reuse")] | None = None
     """Why, where the user must know: a refresh token was used twice, so somebody may have copied it."""
 

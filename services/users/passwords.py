@@ -78,14 +78,14 @@ def _run(work: Callable[[], T]) -> T:
 
 
 def _queue() -> tuple[threading.BoundedSemaphore, ThreadPoolExecutor]:
-    """Return the places of the queue and the thread that hashes: one of each, whichever threads hash first."""
+    """Return the places of the queue and the thread that hashes, which all threads share."""
     with _making_queue:
         return _made_queue()
 
 
 @cache
 def _made_queue() -> tuple[threading.BoundedSemaphore, ThreadPoolExecutor]:
-    """Made at the first hash: after a fork."""
+    """Make them at the first hash: after a fork."""
     places = threading.BoundedSemaphore(max(1, settings().threads // 2))
     return places, ThreadPoolExecutor(1, "hashing", initializer=_yield_to_others)
 

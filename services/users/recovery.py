@@ -37,7 +37,7 @@ def reset_link(account: Doc) -> str:
 
 
 def new_address(account: Doc, email: str, version: int) -> Doc:
-    """Return the fields of an account for which its owner enters a new address.
+    """Return the fields to set when the owner of an account enters a new address.
 
     Where mail is sent, both addresses get one, and the new one takes effect once it is confirmed, provided that the
     credentials still have this version; else it takes effect at once.

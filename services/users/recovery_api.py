@@ -77,7 +77,7 @@ def confirm_reset(body: NewPassword, caller: Caller) -> Response:
 
 
 def _limit(name: str, email: str, caller: Caller) -> None:
-    """Count a request for a mail: per address and client, per client, and per address, so that nobody is flooded."""
+    """Count a request for a mail: per address and client, per client, and per address, against floods of mail."""
     key = addresses.email_key(email)
     limits.hit(name, "5/minute", f"{key} {caller.network}", limits.count_in_store)
     limits.hit(f"{name}-client", "20/minute", caller.network, limits.count_in_store)

@@ -38,9 +38,9 @@ def find_by_email(email: str) -> Doc | None:
 
 
 def renew_keys(email: str) -> None:
-    """Replace the key of release 0.2.0, if it is stored for this address or stands in its way.
+    """Replace the keys of release 0.2.0 that are stored for this address or conflict with it.
 
-    To be called before an account gets the address: after it, `emailKey` is unique for all spellings.
+    Call it before an account gets the address: afterwards, `emailKey` is unique for all spellings.
     """
     for account in accounts.find({"emailKey": {"$in": addresses.possible_keys(email)}}):
         key = account["emailKey"] if account["erased"] else addresses.email_key(account["email"])
@@ -49,10 +49,9 @@ def renew_keys(email: str) -> None:
 
 
 def require_other_administrator(account: Doc) -> None:
-    """Check that an account may lose the administrator's right, or that it has none. Raises LastAdministrator.
+    """Check that an account is not the last administrator who can sign in. Raises LastAdministrator.
 
-    Two administrators who take the right from each other in the same moment can leave none; `mercato user promote`
-    needs none.
+    Two administrators who demote each other at the same time can leave none; `mercato user promote` needs none.
     """
     if account["role"] != "admin" or account.get("locked"):
         return

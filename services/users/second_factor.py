@@ -141,7 +141,7 @@ def confirm(id: str, code: str) -> list[str]:
 
 
 def remove(account: Doc, code: str, count_attempt: CountAttempt) -> None:
-    """Remove the second factor of its owner, who proves to have it, and end all sessions.
+    """Remove the second factor after its owner proves it by a code, and end all sessions.
 
     Raises NoSecondFactor, WrongCode, and what `count_attempt` raises.
     """
@@ -173,7 +173,7 @@ def recovery_codes_left(account: Doc) -> int:
 
 
 def renew_encryption() -> None:
-    """Encrypt anew, under the platform's present secret, what a former one encrypts; that one may then be dropped."""
+    """Encrypt the secrets under the current platform secret, so that a former one can be dropped."""
     for account in repository.accounts.iterate({"role": "admin"}):
         for field in ("secondFactor", "secondFactorOffer"):
             stored = account.get(field)

@@ -17,7 +17,7 @@ api = Api()
 
 Code = Annotated[str, StringConstraints(max_length=40), SINGLE_LINE]
 _CODE_LIMITS = {"second-factor": "5/minute", "second-factor-hour": "30/hour"}
-"""Per account: six digits of which three count at a time must not be guessed, from however many addresses."""
+"""Per account, whatever the client address: of six-digit codes, three are valid at a time and must not be guessed."""
 
 
 class EnrollSecondFactor(RequestBody):

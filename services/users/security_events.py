@@ -43,8 +43,9 @@ for _event in SecurityEvent:
 def record(event: SecurityEvent, user_id: str, *, actor: str = "", change: str = "") -> None:
     """Log and count an event of an account.
 
-    `user_id` is the account, "" if the address has none; `actor` who acted, if not the account's owner: the id of a
-    user, or `operator` for the command line; `change` says in a word or two what changed or failed, such as `password`.
+    `user_id` is the account, "" if the address has none; `actor` is who acted, "" for the owner of the account: the
+    id of a user, or `operator` for the command line; `change` says in a word or two what changed or failed, such as
+    `password`.
     """
     security_events[event.value].inc()
     log.warning(_MESSAGES[event], event=event.value, userId=user_id, actor=actor, change=change)

@@ -57,7 +57,7 @@ def begin(user: str, credentials_version: int) -> Session:
     """Start a session: insert a family with its first token.
 
     `credentials_version` is that of the account which the password was checked against: if the credentials change
-    meanwhile, the session is over before it begins.
+    meanwhile, the session is refused from its first use.
     """
     family, secret, now = clock.new_id(), clock.entropy(32), clock.timestamp()
     refresh_token_families.insert(
@@ -128,9 +128,9 @@ def end_all(user: str) -> None:
 
 
 def delete_superseded(user: str, version: int) -> None:
-    """Delete families with a lower credentials version than this one; they are of no use anymore.
+    """Delete families with a lower credentials version than this one, whose tokens are refused.
 
-    A request waits for it, so it looks at a limited number of families; the others are deleted when they expire.
+    A request waits for it, so it reads a limited number of families; the others are deleted when they expire.
     """
     for doc in islice(refresh_token_families.iterate({"userId": user}), MAX_DELETED_AT_ONCE):
         if doc.get("credentialsVersion", 0) < version:

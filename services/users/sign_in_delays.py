@@ -1,4 +1,4 @@
-"""Delays of sign-in: who guesses the password of one account from many addresses has to wait, its owner does not.
+"""Sign-in delays: an attacker who guesses a password from many addresses has to wait, the owner does not.
 
 Failures count per e-mail address, whether an account has it or not. Beyond `FAILURES`, only the networks from which the
 account has signed in, refreshed its tokens or reset its password may go on. The account keeps them as keyed hashes, and
@@ -45,13 +45,13 @@ def sign_in(email: str, network: str, attempt: SignIn) -> tuple[Doc, sessions.Se
 
 
 def renewed(account: Doc, network: str) -> None:
-    """Note that tokens of the account were refreshed from a network. What is done stays done if the store fails."""
+    """Remember the network from which tokens of the account were refreshed. Ignores StoreUnavailable."""
     with suppress(StoreUnavailable):
         _remember(account, network)
 
 
 def reset(account: Doc, network: str) -> None:
-    """Note that the owner set a new password from a network. What is done stays done if the store fails."""
+    """Remember the network from which the owner set a new password, and end the delay. Ignores StoreUnavailable."""
     with suppress(StoreUnavailable):
         _remember(account, network)
         FAILURES.forget(addresses.email_key(account["email"]))
