@@ -134,13 +134,12 @@ def outbox(only: str | None, only_aside: bool, retry: bool, as_json: bool) -> No
 
 def _outbox_rows(service: Service) -> Iterable[dict[str, Any]]:
     aside = Counter(entry["source"] for entry in set_aside.entries.iterate())
-    names = [each.collection.name for each in service.outboxes]
-    for each, name in zip(service.outboxes, names, strict=True):
-        pending = each.collection.sum("pending", pending_in_slots(range(SLOTS)))
-        count = aside[name] or each.collection.count(SET_ASIDE)
-        yield {"service": service.name, "collection": name, "pending": pending, "setAside": count}
-    for job in sorted(aside.keys() - set(names)):
-        yield {"service": service.name, "collection": job, "pending": 0, "setAside": aside[job]}
+    for collection in (each.collection for each in service.outboxes):
+        pending = collection.sum("pending", pending_in_slots(range(SLOTS)))
+        count = aside.pop(collection.name, 0) or collection.count(SET_ASIDE)
+        yield {"service": service.name, "collection": collection.name, "pending": pending, "setAside": count}
+    for job, count in sorted(aside.items()):
+        yield {"service": service.name, "collection": job, "pending": 0, "setAside": count}
 
 
 def _retry_set_aside(service: Service) -> int:
