@@ -93,7 +93,7 @@ def run_once(
     subject_id: str,
     body: bytes,
     work: Callable[[Attempt], WsgiResponse],
-    read_again: ReadAgain | None = None,
+    read_again: ReadAgain,
     is_unbounded: Callable[[], bool] = lambda: False,
 ) -> WsgiResponse:
     """Do `work` once for this key of this caller and return its response; replay it if it is known.
@@ -217,22 +217,23 @@ def _free(record: Doc) -> bool:
     return records.delete(record["_id"], when={"fence": record["fence"]})
 
 
-def _replay(record: Doc, read_again: ReadAgain | None) -> WsgiResponse:
+def _replay(record: Doc, read_again: ReadAgain) -> WsgiResponse:
     kept = record.get("response")
     if kept is None:  # of release 0.2.0
         return WsgiResponse(record["body"], record["status"], {**record["headers"], REPLAYED: "true"})
-    if kept["packedBody"] is None and read_again:
-        response = read_again(kept["headers"].get("Location", ""))
+    if kept["packedBody"] is None:
+        location = kept["headers"].get("Location", "")
+        response = read_again(location)
         response.status_code = kept["status"]
-        if location := kept["headers"].get("Location"):
+        if location:
             response.headers["Location"] = location
         response.headers[REPLAYED] = "true"
         return response
-    body = zlib.decompress(base64.b64decode(kept["packedBody"] or ""))
+    body = zlib.decompress(base64.b64decode(kept["packedBody"]))
     return WsgiResponse(body, kept["status"], {**kept["headers"], REPLAYED: "true"})
 
 
-def _superseded(record: Doc, response: WsgiResponse, read_again: ReadAgain | None) -> WsgiResponse:
+def _superseded(record: Doc, response: WsgiResponse, read_again: ReadAgain) -> WsgiResponse:
     """Return the response of the request that took over after our lease; our own if its user was erased meanwhile."""
     current = records.get(record["_id"])
     if current is None:

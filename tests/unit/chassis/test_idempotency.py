@@ -14,7 +14,7 @@ def bound(store, fake_clock):
 
 
 def run(work, key="k1"):
-    return idempotency.run_once(key, "u1", "POST /api/orders", "", b"{}", work)
+    return idempotency.run_once(key, "u1", "POST /api/orders", "", b"{}", work, pytest.fail)
 
 
 @pytest.fixture

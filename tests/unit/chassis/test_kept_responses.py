@@ -116,7 +116,7 @@ def is_replay(response):
 
 
 def run(work, key="k1", caller="u1"):
-    return idempotency.run_once(key, caller, "POST /api/orders", "", b"{}", work)
+    return idempotency.run_once(key, caller, "POST /api/orders", "", b"{}", work, pytest.fail)
 
 
 def sized(size, status=201):
@@ -219,7 +219,7 @@ def test_an_administrator_keeps_more_and_is_asked_for_only_then(client, monkeypa
 
     def ship(number):
         is_admin = lambda: asked.append(number) or True  # noqa: E731
-        return idempotency.run_once(f"k{number}", "u1", "POST /ship", "", b"{}", sized(10), None, is_admin)
+        return idempotency.run_once(f"k{number}", "u1", "POST /ship", "", b"{}", sized(10), pytest.fail, is_admin)
 
     assert [ship(number).status_code for number in range(4)] == [201] * 4
     assert asked == [2, 3]

@@ -42,9 +42,8 @@ def records(store, fake_clock) -> Iterator[Collection]:
 
 def order(body: bytes = b'{"quantity":1}') -> tuple[int, str, bool]:
     """Place an order under one key; return (status, its id, whether the response was replayed)."""
-    response = idempotency.run_once(
-        "k1", "u1", "POST /api/orders", "", body, lambda attempt: WsgiResponse(attempt.created_id.encode(), 201)
-    )
+    work = lambda attempt: WsgiResponse(attempt.created_id.encode(), 201)  # noqa: E731
+    response = idempotency.run_once("k1", "u1", "POST /api/orders", "", body, work, pytest.fail)
     return response.status_code, response.get_data(as_text=True), idempotency.REPLAYED in response.headers
 
 
@@ -76,7 +75,7 @@ def test_a_retry_gets_the_same_order_even_after_its_secret_was_dropped(records, 
 def test_an_interrupted_order_is_resumed_under_its_id_after_its_secret_was_dropped(records, use, fake_clock):
     use(STEPS[0])
     with pytest.raises(SystemExit):
-        idempotency.run_once("k1", "u1", "POST /api/orders", "", b"{}", _die)
+        idempotency.run_once("k1", "u1", "POST /api/orders", "", b"{}", _die, pytest.fail)
     (record,) = records.find({})
     fake_clock.pass_time(60)
     use(STEPS[3])
