@@ -45,8 +45,10 @@ class FailureLimit:
         """Count a failure. Raises StoreUnavailable."""
         while settings().rate_limits == "on":
             found = self._find(key)
-            is_live = found is not None and found["until"] > clock.timestamp()
-            fields = self._fields(found["count"] + 1, found["until"]) if found and is_live else self._fields(1, "")
+            if found and found["until"] > clock.timestamp():
+                fields = self._fields(found["count"] + 1, found["until"])
+            else:
+                fields = self._fields(1, clock.timestamp_in(self.window_s))
             if found is None:
                 try:
                     failures.insert({"_id": self._ids(key)[0], **fields})
@@ -64,7 +66,6 @@ class FailureLimit:
 
     def _fields(self, count: int, until: str) -> Doc:
         """Return the state after this many failures, in a window that ends then."""
-        until = until or clock.timestamp_in(self.window_s)
         if count < self.max_failures:
             return {"count": count, "until": until, "blockedUntil": ""}
         doublings = min(count - self.max_failures, 30)
