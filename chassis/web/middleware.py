@@ -20,10 +20,11 @@ from chassis.web.problems import Problem
 from chassis.web.request_buffer import arrived
 from chassis.web.response import WsgiResponse
 
-ROUTE, CALLER, RESPONSE_HEADERS = "chassis.route", "chassis.caller", "chassis.response_headers"
-"""Keys of the WSGI environment, set by the app: the route's template, the caller's id, headers for any response."""
-CALLING_SERVICE = "chassis.calling_service"
-"""Key of the WSGI environment, set here: the service that sent the request, "" for any other client."""
+ROUTE, CALLER = "chassis.route", "chassis.caller"
+"""Keys of the WSGI environment, set by the app: the route's template, the caller's id."""
+RESPONSE_HEADERS, CALLING_SERVICE = "chassis.response_headers", "chassis.calling_service"
+"""Keys of the WSGI environment, set here: headers for any response, to which the app adds; the service that sent the
+request, "" for any other client."""
 
 
 class Middleware:
@@ -47,9 +48,7 @@ class Middleware:
             return start_response(line, headers, *error)
 
         method = environ["REQUEST_METHOD"]
-        environ[RESPONSE_HEADERS] = self._default_headers.copy()
-        if "HTTP_ORIGIN" in environ:
-            environ[RESPONSE_HEADERS] |= self._cors.headers(environ)
+        environ[RESPONSE_HEADERS] = self._default_headers | self._cors.headers(environ)
         parent = limit_ms = ""
         environ[CALLING_SERVICE] = caller = self._calling_service(environ)
         if caller:
