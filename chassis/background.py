@@ -14,7 +14,7 @@ MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 MAX_RESTART_PAUSE_S = 1.0
 """Longest wait before a crashed job runs again."""
 MAX_RESTARTS, RESTART_WINDOW_S = 3, 60.0
-"""A job that restarts so often within that time restarts over and over: its process is not ready."""
+"""A process is not ready while one of its jobs has restarted this many times within this time."""
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Jobs:
         self._restarted_at: dict[str, deque[float]] = {}
 
     def add(self, name: str, run: Callable[[threading.Event], None]) -> None:
-        """Add a job. `run(stop)` returns once `stop` is set; whatever it raises restarts it."""
+        """Add a job. `run(stop)` returns once `stop` is set; any exception restarts it."""
         metrics.job_restarts[name].inc(0)  # so that `increase` sees the first restart
         self._restarted_at[name] = deque(maxlen=MAX_RESTARTS)
         thread = threading.Thread(target=self._keep_running, args=(name, run), name=name, daemon=True)
@@ -95,7 +95,7 @@ class Jobs:
             try:
                 run(self._stop)
                 return
-            except BaseException as error:  # SystemExit would end the thread alone: a worker that does nothing
+            except BaseException as error:  # SystemExit would end only the thread; the worker would do nothing
                 log.error("worker job crashed; restarting", job=name, retryInS=backoff_s, error=error)
             metrics.job_restarts[name].inc()
             self._restarted_at[name].append(clock.monotonic())

@@ -179,7 +179,7 @@ class Service:
         self._public_keys = lambda: calls.fetch(issuer, JWKS_PATH)
 
     def issues_tokens(self, public_keys: Callable[[], Any], query: type[AccessQuery], get_role: "GetRole") -> None:
-        """Declare that this service issues access tokens; it answers `query`, and asks itself at every request."""
+        """Declare that this service issues access tokens; it answers `query`, and calls `get_role` at every request."""
         self._public_keys, self._access_query, self._get_role = public_keys, query, get_role
         self.answers(query, get_role)
 

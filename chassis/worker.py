@@ -21,7 +21,7 @@ Job = Callable[[threading.Event], None]
 leases = Collection("leases")
 
 PURGE_EVERY_S = 3.0
-"""Seconds after which deleted data are in no file of an embedded store."""
+"""Seconds between two purges of deleted data from the files of an embedded store."""
 
 
 def worker_jobs(service: "Service", bus: Bus, store: Store) -> Iterator[tuple[str, Job]]:

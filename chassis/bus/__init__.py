@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 MAX_RECORD_BYTES = 1_000_000
-"""Size of a record that every engine takes: what a broker accepts by default, less the overhead."""
+"""Size of the largest record that every engine accepts: Kafka's default limit, less the overhead."""
 _HEADER_OVERHEAD_BYTES = 10
 
 Partition = tuple[str, int]

@@ -1,11 +1,12 @@
-"""Which records a consumer has begun, so that a record that ends its process is found and does not end it again.
+"""The progress of consumers within their batches, which identifies a record that repeatedly kills its process.
 
     {_id: "topic:partition", first, last, current, attempts, holder, holders, unattributed, handled}
 
-A batch is saved before it is handled: its first and last offset, and the consumer that handles it (`holder`). A
-consumer that is assigned an unfinished batch saves for each record that it begins the offset (`current`) and itself
-(`holders`). A holder that is not alive any more died at that record. While a batch takes long, its holder says that it
-is alive; a consumer that lives on after a rebalance, an outage or an orderly end takes itself out.
+A consumer saves each batch before it handles it: its first and last offset, and itself (`holder`). If an earlier
+consumer did not finish the batch, it also saves the offset of each record that it begins (`current`), and itself
+(`holders`). A holder that is no longer alive died at that record. During a long batch, the holder renews a document
+that says that it is alive. A consumer that leaves a batch alive, by a rebalance, an outage or a shutdown, removes
+itself.
 """
 
 import threading
@@ -21,7 +22,7 @@ from chassis.store import Collection, Doc, Duplicate
 progress = Collection("consumer_progress")
 
 _ALIVE_SHARE, _RENEWALS = 0.5, 3
-"""A holder counts as alive for this share of a lease, and renews that so often: a dead one ends before its lease."""
+"""A holder counts as alive for this share of a lease, and renews it three times within that time."""
 
 
 class BatchProgress:
@@ -47,7 +48,7 @@ class BatchProgress:
         saved = self._saved.get(partition)
         if saved is None and (saved := progress.get(id)) is not None and saved["first"] <= first <= saved["last"]:
             self._unfinished[partition] = saved["last"]
-            if saved["current"] < 0:  # nobody knows at which record its holder ended
+            if saved["current"] < 0:  # the record at which its holder died is unknown
                 saved = {**saved, "unattributed": [saved.get("holder", "")]}
         if first > self._unfinished.get(partition, -1):
             self._unfinished.pop(partition, None)
@@ -75,7 +76,7 @@ class BatchProgress:
         partition = record.topic, record.partition
         saved = self._saved[partition]
         if saved["current"] == record.offset:
-            holders = saved.get("holders", [""] * saved["attempts"])  # 0.2.0 stored their number alone
+            holders = saved.get("holders", [""] * saved["attempts"])  # 0.2.0 stored only their number
         else:
             holders = saved.get("unattributed", [])
         others = [holder for holder in holders if holder != self._holder]
@@ -86,7 +87,7 @@ class BatchProgress:
         return deaths
 
     def attribute_deaths(self, partition: Partition) -> None:
-        """Record that a record explains the deaths in its batch, so that they do not count against the next ones."""
+        """Attribute the deaths in a batch to the current record, so that they do not count against the next ones."""
         self._saved[partition] = self._write(_id(partition), {"unattributed": []})
 
     def end_batch(self, partition: Partition) -> None:
@@ -96,7 +97,7 @@ class BatchProgress:
     def leave_batch(self, partition: Partition, handled: int = -1) -> None:
         """Record that this consumer leaves a batch alive, and has handled its records up to this offset.
 
-        A consumer that begins the batch later neither suspects a record nor handles these again.
+        The next consumer of the batch counts no death at a record, and does not handle these again.
         """
         id = _id(partition)
         progress.update(id, {"$pull": {"holders": self._holder, "unattributed": self._holder}})

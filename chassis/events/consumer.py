@@ -3,8 +3,8 @@
     poll -> save progress -> for each event: handle, 3 attempts -> commit
                                |-> fails, or an earlier event of its key is parked: park as a dead letter
 
-A handler that raises is called again, and after three attempts the event is parked with its key. Whatever else is
-raised around a record parks it, too; metrics, traces and logs stop nothing. If an earlier consumer died during the
+A handler that raises is called again, and after three attempts the event is parked with its key. Any other error that
+a record causes parks it, too, but not an error of metrics, traces or logs. If an earlier consumer died during the
 batch, the attempt is saved before the handler is called: an event during which three processes died is parked. A
 TransientError (the store, the bus or another service is unavailable) parks nothing: the batch is polled again later.
 During a long batch the consumer commits offsets and sends a heartbeat, at most once per second, to keep its partitions.
@@ -56,7 +56,7 @@ class Consumer:
         threading.Thread(target=self._progress.keep_alive, args=(ended,), name="consumer alive", daemon=True).start()
         try:
             run_until(stop, self._step_without_pause, "consumer failed")
-            with suppress(TransientError):  # then another consumer suspects the records of an unfinished batch
+            with suppress(TransientError):  # then other consumers count this one as dead
                 self._progress.close()
             self._member.close()
         finally:
@@ -117,7 +117,7 @@ class Consumer:
                 if record.offset > handled:
                     self._handle(record)
                     handled = record.offset
-                if self._progress.is_unfinished(record):  # if the next one kills the process, another starts at it
+                if self._progress.is_unfinished(record):  # another process starts at the record that kills this
                     self._member.commit({partition: record.offset + 1})
             self._member.commit({partition: batch[-1].offset + 1})
         except bus.PartitionRevoked:
@@ -184,7 +184,7 @@ class Consumer:
         return "handled"
 
     def _park(self, record: Record, reason: str, attempts: int) -> str:
-        """Store a record as a dead letter; one that a handler would get blocks its key. Return the outcome."""
+        """Store a record as a dead letter, which blocks its key if a handler exists. Return the outcome."""
         meta: Meta | None = None
         handling: Handling | None = None
         try:

@@ -1,10 +1,10 @@
-"""Dead letters: records that a consumer could not handle; if one blocks its key, the later events of that key, too.
+"""Dead letters: records that a consumer could not handle, and the later events of the keys that they block.
 
     {_id: "orders.events:o1:3", topic, partition, offset, key, value, headers, raw,
      reason, handler, attempts, blocks, redrive, parkedAt}
 
 The consumer keeps them in its own store until an operator redrives or discards them. The relay publishes a copy of each
-to the topic `<consumer>.dead`. A discarded one leaves a document without its data in `discarded_dead_letters`.
+to the topic `<consumer>.dead`. `discarded_dead_letters` keeps a document without the data for each discarded one.
 """
 
 import base64
@@ -28,23 +28,22 @@ collection = Collection(
 discarded = Collection("discarded_dead_letters")
 
 MAX_STORED_BYTES = 1_150_000
-"""Size of a record, larger than brokers accept by default, from which on its key alone is stored.
+"""Size of the largest record that is stored with its value and headers; brokers accept less by default.
 
-A store rejects documents of more than 16 MiB, and headers that it cannot hold as they are take up to 14 times their
-size.
+A store rejects documents of more than 16 MiB, and headers with text that it rejects take up to 14 times their size.
 """
 _MAX_REASON = 1000  # characters
 _MAX_KEY = 1000  # characters
 
 
 def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts: int, blocks: bool) -> None:
-    """Store a record as a dead letter, whatever is in it; nothing happens if it is one already.
+    """Store a record as a dead letter, whatever its content; do nothing if it is stored already.
 
     Arguments:
         meta: the attributes of the event; None if the record is malformed.
         reason: why the event was not handled.
         handler: the name of the handler that failed, or "".
-        attempts: how often the event was attempted; 0 if it is parked behind another one.
+        attempts: how often the event was attempted; 0 if only an earlier event of its key was.
         blocks: whether later events of this key are parked, too.
     """
     event_id = f"{meta.subject}:{meta.sequence}" if meta else f"{record.partition}:{record.offset}"
@@ -84,7 +83,7 @@ def park(record: Record, meta: Meta | None, reason: str, handler: str, attempts:
 
 
 def _insert(dead_letter: Doc) -> bool:
-    """Insert a dead letter, unless its record was delivered or published again; return whether it is a new one."""
+    """Insert a dead letter, unless the same record or event is stored already; return whether it is new."""
     try:
         collection.insert(dead_letter)
         return True
@@ -138,7 +137,7 @@ def request_redrive(dead_letter: Doc) -> None:
 
 
 def note_failed_redrive(dead_letter: Doc, reason: str, attempts: int) -> None:
-    """Keep why a redrive failed, after this number of attempts, and end the request."""
+    """Store why a redrive failed, add its attempts, and end the request."""
     reason = stored_text(reason)[:_MAX_REASON]
     update: Update = {"$set": {"redrive": False, "reason": reason}, "$inc": {"attempts": attempts}}
     collection.update(dead_letter["_id"], update)
@@ -147,9 +146,9 @@ def note_failed_redrive(dead_letter: Doc, reason: str, attempts: int) -> None:
 
 
 def discard(dead_letter: Doc, reason: str) -> None:
-    """Delete a dead letter whose event shall never take effect; record that, and why, without the event's data.
+    """Delete a dead letter, so that its event takes no effect; store the reason, without the data of the event.
 
-    The text of the error is not kept either: it may hold personal data, which erasure could not find.
+    Deletes the text of the error, too: it may contain personal data, which erasure would not find.
     """
     kept = {name: dead_letter[name] for name in ("_id", "topic", "partition", "offset", "key", "handler", "attempts")}
     entry = {
@@ -167,13 +166,13 @@ def discard(dead_letter: Doc, reason: str) -> None:
 
 
 def delete_of_key(topic: str, key: str) -> None:
-    """Delete all dead letters of a key, whose subject is erased."""
+    """Delete all dead letters of a key, because its subject is erased."""
     for dead_letter in of_key(topic, key):
         collection.delete(dead_letter["_id"])
 
 
 def stored_text(text: str) -> str:
-    """Return the text with a replacement for what no store takes: NUL and lone surrogates."""
+    """Return the text with replacements for what a store rejects: NUL and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 

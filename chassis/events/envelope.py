@@ -13,7 +13,7 @@ from chassis.observe import trace
 from chassis.settings import settings
 from chassis.store import Doc
 
-_SEQUENCE = re.compile("[1-9][0-9]{0,17}")  # `int` takes more: "-1", " 1", "1_0"
+_SEQUENCE = re.compile("[1-9][0-9]{0,17}")  # `int` accepts more: "-1", " 1", "1_0"
 
 
 class MalformedRecord(ValueError):
@@ -25,7 +25,7 @@ class Meta:
     """The CloudEvents context attributes of an event.
 
     `sequence` increases with each event of one aggregate; it has gaps if only the latest state is published. `time` is
-    in UTC with milliseconds, whatever RFC 3339 allows its publisher to write.
+    in UTC with milliseconds, whichever form of RFC 3339 the publisher used.
     """
 
     id: str
@@ -86,7 +86,7 @@ def from_record(record: Record) -> tuple[Meta, Any]:
 
 
 def _read_sequence(text: str) -> int:
-    """Return the sequence number. Raises ValueError: an inbox would take a wrong one for an event that was applied."""
+    """Return the sequence number. Raises ValueError: with a wrong one, an inbox would skip the event."""
     if not _SEQUENCE.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not the sequence number of an event")
     return int(text)

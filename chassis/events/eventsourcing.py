@@ -164,7 +164,7 @@ class StreamOutbox:
         for stream in first_set_aside.keys() & rows.keys():
             earlier = [row for row in rows[stream] if row["version"] < first_set_aside[stream]]
             for row in rows[stream][len(earlier) :]:
-                set_aside(self.collection, row["_id"])  # it waits behind the first one
+                set_aside(self.collection, row["_id"])  # to keep the order
             rows[stream] = earlier
         return [
             PendingEvents.build(stream, partial(self._pending, stream, some)) for stream, some in rows.items() if some

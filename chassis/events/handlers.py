@@ -1,4 +1,4 @@
-"""The handlers of a consumer: which one an event has, and how it is called."""
+"""The handlers of a consumer: finds the handler of an event, and calls it."""
 
 import sys
 import traceback
@@ -22,7 +22,7 @@ from chassis.observe.trace import Span
 
 MAX_ATTEMPTS = 3
 FAILURES = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError)
-"""What may be raised around a record without ending the process; in a thread, SystemExit ends only the thread."""
+"""What the processing of a record may raise without ending the process: SystemExit ends only a thread."""
 
 Handler = Callable[[Any, Meta], None]
 
@@ -59,7 +59,7 @@ class Handling:
         raise HandlerFailed(describe(error), attempts) from error
 
     def _attempt(self, meta: Meta, data: Any, topic: str) -> tuple[BaseException | None, int]:
-        """Return the error of the last attempt, None if it succeeded; and how many there were."""
+        """Return the error of the last attempt, or None if it succeeded, and the number of attempts."""
         try:
             event = self.event.read(data)
         except ValidationError as error:
@@ -103,7 +103,7 @@ class Handlers:
 
 
 def describe(error: BaseException) -> str:
-    """Return type and text of an error, whatever its text is; of a ValidationError the fields, without their values."""
+    """Return the type and text of an error; for a ValidationError its fields, without their values."""
     if isinstance(error, ValidationError):
         fields = (".".join(map(str, each["loc"])) or "no object" for each in error.errors())
         return f"invalid data: {', '.join(fields)}"

@@ -56,7 +56,7 @@ def append_event(doc: Doc, *events: Event) -> tuple[Update, Filter]:
     count = {"$inc": {"seq": len(entries), "pending": len(entries)}}
     if len(entries) == 1:
         return {**count, "$push": {"outbox": entries[0]}}, {"seq": doc["seq"]}
-    # a push appends one element; the list as a whole may be set only if the relay has cleared nothing meanwhile
+    # a push appends one element; setting the whole list requires that the relay has not cleared any since
     unchanged = {"seq": doc["seq"], "published": doc["published"]}
     return {**count, "$set": {"outbox": [*doc["outbox"], *entries]}}, unchanged
 
@@ -72,7 +72,7 @@ class PendingEvents:
     events: list[tuple[int, Record]]
     """(position, record), in order: the position is the sequence number, or the version in a stream."""
     since: str = ""
-    """The timestamp from which on the first of them is pending."""
+    """The timestamp since which the first of them has been pending."""
     failure: Exception | None = None
     """Why the events cannot be read; then `events` is empty."""
 
@@ -124,15 +124,15 @@ def set_aside(collection: Collection, id: str) -> None:
 
 
 def return_set_aside(collection: Collection) -> int:
-    """Let the relay publish the events again that are set aside in a collection; return the number of documents.
+    """Return all documents of a collection that are set aside to the relay; return their number.
 
-    The first commit of a stream is returned first, so that a relay that polls meanwhile keeps the order. What fails
-    again meanwhile stays set aside.
+    Returns the commits of a stream in order, so that a relay that polls at the same time publishes them in order. A
+    document that fails again during the call stays set aside.
     """
     returned: set[str] = set()
     while True:
         docs = list(collection.iterate(SET_ASIDE))
-        if returned.issuperset(doc["_id"] for doc in docs):  # else a relay has set a later commit aside meanwhile
+        if returned.issuperset(doc["_id"] for doc in docs):  # else a relay has just set a later commit aside
             return len(returned)
         for doc in docs:
             collection.update(doc["_id"], {"$set": {"slot": -1 - doc["slot"]}}, when={"slot": doc["slot"]})

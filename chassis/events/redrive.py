@@ -1,4 +1,4 @@
-"""The redrive of dead letters: those that operators asked for are handled again, each key in order."""
+"""The redrive of dead letters: when an operator requests it, they are handled again, each key in order."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,14 @@ from chassis.observe.log import log
 from chassis.store import Doc
 
 MAX_KEYS = 50
-"""Maximum number of dead letters with a request that one run looks at."""
+"""Maximum number of requested dead letters that one run reads."""
 _MIN_PAUSE_S, _MAX_PAUSE_S = 2.0, 60.0
 
 
 class Redrive:
-    """Redrives the dead letters of the partitions that a consumer owns. Only the owner does, to keep the order.
+    """Redrives the dead letters of the partitions that its consumer owns.
+
+    Another consumer would break the order of events: it may not redrive them.
 
     Arguments:
         is_owned: whether the consumer owns a partition.
@@ -31,9 +33,9 @@ class Redrive:
         self._pause_s, self._paused_until = 0.0, float("-inf")
 
     def run(self) -> bool:
-        """Redrive what is requested; return whether any dead letter was handled.
+        """Handle the requested dead letters again; return whether any may have been deleted.
 
-        While a service or store that a handler needs is unavailable, it pauses, up to a minute; consumption goes on.
+        After a TransientError, redrives pause for 2 s, then twice as long each time, up to 60 s; consumption continues.
         """
         if clock.monotonic() < self._paused_until:
             return False
@@ -50,7 +52,10 @@ class Redrive:
         return any(handled)
 
     def _redrive_key(self, topic: str, key: str) -> bool:
-        """Handle the dead letters of a key up to the first that fails and blocks it; return whether one was handled."""
+        """Handle the dead letters of a key in order; return whether any was handled.
+
+        Stops after a dead letter that fails and blocks the key.
+        """
         handled = False
         for dead_letter in dead_letters.of_key(topic, key):
             self._heartbeat()
@@ -91,7 +96,7 @@ class Redrive:
 
     @staticmethod
     def _end_requests(topic: str, key: str) -> None:
-        """Wait for another request of an operator before the key is tried again."""
+        """End the requests of a key, until an operator requests it again."""
         for dead_letter in dead_letters.of_key(topic, key):
             if dead_letter["redrive"]:
                 dead_letters.collection.update(dead_letter["_id"], {"$set": {"redrive": False}})

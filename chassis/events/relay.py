@@ -8,8 +8,8 @@ events several workers publish, each for a share of the leased slots.
 A relay that crashes before it clears, or resumes after its lease expired, may publish events twice. Consumers recognize
 those by their inbox.
 
-An aggregate whose next event cannot be read, published or cleared three times, although store and bus are available,
-is set aside with all its events; the others go on.
+If the relay fails three times to read, publish or clear the next event of an aggregate, although store and bus are
+available, it sets that aggregate aside with all its events, and continues with the others.
 """
 
 import threading
@@ -160,7 +160,7 @@ class Relay:
     def _clear(
         self, outbox: Outbox, acknowledged: list[tuple[PendingEvents, int]]
     ) -> list[tuple[PendingEvents, Exception]]:
-        """Clear what was acknowledged; if one of many cannot be cleared, each on its own. Return the failures."""
+        """Clear the acknowledged events of all aggregates, or one by one if that fails. Return the failures."""
         try:
             outbox.clear(acknowledged)
         except TransientError:
@@ -184,7 +184,7 @@ class Relay:
             return set(self._slots.held())
 
     def _publish_isolated(self, batches: list[list[Record]]) -> list[list[BaseException | None]]:
-        """Publish batches, one for each aggregate; if that fails as a whole, each on its own. Return their outcomes."""
+        """Publish the batches of all aggregates, or one by one if that fails. Return their outcomes."""
         try:
             outcomes = iter(self._publish([record for batch in batches for record in batch]))
             return [[next(outcomes) for _ in batch] for batch in batches]

@@ -1,9 +1,9 @@
-"""Entries that are set aside: what a relay or a job failed to do three times, so that it holds up nothing else.
+"""Entries that are set aside: a relay or a job failed at them three times, and continues with the others.
 
     {_id: "<source>:<id>", source: "accounts" or "send_mail", id, reason, attempts, at}
 
-A source is an outbox, by the name of its collection, or a job. An entry is kept until an operator has it tried again
-(`mercato outbox --retry`). A TransientError sets nothing aside.
+A source is an outbox, by the name of its collection, or a job. An entry stays until an operator runs
+`mercato outbox --retry`. A TransientError sets no entry aside.
 
     returns = SetAside("return_cancelled_units")
     returns.work_through(reservations, {"returnPending": True}, return_units)
@@ -28,7 +28,7 @@ entries = Collection("set_aside", Index("source"))
 
 
 class SetAside:
-    """What one source has set aside, and how often its other entries have failed in this process."""
+    """The entries that one source has set aside, and the failures of its other entries in this process."""
 
     def __init__(self, source: str) -> None:
         self._source, self._failures = source, dict[str, int]()
@@ -59,7 +59,7 @@ class SetAside:
 
     @staticmethod
     def _store(id: str, entry: Doc) -> None:
-        """Store an entry in place of an earlier one, so that an operator who returns that one does not delete it."""
+        """Insert an entry, or replace an earlier one. A retry of the earlier one does not delete it: `at` differs."""
         while entries.update(id, {"$set": entry}) is None:
             with suppress(Duplicate):  # another process was faster
                 entries.insert({"_id": id, **entry})
@@ -68,10 +68,10 @@ class SetAside:
     def work_through(
         self, collection: Collection, where: Filter, work: Callable[[Doc], object], sort: str = "_id"
     ) -> None:
-        """Do the work for each matching document that is not set aside, in the order of one field.
+        """Call `work` for each matching document that is not set aside, in the order of the field `sort`.
 
-        A document for which it raises does not hold up the next ones: TransientError means that the next round tries
-        again, anything else counts as a failure. Raises StoreUnavailable.
+        Continues after an error: after a TransientError, the next call tries the document again; any other error counts
+        as a failure. Raises StoreUnavailable.
         """
         left_out: set[str] | None = None
         for page in _pages(collection, where, sort):

@@ -1,4 +1,4 @@
-"""Telemetry that cannot stop the work: what a metric or a span raises is logged, and the work goes on."""
+"""Telemetry that cannot stop the work: an error of a metric or a span is logged, and the work continues."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,13 +27,13 @@ _GUARD = _Guard()
 
 
 def guarded() -> _Guard:
-    """Log what telemetry raises inside `with`, and go on behind it. Raises TransientError: of a store that it reads."""
+    """Log an error inside `with`, and continue after it. Raises TransientError, of a store that telemetry reads."""
     return _GUARD
 
 
 @contextmanager
 def guarded_span(start: Callable[[], Span]) -> Iterator[Span]:
-    """Make the span that `start` returns the current work, or one that is not recorded if `start` fails."""
+    """Make the span that `start` returns the current one, or a span that is not recorded if `start` fails."""
     span = Span("")
     with guarded():
         span = start()

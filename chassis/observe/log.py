@@ -97,7 +97,7 @@ class _Log:
             return
         try:
             self._write_line(level, message, fields)
-        except Exception:  # such as a value without a text: what is logged must never stop the work
+        except Exception:  # such as a value whose `__str__` fails: logging never stops the work
             metrics.lost_log_lines.inc()
 
     def _write_line(self, level: str, message: str, fields: dict[str, Any]) -> None:

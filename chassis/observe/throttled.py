@@ -14,7 +14,7 @@ MAX_SHARE = 0.05
 class Throttled:
     """Calls `measure` at most every 5 s and for at most a twentieth of the time.
 
-    After an error the old values stay, and the work goes on.
+    After an error the old values stay, and the work continues.
     """
 
     def __init__(self, measure: Callable[[], None]) -> None:
