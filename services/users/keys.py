@@ -99,9 +99,9 @@ def replace_all() -> None:
 def _change(next_keys: Callable[[list[Doc]], list[Doc]]) -> list[Doc]:
     """Replace the keys in one write, again if another process changed them meanwhile, and return them."""
     while True:
-        prepare()
         doc = signing_keys.get(_ID)
         if doc is None:
+            prepare()
             continue
         keys = next_keys(doc["keys"])
         change: Update = {"$set": {"keys": keys}, "$inc": {"version": 1}}
