@@ -36,10 +36,10 @@ MIN_BACKOFF_S, MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S = 0.2, 5.0, 15.0
 STUCK_ATTEMPTS = 10
 """Failed attempts of one compensation after which the saga counts as stuck, and an operator is alerted."""
 BLOCKING_DEFECTS = 5
-"""Attempts of one `do` that ended by a defect, after which the saga may be blocked: it waits for an operator."""
+"""Attempts of one `do` that failed by a defect before the saga is blocked, and waits for an operator."""
 MIN_BLOCKING_S = 60.0
-"""Seconds since the beginning of a step before which no defect blocks it: one bad process may be gone by then.
-A step with a time limit of no more is compensated, and never blocked."""
+"""Seconds after the start of a step in which no defect blocks it: a defective process may be replaced by then.
+A step whose time limit is not longer is compensated, and never blocked."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ OUTCOMES_OF_ATTEMPTS = ("done", "refused", "not sent", "unknown", "failed", "und
 
 
 class Defect(OutcomeUnknown):
-    """The attempt met a defect, here or in the service of the command; a retry is unlikely to help."""
+    """The attempt failed by a defect of this service or of the called one; a retry is unlikely to succeed."""
 
 
 Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
@@ -98,8 +98,8 @@ class Step:
     """Seconds for which `do` is retried, with the same key, after NotAttempted or OutcomeUnknown; then the saga is
     compensated. None: no limit."""
     heartbeat_command: type[Command] | None = None
-    """Sent before a retry of `do`, to keep alive what an earlier step has made; its reply and that of the earlier step
-    may say in `renew_after_ms` when the next one is due."""
+    """Sent before a retry of `do`, to keep the result of an earlier step alive. `renew_after_ms` in its reply, or in
+    that of the earlier step, is the time after which the next one is due."""
     errors: tuple[type[DomainError], ...] = ()
     """The domain errors of `do` where it is a function; a command declares its own."""
 
@@ -151,15 +151,15 @@ class Saga:
         secrets: the names of data that are deleted when the saga ends.
         log_id_field: the name of the saga's id in log lines.
         timed_out: the error with which the saga is compensated when a step reaches its time limit.
-        no_skip_after: the step after which an operator can skip none; "": the last.
+        no_skip_after: the step after which an operator cannot skip a step; "": the last.
         no_abort_after: the step after which an operator cannot abort the saga; "": the last.
-        data: what a saga is opened with. Each command must find its required fields there, or in the reply of an
-            earlier step. A field that a later release adds has a default, which open sagas get.
+        data: the data with which a saga is opened. It, or the reply of an earlier step, must have the required fields
+            of each command. A field that a later release adds needs a default, which open sagas get.
         version: the version of these steps. Other steps, or another order, need a higher one.
-        earlier: the definitions of earlier versions, by which their open sagas go on.
+        earlier: the definitions of earlier versions, by which sagas of these versions continue.
 
-    Raises TypeError if a command needs a field that the saga does not have, or `no_skip_after` or `no_abort_after` is
-    no step of it.
+    Raises TypeError if a command needs a field that the saga does not have, or if the saga has no step with the name in
+    `no_skip_after` or `no_abort_after`.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ class Saga:
         return replace(state, attempts=state.attempts + 1)
 
     def unwind(self, state: State, error: DomainError, step: int) -> State:
-        """Return the state in which the compensation begins, because of this error, with this step."""
+        """Return the state in which the compensation begins with this step, because of this error."""
         reason = {"kind": error.kind, "title": error.title, "detail": error.detail, "extra": error.extra}
         return self._undo_from(replace(state, reason=reason), step)
 

@@ -46,7 +46,7 @@ POLL_S = 0.25
 MAX_BACKOFF_S = 1.0
 MAX_DUE = 100
 NEVER_DUE = "9999-12-31T23:59:59.999Z"
-"""`due` of a blocked saga: no driver claims it, not even one that knows no blocked sagas."""
+"""`due` of a blocked saga, so that no driver claims it, not even one of 0.2.0, which has no blocked sagas."""
 
 Send = Callable[[Command, str], object]
 
@@ -142,7 +142,7 @@ class Driver:
                 self.drive(claimed)
 
     def find_due(self) -> list[Doc]:
-        """Find the sagas that this driver may claim now: those of a later release are left to its drivers."""
+        """Find the sagas that are due and have a version of this release; drivers of a later one resume the others."""
         where: Filter = {"open": True, "due": {"$lt": clock.timestamp()}}
         found, after = list[Doc](), None
         while page := self.collection.find(where, sort="due", limit=MAX_DUE, after=after):
@@ -214,15 +214,15 @@ class Driver:
         except TransientError as error:
             return OutcomeUnknown(str(error))
         except Exception as error:
-            # The outcome is unknown, as after a lost response; a `do` that fails so again and again is blocked.
+            # The outcome is unknown, as after a lost response; repeated defects of a `do` block the saga.
             log.error("saga step failed", step=step.name, undoing=state.undoing, error=error)
             return Defect(f"{type(error).__name__} in {step.name}")
 
     def _send_heartbeat(self, saga: Saga, state: State, ends_at: float | None) -> State:
         """Send the heartbeat command of the current step if it is due; return the state with its time.
 
-        `renew_after_ms` in the reply of the command, or of the step before, is the time for which none is needed: so
-        retries that fail here at once, as while a circuit is open, do not load the service that gets the heartbeats.
+        The next one is due `renew_after_ms` after the last one; its reply, or that of the step before, has this time.
+        So retries that fail at once, as while a circuit is open, do not load the service that gets the heartbeats.
         """
         command = saga.steps[state.step].heartbeat_command
         if command is None or not state.attempts or state.undoing:
@@ -236,7 +236,7 @@ class Driver:
         except (DomainError, TransientError) as error:
             log.warning("heartbeat command of a saga failed", command=command.name, error=error)
             return state
-        except Exception as error:  # a defect: whether the saga goes on is decided by the step itself
+        except Exception as error:  # a defect: the step itself decides whether the saga continues
             log.error("heartbeat command of a saga failed", command=command.name, error=error)
             return state
         renewed = {"renewed_at": clock.timestamp(), "renew_after_ms": getattr(reply, "renew_after_ms", 0)}
@@ -257,7 +257,7 @@ class Driver:
         return written
 
     def _export_metrics(self) -> None:
-        """Export how many sagas are open and blocked, at which step, how long; each driver exports all sagas."""
+        """Export the open and blocked sagas and the oldest age, by step; each driver exports all sagas."""
         opened_at: dict[str, list[str]] = {name: [] for name in self._exported_steps}
         blocked, stuck, after = Counter[str](), 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
@@ -268,7 +268,7 @@ class Driver:
                 blocked[step] += doc.get("blocked", False)
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
-        self._exported_steps |= opened_at.keys()  # from now on, so that each returns to 0
+        self._exported_steps |= opened_at.keys()  # exported from now on, so that each returns to 0
         for step, times in opened_at.items():
             metrics.sagas_open[self.saga.name, step].set(len(times))
             age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0

@@ -1,4 +1,4 @@
-"""Whether the commands of a saga find their fields in its data: else its sagas would be blocked at that step."""
+"""The check that the commands of a saga find their fields in its data: without them, sagas would be blocked."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

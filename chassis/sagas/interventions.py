@@ -1,6 +1,6 @@
-"""What an operator may do with an open saga: retry it, abort it, or skip its step. Each leaves its reason in the log.
+"""Interventions of an operator in an open saga: retry it, abort it, or skip its step. Its log keeps the reason.
 
-A driver that holds the saga meanwhile writes nothing any more: an intervention increments the fencing token.
+An intervention increments the fencing token, so that a driver which holds the saga can no longer write.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from chassis.sagas.driver import Driver
 from chassis.store import Doc
 
 LOGGED = ("retried", "aborted", "skipped")
-"""The outcomes under which the log of a saga has interventions; their detail is the reason, for operators alone."""
+"""The outcomes of interventions in the log of a saga; their detail is the reason, which only operators see."""
 OUTCOMES = (*OUTCOMES_OF_ATTEMPTS, *LOGGED)
 """Every outcome in the log of a saga."""
 MAX_REASON = 500
@@ -26,7 +26,7 @@ class NotAllowed(DomainError):
 
 
 class ChangedMeanwhile(DomainError):
-    """A driver changed the saga again and again while the intervention was stored."""
+    """At each attempt to store the intervention, a driver had just changed the saga."""
 
     def __init__(self) -> None:
         super().__init__("The saga is being driven just now; try again.")
@@ -49,12 +49,10 @@ def retry(saga: Saga, state: State) -> State:
 
 
 def abort(saga: Saga, state: State) -> State:
-    """Return the state in which the compensation begins, with the current step, as that may be done.
+    """Return the state in which the compensation begins with the current step, because that may be done.
 
-    The first step is aborted only while it is blocked: until then a driver, or the client's retry, may do it at any
-    time, after its compensation, too.
-
-    Raises NotAllowed.
+    Raises NotAllowed, also at the first step unless it is blocked: a driver, or a retry of the client, could still do
+    that step after its compensation.
     """
     if state.undoing:
         raise NotAllowed("It is being compensated already.")
