@@ -148,12 +148,12 @@ class Launcher:
                 self._screen.show_ready(child.title, clock.monotonic() - self._started_at)
         if self._account and (outcome := self._account.outcome()):
             self._account = None
-            self._note(outcome)
+            self._handle_outcome(outcome)
         if not (self._account or self._not_ready):
             self._is_complete = True
             self._write_run()
 
-    def _note(self, outcome: Outcome) -> None:
+    def _handle_outcome(self, outcome: Outcome) -> None:
         """Keep the administrator's address and password only if the account has them. Raises SystemExit on failure."""
         kept = self._folder.administrator()
         if outcome.refused or (kept and not outcome.error and outcome.email.lower() != kept["email"].lower()):
