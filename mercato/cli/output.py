@@ -33,7 +33,7 @@ def print_rows(rows: Iterable[dict[str, Any]], as_json: bool, title: str) -> int
 
 
 def print_table(table: "Table") -> None:
-    """Print a table as wide as it is: an id is never cut, whatever the width of the terminal."""
+    """Print a table at its full width, so that no id is cut, whatever the width of the terminal."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -43,7 +43,7 @@ def up(detach: bool, reload: bool, background: bool) -> None:
 
 
 def _check_stores() -> None:
-    """Raise SystemExit with one line, before twelve processes do, if a store is not one of this platform."""
+    """Raise SystemExit with one line if a store is not of this platform, before each process finds that."""
     from chassis.store import StoreUnavailable
     from chassis.store.engines import open_store
     from chassis.store.format import check_format

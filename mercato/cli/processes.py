@@ -47,7 +47,7 @@ def router() -> None:
 
 
 def _require_service(name: str) -> None:
-    """Raises ClickException if this service is not installed here."""
+    """Raise ClickException if this service is not installed here."""
     if not name.isidentifier() or not find_spec(f"services.{name}") or not find_spec(f"services.{name}.service"):
         raise click.ClickException(f"there is no service {name!r}")
 

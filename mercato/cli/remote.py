@@ -1,4 +1,4 @@
-"""An administrator of a running shop, over its public routes: what a command does on this machine, it does anywhere."""
+"""An administrator of a running shop, over its public routes: commands work on its machine and on any other."""
 
 import sys
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ class ShopError(click.ClickException):
 def administrator(url: str | None) -> Iterator["Administrator"]:
     """Yield an administrator of the shop with this URL, or of the one that runs in DATA_DIR.
 
-    ADMIN_TOKEN is an access token. Without it, the account is that of ADMIN_EMAIL and ADMIN_PASSWORD, or of a shop in
-    DATA_DIR the known one: signs in, and signs out at the end. Raises ShopError.
+    Uses the access token in ADMIN_TOKEN. Without it, signs in, and signs out at the end: with ADMIN_EMAIL and
+    ADMIN_PASSWORD, or at a shop in DATA_DIR with the account that is known there. Raises ShopError.
     """
     if url is None:
         shop, known = _local_shop()
@@ -52,7 +52,7 @@ def administrator(url: str | None) -> Iterator["Administrator"]:
 
 
 def _checked(url: str) -> str:
-    """Return the URL without a slash at its end. Raises ShopError if it is none of a shop."""
+    """Return the URL without a slash at its end. Raises ShopError if it cannot be that of a shop."""
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -77,7 +77,7 @@ def _local_shop() -> tuple[str, dict[str, str]]:
 
 
 class Administrator:
-    """A session of one administrator. Repeats what the shop could not do at once, so send only what is repeatable."""
+    """A session of one administrator. Retries while the shop is unavailable, so send only idempotent requests."""
 
     def __init__(self, url: str, uses_proxy: bool) -> None:
         self._url = url
@@ -87,7 +87,7 @@ class Administrator:
         self._session.auth = self._authorize  # else a .netrc would replace the token
 
     def use(self, access_token: str) -> None:
-        """Use this token, whose session is not this one's to end."""
+        """Use this token; `sign_out` does not end its session."""
         self._tokens = {"accessToken": access_token}
 
     def sign_in(self, email: str, password: str) -> None:

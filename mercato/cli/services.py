@@ -46,7 +46,7 @@ def attach_store(service: Service) -> Service:
 def call_as(service: Service) -> None:
     """Let this process call other services in the name of this one.
 
-    No circuit opens: of a hundred objects, an audit looks for the one that a service cannot read.
+    No circuit opens, so that an audit finds the one object of a hundred that a service cannot read.
 
     Raises: SystemExit with one line if no platform is found.
     """

@@ -131,9 +131,9 @@ def _sent(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Ite
 
 
 def _received(old: JsonSchema, new: JsonSchema, name: str, within: "_Within") -> Iterator[str]:
-    """Compare the successes alone.
+    """Compare only the successful responses.
 
-    Errors may come and go, and a client must be ready for any; a 304 only comes to one that sends If-None-Match.
+    Errors may be added and removed, and a client must expect any; a 304 answers only a request with If-None-Match.
     """
     before, now = ({s: r for s, r in each["responses"].items() if s < "400" and s != "304"} for each in (old, new))
     for status in sorted(before.keys() ^ now.keys()):

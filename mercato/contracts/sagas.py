@@ -22,7 +22,7 @@ def document(service: Service) -> dict[str, Any]:
 
 
 def _versions(saga: Saga, definitions: dict[str, JsonSchema]) -> JsonSchema:
-    """Return version -> definition; text, as YAML and JSON have it."""
+    """Return version -> definition. A version is text, as each key in YAML and JSON."""
     listed = sorted((saga, *saga.earlier), key=lambda each: each.version)
     return {str(each.version): _definition(each, definitions) for each in listed}
 
