@@ -121,6 +121,7 @@ def stages(kit: Path | None) -> dict[str, Stage]:
         "docker": Stage(".ci/docker", (str(kit),)),
         "containers": Stage("pytest", ("tests/containers",), {"DOCKER": "/usr/bin/docker"}),
         "cluster": Stage(".ci/cluster", (str(kit),)),
+        "cluster-long": Stage(".ci/cluster", (str(kit),), {"NIGHTLY": "1"}),
         "hostile": Stage("pytest", ("tests/hostile",)),
         "hostile-long": Stage("pytest", ("--nightly", "tests/hostile")),
         "mutants": Stage("python", ("-m", "tests.faults.mutants")),
