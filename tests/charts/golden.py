@@ -66,9 +66,11 @@ def _texts(docs: list[Doc]) -> dict[str, str]:
 
 
 def _stable(value: Any, key: str = "") -> Any:
-    """Return the value without random parts, and without the script, which has its own file."""
+    """Return the value without random parts, and without the script and the dashboards, which have their own files."""
     if key in ("PLATFORM_SECRET", "ADMIN_PASSWORD", "checksum/settings"):
         return "..."
+    if key.endswith(".json"):
+        return f"(files/dashboards/{key.removeprefix('mercato-')})"
     if isinstance(value, dict):
         return {name: _stable(each, name) for name, each in value.items()}
     if isinstance(value, list):
