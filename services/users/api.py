@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
+from flask import request
 from pydantic import Field, StringConstraints
 
 from chassis.errors import IfMatch, NotFound
-from chassis.schema import SINGLE_LINE, Id, RequestBody, Schema, Timestamp
+from chassis.schema import SINGLE_LINE, Id, RequestBody, Schema, Timestamp, growing
 from chassis.store import Doc
 from chassis.web import idempotency, limits
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, Response, require_self
@@ -22,6 +23,7 @@ AnyEmail = Annotated[str, StringConstraints(max_length=254), SINGLE_LINE]
 """An address to look for; it need not be valid."""
 Name = Annotated[str, StringConstraints(min_length=2, max_length=100), SINGLE_LINE]
 Age = Annotated[int, Field(ge=0, le=150)]
+Language = Literal["en", "de"]
 CurrentPassword = Annotated[str, StringConstraints(max_length=128), SINGLE_LINE]
 
 
@@ -36,6 +38,10 @@ class UserChange(RequestBody):
     name: Name = ""
     email: Email = ""
     age: Age | None = None
+    language: Language = "en"
+    """The language of mails."""
+    marketing: bool = False
+    """Whether the shop may send mails that advertise."""
     password: Password = ""
     current_password: CurrentPassword = ""
     """Your own password; needed for a change of `email` or `password`."""
@@ -56,6 +62,10 @@ class User(Schema):
     email: str
     name: str
     age: int | None
+    language: Annotated[Language, growing(*domain.LANGUAGES)]
+    """The language of mails; at first that of the browser at sign-up."""
+    marketing: bool
+    """Whether the user agreed to mails that advertise."""
     role: Literal["customer", "admin"]
     locked: bool
     verified: bool
@@ -69,8 +79,10 @@ Users = Page[User]
 
 @api.post("/api/users", auth=ANYONE, responses={201: User}, errors=(domain.EmailTaken,))
 def sign_up(body: NewUser, attempt: Attempt) -> Response:
-    """Create an account."""
-    account = application.create(attempt.created_id, body.email, body.name, body.password, body.age)
+    """Create an account. `Accept-Language` chooses the language of its mails."""
+    accepted = [tag.partition("-")[0].lower() for tag in request.accept_languages.values()]  # the best one first
+    language = next((each for each in accepted if each in domain.LANGUAGES), domain.LANGUAGES[0])
+    account = application.create(attempt.created_id, body.email, body.name, body.password, body.age, language=language)
     return to_response(account, status=201)
 
 
@@ -145,8 +157,7 @@ def limit_credential_changes(account_id: str) -> None:
 def to_view(account: Doc) -> User:
     return User(
         id=account["_id"],
-        email=account["email"],
-        name=account["name"],
+        **domain.profile(account),
         age=account["age"],
         role=account["role"],
         locked=credentials.is_locked(account),

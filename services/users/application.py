@@ -39,7 +39,15 @@ ForgetRequests = Callable[[str], None]
 """Deletes the idempotency records of the requests that a user made, or that were about the user."""
 
 
-def create(id: str, email: str, name: str, password: str, age: int | None = None, role: str = "customer") -> Doc:
+def create(
+    id: str,
+    email: str,
+    name: str,
+    password: str,
+    age: int | None = None,
+    role: str = "customer",
+    language: str = domain.LANGUAGES[0],
+) -> Doc:
     """Create an account and return it, or return the account that has this id already.
 
     Raises InvalidInput, EmailTaken.
@@ -57,6 +65,8 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
         "emailKey": addresses.email_key(address),
         "name": name,
         "age": age,
+        "language": language,
+        "marketing": False,
         "password": passwords.hash_password(password),
         "role": role,
         "credentialsVersion": 0,
@@ -67,8 +77,8 @@ def create(id: str, email: str, name: str, password: str, age: int | None = None
         "dedupKey": "",
         "createdAt": now,
         "updatedAt": now,
-        **outbox.new_outbox(id, UserCreated(user_id=id, email=address, name=name)),
     }
+    account |= outbox.new_outbox(id, UserCreated(user_id=id, **domain.profile(account)))
     try:
         repository.accounts.insert(account)
     except Duplicate:
@@ -88,7 +98,7 @@ def change(
     dedup_key: str,
     count_change: credentials.CountChange = lambda _: None,
 ) -> Doc:
-    """Change any of name, email, age and password, once for each `dedup_key`.
+    """Change any of name, email, age, language, marketing and password, once for each `dedup_key`.
 
     A new e-mail address or password needs the current password of the `actor`, and ends all sessions of the account.
 
@@ -131,8 +141,7 @@ def change(
 
 def _profile_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update, Filter]:
     """Return the update that sets fields which are not credentials, and its guard."""
-    new = {**account, **fields}
-    event = UserUpdated(user_id=account["_id"], email=new["email"], name=new["name"])
+    event = UserUpdated(user_id=account["_id"], **domain.profile({**account, **fields}))
     publish, guard = outbox.append_event(account, event)
     update = {"$set": {**fields, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
     return merge_updates(update, publish), {**guard, "version": account["version"]}

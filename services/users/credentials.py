@@ -13,7 +13,7 @@ from chassis import clock
 from chassis.errors import DomainError, ErrorCategory
 from chassis.events import outbox
 from chassis.store import Doc, Filter, Update, merge_updates
-from services.users import keys, passwords, repository, sessions
+from services.users import domain, keys, passwords, repository, sessions
 from services.users.messages import SessionsRevoked, UserUpdated
 
 CountChange = Callable[[str], object]
@@ -43,14 +43,13 @@ def is_locked(account: Doc) -> bool:
 def credentials_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update, Filter]:
     """Return the update that sets fields of an account and ends all sessions, and the guard of that update.
 
-    The update appends UserUpdated if the address or the name is among the fields, and SessionsRevoked.
+    The update appends UserUpdated if a field that it carries is among the fields, and SessionsRevoked.
     Every change of password, e-mail, role or lock is made by it.
     """
     version = version_of(account) + 1
     events: list[UserUpdated | SessionsRevoked] = []
-    if fields.keys() & {"email", "name"}:
-        new = {**account, **fields}
-        events.append(UserUpdated(user_id=account["_id"], email=new["email"], name=new["name"]))
+    if fields.keys() & {"email", "name", "language", "marketing"}:
+        events.append(UserUpdated(user_id=account["_id"], **domain.profile({**account, **fields})))
     events.append(SessionsRevoked(user_id=account["_id"], credentials_version=version, until=keys.tokens_expire_at()))
     publish, guard = outbox.append_event(account, *events)
     update = {

@@ -1,13 +1,29 @@
 """Rules of accounts: unique e-mail addresses, and the tombstone of an erased account."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from chassis.errors import DomainError, ErrorCategory
 
 PERSONAL_FIELDS = (
     *("email", "name", "age", "password", "secondFactor", "secondFactorOffer", "actions", "mails"),
-    "signInNetworks",
+    *("signInNetworks", "language", "marketing"),
 )
+LANGUAGES = ("en", "de")
+"""Languages of mails; the first one is the default."""
+
+
+def profile(account: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an account that UserCreated and UserUpdated carry.
+
+    An account of release 0.2.0 has no language and no choice about mails that advertise: it gets the defaults.
+    """
+    return {
+        "email": account["email"],
+        "name": account["name"],
+        "language": account.get("language", LANGUAGES[0]),
+        "marketing": account.get("marketing", False),
+    }
 
 
 class EmailTaken(DomainError, title="Email already exists"):

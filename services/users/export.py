@@ -17,7 +17,9 @@ QUERIES: tuple[type[ExportQuery], ...] = (
 )
 OWN = (
     PersonalData(
-        repository.accounts, "_id", *"email name age role verified locked actions createdAt updatedAt".split()
+        repository.accounts,
+        "_id",
+        *"email name age language marketing role verified locked actions createdAt updatedAt".split(),
     ),
     PersonalData(sessions.refresh_token_families, "userId", *"createdAt rotatedAt ended endReason expiresAt".split()),
 )

@@ -10,16 +10,25 @@ from chassis.schema import Id, Schema, Timestamp, growing
 _EVERY_VERSION = 2**62
 
 
+Language = Annotated[str, growing("en", "de")]
+
+
 class UserCreated(Event, type="user.created", key="user_id"):
     user_id: Id
     email: str
     name: str
+    language: Language | None = None
+    marketing: bool | None = None
+    """Whether the user agreed to mails that advertise."""
 
 
 class UserUpdated(Event, type="user.updated", key="user_id"):
     user_id: Id
     email: str
     name: str
+    language: Language | None = None
+    marketing: bool | None = None
+    """Whether the user agreed to mails that advertise."""
 
 
 class UserDeleted(Event, type="user.deleted", key="user_id", erases=True):

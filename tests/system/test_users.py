@@ -159,6 +159,18 @@ def test_a_change_keeps_the_fields_it_does_not_name(buyer: Client) -> None:
     assert (aged["name"], aged["age"]) == ("Ada Lovelace", 36)
 
 
+def test_the_browser_chooses_the_language_of_a_new_user_who_can_change_it(guest: Client) -> None:
+    body = person()
+    german = expect(guest.post("/api/users", body, headers={"Accept-Language": "fr, de-AT;q=0.8, en;q=0.5"}), 201)
+    assert (german["language"], german["marketing"]) == ("de", False)
+    other = expect(guest.post("/api/users", person(), headers={"Accept-Language": "*"}), 201)
+    assert other["language"] == "en"
+    client = guest.sign_in(body["email"], PASSWORD)
+    changed = expect(client.put(f"/api/users/{german['id']}", {"language": "en", "marketing": True}), 200)
+    assert (changed["language"], changed["marketing"]) == ("en", True)
+    assert refused_fields(client.put(f"/api/users/{german['id']}", {"language": "tlh"})) == ["language"]
+
+
 def test_a_change_to_a_taken_address_gets_409(shop: Shop, buyer: Client) -> None:
     other = shop.shopper()
     response = buyer.change_credentials(email=other.email.upper())
