@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chassis import calls
 from chassis.access import AccessQuery
+from chassis.calls.outcomes import NotServed
 from chassis.web.auth import Caller, Identity
 from chassis.web.problems import unauthenticated
 from chassis.web.revocations import KnownRevocations
@@ -38,14 +39,17 @@ class Access:
         self._get_role: GetRole = get_role or calls.send
         self._is_issuer, self._revocations = get_role is not None, revocations
 
-    def authenticate(self, token: str, address: str) -> Caller:
-        """Return the caller with this access token. Raises Problem 401, TransientError."""
+    def identify(self, token: str, address: str) -> Caller:
+        """Return the caller with this access token, without asking a store. Raises Problem 401, TransientError."""
         identity = self._verifier.verify(token) if token else None
         if identity is None or self._is_revoked(identity):
             raise unauthenticated()
-        caller = Caller(
+        return Caller(
             identity.user, identity.role, address, identity.session, identity.credentials_version, self._current_role
         )
+
+    def confirm(self, caller: Caller) -> Caller:
+        """Return the caller with the current role, if this service knows it. Raises Problem 401, TransientError."""
         if not self._is_issuer:
             return caller
         role = self._current_role(caller)
@@ -59,7 +63,10 @@ class Access:
         query = self._query(
             user_id=caller.id, session_id=caller.session, credentials_version=caller.credentials_version
         )
-        role: str | None = self._get_role(query).role
+        try:
+            role: str | None = self._get_role(query).role
+        except NotServed:  # every process of the issuer is of release 0.2.0, where the token alone decides
+            return caller.role
         if role is None:
             raise unauthenticated()
         return role

@@ -159,13 +159,18 @@ def _public(operation: Operation, access: Access) -> Callable[..., WsgiResponse]
 
 
 def _authenticate(operation: Operation, request: Request, access: Access) -> Caller:
-    """Return the caller. A 401 counts against a limit of its own. Raises Problem, TransientError."""
+    """Return the caller. A 401 counts against a limit of its own; a caller above the limit costs no read.
+
+    Raises Problem, TransientError.
+    """
     anonymous = Caller("", "", client_address(request))
     if not operation.needs_token(request):
         return anonymous
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
-        caller = access.authenticate(token.strip() if kind.lower() == "bearer" else "", anonymous.address)
+        caller = access.identify(token.strip() if kind.lower() == "bearer" else "", anonymous.address)
+        limits.refuse_exceeded(operation.method, caller)
+        caller = access.confirm(caller)
     except Problem as problem:
         if problem.status == HTTPStatus.UNAUTHORIZED:
             add_response_headers(request, limits.hit_unauthenticated(operation.method, anonymous.network))

@@ -45,6 +45,11 @@ class LocalCounter:
             window[0] += 1
             return int(window[0]), window[1] - now
 
+    def exceeded_for_s(self, key: str, limit: int) -> float:
+        """Return the seconds until the end of the window in which a key is above this limit, 0 if it is not."""
+        count, ends_at = self._windows.get(key, (0, 0.0))
+        return max(0.0, ends_at - clock.monotonic()) if count > limit else 0.0
+
 
 def count_in_store(key: str, seconds: int) -> tuple[int, float]:
     """Count a request in the store, for all replicas. Raises StoreUnavailable."""
@@ -103,15 +108,39 @@ def hit(name: str, rule: str, caller: str, count: Count = _local) -> dict[str, s
     limit, seconds = parse(rule)
     key = f"{name} {caller}"
     done, left_s = _count_up_to(limit, key, seconds) if count is count_in_store else count(key, seconds)
-    wait = max(1, round(left_s))
-    headers = {
-        "RateLimit": f'"{name}";r={max(0, limit - done)};t={wait}',
+    if done > limit:
+        raise _exceeded(name, rule, left_s)
+    return _headers(name, rule, limit - done, left_s)
+
+
+def refuse_exceeded(method: str, caller: Caller) -> None:
+    """Refuse a request that is above the limit for its method and caller, before any work. It counts nothing.
+
+    Raises RateLimited.
+    """
+    if settings().rate_limits == "off":
+        return
+    name, rule, key = _limit_for(method, caller)
+    if left_s := _local.exceeded_for_s(f"{name} {key}", parse(rule)[0]):
+        raise _exceeded(name, rule, left_s)
+
+
+def _exceeded(name: str, rule: str, left_s: float) -> RateLimited:
+    headers = _headers(name, rule, 0, left_s)
+    wait = headers["Retry-After"] = str(_wait_s(left_s))
+    return RateLimited(429, f"More than {rule} of these requests; wait {wait} s.", headers=headers)
+
+
+def _headers(name: str, rule: str, left: int, left_s: float) -> dict[str, str]:
+    limit, seconds = parse(rule)
+    return {
+        "RateLimit": f'"{name}";r={left};t={_wait_s(left_s)}',
         "RateLimit-Policy": f'"{name}";q={limit};w={seconds}',
     }
-    if done > limit:
-        headers["Retry-After"] = str(wait)
-        raise RateLimited(429, f"More than {rule} of these requests; wait {wait} s.", headers=headers)
-    return headers
+
+
+def _wait_s(left_s: float) -> int:
+    return max(1, round(left_s))
 
 
 def _count_up_to(limit: int, key: str, seconds: int) -> tuple[int, float]:
@@ -125,12 +154,17 @@ def _count_up_to(limit: int, key: str, seconds: int) -> tuple[int, float]:
 
 
 def hit_for_request(method: str, caller: Caller) -> dict[str, str]:
-    """Count a request against the limit for its method and caller."""
+    """Count a request against the limit for its method and caller. Raises RateLimited."""
+    return hit(*_limit_for(method, caller))
+
+
+def _limit_for(method: str, caller: Caller) -> tuple[str, str, str]:
+    """Return the name of the limit, its rule, and what it counts for."""
     if method in ("GET", "HEAD"):
-        return hit("read", settings().rate_read, caller.name)
+        return "read", settings().rate_read, caller.name
     if caller.id:
-        return hit("user", settings().rate_user, caller.id)
-    return hit("anonymous", settings().rate_anonymous, caller.network)
+        return "user", settings().rate_user, caller.id
+    return "anonymous", settings().rate_anonymous, caller.network
 
 
 def hit_unauthenticated(method: str, network: str) -> dict[str, str]:

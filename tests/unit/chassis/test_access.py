@@ -10,6 +10,8 @@ from chassis.access import AccessQuery
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import NotAttempted, TransientError
 from chassis.schema import Schema
+from chassis.settings import settings
+from chassis.web import limits
 from chassis.web.access import Access
 from chassis.web.api import ADMIN, ANYONE, SIGNED_IN, Api, require_self
 from chassis.web.app import make_app
@@ -145,3 +147,34 @@ def test_request_is_refused_while_revocations_cannot_be_read(issuer: Issuer, mon
     monkeypatch.setattr(KnownRevocations, "read_new", read_new)
     access = Access(Tokens(), revocations=KnownRevocations())
     assert ask("/api/notes/u1", "u1.customer", access).status_code == 503
+
+
+def test_caller_above_the_limit_is_refused_before_the_account_is_read() -> None:
+    issuer = Issuer(lambda: "customer")
+    app = Client(
+        make_app("notes", [api], {}, Access(Tokens(), AccessQuery, issuer.get_role), ServiceTokens("notes", "s" * 32))
+    )
+
+    def post(token: str) -> TestResponse:
+        return app.post("/api/notes", headers={"Authorization": f"Bearer {token}"})
+
+    allowed, _ = limits.parse(settings().rate_user)
+    assert [post("flood.customer").status_code for _ in range(allowed + 1)] == [200] * allowed + [429]
+    issuer.asked.clear()
+    refused = post("flood.customer")
+    assert (refused.status_code, refused.headers["RateLimit"].partition(";t=")[0]) == (429, '"user";r=0')
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert issuer.asked == []
+    assert post("other.customer").status_code == 200
+
+
+def test_revoked_token_uses_up_no_limit_of_its_user() -> None:
+    issuer = Issuer(lambda: None)
+    access = Access(Tokens(), AccessQuery, issuer.get_role)
+    app = Client(make_app("notes", [api], {}, access, ServiceTokens("notes", "s" * 32)))
+    headers = {"Authorization": "Bearer victim.customer"}
+    assert app.post("/api/notes", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.82"}).status_code == 401
+    issuer.answer = lambda: "customer"
+    first = app.post("/api/notes", headers=headers)
+    allowed, _ = limits.parse(settings().rate_user)
+    assert first.headers["RateLimit"].partition(";t=")[0] == f'"user";r={allowed - 1}'
