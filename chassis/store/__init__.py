@@ -103,11 +103,20 @@ class Collection:
         docs = self.store.find(self, where, sort, limit, after)
         return [self.versions.upcast(doc, field, is_alone=False) for doc in docs] if self.versions else docs
 
-    def count(self, where: Filter | None = None) -> int:
-        """Return the number of matches."""
+    def count(self, where: Filter | None = None, *, up_to: int = 0) -> int:
+        """Return the number of matches; with `up_to`, stop there, so that the cost does not grow with the matches."""
         where = where or {}
         self._check_search(where, "_id")
-        return self.store.count(self, where, "")
+        return self.store.count(self, where, "", up_to) if up_to else self.store.count(self, where, "")
+
+    def count_by(self, field: str, where: Filter | None = None) -> dict[str, int]:
+        """Return the number of matches for each text that a field has; other values are left out.
+
+        Fast if an index begins with the fields of `where` and `field`.
+        """
+        where = where or {}
+        self._check_search(where, field)
+        return self.store.count_by(self, where, field)
 
     def sum(self, field: str, where: Filter | None = None) -> int:
         """Return the sum of one field over the matches; values other than ints count as 0."""

@@ -97,8 +97,14 @@ class Store(Protocol):
     def find(
         self, collection: "Collection", where: Filter, sort: str, limit: int, after: Cursor | None
     ) -> list[Doc]: ...
-    def count(self, collection: "Collection", where: Filter, sum_field: str) -> int:
-        """Return the number of matches, or the sum of `sum_field` over them unless it is ""."""
+    def count(self, collection: "Collection", where: Filter, sum_field: str, up_to: int = 0) -> int:
+        """Return the number of matches, or the sum of `sum_field` over them unless it is "".
+
+        With `up_to`, stop at this number of matches.
+        """
+
+    def count_by(self, collection: "Collection", where: Filter, field: str) -> dict[str, int]:
+        """Return the number of matches for each text that `field` has."""
 
     def update(self, collection: "Collection", id: str, update: Update, when: Filter) -> Doc | None: ...
     def bulk_update(self, collection: "Collection", updates: Sequence[UpdateOne]) -> None: ...

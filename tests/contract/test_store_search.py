@@ -65,6 +65,60 @@ def test_sum_ignores_values_other_than_ints(store):
             things.count(where)
 
 
+@pytest.mark.parametrize("where", [None, {"town": "N"}, {"age": {"$gt": 4}}, {"age": 99}])
+@pytest.mark.parametrize("up_to", [1, 3, 10, 100])
+def test_count_stops_where_it_is_told(people, where, up_to):
+    assert people.count(where, up_to=up_to) == min(people.count(where), up_to)
+
+
+def test_count_by_counts_each_text_and_leaves_out_other_values(store):
+    shelf = created(store, "shelf", Index("sold", "kind"), Index("kind"), Index("words", multikey=True))
+    for number, kind in enumerate(["mug", "", "jug", "mug", 7, None, True, {"a": "mug"}, "Mug"]):
+        shelf.insert({"_id": str(number), "kind": kind, "sold": number % 2 == 1, "words": []})
+    shelf.insert({"_id": "without", "sold": False})
+    assert shelf.count_by("kind") == {"mug": 2, "": 1, "jug": 1, "Mug": 1}
+    assert shelf.count_by("kind", {"sold": True}) == {"": 1, "mug": 1}
+    assert shelf.count_by("kind", {"kind": {"$gt": "k"}, "sold": False}) == {"mug": 1}
+    assert shelf.count_by("kind", {"kind": 7}) == {}
+    for field, where in (("elsewhere", None), ("words", None), ("kind", {"elsewhere": 1})):
+        with pytest.raises(ValueError):
+            shelf.count_by(field, where)
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({"words": {"$all": ["odd"]}}, lambda n: n % 2),
+        ({"words": {"$all": ["odd", "third"]}}, lambda n: n % 6 == 3),
+        ({"words": {"$all": ["odd", "odd"]}, "starts": {"$all": ["o"]}}, lambda n: n % 2),
+        ({"words": {"$all": ["third"]}, "starts": {"$all": ["o", "t"]}, "age": {"$lt": 3}}, lambda n: n % 6 == 3),
+        ({"words": {"$all": ["odd"]}, "_id": {"$lte": "d09"}}, lambda n: n % 2 and n < 10),
+        ({"words": {"$all": ["odd", "none"]}}, lambda n: False),
+        ({"words": {"$all": ["odd"]}, "starts": {"$all": []}}, lambda n: False),
+        ({"words": {"$all": ["odd"]}, "_id": {"$in": ["d01", "d02", "d03"]}}, lambda n: n in (1, 3)),
+    ],
+)
+def test_pages_of_lists_have_every_match_once(store, limit, where, found):
+    many = created(store, "many", Index("words", multikey=True), Index("starts", multikey=True), Index("age"))
+    for n in range(30):
+        words = ["odd"] * (n % 2) + ["third"] * (n % 3 == 0)
+        many.insert(
+            {"_id": f"d{n:02}", "age": n * n % 9 + n % 2, "words": words, "starts": [word[0] for word in words]}
+        )
+    many.update("d01", {"$set": {"words": [], "starts": []}})
+    many.update("d01", {"$set": {"words": ["odd", "left"], "starts": ["o", "l"]}})
+    many.delete("d29")
+    expected = [f"d{n:02}" for n in range(29) if found(n)]
+    if "age" in where:
+        expected = [id for id in expected if many.get(id)["age"] < 3]
+    assert pages(many, limit, where) == expected
+    assert pages(many, limit, where, "-_id") == expected[::-1]
+    assert sorted(pages(many, limit, where, "age")) == expected
+    assert (many.count(where), many.count(where, up_to=100)) == (len(expected), len(expected))
+    assert many.count(where, up_to=2) == min(2, len(expected))
+
+
 def test_text_sorts_by_code_point(store):
     names = created(store, "names", Index("name"))
     words = ["Z", "a", "é", "ab", "", "\uffff", "\U00010000", "A", "z", "~"]

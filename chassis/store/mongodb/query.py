@@ -87,12 +87,23 @@ def sort_keys(sort: str) -> list[tuple[str, int]]:
     return [(field, direction)] if field == "_id" else [(field, direction), ("_id", direction)]
 
 
-def count_stages(where: Filter, sum_field: str, defaults: Mapping[str, Any]) -> list[Query]:
+def count_stages(where: Filter, sum_field: str, defaults: Mapping[str, Any], up_to: int = 0) -> list[Query]:
     """Return the pipeline that counts the matches, or sums a field. MongoDB answers it from the index if it can."""
-    value: Any = f"${sum_field}" if sum_field else 1
-    if sum_field in defaults:
-        value = {"$ifNull": [value, defaults[sum_field]]}
-    return [{"$match": search(where, "_id", None, defaults)}, {"$group": {"_id": None, "count": {"$sum": value}}}]
+    value: Any = _value(sum_field, defaults) if sum_field else 1
+    limit = [{"$limit": up_to}] if up_to else []
+    match = {"$match": search(where, "_id", None, defaults)}
+    return [match, *limit, {"$group": {"_id": None, "count": {"$sum": value}}}]
+
+
+def count_by_stages(where: Filter, field: str, defaults: Mapping[str, Any]) -> list[Query]:
+    """Return the pipeline that counts the matches for each value of a field."""
+    match = {"$match": search(where, "_id", None, defaults)}
+    return [match, {"$group": {"_id": _value(field, defaults), "count": {"$sum": 1}}}]
+
+
+def _value(field: str, defaults: Mapping[str, Any]) -> Any:
+    """Return the expression that reads a field."""
+    return {"$ifNull": [f"${field}", defaults[field]]} if field in defaults else f"${field}"
 
 
 def guarded(id: str, when: Filter, *also: Query) -> Query:

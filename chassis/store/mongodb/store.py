@@ -92,10 +92,15 @@ class MongodbStore:
 
         return self._client.read(work, self._client.timeout_s())
 
-    def count(self, collection: Collection, where: Filter, sum_field: str) -> int:
-        docs, stages = self._docs(collection), query.count_stages(where, sum_field, collection.versions.indexed)
+    def count(self, collection: Collection, where: Filter, sum_field: str, up_to: int = 0) -> int:
+        docs, stages = self._docs(collection), query.count_stages(where, sum_field, collection.versions.indexed, up_to)
         found = self._client.read(lambda: docs.aggregate(stages).to_list(), self._client.timeout_s())
         return int(found[0]["count"]) if found else 0
+
+    def count_by(self, collection: Collection, where: Filter, field: str) -> dict[str, int]:
+        docs, stages = self._docs(collection), query.count_by_stages(where, field, collection.versions.indexed)
+        found = self._client.read(lambda: docs.aggregate(stages).to_list(), self._client.timeout_s())
+        return {row["_id"]: row["count"] for row in found if isinstance(row["_id"], str)}
 
     def update(self, collection: Collection, id: str, update: Update, when: Filter) -> Doc | None:
         docs, write_id = self._docs(collection), query.new_write_id()

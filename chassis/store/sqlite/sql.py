@@ -86,6 +86,10 @@ class Fields:
         """Return the term that the field is an int."""
         return self._is(path, 0)
 
+    def is_text(self, path: str) -> str:
+        """Return the term that the field is text."""
+        return self._is(path, "")
+
     def index_columns(self, index: Index) -> str:
         """Return the columns of an index. The last one is `id`, the second key of every order."""
         columns = [self.column(path) for path in index.fields]

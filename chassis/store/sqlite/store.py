@@ -64,9 +64,13 @@ class SqliteStore:
         query, values = self._table(collection).find(where, sort, limit, after)
         return [orjson.loads(text) for (text,) in self._file.read(query, values)]
 
-    def count(self, collection: Collection, where: Filter, sum_field: str) -> int:
-        query, values = self._table(collection).count(where, sum_field)
+    def count(self, collection: Collection, where: Filter, sum_field: str, up_to: int = 0) -> int:
+        query, values = self._table(collection).count(where, sum_field, up_to)
         return int(self._file.read(query, values)[0][0])
+
+    def count_by(self, collection: Collection, where: Filter, field: str) -> dict[str, int]:
+        query, values = self._table(collection).count_by(where, field)
+        return dict(self._file.read(query, values))
 
     def update(self, collection: Collection, id: str, update: Update, when: Filter) -> Doc | None:
         table = self._table(collection)

@@ -92,11 +92,11 @@ class Table:
 
     def find(self, where: Filter, sort: str, limit: int, after: Cursor | None) -> tuple[str, list[Any]]:
         """Return the query and its values."""
-        clause = self._clause(where)
         column = self._fields.column(sort.lstrip("-"))
+        source, clause = self._by_multikey(where) if column == "id" else (self.name, self._clause(where))
         direction, beyond = ("DESC", "<") if sort.startswith("-") else ("ASC", ">")
         # SQLite would rather scan the whole table by `id` than sort what an index finds: `+` prevents that.
-        id = "+id" if where and "_id" not in where else "id"
+        id = "+id" if where and "_id" not in where and source == self.name else "id"
         keys = [id] if column == "id" else [column, "id"]
         if column != "id":
             clause.add(self._fields.sortable(sort.lstrip("-"), after and after[0]))
@@ -106,21 +106,49 @@ class Table:
             clause.add(f"{column} {beyond}= ?", after[0])  # bounds the index scan; a comparison of pairs does not
             clause.add(f"({column}, id) {beyond} (?, ?)", *after)
         order = ", ".join(f"{key} {direction}" for key in keys)
-        query = f"SELECT doc FROM {self.name} WHERE {clause} ORDER BY {order} LIMIT ?"
+        query = f"SELECT doc FROM {source} WHERE {clause} ORDER BY {order} LIMIT ?"
         return query, [*clause.values, limit]
 
-    def count(self, where: Filter, sum_field: str) -> tuple[str, list[Any]]:
+    def count(self, where: Filter, sum_field: str, up_to: int = 0) -> tuple[str, list[Any]]:
         """Return the query and its values."""
+        if up_to:
+            source, clause = self._by_multikey(where)
+            return f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {clause} LIMIT ?)", [*clause.values, up_to]
         clause, result = self._clause(where), "count(*)"
         if sum_field:
             clause.add(self._fields.is_int(sum_field))
             result = f"coalesce(sum({self._fields.column(sum_field)}), 0)"
         return f"SELECT {result} FROM {self.name} WHERE {clause}", clause.values
 
+    def count_by(self, where: Filter, field: str) -> tuple[str, list[Any]]:
+        """Return the query and its values; its rows are (text, count)."""
+        clause, column = self._clause(where), self._fields.column(field)
+        clause.add(self._fields.is_text(field))
+        return f"SELECT {column}, count(*) FROM {self.name} WHERE {clause} GROUP BY {column}", clause.values
+
     def duplicate_field(self, error: sqlite3.IntegrityError) -> str:
         """Return which field was a duplicate: SQLite names the index."""
         named = re.search(r"index '(.+)'", str(error))
         return self._indexes[named[1]].fields[0] if named else "_id"
+
+    def _by_multikey(self, where: Filter) -> tuple[str, sql.Clause]:
+        """Return what to read from, and the conditions: with an `$all`, in the order of `id` without sorting.
+
+        The scan follows the longest value, as the rarest one, and looks up the others document by document.
+        """
+        pairs = [(path, value) for path, values in sql.all_conditions(where) for value in values]
+        if not pairs or {"$all": []} in where.values():
+            return self.name, self._clause(where)
+        first = max(pairs, key=lambda pair: len(pair[1]))
+        clause = sql.Clause(["value = ?"], [first[1]])
+        for path, value in pairs:
+            if (path, value) != first:
+                table = self._multikeys[path]
+                clause.add(f"EXISTS (SELECT 1 FROM {table} t WHERE t.value = ? AND t.id = {self.name}.id)", value)
+        others = self._fields.where_clause(where)
+        clause.terms += others.terms
+        clause.values += others.values
+        return f"{self._multikeys[first[0]]} CROSS JOIN {self.name} USING (id)", clause
 
     def _clause(self, where: Filter) -> sql.Clause:
         clause = self._fields.where_clause(where)
