@@ -44,7 +44,7 @@ class Event(Schema):
     ) -> None:
         _check_fields(cls, Event)
         cls.type, cls.key, cls.public, cls.erases, cls.unordered = type, key, public, erases, unordered
-        cls.service = _owner(cls.__module__)
+        cls.service = owner_of(cls.__module__)
 
     @property
     def subject(self) -> str:
@@ -83,7 +83,7 @@ class Command(Schema):
         _check_fields(cls, Command)
         cls.callers, cls.timeout_s, cls.read_only, cls.errors = callers, timeout_s, read_only, errors
         cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        cls.service = _owner(cls.__module__)
+        cls.service = owner_of(cls.__module__)
 
 
 def _check_fields(message: type[Schema], base: type[Schema]) -> None:
@@ -92,7 +92,7 @@ def _check_fields(message: type[Schema], base: type[Schema]) -> None:
         raise TypeError(f"{message.__name__} cannot have a field named {taken[0]}: {base.__name__}.{taken[0]} exists")
 
 
-def _owner(module: str) -> str:
+def owner_of(module: str) -> str:
     """Return the name of the package that holds the module, of the module where it is in none."""
     package = module.rpartition(".")[0]
     return package.rpartition(".")[2] or module

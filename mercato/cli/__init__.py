@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import click
 
@@ -48,6 +49,15 @@ class _Commands(click.Group):
         module = import_module(f"mercato.cli.{_COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an outage that it meets ends it with one line."""
+        from chassis.errors import TransientError
+
+        try:
+            return super().invoke(ctx)
+        except TransientError as error:
+            raise click.ClickException(f"{error}; nothing else was done: run the command again later") from None
 
 
 @click.group(cls=_Commands)

@@ -1,29 +1,45 @@
 """The commands of an operator: dead letters, outboxes, read models. They read the stores of the services."""
 
 import sys
-from bisect import bisect_right, insort
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 import click
 import orjson
 
-from chassis.events import dead_letters, set_aside
-from chassis.events.outbox import SET_ASIDE, SLOTS, pending_in_slots, return_set_aside
+from chassis.events import dead_letters
+from chassis.operations.dead_letters import DeadLetters
+from chassis.operations.outboxes import Outboxes
 from chassis.service import Service
 from chassis.store import Doc
-from mercato.cli.output import as_json, print_json, print_rows
+from mercato.cli.ids import choose
+from mercato.cli.output import age, as_json, print_json, print_rows
 from mercato.cli.services import attach_store, installed_services, load_service
+
+_PARKED = {
+    "service": lambda row: row["service"],
+    "id": lambda row: row["id"],
+    "type": lambda row: row["type"],
+    "key": lambda row: row["key"],
+    "attempts": lambda row: row["attempts"],
+    "behind": lambda row: row["behind"],
+    "age": lambda row: age(row["parkedAt"]),
+    "reason": lambda row: row["reason"],
+}
 
 of_service = click.option("--service", "only", help="Only this service.")
 
 
 @click.group()
 def dlq() -> None:
-    """Inspect, redrive and discard dead letters.
+    """See the events that a service could not handle, and have them handled again or discarded.
 
-    A dead letter is an event whose handler failed; it parks later events of its key.
+    Such an event is stored as a dead letter, with the reason; DLQ stands for dead letter queue. Its key, mostly the id
+    of an order or a product, is parked: later events with that key wait behind it, so that they take effect in order.
+    Events with other keys are handled. Correct the cause, then redrive; or discard what must not take effect.
+
+    ID is the id of a dead letter, or a beginning of it that no other one of the service has.
     """
 
 
@@ -32,61 +48,45 @@ def dlq() -> None:
 @click.option("--discarded", is_flag=True, help="List those that were discarded, and why.")
 @as_json
 def dlq_list(only: str | None, discarded: bool, as_json: bool) -> None:
-    """List the dead letters; `behind` is how many events of the key wait behind one."""
-    rows = (row for service in _consumers(only) for row in (_discarded_rows if discarded else _parked_rows)(service))
-    print_rows(rows, as_json, "Discarded dead letters" if discarded else "Dead letters")
+    """List the dead letters.
 
-
-def _parked_rows(service: Service) -> Iterable[dict[str, Any]]:
-    offsets: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for doc in dead_letters.collection.iterate():
-        if doc["blocks"]:
-            insort(offsets[doc["topic"], doc["key"]], doc["offset"])
-    for doc in dead_letters.collection.iterate():
-        blocked = offsets[doc["topic"], doc["key"]] if doc["blocks"] else []
-        yield {
-            "service": service.name,
-            "id": doc["_id"],
-            "type": doc["headers"].get("ce_type", ""),
-            "key": doc["key"],
-            "attempts": doc["attempts"],
-            "behind": len(blocked) - bisect_right(blocked, doc["offset"]),
-            "parkedAt": doc["parkedAt"],
-            "reason": doc["reason"],
-        }
-
-
-def _discarded_rows(service: Service) -> Iterable[dict[str, Any]]:
-    for doc in dead_letters.discarded.iterate():
-        names = "type", "key", "attempts", "parkedAt", "discardedAt", "reason"
-        yield {"service": service.name, "id": doc["_id"], **{name: doc[name] for name in names}}
+    `behind` is how many later events of the key wait behind one.
+    """
+    if discarded:
+        print_rows((row for each in _consumers(only) for row in each.discarded()), as_json, "Discarded dead letters")
+    else:
+        print_rows((row for each in _consumers(only) for row in each.parked()), as_json, "Dead letters", _PARKED)
 
 
 @dlq.command("show")
 @click.argument("service")
 @click.argument("id")
-def dlq_show(service: str, id: str) -> None:
+@as_json
+def dlq_show(service: str, id: str, as_json: bool) -> None:
     """Show one dead letter with its event, as JSON."""
-    dead_letter = _dead_letter(service, id)
-    record = dead_letters.to_record(dead_letter)
-    print_json({**dead_letter, "value": record.value.decode(errors="replace")})
+    id, found = _find(service, id)
+    print_json(found.show(id))
 
 
 @dlq.command("redrive")
 @of_service
 @click.option("--key", help="Only the dead letters of this key.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be handled again.")
-def dlq_redrive(only: str | None, key: str | None, dry_run: bool) -> None:
-    """Ask the workers to handle dead letters again, each key in order."""
+@as_json
+def dlq_redrive(only: str | None, key: str | None, dry_run: bool, as_json: bool) -> None:
+    """Have dead letters handled again.
+
+    The workers handle the events of each key in order. One that fails again stays, with the reason.
+    """
     count = 0
-    for service, dead_letter in _dead_letters(only):
-        if key is None or dead_letter["key"] == key:
-            count += 1
-            if dry_run:
-                click.echo(f"{service.name} {dead_letter['_id']}")
-            else:
-                dead_letters.request_redrive(dead_letter)
-    click.echo(f"{count} dead letters {'would be' if dry_run else 'are being'} handled again")
+    for row in (row for each in _consumers(only) for row in each.redrive(key, dry_run)):
+        count += 1
+        if as_json:
+            click.echo(orjson.dumps(row))
+        elif dry_run:
+            click.echo(f"{row['service']} {row['id']}")
+    if not as_json:
+        click.echo(f"{count} dead letters {'would be' if dry_run else 'are being'} handled again")
 
 
 @dlq.command("discard")
@@ -94,16 +94,18 @@ def dlq_redrive(only: str | None, key: str | None, dry_run: bool) -> None:
 @click.argument("id")
 @click.option("--reason", required=True, help="Why its event may be lost; without personal data, it is kept.")
 def dlq_discard(service: str, id: str, reason: str) -> None:
-    """Delete one dead letter for good, and record why: its event takes no effect."""
+    """Delete one dead letter for good.
+
+    Its event takes no effect in SERVICE. What is kept: its id, type and key, and the reason.
+    """
     if not reason.strip():
         raise click.ClickException("a discarded event needs a reason")
-    dead_letter = _dead_letter(service, id)
-    dead_letters.discard(dead_letter, reason.strip())
+    id, found = _find(service, id)
+    key, behind = found.discard(id, reason.strip())
     click.echo(f"{id} is discarded")
-    behind = [each for each in dead_letters.of_key(dead_letter["topic"], dead_letter["key"]) if each["blocks"]]
     if behind:
-        redrive = f"mercato dlq redrive --service {service} --key {dead_letter['key']}"
-        click.echo(f"{len(behind)} events of its key are still parked; handle them with: {redrive}")
+        redrive = f"mercato dlq redrive --service {service} --key {quote(key)}"
+        click.echo(f"{behind} events of its key are still parked; handle them with: {redrive}")
 
 
 @click.command()
@@ -112,52 +114,35 @@ def dlq_discard(service: str, id: str, reason: str) -> None:
 @click.option("--retry", is_flag=True, help="Have the workers try again what is set aside.")
 @as_json
 def outbox(only: str | None, only_aside: bool, retry: bool, as_json: bool) -> None:
-    """Count events that are not yet published, and what outboxes and jobs have set aside.
+    """Count the events that are not published yet, and what is set aside.
 
-    What is set aside waits for `--retry`: an aggregate with all its events, or one entry of a job. The others go on.
+    A service stores an event together with the change that it reports, in an outbox; its worker publishes it within
+    moments. `pending` stays high where the worker or the message bus is down; no event is lost.
+
+    What failed three times by a defect is set aside, so that the others go on: all events of one object in an outbox,
+    or one entry of a job. It waits for `--retry`.
     """
+    if retry and only_aside:
+        raise click.UsageError("use --set-aside to list entries, then --retry alone to have them tried again")
     rows: list[dict[str, Any]] = []
-    for service in _services(only):
-        attach_store(service)
+    for name, outboxes in _outboxes(only):
         if retry:
-            count = _retry_set_aside(service)
-            click.echo(f"{service.name}: {count} entries are being tried again")
-        elif only_aside:
-            names = "source", "id", "attempts", "at", "reason"
-            entries = set_aside.entries.iterate()
-            rows += [{"service": service.name, **{name: entry[name] for name in names}} for entry in entries]
+            count = outboxes.retry_set_aside()
+            row = {"service": name, "retried": count}
+            click.echo(orjson.dumps(row) if as_json else f"{name}: {count} entries are being tried again")
         else:
-            rows += _outbox_rows(service)
+            rows += outboxes.set_aside() if only_aside else outboxes.counts()
     if not retry:
         print_rows(rows, as_json, "Set aside" if only_aside else "Outboxes")
-
-
-def _outbox_rows(service: Service) -> Iterable[dict[str, Any]]:
-    aside = Counter(entry["source"] for entry in set_aside.entries.iterate())
-    for collection in (each.collection for each in service.outboxes):
-        pending = collection.sum("pending", pending_in_slots(range(SLOTS)))
-        count = aside.pop(collection.name, 0) or collection.count(SET_ASIDE)
-        yield {"service": service.name, "collection": collection.name, "pending": pending, "setAside": count}
-    for job, count in sorted(aside.items()):
-        yield {"service": service.name, "collection": job, "pending": 0, "setAside": count}
-
-
-def _retry_set_aside(service: Service) -> int:
-    entries = list(set_aside.entries.iterate())
-    for each in service.outboxes:
-        return_set_aside(each.collection)
-    for entry in entries:
-        set_aside.entries.delete(entry["_id"], when={"at": entry["at"]})  # one that has failed again stays
-    return len(entries)
 
 
 @click.command()
 @click.argument("name", metavar="SERVICE")
 @as_json
 def replay(name: str, as_json: bool) -> None:
-    """Rebuild the read models of a service.
+    """Rebuild what a SERVICE derives from its events, such as the list of orders, while the platform runs.
 
-    Reads the streams again and shows every difference; exit code 1 if there was one.
+    Reads the events again, repairs every difference and shows it; exit code 1 if there was one.
     """
     service = attach_store(load_service(name))
     if service.replay is None:
@@ -167,31 +152,30 @@ def replay(name: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _services(only: str | None) -> Iterable[Service]:
+def _services(only: str | None) -> Iterator[Service]:
     for name in [only] if only else installed_services():
         yield load_service(name)
 
 
-def _consumers(only: str | None) -> Iterable[Service]:
-    """Yield the services that consume events, each with its store attached."""
+def _outboxes(only: str | None) -> Iterator[tuple[str, Outboxes]]:
+    """Yield the outboxes of each service; use them before the next: services share collections."""
+    for service in _services(only):
+        attach_store(service)
+        yield service.name, Outboxes(service.name, service.outboxes)
+
+
+def _consumers(only: str | None) -> Iterator[DeadLetters]:
+    """Yield the dead letters of each service that consumes events; use them before the next: they share collections."""
     for service in _services(only):
         if dead_letters.collection in service.collections:
-            yield attach_store(service)
+            attach_store(service)
+            yield DeadLetters(service.name)
 
 
-def _dead_letters(only: str | None) -> Iterable[tuple[Service, Doc]]:
-    for service in _consumers(only):
-        for dead_letter in dead_letters.collection.iterate():
-            yield service, dead_letter
-
-
-def _dead_letter(service: str, id: str) -> Doc:
-    loaded = attach_store(load_service(service))
-    is_consumer = dead_letters.collection in loaded.collections
-    dead_letter = dead_letters.collection.get(id) if is_consumer else None
-    if dead_letter is None:
-        raise click.ClickException(f"{service} has no dead letter {id!r}; see mercato dlq list")
-    return dead_letter
+def _find(service: str, given: str) -> tuple[str, DeadLetters]:
+    """Return the whole id of a dead letter, and where it is."""
+    candidates = ((id, each) for each in _consumers(service) for id in each.ids(given))
+    return choose(given, candidates, f"{service} has no dead letter {given!r}; see mercato dlq list")
 
 
 def _compact(doc: Doc | None) -> str:

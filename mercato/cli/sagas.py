@@ -1,61 +1,125 @@
 """`mercato sagas`: see the sagas, and intervene where one waits for an operator."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import click
 
+from chassis import clock
 from chassis.errors import DomainError
+from chassis.operations.sagas import Sagas, Selection
 from chassis.sagas import interventions
 from chassis.sagas.driver import Driver
-from chassis.sagas.interventions import Intervention
-from chassis.store import Doc
-from mercato.cli.output import as_json, print_json, print_rows
+from mercato.cli.ids import choose
+from mercato.cli.output import (
+    Duration,
+    Row,
+    age,
+    as_json,
+    cell,
+    duration,
+    is_terminal,
+    new_table,
+    print_json,
+    print_rows,
+    print_table,
+)
 from mercato.cli.services import attach_store, installed_services, load_service
+
+_COLUMNS = {
+    "id": lambda row: row["id"],
+    "at": lambda row: cell(row["at"], "yellow" if row["at"].startswith("undo ") else ""),
+    "service": lambda row: row["service"],
+    "tries": lambda row: row["attempts"],
+    "age": lambda row: age(row["openedAt"]),
+    "note": lambda row: cell("blocked", "bold red") if row["blocked"] else row["reason"],
+}
 
 
 @click.group()
 def sagas() -> None:
-    """Inspect sagas; retry, abort or skip a blocked one.
+    """See what spans several services, such as a checkout, and step in where it cannot go on.
 
-    A saga is blocked after its current step failed five times by a defect, for a minute.
+    A saga is a list of steps, each in one service; the steps of a checkout take stock and money. If a step is rejected,
+    those before it are undone in reverse order. Workers retry a step until it ends, so most sagas need nobody. A saga
+    is blocked, and waits for you, after its step failed five times by a defect, for a minute.
+
+    ID is the id of a saga, which is that of its order, or a beginning of it that no other saga has.
     """
 
 
 @sagas.command("list")
 @click.option("--all", "include_ended", is_flag=True, help="Include the sagas that have ended.")
-@click.option("--blocked", "only_blocked", is_flag=True, help="Only the sagas that wait for an operator.")
+@click.option("--blocked", is_flag=True, help="Only those that wait for an operator.")
+@click.option("--undoing", is_flag=True, help="Only those that are being undone.")
+@click.option("--step", default="", help="Only those at this step, such as 'take payment', forward or undone.")
+@click.option("--older-than", "min_age_s", type=Duration(), default=0.0, help="Only those open for 90s, 5m, 2h, 1d ...")
 @as_json
-def sagas_list(include_ended: bool, only_blocked: bool, as_json: bool) -> None:
-    """List the sagas that have not ended."""
-    rows = []
-    for driver in _drivers():
-        for doc in driver.collection.iterate(None if include_ended else {"open": True}):
-            if only_blocked and not doc.get("blocked"):
-                continue
-            saga = driver.find_definition(doc)
-            step = saga.steps[doc["step"]].name if saga else "a step of a later release"
-            rows.append(
-                {
-                    "saga": doc["saga"],
-                    "id": doc["_id"],
-                    "at": doc["ended"] or (f"undo {step}" if doc["undoing"] else step),
-                    "attempts": doc["attempts"],
-                    "openedAt": doc["openedAt"],
-                    "reason": (doc["reason"] or {}).get("kind", ""),
-                    "blocked": doc.get("blocked", False),
-                }
-            )
-    print_rows(rows, as_json, "Sagas")
+def sagas_list(include_ended: bool, blocked: bool, undoing: bool, step: str, min_age_s: float, as_json: bool) -> None:
+    """List the sagas that have not ended.
+
+    Each with its step, the service that carries that out, and `tries`, the failed attempts of that step. A line below
+    the table sums up.
+    """
+    undoing, step = undoing or step.startswith("undo "), step.removeprefix("undo ")  # as the column `at` has it
+    selection = Selection(include_ended, blocked, undoing, step, min_age_s)
+    found = [Sagas(driver) for driver in _drivers()]
+    known = list(dict.fromkeys(name for each in found for name in each.steps()))
+    if step and step not in known:
+        raise click.UsageError(f"there is no step {step!r}; there are {', '.join(known)}")
+    rows = [row for each in found for row in each.find(selection)]
+    kinds = {row["saga"] for row in rows}
+    columns = {"saga": lambda row: row["saga"], **_COLUMNS} if len(kinds) > 1 else _COLUMNS
+    print_rows(rows, as_json, "Sagas", columns)
+    if rows and not as_json:
+        click.echo(_summary(rows))
+
+
+def _summary(rows: list[Row]) -> str:
+    """Return one line about the sagas: how many, how old, where."""
+    steps = Counter(row["at"] for row in rows)
+    where = ", ".join(f"{count} {'' if at in ('done', 'undone') else 'at '}{at}" for at, count in steps.most_common())
+    still_open = [row for row in rows if row["at"] not in ("done", "undone")]
+    oldest = max((clock.seconds_since(row["openedAt"]) for row in still_open), default=0.0)
+    old = f", the oldest open one for {duration(oldest)}" if still_open else ""
+    blocked = sum(row["blocked"] for row in rows)
+    return f"{len(rows)} sagas{old}: {where}; {blocked or 'none'} blocked"
 
 
 @sagas.command("show")
 @click.argument("id")
-def sagas_show(id: str) -> None:
-    """Show one saga with its log, as JSON, without its secrets."""
-    driver, doc = _find(id)
-    data = {name: value for name, value in doc["data"].items() if name not in driver.saga.secrets}
-    print_json({**doc, "data": data})
+@as_json
+def sagas_show(id: str, as_json: bool) -> None:
+    """Show one saga and its steps.
+
+    Each step with its service, what came of it, and its last error. Not on a terminal, or with --json, it is printed as JSON, with its data and without its secrets.
+    """
+    id, found = _find(id)
+    saga = found.show(id)
+    if as_json or not is_terminal():
+        print_json(saga)
+    else:
+        _print_saga(saga)
+
+
+def _print_saga(saga: Row) -> None:
+    """Print a saga for a person: where it is, then its steps."""
+    if saga["ended"]:
+        state = f"has ended {saga['ended']}"
+    else:
+        blocked = ", blocked" if saga.get("blocked") else ""
+        tries = f", {saga['attempts']} failed attempts" if saga["attempts"] else ""
+        state = f"is at {saga['at']} ({saga['service']}){tries}{blocked}"
+    click.echo(f"{saga['saga']} {saga['_id']} {state}; opened {age(saga['openedAt'])} ago")
+    if saga["reason"]:
+        click.echo(f"it is undone because of {saga['reason']['kind']}: {saga['reason']['detail']}")
+    table = new_table("", "step", "service", "outcome", "times", "age", "detail")
+    for number, step in enumerate(saga["steps"]):
+        is_current = not saga["ended"] and number == saga["step"]
+        row = ("▶" if is_current else "", *(step[name] for name in ("step", "service", "outcome", "times")))
+        table.add_row(*(cell(each, "bold" if is_current else "") for each in (*row, age(step["at"]), step["detail"])))
+    print_table(table)
 
 
 def _check_reason(ctx: click.Context, param: click.Parameter, reason: str) -> str:
@@ -75,13 +139,16 @@ why = click.option(
 @click.option("--blocked", "all_blocked", is_flag=True, help="Every blocked saga, after the defect is corrected.")
 @why
 def sagas_retry(ids: tuple[str, ...], all_blocked: bool, reason: str) -> None:
-    """Have the workers try blocked sagas again, or a compensation at once."""
+    """Have blocked sagas tried again.
+
+    A saga that is being undone is tried again at once, without waiting for its next attempt. The exit code is 1 if one of them could not be retried.
+    """
     if bool(ids) == all_blocked:
         raise click.UsageError("name sagas by their ids, or all blocked ones with --blocked")
     failed = 0
-    for id in _blocked() if all_blocked else ids:
+    for given in _blocked() if all_blocked else ids:
         try:
-            _intervene(_find(id)[0], id, interventions.retry, "retried", reason)
+            _intervene(given, "retried", reason)
         except click.ClickException as error:
             failed += 1
             click.echo(f"Error: {error.format_message()}", err=True)
@@ -92,21 +159,29 @@ def sagas_retry(ids: tuple[str, ...], all_blocked: bool, reason: str) -> None:
 @click.argument("id")
 @why
 def sagas_abort(id: str, reason: str) -> None:
-    """End a saga by compensating what it did; of a checkout, until the stock is confirmed."""
-    _intervene(_find(id)[0], id, interventions.abort, "aborted", reason)
+    """Undo what a saga did, and end it.
+
+    A checkout can be aborted until its stock is confirmed.
+    """
+    _intervene(id, "aborted", reason)
 
 
 @sagas.command("skip")
 @click.argument("id")
 @why
 def sagas_skip(id: str, reason: str) -> None:
-    """Go on after a blocked step that has no compensation, as if it were done; of a checkout, until the payment."""
-    _intervene(_find(id)[0], id, interventions.skip, "skipped", reason)
+    """Go on after a blocked step.
+
+    The saga continues as if the step were done. It must be one that is never undone and, of a checkout, before the
+    payment.
+    """
+    _intervene(id, "skipped", reason)
 
 
-def _intervene(driver: Driver, id: str, intervention: Intervention, outcome: str, reason: str) -> None:
+def _intervene(given: str, outcome: str, reason: str) -> None:
+    id, found = _find(given)
     try:
-        interventions.intervene(driver, id, intervention, outcome, reason)
+        found.intervene(id, outcome, reason)
     except DomainError as error:
         raise click.ClickException(f"saga {id} cannot be {outcome}: {error}") from None
     click.echo(f"{id} is {outcome}")
@@ -114,17 +189,15 @@ def _intervene(driver: Driver, id: str, intervention: Intervention, outcome: str
 
 def _blocked() -> Iterator[str]:
     for driver in _drivers():
-        for doc in driver.collection.iterate({"open": True}):
-            if doc.get("blocked"):
-                yield doc["_id"]
+        for row in Sagas(driver).find(Selection(blocked=True)):
+            yield row["id"]
 
 
-def _find(id: str) -> tuple[Driver, Doc]:
-    for driver in _drivers():
-        doc = driver.collection.get(id)
-        if doc is not None:
-            return driver, doc
-    raise click.ClickException(f"there is no saga {id!r}; see mercato sagas list --all")
+def _find(given: str) -> tuple[str, Sagas]:
+    """Return the whole id of a saga, and where it is."""
+    found = [Sagas(driver) for driver in _drivers()]
+    candidates = ((id, each) for each in found for id in each.ids(given))
+    return choose(given, candidates, f"there is no saga {given!r}; see mercato sagas list --all")
 
 
 def _drivers() -> Iterator[Driver]:
