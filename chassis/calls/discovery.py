@@ -1,8 +1,9 @@
 """Discovery and client-side load balancing: the addresses that DNS gives for the names in the settings.
 
-If an address refuses the connection, the call goes to the next one. An address that fails three times is ejected for
-10 s, but never more than half of them; while all others refuse, an ejected address is used, too, because it may have
-recovered first. A spare address, such as a Service's beside those of its pods, is used while no other is healthy.
+If an address refuses the connection, or does not serve the route, the call goes to the next one. An address that fails
+three times is ejected for 10 s, but never more than half of them; while all others refuse, an ejected address is used,
+too, because it may have recovered first. A spare address, such as a Service's beside those of its pods, is used while
+no other is healthy.
 """
 
 import socket
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 from chassis import clock
-from chassis.calls.outcomes import NotRetryable, Unreachable
+from chassis.calls.outcomes import NotRetryable, NotServed, Unreachable
 from chassis.errors import OutcomeUnknown
 
 RESOLVE_EVERY_S = 5.0
@@ -44,21 +45,22 @@ class Endpoints:
         self._turn = 0
 
     def call(self, exchange: Callable[[str], T]) -> T:
-        """Return `exchange(address)` for an address that accepts the connection.
+        """Return `exchange(address)` for an address that accepts the connection and serves the route.
 
-        Raises: NotRetryable without any address, Unreachable if all refuse, and what `exchange` raises.
+        Raises: NotRetryable without any address, NotServed if all respond so, Unreachable if none serves the route and
+        one refuses, and what `exchange` raises.
         """
         self._refresh()
         refused: list[Address] = []
-        last: Unreachable | None = None
+        failure: Unreachable | NotServed | None = None
         while address := self._choose(refused):
             try:
                 with self._in_flight(address):
                     return exchange(address.name)
-            except Unreachable as error:
+            except (Unreachable, NotServed) as error:
                 refused.append(address)
-                last = error
-        raise last or NotRetryable(f"no address for {self._upstream}")
+                failure = failure if isinstance(failure, Unreachable) else error
+        raise failure or NotRetryable(f"no address for {self._upstream}")
 
     def _choose(self, refused: list[Address]) -> Address | None:
         with self._lock:

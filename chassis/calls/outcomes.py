@@ -4,6 +4,7 @@
     ├── Unreachable      no connection: another address may accept one
     └── NotRetryable     not sent by us: an immediate retry does not help
         └── RequestRejected  4xx: a later retry does not help either
+            └── NotServed    404: the address has no such route; one of another release may have it
     OutcomeUnknown       may be done: connection lost, response malformed, or 5xx
     ├── ResponseTimeout  no response in time
     └── UpstreamDefect   500: the upstream met a defect, which may repeat itself
@@ -39,6 +40,10 @@ class RequestRejected(NotRetryable):
         self.is_invalid = is_invalid
 
 
+class NotServed(RequestRejected):
+    """The address has no such route: during an upgrade, it is a process of another release."""
+
+
 class ResponseTimeout(OutcomeUnknown):
     """No response came within the timeout of the command or the deadline."""
 
@@ -71,6 +76,8 @@ def read(upstream: str, response: requests.Response, errors: tuple[type[DomainEr
         raise rebuild((*errors, NotFound), kind, title, str(problem.get("detail", "")), extra)
     if kind == "not_done" or status in (408, 429):
         raise NotAttempted(message, retry_after)
+    if status == 404:
+        raise NotServed(message)
     if 400 <= status < 500:
         raise RequestRejected(message, retry_after, is_invalid=status in _INVALID)
     raise (UpstreamDefect if status == 500 else OutcomeUnknown)(message, retry_after)

@@ -7,6 +7,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from chassis.access import AccessQuery
+from chassis.calls.outcomes import NotServed
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import NotAttempted, TransientError
 from chassis.schema import Schema
@@ -113,6 +114,17 @@ def test_lost_right_is_not_used(issuer: Issuer, answer: Answer, status_of_list: 
     assert ask("/api/notes", "a1.admin").status_code == status_of_list
     assert ask("/api/notes/u1", "a1.admin").status_code == status_of_object
     assert ask("/api/notes/a1", "a1.admin").status_code == 200
+
+
+def of_release_0_2_0() -> str:
+    raise NotServed("users responded 404 Not found")
+
+
+def test_token_decides_while_every_issuer_is_of_release_0_2_0(issuer: Issuer) -> None:
+    issuer.answer = of_release_0_2_0
+    assert ask("/api/notes", "a1.admin").status_code == 200
+    assert ask("/api/notes", "u1.customer").status_code == 403
+    assert ask("/api/notes/u1", "u2.customer").status_code == 404
 
 
 def test_issuer_of_the_tokens_reads_the_account_at_every_request() -> None:

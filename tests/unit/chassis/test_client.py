@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from chassis import clock, deadline
+from chassis.calls.outcomes import NotServed
 from chassis.errors import DeadlineExceeded, DomainError, NotAttempted, OutcomeUnknown
 from tests.faults.stub_server import (
     ERROR_RESPONSE,
@@ -94,6 +95,24 @@ def test_no_call_fails_while_one_of_two_replicas_is_down(fake_clock):
         assert fake_clock.monotonic() == 0  # the other replica was called at once
     finally:
         here.close()
+
+
+def test_no_call_fails_while_one_of_two_replicas_lacks_the_route(fake_clock):
+    """As during an upgrade, when one of them is of the release before."""
+    old, new = StubServer(respond_with(http_response(404, "{}"))), StubServer(respond_with(OK_RESPONSE))
+    both, old_alone, old_and_gone = (client(old.address, *more) for more in ((new.address,), (), (closed_address(),)))
+    try:
+        assert {send(both).text for _ in range(4)} == {"yes"}
+        assert old.request_count and fake_clock.monotonic() == 0  # the other replica was called at once
+        with pytest.raises(NotServed):
+            send(old_alone)
+        for _ in range(2):
+            with pytest.raises(NotAttempted) as caught:
+                send(old_and_gone)
+            assert not isinstance(caught.value, NotServed)  # the one that is gone may serve it
+    finally:
+        old.close()
+        new.close()
 
 
 def test_domain_errors_do_not_eject_a_replica():
