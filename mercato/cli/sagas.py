@@ -93,7 +93,8 @@ def _summary(rows: list[Row]) -> str:
 def sagas_show(id: str, as_json: bool) -> None:
     """Show one saga and its steps.
 
-    Each step with its service, what came of it, and its last error. Not on a terminal, or with --json, it is printed as JSON, with its data and without its secrets.
+    Each step with its service, what came of it, and its last error. With --json, or if no terminal is there, as JSON,
+    with the data of the saga and without its secrets.
     """
     id, found = _find(id)
     saga = found.show(id)
@@ -141,7 +142,8 @@ why = click.option(
 def sagas_retry(ids: tuple[str, ...], all_blocked: bool, reason: str) -> None:
     """Have blocked sagas tried again.
 
-    A saga that is being undone is tried again at once, without waiting for its next attempt. The exit code is 1 if one of them could not be retried.
+    A saga that is being undone is tried again at once, without waiting for its next attempt. The exit code is 1 if one
+    of them could not be retried.
     """
     if bool(ids) == all_blocked:
         raise click.UsageError("name sagas by their ids, or all blocked ones with --blocked")
