@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from chassis import clock
 from chassis.background import retry_until, run_until
-from chassis.bus import Bus, Topic
+from chassis.bus import Bus, BusUnavailable, Topic
 from chassis.events.consumer import Consumer
 from chassis.events.relay import Relay
+from chassis.observe import metrics
 from chassis.settings import settings
 from chassis.store import Collection, Store, migration
 
@@ -47,7 +49,17 @@ def _run_after_topics_exist(service: "Service", bus: Bus, run: Job, stop: thread
     own = {f"{service.name}.events", f"{service.name}.dead"}
     names = sorted(own | {f"{event.service}.events" for event in service.handlers})
     topics = [Topic(name, settings().partitions, settings().retention) for name in names]
-    retry_until(stop, lambda: bus.ensure_topics(topics), "message bus unavailable")
+
+    def create_topics() -> None:
+        started_at = clock.monotonic()
+        try:
+            bus.ensure_topics(topics)
+        except BusUnavailable:
+            metrics.bus_outage.failed(started_at)
+            raise
+
+    retry_until(stop, create_topics, "message bus unavailable")
+    metrics.bus_outage.succeeded()
     run(stop)
 
 

@@ -18,7 +18,7 @@ from itertools import takewhile
 
 from chassis import clock
 from chassis.background import run_until
-from chassis.bus import Bus, Record
+from chassis.bus import Bus, BusUnavailable, Record
 from chassis.errors import TransientError
 from chassis.events import envelope
 from chassis.events.backlog import backlog
@@ -207,8 +207,13 @@ class Relay:
                     span = trace.continue_trace(parent, f"send {record.topic}", "producer", attributes[record.topic])
                     spans[index] = span
                     to_publish[index] = record._replace(headers={**record.headers, "traceparent": span.traceparent})
+        started_at = clock.monotonic()
         outcomes = self._bus.publish(to_publish, timeout_s=self._lease_s * DELIVERY_SHARE)
         with guarded():
+            if None in outcomes:
+                metrics.bus_outage.succeeded()
+            elif any(isinstance(each, BusUnavailable) for each in outcomes):
+                metrics.bus_outage.failed(started_at)
             for index, span in spans.items():
                 span.end(outcomes[index])
         return outcomes

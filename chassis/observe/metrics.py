@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
+from chassis.observe.outage import Outage
 from chassis.settings import PLATFORM
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -30,9 +31,12 @@ class Children(dict[str | tuple[str, ...], M], Generic[M]):
 
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets for work that a client waits for."""
-OPERATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
+OPERATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Buckets for one operation within a request."""
-BACKGROUND_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+_MINUTES = 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60
+OUTAGE_BUCKETS_S = (20.0, 30.0, 45.0, *(60.0 * minutes for minutes in _MINUTES))
+"""Buckets for work that waits for the end of an outage: each at most half as long again as the one before."""
+BACKGROUND_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, *OUTAGE_BUCKETS_S)
 """Buckets for background work."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
@@ -66,9 +70,13 @@ _REQUEST = "http_request_method", "http_route", "http_response_status_code"
 requests = _standard(
     "http_server_request_duration_seconds", "Duration of inbound requests", REQUEST_BUCKETS_S, *_REQUEST
 )
-shed_requests = Counter(
-    platform_name("http_server_requests_shed_total"), "Requests shed because no worker thread was free"
+shed_requests = counter(
+    "http_server_requests_shed_total", "Requests shed because no worker thread was free", "audience"
 )
+PUBLIC, INTERNAL = "public", "internal"
+"""Values of `audience`: routes that the Ingress serves, and those of other services alone."""
+for _audience in (PUBLIC, INTERNAL):
+    shed_requests[_audience].inc(0)
 deadline_misses = counter(
     "http_server_deadline_misses_total", "Requests rejected because their deadline had passed", "http_route"
 )
@@ -105,6 +113,13 @@ bulkhead_rejected = counter("bulkhead_rejected_total", "Calls rejected by a full
 _OPERATION = "db_operation_name", "db_collection_name", "error_type"
 store = _standard(
     "db_client_operation_duration_seconds", "Duration of store operations", OPERATION_BUCKETS_S, *_OPERATION
+)
+_unavailable = gauge(
+    "store_unavailable_seconds", "Time for which all operations on the store have failed, by access", "access"
+)
+reads, writes = Outage(_unavailable["read"]), Outage(_unavailable["write"])
+bus_outage = Outage(
+    Gauge(platform_name("bus_unavailable_seconds"), "Time for which the message bus has acknowledged no event")
 )
 
 outbox_pending = gauge("outbox_pending", "Events in the outbox that are not published yet", "collection")

@@ -7,11 +7,13 @@ from chassis import clock
 from chassis.observe import metrics, trace
 from chassis.observe.trace import Span
 from chassis.settings import settings
-from chassis.store import Collection, Duplicate, Store
+from chassis.store import Collection, Duplicate, Store, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Operation = Callable[Concatenate[Collection, P], T]
+
+_READS = frozenset({"get", "find", "count", "count_by"})
 
 
 class TimedStore:
@@ -29,18 +31,24 @@ class TimedStore:
 
 
 def _timed(name: str, operation: Operation[P, T]) -> Operation[P, T]:
+    outage = metrics.reads if name in _READS else metrics.writes
     system = "mongodb" if settings().mongodb_uri.get_secret_value() else "sqlite"
 
     def timed(collection: Collection, /, *args: P.args, **kwargs: P.kwargs) -> T:
         started, error_type, current = clock.monotonic(), "", trace.current()
         span = _start_span(current, system, name, collection.name) if current.is_recorded else None
         try:
-            return operation(collection, *args, **kwargs)
+            found = operation(collection, *args, **kwargs)
         except Duplicate:  # a normal outcome
             raise
         except Exception as error:
             error_type = type(error).__name__
+            if isinstance(error, StoreUnavailable):
+                outage.failed(started)
             raise
+        else:
+            outage.succeeded()
+            return found
         finally:
             timer = metrics.store[name, collection.name, error_type]
             timer.observe(clock.monotonic() - started, trace.exemplar(current.traceparent))

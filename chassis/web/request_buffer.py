@@ -81,19 +81,27 @@ class RequestBuffer:
         return 413 if too_large else result
 
 
+def is_internal(request: bytes) -> bool:
+    """Whether it is for a route of other services alone, which no Ingress serves."""
+    return _path(request).startswith(b"/internal/")
+
+
 def priority_of(request: bytes) -> int:
     """Return 0 for health checks, 1 for commands and signing keys, 2 for writes of clients, 3 for reads of clients.
 
     A checkout depends on commands that other services sent, and every service on the keys.
     """
-    method, _, rest = request[:256].partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0]
+    method, path = request[:256].partition(b" ")[0], _path(request)
     reads = method in (b"GET", b"HEAD")
     if reads and _HEALTH.fullmatch(path):
         return 0
-    if path.startswith(b"/internal/") or (reads and path == b"/api/auth/jwks.json"):
+    if is_internal(request) or (reads and path == b"/api/auth/jwks.json"):
         return 1
     return 3 if reads else 2
+
+
+def _path(request: bytes) -> bytes:
+    return request[:256].partition(b" ")[2].partition(b" ")[0].partition(b"?")[0]
 
 
 def time_left_s(request: bytes, max_s: float) -> float:

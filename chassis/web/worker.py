@@ -27,7 +27,15 @@ from chassis import clock
 from chassis.observe import metrics
 from chassis.web import problem_document, request_rules
 from chassis.web.admission_queue import AdmissionQueue
-from chassis.web.request_buffer import COMPLETE, INCOMPLETE, RequestBuffer, arrived, priority_of, time_left_s
+from chassis.web.request_buffer import (
+    COMPLETE,
+    INCOMPLETE,
+    RequestBuffer,
+    arrived,
+    is_internal,
+    priority_of,
+    time_left_s,
+)
 
 _READ_TIMEOUT_S = 10.0
 """How long a client may take to send a whole request."""
@@ -56,6 +64,7 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(*args)
         self._worker = worker
         self.incoming = RequestBuffer(0, 0)
+        self.audience = metrics.PUBLIC  # of its current request
         self.since = 0.0  # when its current state began
         self.polled = False
 
@@ -178,13 +187,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.data_ready = True
         conn.parser.unreader.unread(request)
         conn.since = clock.monotonic()
+        conn.audience = metrics.INTERNAL if is_internal(request) else metrics.PUBLIC
         max_wait_s = _MAX_WAIT_SHARE * time_left_s(request, self.app.deadline_s)
         if removed := self.tpool.queue.put(conn, priority_of(request), max_wait_s):
             self.shed(removed)
 
     def shed(self, conn: Connection) -> None:
         """Reject a request before any work was done for it."""
-        metrics.shed_requests.inc()
+        metrics.shed_requests[conn.audience].inc()
         self._reject(conn, HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _reject(self, conn: Connection, status: int) -> None:

@@ -10,11 +10,13 @@ from chassis import clock
 from chassis.messages import Event
 from chassis.money import digits
 from chassis.observe import trace
-from chassis.observe.metrics import counter, histogram
+from chassis.observe.metrics import OUTAGE_BUCKETS_S, counter, histogram
 from services.orders.domain import EVENTS, Order
 
-CHECKOUT_BUCKETS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0, 60.0, 900.0)
+CHECKOUT_BUCKETS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 10.0, *OUTAGE_BUCKETS_S)
 """Bounds of the histogram; 0.8 s is the service level objective."""
+DECISIONS = ("confirmed", "rejected")
+"""Outcomes that end a checkout."""
 
 orders = counter("orders_total", "Orders by outcome", "outcome")
 revenue = counter("orders_revenue_minor_units_total", "Revenue of confirmed orders in minor units", "currency")
@@ -28,6 +30,8 @@ duration = histogram(
 
 for _event in EVENTS:
     orders[_event.type.removeprefix("order.")].inc(0)  # so that `rate` sees the first of each outcome
+for _outcome in DECISIONS:
+    _ = duration[_outcome]
 
 
 def count(order: Order, event: Event) -> None:
@@ -38,6 +42,6 @@ def count(order: Order, event: Event) -> None:
     orders[outcome].inc()
     if outcome == "confirmed":
         revenue[order.currency].inc(int(Decimal(order.total_amount).scaleb(digits(order.currency))))
-    if outcome in ("confirmed", "rejected"):
+    if outcome in DECISIONS:
         took = max(0.0, clock.seconds_since(order.created_at))
         duration[outcome].observe(took, trace.exemplar(trace.traceparent()))

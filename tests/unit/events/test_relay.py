@@ -5,7 +5,7 @@ import threading
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis.bus import Record
+from chassis.bus import BusUnavailable, Record
 from chassis.errors import TransientError
 from chassis.events import dead_letters, outbox
 from chassis.events.backlog import backlog
@@ -204,3 +204,19 @@ def test_unacknowledged_event_is_counted_as_failed(bus, relay, monkeypatch):
         before[0] + 2,
         before[1] + 2,
     )
+
+
+def test_bus_that_acknowledges_nothing_is_unavailable(bus, relay, monkeypatch, fake_clock):
+    def unavailable():
+        return REGISTRY.get_sample_value("mercato_bus_unavailable_seconds")
+
+    open_counter("c1", steps=2)
+    monkeypatch.setattr(bus, "publish", lambda records, timeout_s: [BusUnavailable("down")] * len(records))
+    with pytest.raises(TransientError):
+        relay.step()
+    fake_clock.pass_time(20)
+    assert unavailable() == 20
+    monkeypatch.undo()
+    fake_clock.pass_time(20)  # the lease is taken again
+    relay.step()
+    assert unavailable() == 0
