@@ -88,9 +88,14 @@ def check_update(update: Mapping[str, Mapping[str, Any]]) -> None:
                 raise ValueError(f"{path}: $pull takes a list at the top of a document")
             seen.add(path)
             _check_operand(operator, value)
-    for path in seen:
-        if any(other.startswith(path + ".") for other in seen):
-            raise ValueError(f"{path} is updated together with a part of it")
+    _check_apart(seen)
+
+
+def _check_apart(paths: set[str]) -> None:
+    for path in paths:
+        while path := path.rpartition(".")[0]:
+            if path in paths:
+                raise ValueError(f"{path} is updated together with a part of it")
 
 
 def check_cursor(cursor: tuple[Any, str]) -> None:

@@ -140,6 +140,7 @@ def test_update_and_delete_of_missing_document_do_nothing(things):
         {"$set": {"_id": "u"}},
         {"$set": {"a": 1}, "$inc": {"a": 1}},
         {"$set": {"a": 1, "a.b": 1}},
+        {"$set": {"b.c.d": 1}, "$unset": {"b": True}},
         {"$set": {"$a": 1}},
         {"$set": {"a..b": 1}},
         {"$inc": {"a": True}},
