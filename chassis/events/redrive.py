@@ -1,4 +1,7 @@
-"""The redrive of dead letters: when an operator requests it, they are handled again, each key in order."""
+"""The redrive of dead letters: when an operator requests it, they are handled again, each key in order.
+
+After an upgrade, the consumer itself requests those whose event type only the new release knows.
+"""
 
 from collections.abc import Callable
 
@@ -51,6 +54,20 @@ class Redrive:
         self._pause_s = 0.0
         return any(handled)
 
+    def request_once_unknown(self) -> None:
+        """Request the dead letters that a process of an earlier release parked because it did not know their event type.
+
+        To be called when partitions were assigned, as after the last process of that release has ended.
+        """
+        for dead_letter in dead_letters.collection.iterate():
+            type = dead_letters.event_type(dead_letters.to_record(dead_letter))
+            was_unknown = dead_letter["reason"].startswith(dead_letters.UNKNOWN_TYPE)
+            if was_unknown and self._handlers.is_declared(type) and self._owns(dead_letter):
+                dead_letters.request_redrive(dead_letter)
+
+    def _owns(self, dead_letter: Doc) -> bool:
+        return self._is_owned((dead_letter["topic"], dead_letter["partition"]))
+
     def _redrive_key(self, topic: str, key: str) -> bool:
         """Handle the dead letters of a key in order; return whether any was handled.
 
@@ -59,7 +76,7 @@ class Redrive:
         handled = False
         for dead_letter in dead_letters.of_key(topic, key):
             self._heartbeat()
-            if not self._is_owned((dead_letter["topic"], dead_letter["partition"])):
+            if not self._owns(dead_letter):
                 break
             if self._handle(dead_letter):
                 handled = True
@@ -74,9 +91,10 @@ class Redrive:
         try:
             meta, data = envelope.from_record(record)
             handling = self._handlers.find(meta.type)
-            if handling is None:
-                raise HandlerFailed(f"unknown event type {meta.type}", 1)
-            handling.call(meta, data, record.topic)
+            if handling:
+                handling.call(meta, data, record.topic)
+            elif not self._handlers.is_declared(meta.type):
+                raise HandlerFailed(dead_letters.UNKNOWN_TYPE + meta.type, 1)
         except TransientError:
             raise
         except HandlerFailed as error:

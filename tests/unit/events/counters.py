@@ -1,5 +1,7 @@
 """Counters that publish what they count, for the tests of the relay and of the consumer."""
 
+import threading
+
 from chassis.events import dead_letters, inbox, outbox
 from chassis.events.consumer import Consumer
 from chassis.events.outbox import EmbeddedOutbox
@@ -63,11 +65,11 @@ def published(bus, topic=TOPIC, group="reader"):
 class TotalsConsumer:
     """A consumer that sums up the counted steps. Handling a counter in `failing` raises its error."""
 
-    def __init__(self, bus):
+    def __init__(self, bus, handles=(Counted, Erased, Alarm)):
         self.failing: dict[str, Exception] = {}
         self.seen: list[str] = []
         handlers = {Counted: self.count, Erased: self.erase, Alarm: lambda event, meta: self.seen.append(meta.id)}
-        self.consumer = Consumer(bus.consumer("totals", [TOPIC]), handlers)
+        self.consumer = Consumer(bus.consumer("totals", [TOPIC]), {event: handlers[event] for event in handles})
 
     def count(self, event, meta):
         if error := self.failing.get(event.counter):
@@ -88,6 +90,12 @@ class TotalsConsumer:
     def run(self):
         while self.consumer.step(wait_s=0):
             pass
+
+    def leave(self):
+        """End as a process does that stops: leave the group."""
+        stop = threading.Event()
+        stop.set()
+        self.consumer.run(stop)
 
 
 def total(id):

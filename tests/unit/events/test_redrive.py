@@ -3,8 +3,28 @@
 from chassis.bus import Record
 from chassis.errors import OutcomeUnknown
 from chassis.events import dead_letters
+from chassis.messages import Event
 from chassis.testing import capture_logs
-from tests.unit.events.counters import TOPIC, Counted, TotalsConsumer, append, open_counter, park_counter, total
+from tests.unit.events.counters import (
+    TOPIC,
+    Alarm,
+    Counted,
+    Ignored,
+    TotalsConsumer,
+    append,
+    open_counter,
+    park_counter,
+    total,
+)
+
+
+class Later(Event, type="counter.later", key="counter"):
+    """Declared in this module, which no consumer knows."""
+
+    counter: str
+
+
+Later.service = "counters"
 
 
 def test_redrive_handles_the_key_in_order_and_unparks_it(bus, relay, fake_clock):
@@ -83,6 +103,44 @@ def test_failed_redrive_is_not_repeated_until_it_is_requested_again(bus, relay, 
         ("bad", "counter.counted", "ValueError: I cannot")
     ]
     assert [dead_letter["attempts"] for dead_letter in dead_letters.of_key(TOPIC, "bad")] == [6, 0, 0]
+
+
+def test_event_type_that_a_release_learns_is_redriven_by_itself(bus, relay, fake_clock, monkeypatch):
+    open_counter("good")
+    append("good", Alarm(counter="good"))
+    append("good", Ignored(counter="good"))
+    relay.step()
+    with monkeypatch.context() as release_before:
+        release_before.setattr(Alarm, "type", "")
+        release_before.setattr(Ignored, "type", "")
+        before = TotalsConsumer(bus, handles=(Counted,))
+    before.run()
+    parked = [dead_letter["reason"] for dead_letter in dead_letters.of_key(TOPIC, "good")]
+    assert parked == ["unknown event type counter.alarm", "unknown event type counter.ignored"]
+    fake_clock.pass_time(60)
+    before.run()
+    assert len(dead_letters.of_key(TOPIC, "good")) == 2, "the release before does not try again"
+    before.leave()
+    after = TotalsConsumer(bus)
+    after.run()
+    fake_clock.pass_time(2)
+    after.run()
+    assert (after.seen, dead_letters.of_key(TOPIC, "good"), total("good")) == (["good:2"], [], 1)
+
+
+def test_unknown_event_type_and_failed_event_stay_parked_after_a_restart(bus, relay, fake_clock):
+    open_counter("good")
+    append("good", Later(counter="good"))
+    reader = park_counter(bus, relay, "bad")
+    reader.leave()
+    again = TotalsConsumer(bus)
+    again.run()
+    fake_clock.pass_time(2)
+    again.run()
+    parked = list(dead_letters.collection.iterate())
+    assert sorted(each["key"] for each in parked) == ["bad", "good"]
+    assert not any(each["redrive"] for each in parked)
+    assert again.seen == []
 
 
 def test_discarded_dead_letter_is_recorded_and_releases_its_key(bus, relay, fake_clock):
