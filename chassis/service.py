@@ -77,6 +77,7 @@ class Service:
         self.events: list[type[Event]] = []
         self.audited: list[Audit] = []
         self.personal: list[PersonalData] = []
+        self.traced_ids: tuple[str, ...] = ()
         self._health: Health | None = None
         self._store: Store
         self.replay: Callable[[], Iterator[tuple[str, Doc | None, Doc]]] | None = None
@@ -157,6 +158,10 @@ class Service:
         """
         self.scheduled.append((job, every_s))
 
+    def traces(self, *ids: str) -> None:
+        """Declare ids of log lines, such as `orderId`, that spans have as `order.id`; never those of a person."""
+        self.traced_ids += ids
+
     def starts(self, prepare: Callable[[], None]) -> None:
         """Register a function that each process calls when it starts, once the store is available."""
         self.starters.append(prepare)
@@ -196,7 +201,7 @@ class Service:
     def open(self, process: str) -> Health:
         """Open the store, the client for other services and the health port of this process, after any fork."""
         log.setup(self.name, process, settings().log_level)
-        export.start(self.name, process)
+        export.start(self.name, process, self.traced_ids)
         self._store = TimedStore(open_store(settings(), self.name))
         checked = CheckedStore(self._store, settings().prefix, settings().installation)
         for collection in self.collections:

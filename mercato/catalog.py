@@ -36,12 +36,12 @@ def catalog() -> dict[str, Entry]:
     }
 
 
-def owner(path: str) -> str | None:
-    """Return the service with the longest prefix of this raw path, or None; a prefix consists of whole segments."""
-    longest, found = 0, None
+def owner(path: str) -> tuple[str, str]:
+    """Return the longest route of whole segments that this raw path begins with, and its service, or "" for both."""
+    longest, found = "", ""
     for entry in catalog().values():
         for route in entry.routes:
             prefix = route.rstrip("/")
-            if len(route) > longest and (path == prefix or path.startswith(prefix + "/")):
-                longest, found = len(route), entry.name
-    return found
+            if len(route) > len(longest) and (path == prefix or path.startswith(prefix + "/")):
+                longest, found = route, entry.name
+    return longest, found

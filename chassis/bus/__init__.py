@@ -68,7 +68,9 @@ def size_bytes(record: Record) -> int:
 
 
 class Consumer(Protocol):
-    """A member of a consumer group, for one thread."""
+    """A member of the consumer group `group`, for one thread."""
+
+    group: str
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Return the next records of the owned partitions, in order within each partition.

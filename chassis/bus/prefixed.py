@@ -38,6 +38,7 @@ class PrefixedConsumer:
 
     def __init__(self, member: Consumer, prefix: str) -> None:
         self._member, self._prefix = member, prefix
+        self.group = member.group.removeprefix(prefix)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         polled = self._member.poll(max_records, timeout_s)

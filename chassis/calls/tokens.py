@@ -16,6 +16,9 @@ LIFETIME_S = 60
 LEEWAY_S = 30
 MIN_SECRET = 32
 """Characters of the secret."""
+_VERIFIED_S = 5.0
+"""A token is verified again after this time, or it could outlast its lifetime."""
+_MAX_VERIFIED = 1000
 
 
 class ServiceTokens:
@@ -32,6 +35,7 @@ class ServiceTokens:
         self._service = service
         self._keys = [OctKey.import_key(each) for each in secrets]
         self._issued: dict[str, tuple[float, str]] = {}
+        self._verified: dict[str, tuple[float, str]] = {}
         self._registry = jwt.JWTClaimsRegistry(
             now=lambda: int(clock.now().timestamp()),
             leeway=LEEWAY_S,
@@ -52,7 +56,15 @@ class ServiceTokens:
 
     def caller(self, token: str) -> str:
         """Return the service that issued the token, "" if the token is invalid."""
-        return next(filter(None, (self._issuer(token, key) for key in self._keys)), "")
+        until, issuer = self._verified.get(token, (0.0, ""))
+        if clock.monotonic() < until:
+            return issuer
+        issuer = next(filter(None, (self._issuer(token, key) for key in self._keys)), "")
+        if issuer:
+            if len(self._verified) >= _MAX_VERIFIED:
+                self._verified.clear()
+            self._verified[token] = clock.monotonic() + _VERIFIED_S, issuer
+        return issuer
 
     def _issuer(self, token: str, key: OctKey) -> str:
         try:

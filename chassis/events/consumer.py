@@ -39,7 +39,7 @@ class Consumer:
 
     def __init__(self, member: bus.Consumer, handlers: Mapping[type[Event], Handler]) -> None:
         self._member = member
-        self._handlers = Handlers(handlers)
+        self._handlers = Handlers(handlers, member.group)
         self._redrive = Redrive(self._handlers, self._is_owned, lambda: self._heartbeat({}))
         self._progress = BatchProgress()
         self._export_parked = Throttled(lambda: metrics.dead_letters.set(dead_letters.collection.count()))
@@ -176,7 +176,7 @@ class Consumer:
         if _key(record) in self._parked_keys and not handling.event.unordered:
             return self._park(record, "an earlier event of this key is parked", attempts=0)
         try:
-            handling.call(meta, data, record.topic)
+            handling.call(meta, data, record)
         except HandlerFailed as error:
             return self._park(record, str(error), deaths + error.attempts)
         with guarded():

@@ -28,13 +28,14 @@ _MAX_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class Commit:
-    """One event of a stream, with its position and time."""
+    """One event of a stream, with its position and time; `trace_id` is that of the work that stored it, or ""."""
 
     version: int
     sequence: int
     time: str
     event: Event
     dedup_key: str = ""
+    trace_id: str = ""
 
 
 class Aggregate(Protocol):
@@ -63,6 +64,7 @@ class Streams(Collection):
                 time=row["time"],
                 event=self._types[row["type"]].read(row["data"]),
                 dedup_key=row["dedupKey"],
+                trace_id=row["traceparent"][3:35],
             )
             for row in rows
         ]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from chassis import clock
+from chassis.bus import Record
 from chassis.errors import TransientError
 from chassis.events import envelope
 from chassis.events.envelope import Meta
@@ -41,22 +42,34 @@ class Handling:
 
     event: type[Event]
     handler: Handler
+    group: str
+    """The consumer group, for spans."""
 
     @property
     def name(self) -> str:
         return getattr(self.handler, "__qualname__", repr(self.handler))
 
-    def call(self, meta: Meta, data: Any, topic: str) -> None:
+    def call(self, meta: Meta, data: Any, record: Record) -> None:
         """Call the handler, up to three times. Raises HandlerFailed, TransientError."""
-        with guarded_span(lambda: _span(meta, topic)) as span:
+        with guarded_span(lambda: self._start_span(meta, record)) as span:
             with guarded():
                 trace.bind(**{to_camel(self.event.key): meta.subject})
-            error, attempts = self._attempt(meta, data, topic)
+            error, attempts = self._attempt(meta, data, record.topic)
             if error is None:
                 return
             with guarded():
                 span.set_error(type(error).__name__)
         raise HandlerFailed(describe(error), attempts) from error
+
+    def _start_span(self, meta: Meta, record: Record) -> Span:
+        attributes = {
+            **envelope.span_attributes("process", record.topic),
+            "messaging.consumer.group.name": self.group,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "cloudevents.event_type": meta.type,
+        }
+        return trace.continue_trace(meta.traceparent, f"process {record.topic}", "consumer", attributes)
 
     def _attempt(self, meta: Meta, data: Any, topic: str) -> tuple[BaseException | None, int]:
         """Return the error of the last attempt, or None if it succeeded, and the number of attempts."""
@@ -85,8 +98,8 @@ class Handling:
 class Handlers:
     """The handlers of a consumer, by event type."""
 
-    def __init__(self, handlers: Mapping[type[Event], Handler]) -> None:
-        self._handlers = {event.type: Handling(event, handler) for event, handler in handlers.items()}
+    def __init__(self, handlers: Mapping[type[Event], Handler], group: str) -> None:
+        self._handlers = {event.type: Handling(event, handler, group) for event, handler in handlers.items()}
         self._declared_types = {
             item.type
             for event in handlers
@@ -108,8 +121,3 @@ def describe(error: BaseException) -> str:
         fields = (".".join(map(str, each["loc"])) or "no object" for each in error.errors())
         return f"invalid data: {', '.join(fields)}"
     return "".join(traceback.format_exception_only(error)).strip()
-
-
-def _span(meta: Meta, topic: str) -> Span:
-    attributes = {**envelope.span_attributes("process", topic), "cloudevents.event_type": meta.type}
-    return trace.continue_trace(meta.traceparent, f"process {topic}", "consumer", attributes)

@@ -92,7 +92,7 @@ class Redrive:
             meta, data = envelope.from_record(record)
             handling = self._handlers.find(meta.type)
             if handling:
-                handling.call(meta, data, record.topic)
+                handling.call(meta, data, record)
             elif not self._handlers.is_declared(meta.type):
                 raise HandlerFailed(dead_letters.UNKNOWN_TYPE + meta.type, 1)
         except TransientError:

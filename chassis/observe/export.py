@@ -7,7 +7,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from chassis.observe import otlp, trace
 from chassis.observe.log import log
@@ -20,8 +20,11 @@ _ending = threading.Event()
 _flushes: list[threading.Thread] = []
 
 
-def start(service: str, process: str) -> None:
-    """Export spans and log lines of this process wherever OTEL_* variables name an endpoint. Call it after any fork."""
+def start(service: str, process: str, traced_ids: Collection[str] = ()) -> None:
+    """Export spans and log lines of this process wherever OTEL_* variables name an endpoint. Call it after any fork.
+
+    `traced_ids` are the ids of log lines, such as `orderId`, that spans have, too.
+    """
     shutdowns: list[Callable[[], object]] = []
     if otlp.endpoint("LOGS") and os.environ.get("OTEL_LOGS_EXPORTER") == "otlp":
         from chassis.observe.log_exporter import LogExporter
@@ -32,7 +35,7 @@ def start(service: str, process: str) -> None:
     if otlp.endpoint("TRACES"):
         from chassis.observe import spans
 
-        recorder = spans.otlp_recorder(service)
+        recorder = spans.otlp_recorder(service, traced_ids)
         trace.use(recorder)
         shutdowns.append(recorder.shutdown)
     if shutdowns:

@@ -37,7 +37,8 @@ class LogExporter:
         self._buffer = deque[Line]()
         self._wake, self._ending = threading.Event(), threading.Event()
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
-        resource = Resource.create({"service.name": service, "process": process, "pid": os.getpid()})
+        own = Resource.create({"service.name": service, "process": process, "pid": os.getpid()})
+        resource = Resource(otlp.resource_defaults()).merge(own)
         self._resource = {"attributes": orjson.Fragment(_attributes(resource.attributes))}
         self._session = requests.Session()
         self._session.trust_env = False

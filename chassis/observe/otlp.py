@@ -1,8 +1,11 @@
-"""Settings of the OTLP exporters for traces and logs, as OpenTelemetry names them, and their logger."""
+"""Settings and resource attributes of the OTLP exporters for traces and logs, and their logger."""
 
 import logging
 import os
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
+
+from chassis.settings import PLATFORM, settings
 
 Signal = Literal["TRACES", "LOGS"]
 
@@ -20,3 +23,13 @@ def endpoint(signal: Signal) -> str:
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ""
     return variable(signal, "ENDPOINT")
+
+
+def resource_defaults() -> dict[str, str]:
+    """Return the resource attributes that OTEL_RESOURCE_ATTRIBUTES may replace: version and environment."""
+    attributes = {"deployment.environment.name": settings().installation or "local"}
+    try:
+        attributes["service.version"] = version(PLATFORM)
+    except PackageNotFoundError:  # a platform that is run from its source without being installed
+        pass
+    return attributes

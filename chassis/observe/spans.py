@@ -4,6 +4,7 @@ OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP
 """
 
 import threading
+from collections.abc import Collection
 from types import TracebackType
 
 from opentelemetry.context import Context
@@ -18,6 +19,7 @@ from opentelemetry.trace import Span as OtelSpan
 
 from chassis import clock
 from chassis.errors import DomainError
+from chassis.observe import otlp
 from chassis.observe.trace import METHODS, Attributes, Kind, Span
 from chassis.settings import PLATFORM
 
@@ -26,11 +28,15 @@ _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
 
 class Recorder:
-    """Records the spans of one process, and exports them in batches on its own thread."""
+    """Records the spans of one process, and exports them in batches on its own thread.
 
-    def __init__(self, service: str, exporter: SpanExporter) -> None:
+    A span has the `traced_ids` of its work: `orderId` as `order.id`.
+    """
+
+    def __init__(self, service: str, exporter: SpanExporter, traced_ids: Collection[str] = ()) -> None:
         self._ids = _Ids()
-        resource = Resource.create({"service.name": service})
+        self.traced_ids = {id: f"{id.removesuffix('Id')}.id" for id in traced_ids}
+        resource = Resource(otlp.resource_defaults()).merge(Resource.create({"service.name": service}))
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer(PLATFORM)
@@ -64,6 +70,7 @@ class RecordedSpan(Span):
     """A span that is recorded."""
 
     __slots__ = ("_recorder", "_span")
+    is_recorded = True
 
     def __init__(self, traceparent: str, span: OtelSpan, recorder: Recorder) -> None:
         super().__init__(traceparent)
@@ -104,6 +111,8 @@ class RecordedSpan(Span):
         # A domain error is a response. Other errors are recorded by type only: their text may contain personal data.
         if error is not None and not isinstance(error, DomainError):
             self.set_error(type(error).__qualname__)
+        for id in self._recorder.traced_ids.keys() & self.ids.keys():
+            self._span.set_attribute(self._recorder.traced_ids[id], self.ids[id])
         self._span.end()
 
 
@@ -119,6 +128,6 @@ class _Ids(IdGenerator, threading.local):
         return int.from_bytes(clock.random_bytes(8), "big")
 
 
-def otlp_recorder(service: str) -> Recorder:
+def otlp_recorder(service: str, traced_ids: Collection[str]) -> Recorder:
     """Return a recorder that exports where the OTEL_* variables say."""
-    return Recorder(service, OTLPSpanExporter())
+    return Recorder(service, OTLPSpanExporter(), traced_ids)

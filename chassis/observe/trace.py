@@ -35,6 +35,7 @@ class Span:
     """
 
     __slots__ = ("_token", "ids", "traceparent")
+    is_recorded = False
     _token: "Token[Span]"
 
     def __init__(self, traceparent: str, ids: dict[str, str] | None = None) -> None:

@@ -1,7 +1,8 @@
 """The WSGI middleware of every request: trace, deadline, body, one metric, one log line.
 
-Trace and deadline continue those of a calling service. A client cannot choose a trace id, have its requests sampled or
-change a deadline: its `traceparent` and `X-Deadline-Ms` are ignored, whether an Ingress passes them on or not.
+Trace and deadline continue those of a calling service, and the trace that of the local router. A client cannot choose a
+trace id, have its requests sampled or change a deadline: its `traceparent` and `X-Deadline-Ms` are ignored, whether an
+Ingress passes them on or not.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from flask import Flask
 
 from chassis import clock, deadline
 from chassis.calls.tokens import ServiceTokens
-from chassis.observe import metrics, trace
+from chassis.observe import metrics, paths, trace
 from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.web import bodies, cors, problems
@@ -22,6 +23,8 @@ from chassis.web.response import WsgiResponse
 
 ROUTE, CALLER = "chassis.route", "chassis.caller"
 """Keys of the WSGI environment, set by the app: the route's template, the caller's id."""
+ROUTER_TOKEN = "X-Router-Token"  # noqa: S105  a name
+"""Header by which the local router, with a service token, proves that the trace of a request is its own."""
 RESPONSE_HEADERS, CALLING_SERVICE = "chassis.response_headers", "chassis.calling_service"
 """Keys of the WSGI environment, set here: headers for any response, to which the app adds; the service that sent the
 request, "" for any other client."""
@@ -53,6 +56,8 @@ class Middleware:
         environ[CALLING_SERVICE] = caller = self._calling_service(environ)
         if caller:
             parent, limit_ms = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_DEADLINE_MS", "")
+        elif (token := environ.get("HTTP_X_ROUTER_TOKEN")) and self._tokens.caller(token):
+            parent = environ.get("HTTP_TRACEPARENT", "")
         with (
             trace.continue_trace(parent, method, "server") as span,
             deadline.within(_time_left_s(limit_ms, arrived_at)),
@@ -73,6 +78,7 @@ class Middleware:
                 if status == "504":
                     metrics.deadline_misses[route].inc()
                 span.set_response(method, route, int(status))
+                unmatched = {} if route else {"path": paths.loggable(environ["PATH_INFO"])}
                 log.info(
                     "request",
                     method=method[:10],
@@ -80,6 +86,7 @@ class Middleware:
                     status=int(status),
                     ms=round(duration_s * 1000, 1),
                     caller=environ.get(CALLER, ""),
+                    **unmatched,
                 )
 
     def _calling_service(self, environ: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ def plan(folder: Folder, port: int, replicas: int, ports: Ports) -> list[Child]:
 
     Raises: OSError if a port cannot be bound.
     """
-    router = Child("router", "router", {}, folder.log_path("router"), 1, ports.take(port))
+    router = Child("router", "router", {}, folder.log_path("router"), 1, ports.take(port), ports.take())
     webs = [
         Child(name, "web", {}, folder.log_path(log_name(name, "web", number)), number, ports.take(), ports.take())
         for name in catalog()

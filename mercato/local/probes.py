@@ -1,10 +1,49 @@
-"""Probes of a process: is it ready, and how far behind are its consumers?"""
+"""Probes of a process: is it ready, and if not, why; and what its metrics say."""
 
 import http.client
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
+from chassis.settings import PLATFORM
 from mercato.local.ports import HOST
+
+READY, NO_ANSWER = "ready", "no answer"
+
+_METRICS = (
+    "circuit_breaker_state",
+    "consumer_lag",
+    "dead_letters",
+    "saga_blocked",
+    "saga_oldest_age_seconds",
+    "saga_open",
+    "set_aside",
+)
+_PREFIXES = tuple(f"{PLATFORM}_{name}" for name in _METRICS)
+
+Sample = tuple[dict[str, str], float]
+"""(labels, value)"""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a process answered: its state, READY or why it is not, and the samples of some gauges by their name."""
+
+    state: str
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+
+
+def probe(port: int, health_port: int, timeout_s: float) -> Probe:
+    """Ask a process, or the router, for its state and its metrics."""
+    status, body = _get(health_port or port, "/readyz", timeout_s)
+    if not status:
+        return Probe(NO_ANSWER)
+    if not health_port:  # the router, which has no readiness of its own
+        return Probe(READY)
+    _, text = _get(health_port, "/metrics", timeout_s)
+    return Probe(READY if status == 200 else _reason(body), _samples(text))
 
 
 def is_ready(port: int, health_port: int, timeout_s: float = 2.0) -> bool:
@@ -13,12 +52,28 @@ def is_ready(port: int, health_port: int, timeout_s: float = 2.0) -> bool:
     return status == 200 or (status > 0 and not health_port)
 
 
-def consumer_lag(health_port: int, timeout_s: float) -> int | None:
-    """Return how many records this worker has still to consume; None if it consumes none or does not answer."""
-    _, text = _get(health_port, "/metrics", timeout_s)
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    samples = families["mercato_consumer_lag"].samples if "mercato_consumer_lag" in families else []
-    return round(sum(sample.value for sample in samples)) if samples else None
+def _reason(body: str) -> str:
+    """Return why a process is not ready, as its health says it."""
+    try:
+        return str(orjson.loads(body)["status"])
+    except (ValueError, KeyError, TypeError):
+        return "not ready"
+
+
+def _samples(text: str) -> dict[str, list[Sample]]:
+    """Return the samples of the gauges in `_METRICS`; the parser is slow, and gets only their lines."""
+    wanted = "\n".join(line for line in text.splitlines() if line.startswith(_PREFIXES)) + "\n"
+    found: dict[str, list[Sample]] = {name: [] for name in _METRICS}
+    for name, sample in _parsed(wanted):
+        if name in found:
+            found[name].append(sample)
+    return found
+
+
+def _parsed(text: str) -> Iterator[tuple[str, Sample]]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name.removeprefix(f"{PLATFORM}_"), (sample.labels, sample.value)
 
 
 def _get(port: int, path: str, timeout_s: float) -> tuple[int, str]:

@@ -2,16 +2,23 @@
 
 client ──► router ──► the service whose longest prefix the path is under
              └──────► 404 for everything else, so that /internal/ and /metrics cannot be reached
+
+Its span is the first of a trace: a service believes its traceparent, and that of no client, by its service token.
 """
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from chassis import clock
+from chassis.calls.tokens import ServiceTokens
+from chassis.observe import export, metrics, paths, trace
+from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.web import problem_document
+from chassis.web.middleware import ROUTER_TOKEN
 from mercato.catalog import catalog, owner
 from mercato.local.upstream import ConnectionLost, ResponseTimeout, Unreachable, Upstream
 
@@ -19,12 +26,14 @@ THREADS = 48
 
 _HOP_BY_HOP = {"CONNECTION", "KEEP_ALIVE", "PROXY_AUTHENTICATE", "PROXY_AUTHORIZATION", "PROXY_CONNECTION"}
 _HOP_BY_HOP |= {"TE", "TRAILER", "TRANSFER_ENCODING", "UPGRADE", "EXPECT"}
-_SPOOFED = {"X_DEADLINE_MS", "FORWARDED", "X_REAL_IP", "TRACEPARENT", "TRACESTATE", "BAGGAGE"}
+_SPOOFED = {"X_DEADLINE_MS", "FORWARDED", "X_REAL_IP", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "X_ROUTER_TOKEN"}
 _DROPPED = {f"HTTP_{name}" for name in _HOP_BY_HOP | _SPOOFED}
 """Removed from a request, as keys of a WSGI environment."""
 
 _RESPONSE_DROPPED = {name.lower().replace("_", "-") for name in _HOP_BY_HOP} | {"server", "date"}
 """Removed from a response; gunicorn adds its own Server and Date."""
+
+_NAME = "router"
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -32,31 +41,50 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 class Router:
     """A WSGI app. It replaces the client's X-Forwarded-For and -Proto, and adds X-Request-Id if there is none.
 
-    It logs each request as the services do, but for the path and the query, which may hold what a log must not.
+    It measures, traces and logs each request as the services do; its route is the prefix of the service.
     """
 
     def __init__(self) -> None:
-        log.setup("router", "router", settings().log_level)
+        log.setup(_NAME, _NAME, settings().log_level)
+        export.start(_NAME, _NAME)
+        health = Health(_NAME, lambda: None)
+        health.serve(settings().host, settings().health_port)
+        health.started = True
+        secret, *accepted = settings().platform_secrets
+        self._tokens = ServiceTokens(_NAME, secret, accepted)
         timeout_s = settings().deadline + 1
         self._upstreams = {
             name: Upstream(settings().addresses[name], timeout_s) for name in catalog() if name in settings().addresses
         }
 
     def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
-        started_at, name = clock.monotonic(), owner(environ["RAW_URI"].partition("?")[0]) or ""
+        started_at, method, status = clock.monotonic(), environ["REQUEST_METHOD"], "500"
+        path = environ["RAW_URI"].partition("?")[0]
+        route, name = owner(path)
 
-        def start_and_log(line: str, headers: list[tuple[str, str]]) -> None:
+        def start_and_note(line: str, headers: list[tuple[str, str]]) -> None:
+            nonlocal status
+            status = line[:3]
             start(line, headers)
-            log.info(
-                "request",
-                method=environ["REQUEST_METHOD"][:10],
-                upstream=name,
-                status=int(line[:3]),
-                ms=round((clock.monotonic() - started_at) * 1000, 1),
-                traceId=next((value for key, value in headers if key.lower() == "x-trace-id"), ""),
-            )
 
-        return self._pass_on(name, environ, start_and_log)
+        with trace.continue_trace(None, method, "server") as span:
+            try:
+                return self._pass_on(name, environ, start_and_note)
+            finally:
+                duration_s = clock.monotonic() - started_at
+                metric_method = method if method in trace.METHODS else "_OTHER"
+                exemplar = trace.exemplar(span.traceparent)
+                metrics.requests[metric_method, route, status].observe(duration_s, exemplar)
+                span.set_response(method, route, int(status))
+                log.info(
+                    "request",
+                    method=method[:10],
+                    route=route,
+                    upstream=name,
+                    status=int(status),
+                    ms=round(duration_s * 1000, 1),
+                    **({} if route else {"path": paths.loggable(unquote(path, "latin-1"))}),
+                )
 
     def _pass_on(self, name: str, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         target: str = environ["RAW_URI"]
@@ -64,9 +92,10 @@ class Router:
         if upstream is None:
             return _problem(start, 404, "There is nothing at this address.", environ)
         body: bytes = environ["wsgi.input"].read()  # complete and within the limit: the server checks both
-        head = _head(environ, target, len(body))
         try:
-            status, headers, content = upstream.send(environ["REQUEST_METHOD"], head, body)
+            with trace.span(name, "client", {"server.address": name}):
+                head = _head(environ, target, len(body), self._tokens.issue(name))
+                status, headers, content = upstream.send(environ["REQUEST_METHOD"], head, body)
         except Unreachable as error:
             return _problem(start, 503, f"The service {name} is unavailable.", environ, error)
         except ConnectionLost as error:
@@ -79,8 +108,8 @@ class Router:
         return [content]
 
 
-def _head(environ: dict[str, Any], target: str, length: int) -> bytes:
-    """Return the request line and the header fields for the service."""
+def _head(environ: dict[str, Any], target: str, length: int, token: str) -> bytes:
+    """Return the request line and the header fields for the service; `token` proves whose trace it is."""
     tokens = environ.get("HTTP_CONNECTION", "").split(",")
     dropped = _DROPPED | {f"HTTP_{token.strip().upper().replace('-', '_')}" for token in tokens}
     lines = [f"{environ['REQUEST_METHOD']} {target} HTTP/1.1"]
@@ -93,6 +122,8 @@ def _head(environ: dict[str, Any], target: str, length: int) -> bytes:
         lines.append(f"Content-Length: {length}")
     if "HTTP_HOST" not in environ:  # HTTP/1.0; the service gets HTTP/1.1, which needs one
         lines.append("Host:")
+    lines.append(f"Traceparent: {trace.traceparent()}")
+    lines.append(f"{ROUTER_TOKEN}: {token}")
     lines.append(f"X-Forwarded-For: {environ['REMOTE_ADDR']}")
     lines.append(f"X-Forwarded-Proto: {environ['wsgi.url_scheme']}")
     if "HTTP_X_REQUEST_ID" not in environ:
@@ -104,17 +135,16 @@ def _problem(
     start: StartResponse, status: int, detail: str, environ: dict[str, Any], error: Exception | None = None
 ) -> list[bytes]:
     """Return an RFC 9457 response; an error is logged under the same trace id."""
-    trace = clock.entropy(16).hex()
     if error is not None:
-        log.warning("request failed at its service", status=status, error=error, traceId=trace)
+        log.warning("request failed at its service", status=status, error=error)
     title = HTTPStatus(status).phrase
-    body = problem_document.encode(status, title, detail, environ["RAW_URI"].partition("?")[0], trace)
+    body = problem_document.encode(status, title, detail, environ["RAW_URI"].partition("?")[0], trace.trace_id())
     headers = [
         ("Content-Type", problem_document.MEDIA_TYPE),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
-        ("X-Trace-Id", trace),
+        ("X-Trace-Id", trace.trace_id()),
     ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", "1"))

@@ -9,6 +9,7 @@ from services.products.messages import ProductCreated, ProductDeleted
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("inventory")
+service.traces("orderId")
 service.stores(repository.stock, repository.reservations)
 service.publishes(LatestStateOutbox("inventory", repository.stock, domain.stock_changed), messages.StockChanged)
 service.publishes(

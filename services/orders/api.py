@@ -12,12 +12,12 @@ from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from chassis.web.paging import Page, PageQuery, find_page
+from services.carts.messages import GetCart
 from services.orders import application, checkout, projection, repository
-from services.orders.checkout import sagas
+from services.orders.checkout import CartVersion, sagas
 from services.orders.domain import Order as OrderState
 from services.orders.domain import PriceChanged, WrongStatus, is_card_number
 from services.orders.quotas import QuotaExceeded, TooManyCancels
-from services.orders.settings import settings
 
 api = Api()
 
@@ -45,7 +45,7 @@ class WantedItem(RequestBody):
 
 
 class NewOrder(RequestBody):
-    """Either `items`, or one `productId` with its `quantity`.
+    """Either `items`, or one `productId` with its `quantity`, or your `cartId` in the `cartVersion` that you saw.
 
     With `expectedTotal` and `expectedCurrency`, an order that costs something else is rejected.
     """
@@ -53,6 +53,8 @@ class NewOrder(RequestBody):
     items: Annotated[list[WantedItem], Field(min_length=1, max_length=100)] | None = None
     product_id: Id | None = None
     quantity: Quantity | None = None
+    cart_id: Id | None = None
+    cart_version: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     payment_token: PaymentToken = "tok_ok"  # noqa: S105 - a name
     user_id: Id | None = None
     expected_total: Total | None = None
@@ -88,13 +90,17 @@ Orders = Page[Order]
 
 
 class TimelineEntry(Schema):
-    """An event of the order, or a step of its saga with its outcome."""
+    """An event of the order, or a step of its saga with its outcome.
+
+    `traceId` finds the work in traces and logs; only an administrator gets it.
+    """
 
     time: Timestamp
     type: str
     step: str
     outcome: Annotated[str, growing("", *OUTCOMES)]
     detail: str
+    trace_id: Annotated[str | None, Field(exclude_if=lambda trace_id: trace_id is None)] = None
 
 
 class Timeline(Schema):
@@ -105,7 +111,10 @@ class Timeline(Schema):
     "/api/orders",
     auth=SIGNED_IN,
     responses={201: Order, 202: Order},
-    errors=(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, QuotaExceeded, PriceChanged, Forbidden),
+    errors=(
+        *(*checkout.checkout.errors, checkout.TooManyOpenCheckouts, QuotaExceeded, PriceChanged, Forbidden),
+        *GetCart.errors,
+    ),
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     """Place an order: 201 when it is confirmed, 202 while it is pending."""
@@ -115,7 +124,7 @@ def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
     order = checkout.place_order(
         attempt.created_id,
         user_id,
-        _units_by_product(body),
+        _wanted(body),
         body.payment_token,
         body.expected_total,
         body.expected_currency or "",
@@ -147,7 +156,9 @@ def get_order(id: str, caller: Caller) -> Response:
 def get_timeline(id: str, caller: Caller) -> Timeline:
     """List everything that happened to an order, oldest first."""
     _own_order(id, caller)
-    return Timeline(items=[TimelineEntry(**entry) for entry in projection.timeline(id, sagas.get(id))])
+    entries = projection.timeline(id, sagas.get(id))
+    shown = [{**entry, "trace_id": (caller.is_admin and entry["trace_id"]) or None} for entry in entries]
+    return Timeline(items=[TimelineEntry.model_validate(entry) for entry in shown])
 
 
 @api.post(
@@ -175,17 +186,22 @@ def deliver_order(id: str, attempt: Attempt) -> Response:
     return _reply(application.deliver(id, attempt.dedup_key))
 
 
-def _units_by_product(body: NewOrder) -> dict[str, int]:
-    """Return the units of each product, with lines of the same product merged. Raises InvalidInput."""
-    single = body.product_id is not None and body.quantity is not None
-    if (body.items is not None) == single or (body.items is not None and (body.product_id or body.quantity)):
-        raise InvalidInput(("items", "give either items, or productId with quantity"))
+def _wanted(body: NewOrder) -> dict[str, int] | CartVersion:
+    """Return the cart to order, or the units of each product. Raises InvalidInput."""
+    given = {
+        "cartId with cartVersion": (body.cart_id, body.cart_version),
+        "items": (body.items,),
+        "productId with quantity": (body.product_id, body.quantity),
+    }
+    parts = [all(part is not None for part in each) for each in given.values() if each != (None,) * len(each)]
+    if parts != [True]:
+        raise InvalidInput(("items", f"give either {', or '.join(given)}"))
+    if body.cart_id is not None and body.cart_version is not None:
+        return CartVersion(body.cart_id, body.cart_version)
     items = body.items or [WantedItem(product_id=str(body.product_id), quantity=body.quantity or 0)]
     units: dict[str, int] = {}
     for item in items:
         units[item.product_id] = units.get(item.product_id, 0) + item.quantity
-    if sum(units.values()) > settings().order_units:
-        raise InvalidInput(("items", f"more than {settings().order_units} units in one order"))
     return units
 
 

@@ -45,13 +45,21 @@ def summary_of(order: Order) -> Doc:
 def timeline(id: str, saga: Doc | None) -> list[dict[str, str]]:
     """Return every event of an order and every step of its saga, oldest first."""
     entries = [
-        {"time": commit.time, "type": commit.event.type, "step": "", "outcome": "", "detail": _detail(commit.event)}
+        {
+            "time": commit.time,
+            "type": commit.event.type,
+            "step": "",
+            "outcome": "",
+            "detail": _detail(commit.event),
+            "trace_id": commit.trace_id,
+        }
         for commit in repository.streams.load(id)
     ]
+    saga_trace_id = saga["traceparent"][3:35] if saga else ""
     for entry in saga["log"] if saga else []:
         detail = "" if entry["outcome"] in interventions.LOGGED else entry["detail"]  # not for the buyer
         step = {"step": entry["step"], "outcome": entry["outcome"], "detail": detail}
-        entries.append({"time": entry["at"], "type": "saga.step", **step})
+        entries.append({"time": entry["at"], "type": "saga.step", **step, "trace_id": saga_trace_id})
     return sorted(entries, key=lambda entry: entry["time"])
 
 

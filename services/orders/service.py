@@ -11,12 +11,13 @@ from services.payments.messages import PaymentRefunded
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("orders")
+service.traces("orderId")
 service.stores(repository.streams, projection.summaries, quotas.quotas)
 service.publishes(StreamOutbox("orders", repository.streams), *domain.EVENTS)
 service.serves(api)
 service.verifies("users", access=GetAccess)
 service.revokes(UserDeleted, SessionsRevoked)
-service.calls("users", "products", "inventory", "payments")
+service.calls("users", "products", "carts", "inventory", "payments")
 service.runs(checkout.driver)
 service.replays(projection.rebuild)
 service.schedules(quotas.delete_ended, every_s=60)

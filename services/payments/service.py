@@ -11,6 +11,7 @@ from services.payments.providers.test import ledger
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("payments")
+service.traces("orderId")
 service.stores(repository.payments, ledger, failure_limits.failures)
 service.publishes(
     EmbeddedOutbox("payments", repository.payments),

@@ -50,7 +50,7 @@ def has_ipv6() -> bool:
 def test_web_health_and_router_listen_on_both_versions(tmp_path: Path) -> None:
     port, health, front = free_port(), free_port(), free_port()
     service = {"HOST": "::", "PORT": str(port), "HEALTH_PORT": str(health)}
-    router = {"HOST": "::", "PORT": str(front), "ADDRESSES": f"products=[::1]:{port}"}
+    router = {"HOST": "::", "PORT": str(front), "HEALTH_PORT": str(free_port()), "ADDRESSES": f"products=[::1]:{port}"}
     with running(tmp_path, "web", "products", **service), running(tmp_path, "router", **router):
         for host in ("[::1]", "127.0.0.1"):
             eventually(lambda host=host: status(f"http://{host}:{health}/readyz") == 200)

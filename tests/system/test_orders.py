@@ -179,6 +179,8 @@ def test_a_timeline_lists_events_and_steps_in_order(shop: Shop, buyer: Client) -
     order = buyer.buy(shop.product())["id"]
     timeline = expect(buyer.get(f"/api/orders/{order}/timeline"), 200)["items"]
     assert all(entry.keys() == {"time", "type", "step", "outcome", "detail"} for entry in timeline)
+    traced = expect(shop.admin().get(f"/api/orders/{order}/timeline"), 200)["items"]
+    assert all(len(entry.pop("traceId")) == 32 for entry in traced) and traced == timeline
     assert [entry["time"] for entry in timeline] == sorted(entry["time"] for entry in timeline)
     assert event_types(buyer, order) == ["order.placed", "order.confirmed"]
     steps = ["place", "check buyer", "reserve stock", "take payment", "confirm stock", "confirm order"]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.system import toys
 from tests.system.running import eventually
+from tests.system.scraping import Snapshot
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +73,24 @@ def test_request_of_http_1_0_needs_no_host(shop):
     assert (status, json.loads(body)["headers"]["HTTP_HOST"]) == (200, "")
 
 
-def test_requests_are_logged_without_path_and_query(shop):
-    get(shop, "/nowhere/secret-path")
+def test_requests_are_logged_without_query_and_with_the_path_of_no_route(shop):
+    get(shop, "/nowhere/at%0aall?token=secret-query")
     get(shop, "/api/shop/secret-path?token=secret-query")
     passed = eventually(lambda: [line for line in logged_requests(shop) if line["upstream"] == "shop"])[-1]
     assert passed.keys() == {"time", "level", "message", "service", "process", "pid", "traceId",
-                             "method", "upstream", "status", "ms"}  # fmt: skip
+                             "method", "route", "upstream", "status", "ms"}  # fmt: skip
     assert (passed["process"], passed["method"], passed["status"]) == ("router", "GET", 200)
-    assert [line for line in logged_requests(shop) if line["status"] == 404]
+    assert (passed["route"], len(passed["traceId"])) == ("/api/shop", 32)
+    (lost,) = eventually(lambda: [line for line in logged_requests(shop) if "nowhere" in line.get("path", "")])
+    assert (lost["route"], lost["path"], lost["status"]) == ("", "/nowhere/at%0Aall", 404)
     assert "secret" not in shop.log("router")
+
+
+def test_router_measures_requests_by_the_route_of_their_service(shop):
+    get(shop, "/api/people/of/shop/1")
+    labels = {"http_request_method": "GET", "http_route": "/api/people/of/shop", "http_response_status_code": "200"}
+    measured = Snapshot(shop).value("http_server_request_duration_seconds_count", **labels)
+    assert measured >= 1  # the toys have no metrics of requests
 
 
 def logged_requests(shop) -> list[dict]:
@@ -99,12 +109,14 @@ def test_headers_pass_except_hop_by_hop_and_edge_headers(shop):
         "Forwarded: for=6.6.6.6",
         "X-Deadline-Ms: 999999",
         "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01",
+        "X-Router-Token: a.b.c",
         "Connection: keep-alive, X-Private",
         "X-Private: 1",
         "TE: trailers",
     )
     echo = json.loads(body)["headers"]
     assert len(echo.pop("HTTP_X_REQUEST_ID")) == 26
+    assert "1" * 32 not in echo.pop("HTTP_TRACEPARENT") and len(echo.pop("HTTP_X_ROUTER_TOKEN")) > 100
     assert echo == {
         "HTTP_HOST": "here",
         "HTTP_AUTHORIZATION": "Bearer a.b.c",

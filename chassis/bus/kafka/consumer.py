@@ -49,7 +49,7 @@ class KafkaConsumer:
     """Implements `chassis.bus.Consumer`. Joins the group at the first poll, so it can be created without a broker."""
 
     def __init__(self, cluster: Cluster, group: str, topics: Sequence[str], session_s: float) -> None:
-        self._cluster, self._group, self._topics, self._session_s = cluster, group, list(topics), session_s
+        self._cluster, self.group, self._topics, self._session_s = cluster, group, list(topics), session_s
         self._client: Any = None
         self._assigned = _Assignment()
         self._owned: Mapping[Partition, int] = {}
@@ -128,7 +128,7 @@ class KafkaConsumer:
         client = self._cluster.connect(
             kafka.KafkaConsumer,
             REQUEST_TIMEOUT_S,
-            group_id=self._group,
+            group_id=self.group,
             session_timeout_ms=round(self._session_s * 1000),
             heartbeat_interval_ms=round(self._session_s * 100),
             partition_assignment_strategy=[self._assigned.assignor],

@@ -33,7 +33,7 @@ class SqliteConsumer:
     def __init__(
         self, file: SqliteFile, leases: Collection, group: str, topics: Sequence[str], session_s: float
     ) -> None:
-        self._file, self._leases, self._group, self._session_s = file, leases, group, session_s
+        self._file, self._leases, self.group, self._session_s = file, leases, group, session_s
         self._topics = sorted(set(topics))
         self._slots: dict[str, Slots] = {}
         self._owned: dict[Partition, _Owned] = {}
@@ -69,7 +69,7 @@ class SqliteConsumer:
             return {
                 partition
                 for partition, mine in owned.items()
-                if db.execute(query, (offsets[partition], self._group, mine.id, mine.fence)).rowcount
+                if db.execute(query, (offsets[partition], self.group, mine.id, mine.fence)).rowcount
             }
 
         if revoked := offsets.keys() - self._file.write(work):
@@ -83,7 +83,7 @@ class SqliteConsumer:
     def lag(self) -> Mapping[Partition, int]:
         query = """SELECT topic, number, next - max(first, offset) FROM partitions
                    JOIN committed ON partition = id AND grp = ? WHERE id = ?"""
-        rows = [row for owned in self._owned.values() for row in self._file.read(query, (self._group, owned.id))]
+        rows = [row for owned in self._owned.values() for row in self._file.read(query, (self.group, owned.id))]
         return {(topic, number): behind for topic, number, behind in rows}
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class SqliteConsumer:
         if slots is None and refresh:
             count = self._file.read("SELECT count(*) FROM partitions WHERE topic = ?", (topic,))[0][0]
             if count:
-                slots = self._slots[topic] = Slots(self._leases, f"{self._group}/{topic}", count, self._session_s)
+                slots = self._slots[topic] = Slots(self._leases, f"{self.group}/{topic}", count, self._session_s)
         elif slots is not None and refresh:
             slots.refresh()
         return slots
@@ -118,7 +118,7 @@ class SqliteConsumer:
     def _take(self, partition: Partition, fence: int) -> None:
         """Start where the group has committed, and fence off the previous owner."""
         ((id,),) = self._file.read("SELECT id FROM partitions WHERE topic = ? AND number = ?", partition)
-        key = (self._group, id)
+        key = (self.group, id)
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
             db.execute("INSERT OR IGNORE INTO committed VALUES (?, ?, 0, 0)", key)

@@ -4,14 +4,16 @@ import pytest
 from werkzeug.test import Client
 
 from chassis import deadline
-from chassis.calls.tokens import ServiceTokens
+from chassis.calls.tokens import LEEWAY_S, LIFETIME_S, ServiceTokens
 from chassis.messages import ANY_SERVICE, Command
 from chassis.observe import trace
 from chassis.schema import Schema
+from chassis.testing import capture_logs
 from chassis.web.access import Access
 from chassis.web.api import ANYONE, Api
 from chassis.web.app import make_app
 from chassis.web.auth import Verifier
+from chassis.web.middleware import ROUTER_TOKEN
 
 SECRET = "s" * 32
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -72,6 +74,54 @@ def test_a_client_chooses_neither_trace_nor_sampling_nor_deadline(client, forwar
 def test_a_service_token_does_not_count_outside_of_internal_routes(client):
     response = client.get("/api/greetings", headers=CHOSEN | as_service("orders"))
     assert response.json == {"sampled": False, "seconds": 5}
+
+
+def as_router(audience="greetings", secret=SECRET):
+    return {ROUTER_TOKEN: ServiceTokens("router", secret).issue(audience)}
+
+
+def test_trace_of_the_local_router_is_continued_but_not_its_deadline(client):
+    response = client.get("/api/greetings", headers=CHOSEN | as_router())
+    assert response.json == {"sampled": True, "seconds": 5}
+    assert response.headers["X-Trace-Id"] == TRACE
+
+
+@pytest.mark.parametrize("token", [{ROUTER_TOKEN: "a.b.c"}, as_router("orders"), as_router(secret="x" * 32)])
+def test_a_client_cannot_pass_for_the_local_router(client, token):
+    assert client.get("/api/greetings", headers=CHOSEN | token).json == {"sampled": False, "seconds": 5}
+    assert client.post("/internal/look", json={}, headers=as_router()).status_code == 401
+
+
+def test_a_verified_token_is_not_believed_after_its_end(fake_clock):
+    token, tokens = ServiceTokens("orders", SECRET).issue("greetings"), ServiceTokens("greetings", SECRET)
+    for _ in range(2):
+        assert tokens.caller(token) == "orders"
+    fake_clock.pass_time(LIFETIME_S + LEEWAY_S - 1)
+    assert tokens.caller(token) == "orders"
+    fake_clock.pass_time(6)
+    assert tokens.caller(token) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/api/greeting", "/api/greeting"),
+        ("/%1b%5b31m%0aroot", "/%1B%5B31m%0Aroot"),
+        ("/users/ada%40example.com", "/users/..."),
+        ("/reset/" + "t" * 43, "/reset/" + "t" * 32),
+        ("/" + "a/" * 3000, "/" + "a/" * 14 + "a"),
+    ],
+)
+def test_a_path_without_a_route_is_logged_cut_and_escaped(client, path, logged):
+    with capture_logs() as lines:
+        assert client.get(f"{path}?token=secret").status_code == 404
+    assert [(line["message"], line["route"], line["path"]) for line in lines] == [("request", "", logged)]
+
+
+def test_a_path_with_a_route_is_not_logged(client):
+    with capture_logs() as lines:
+        client.get("/api/greetings")
+    assert ["path" in line for line in lines] == [False]
 
 
 @pytest.mark.parametrize(

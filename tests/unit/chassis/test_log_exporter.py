@@ -135,6 +135,7 @@ def test_otel_variables_set_endpoint_headers_and_resource(receiver, monkeypatch,
     found = {each["key"]: next(iter(each["value"].values())) for each in attributes}
     assert (found["service.name"], found["process"], found["pid"]) == ("bells", "web", str(os.getpid()))
     assert (found["deployment.environment.name"], found["level"]) == ("test", "3")
+    assert found["service.version"]
 
 
 def test_batch_is_retried_until_accepted(receiver, exporter):

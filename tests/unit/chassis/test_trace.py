@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -19,7 +20,8 @@ from chassis.events.outbox import EmbeddedOutbox, LatestStateOutbox
 from chassis.events.relay import Relay
 from chassis.messages import Event
 from chassis.observe import spans, trace
-from chassis.store import Collection
+from chassis.store import Collection, Duplicate, StoreUnavailable
+from chassis.store.timed import TimedStore
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
@@ -38,9 +40,9 @@ bells, leases = Collection("bells", outbox.PENDING_INDEX), Collection("leases")
 class Recording:
     """A recorder with readable spans."""
 
-    def __init__(self):
+    def __init__(self, *traced_ids):
         self._exporter = InMemorySpanExporter()
-        self.recorder = spans.Recorder("bells", self._exporter)
+        self.recorder = spans.Recorder("bells", self._exporter, traced_ids)
 
     def all(self):
         self.recorder.flush()
@@ -53,11 +55,11 @@ class Recording:
 
 @pytest.fixture
 def begin():
-    """Return a function that starts a recorder with the current OTEL_* variables."""
+    """Return a function that starts a recorder, of these ids, with the current OTEL_* variables."""
     begun = []
 
-    def recording():
-        begun.append(Recording())
+    def recording(*traced_ids):
+        begun.append(Recording(*traced_ids))
         trace.use(begun[-1].recorder)
         return begun[-1]
 
@@ -210,6 +212,17 @@ def test_resource_has_the_service_and_otel_attributes(begin, monkeypatch):
         pass
     found = recording.one("work").resource.attributes
     assert (found["service.name"], found["deployment.environment.name"]) == ("bells", "test")
+    assert found["service.version"] == version("mercato")
+
+
+def test_deployment_replaces_version_and_adds_its_pod(begin, monkeypatch):
+    given = {"service.version": "1.2.3", "k8s.pod.name": "bells-7d4f-x2x9z"}
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", ",".join(f"{name}={value}" for name, value in given.items()))
+    recording = begin()
+    with trace.continue_trace(None, "work"):
+        pass
+    found = recording.one("work").resource.attributes
+    assert given.items() <= found.items() and found["deployment.environment.name"] == "local"
 
 
 def test_opened_circuit_is_an_event_of_the_span(recording):
@@ -254,6 +267,9 @@ def test_event_continues_the_trace_of_its_change(bus, recording):
         "messaging.destination.name": "bells.events",
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
+        "messaging.consumer.group.name": "ears",
+        "messaging.destination.partition.id": "0",
+        "messaging.kafka.offset": 0,
         "cloudevents.event_type": "bell.rung",
     }
 
@@ -301,4 +317,46 @@ def test_redriven_event_continues_its_trace(bus, recording, fake_clock):
     assert {span.context.trace_id for span in (first, again)} == {int(TRACE, 16)}
     assert parent_of(first) == parent_of(again) == id_of(recording.one("send bells.events"))
     assert (first.attributes["error.type"], again.status.is_unset) == ("ValueError", True)
+    assert again.attributes["messaging.kafka.offset"] == first.attributes["messaging.kafka.offset"] == 0
     assert "ada" not in first.to_json()
+
+
+def test_spans_have_the_declared_ids_of_their_work_alone(begin):
+    recording = begin("orderId")
+    with trace.continue_trace(None, "request"):
+        with trace.span("before"):
+            pass
+        trace.bind(orderId="o1", userId="u1")
+        with trace.span("after"):
+            pass
+    ids = {span.name: dict(span.attributes) for span in recording.all()}
+    assert ids == {"before": {}, "after": {"order.id": "o1"}, "request": {"order.id": "o1"}}
+
+
+def test_store_operation_is_a_span_of_its_work(recording, store):
+    bells.attach(TimedStore(store)).ensure_indexes()
+    with trace.continue_trace(SAMPLED, "request"):
+        bells.insert({"_id": "b1", "secret": "ada@example.com"})
+        with pytest.raises(Duplicate):
+            bells.insert({"_id": "b1"})
+    found = [span for span in recording.all() if span.name == "insert bells"]
+    assert [parent_of(span) for span in found] == [id_of(recording.one("request"))] * 2
+    assert {span.kind.name for span in found} == {"CLIENT"} and all(span.status.is_unset for span in found)
+    expected = {"db.system.name": "sqlite", "db.operation.name": "insert", "db.collection.name": "bells"}
+    assert [dict(span.attributes) for span in found] == [expected] * 2
+
+
+def test_failed_store_operation_marks_its_span(recording, store):
+    bells.attach(TimedStore(store)).ensure_indexes()
+    store.fail(at=1, after=False)
+    with trace.continue_trace(SAMPLED, "request"), pytest.raises(StoreUnavailable):
+        bells.get("b1")
+    assert recording.one("get bells").attributes["error.type"] == "StoreUnavailable"
+
+
+def test_store_records_nothing_outside_a_sampled_trace(recording, store):
+    bells.attach(TimedStore(store)).ensure_indexes()
+    bells.get("b1")
+    with trace.continue_trace(UNSAMPLED, "request"):
+        bells.get("b1")
+    assert recording.all() == ()

@@ -19,13 +19,13 @@ def values(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "owner"),
     [
-        ("/api/a", "a"),
-        ("/api/a/", "a"),
-        ("/api/ab", None),
-        ("/api/b/x", "b"),
-        ("/api/b/a/x", "a"),
-        ("/api/b/ax", "b"),
-        ("", None),
+        ("/api/a", ("/api/a", "a")),
+        ("/api/a/", ("/api/a", "a")),
+        ("/api/ab", ("", "")),
+        ("/api/b/x", ("/api/b", "b")),
+        ("/api/b/a/x", ("/api/b/a", "a")),
+        ("/api/b/ax", ("/api/b", "b")),
+        ("", ("", "")),
     ],
 )
 def test_owner_has_the_longest_prefix_of_whole_segments(path, owner):
