@@ -7,14 +7,15 @@ If a step is rejected, the steps before it are compensated, in reverse order.
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from chassis import calls, clock
-from chassis.errors import DomainError, ErrorCategory
+from chassis.errors import DomainError, ErrorCategory, InvalidInput
 from chassis.sagas import Saga, Step, StepTimedOut
 from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
 from chassis.schema import Id, SagaData
 from chassis.store import Collection, Doc, Duplicate
+from services.carts.messages import GetCart
 from services.inventory.messages import ConfirmStock, Line, Release, RenewReservation, Reserve
 from services.orders import application, domain, quotas, repository
 from services.orders.domain import Order
@@ -39,6 +40,14 @@ class CheckoutData(SagaData):
     total_amount: str
     currency: str
     payment_token: str
+    cart_id: Id | None = None
+
+
+class CartVersion(NamedTuple):
+    """The cart to order, in the version that the buyer saw."""
+
+    cart_id: str
+    version: int
 
 
 class TooManyOpenCheckouts(DomainError, kind="too_many_open", category=ErrorCategory.RATE_LIMITED):
@@ -60,6 +69,7 @@ def place(data: dict[str, Any]) -> None:
         items=[OrderItem.read(item) for item in data["items"]],
         total_amount=data["total_amount"],
         currency=data["currency"],
+        cart_id=data.get("cart_id"),
     )
     application.execute(data["order_id"], lambda order: domain.place(order, placed))
 
@@ -97,20 +107,20 @@ driver = Driver(checkout, sagas, lease_s=lambda: settings().lease)
 def place_order(
     id: str,
     user_id: str,
-    quantities: dict[str, int],
+    wanted: dict[str, int] | CartVersion,
     payment_token: str,
     expected_total: Decimal | None = None,
     expected_currency: str = "",
 ) -> Order:
-    """Place an order and return it, pending if `checkout_deadline` passes first.
+    """Place an order of these units, or of a cart, and return it, pending if `checkout_deadline` passes first.
 
     The insert of the saga accepts the order, at the catalog prices that were compared with what the buyer expects. A
     repeated request does not drive the saga: the request that inserted it may still be driving.
 
-    Raises InvalidInput, PriceChanged, QuotaExceeded, TooManyOpenCheckouts, and the error of the saga with the `orderId`
-    of the rejected order.
+    Raises InvalidInput, NotFound, CartChanged, PriceChanged, QuotaExceeded, TooManyOpenCheckouts, and the error of the
+    saga with the `orderId` of the rejected order.
     """
-    saga = sagas.get(id) or _open_and_drive(id, user_id, quantities, payment_token, expected_total, expected_currency)
+    saga = sagas.get(id) or _open_and_drive(id, user_id, wanted, payment_token, expected_total, expected_currency)
     if saga["ended"] == "undone":
         error = checkout.rebuild(saga["reason"], orderId=id)
         if error.kind != domain.CancelledByBuyer.kind:
@@ -128,6 +138,11 @@ def cancel(order: Order, by_owner: bool, dedup_key: str) -> Order:
     return application.cancel(order.id, dedup_key)
 
 
+def find_opened(ids: list[str]) -> set[str]:
+    """Return those of these orders that were opened, whatever became of them."""
+    return {saga["_id"] for saga in sagas.iterate({"_id": {"$in": ids}})}
+
+
 def is_verified(user_id: str) -> bool:
     """Return whether a user has confirmed the e-mail address. Raises TransientError."""
     return bool(calls.send(GetBuyer(user_id=user_id)).verified)
@@ -136,12 +151,15 @@ def is_verified(user_id: str) -> bool:
 def _open_and_drive(
     id: str,
     user_id: str,
-    quantities: dict[str, int],
+    wanted: dict[str, int] | CartVersion,
     payment_token: str,
     expected_total: Decimal | None,
     expected_currency: str,
 ) -> Doc:
     started = clock.monotonic()
+    cart = wanted if isinstance(wanted, CartVersion) else None
+    quantities = wanted if isinstance(wanted, dict) else _units_of_cart(user_id, wanted)
+    _require_allowed(quantities)
     prices = calls.send(PriceItems(product_ids=list(quantities)))
     items, total = domain.priced(quantities, prices.items)
     domain.require_expected(items, total, expected_total, expected_currency)
@@ -154,8 +172,9 @@ def _open_and_drive(
         total_amount=str(total),
         currency=total.currency,
         payment_token=payment_token,
+        cart_id=cart.cart_id if cart else None,
     )
-    quotas.count_order(user_id, id, quantities, lambda: is_verified(user_id))
+    quotas.count_order(user_id, id, quantities, lambda: is_verified(user_id), find_opened)
     try:
         saga, opened = _open(id, user_id, data.data())
     except TooManyOpenCheckouts:
@@ -163,6 +182,19 @@ def _open_and_drive(
         raise
     left_s = settings().checkout_deadline - (clock.monotonic() - started)
     return driver.drive(saga, max(0.0, left_s)) if opened else saga
+
+
+def _units_of_cart(user_id: str, cart: CartVersion) -> dict[str, int]:
+    """Return the units of each product in a cart. Raises InvalidInput, NotFound, CartChanged, TransientError."""
+    reply: GetCart.Reply = calls.send(GetCart(user_id=user_id, cart_id=cart.cart_id, version=cart.version))
+    if not reply.lines:
+        raise InvalidInput(("cartId", "the cart is empty"))
+    return {line.product_id: line.quantity for line in reply.lines}
+
+
+def _require_allowed(quantities: dict[str, int]) -> None:
+    if sum(quantities.values()) > settings().order_units:
+        raise InvalidInput(("items", f"more than {settings().order_units} units in one order"))
 
 
 def _open(id: str, user_id: str, data: Doc) -> tuple[Doc, bool]:

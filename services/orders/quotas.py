@@ -1,10 +1,12 @@
 """What one account may order and cancel within a time, in one document for each account that every change guards.
 
     {_id: user, version, until: "when all of it is forgotten",
-     orders: {"<order>": {at, units: {"<product>": 3}}}, cancels: {"<order>": {at, units}}}
+     orders: {"<order>": {at, units: {"<product>": 3}, opened: true}}, cancels: {"<order>": {at, units}}}
 
 The units of a canceled order count on, and an account that keeps canceling orders of a product cannot order it for a
-while: an account must not keep units from others by orders and cancels. A rejected order is taken out again.
+while: an account must not keep units from others by orders and cancels. A rejected order is taken out again. So is one
+that was counted and never opened, because the process crashed in between: where the quota refuses, orders older than
+a minute are looked up, each of them once; `opened` notes that it was found.
 
 An account without a confirmed address has a smaller quota. `is_verified` is called only where it decides.
 """
@@ -24,6 +26,8 @@ MAX_CANCELS_OF_PRODUCT = 3
 """Canceled orders of one product in 24 hours, after which the account cannot order it."""
 MAX_LINES = 2_000
 """Lines of the orders of 24 hours, which bounds the document."""
+MAX_OPENING_S = 60.0
+"""Time after which an order that was counted has been opened, or never will be."""
 UNVERIFIED_SHARE = 10
 """An account without a confirmed address may order one unit where others may order this many."""
 
@@ -31,6 +35,8 @@ quotas = Collection("quotas", Index("until"))
 
 Entries = Mapping[str, Mapping[str, Any]]
 IsVerified = Callable[[], bool]
+FindOpened = Callable[[list[str]], set[str]]
+"""Returns those of some orders that were opened."""
 
 
 class QuotaExceeded(DomainError, category=ErrorCategory.RATE_LIMITED):
@@ -50,15 +56,45 @@ class TooManyCancels(DomainError, category=ErrorCategory.RATE_LIMITED):
         super().__init__("You have canceled too many orders. Try again later.", retryAfter=wait_s)
 
 
-def count_order(user_id: str, order_id: str, units: Mapping[str, int], is_verified: IsVerified) -> None:
-    """Count an order, once for its id. Raises QuotaExceeded, StoreUnavailable, and what `is_verified` raises."""
+def count_order(
+    user_id: str, order_id: str, units: Mapping[str, int], is_verified: IsVerified, find_opened: FindOpened
+) -> None:
+    """Count an order, once for its id, before it is opened.
+
+    Raises QuotaExceeded, StoreUnavailable, and what `is_verified` and `find_opened` raise.
+    """
 
     def add(orders: Doc, cancels: Doc) -> None:
         if order_id not in orders:
             _require_quota(orders, cancels, units, is_verified)
             orders[order_id] = {"at": clock.timestamp(), "units": dict(units)}
 
-    _change(user_id, add)
+    try:
+        _change(user_id, add)
+    except QuotaExceeded:
+        if not _forget_unopened(user_id, find_opened):
+            raise
+        _change(user_id, add)
+
+
+def _forget_unopened(user_id: str, find_opened: FindOpened) -> bool:
+    """Take out the orders that were never opened; return whether there were any."""
+    found = quotas.get(user_id) or {"orders": {}}
+    oldest = clock.timestamp_ago(MAX_OPENING_S)
+    due = [id for id, each in found["orders"].items() if each["at"] < oldest and not each.get("opened")]
+    if not due:
+        return False
+    opened = find_opened(due)
+
+    def settle(orders: Doc, cancels: Doc) -> None:
+        for id in orders.keys() & due:
+            if id in opened:
+                orders[id]["opened"] = True
+            else:
+                del orders[id]
+
+    _change(user_id, settle)
+    return len(opened) < len(due)
 
 
 def forget_order(user_id: str, order_id: str) -> None:
@@ -127,9 +163,9 @@ def _change(user_id: str, change: Callable[[Doc, Doc], object]) -> None:
 
 def _difference(name: str, old: Entries, new: Entries) -> Update:
     """Return the update that makes the old entries of a field the new ones: a document may have 2,000 lines."""
-    added = {f"{name}.{id}": each for id, each in new.items() if id not in old}
+    changed = {f"{name}.{id}": each for id, each in new.items() if old.get(id) != each}
     ended = {f"{name}.{id}": True for id in old if id not in new}
-    return {operator: fields for operator, fields in (("$set", added), ("$unset", ended)) if fields}
+    return {operator: fields for operator, fields in (("$set", changed), ("$unset", ended)) if fields}
 
 
 def _since(entries: Entries, period_s: float) -> Doc:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chassis.settings import settings as chassis_settings
-from services.orders import handlers, projection, quotas
+from services.orders import checkout, handlers, projection, quotas
 from services.orders.messages import OrderCancelled, OrderRejected
 from services.orders.quotas import QuotaExceeded, TooManyCancels
 from services.orders.settings import OrdersSettings
@@ -25,8 +25,8 @@ def use(monkeypatch, **chosen):
     monkeypatch.setattr(quotas, "settings", lambda: OrdersSettings(**{"order_units": LIMIT} | chosen))
 
 
-def order(id, units=1, product="mug", user="u1", verified=True):
-    quotas.count_order(user, id, {product: units}, lambda: verified)
+def order(id, units=1, product="mug", user="u1", verified=True, find_opened=set):
+    quotas.count_order(user, id, {product: units}, lambda: verified, find_opened)
 
 
 def cancel(id, units=1, product="mug", user="u1", verified=True):
@@ -132,10 +132,40 @@ def test_users_is_asked_only_where_the_answer_decides():
     def fail():
         raise AssertionError("asked")
 
-    quotas.count_order("u1", "o1", {"mug": LIMIT // 10}, fail)
+    quotas.count_order("u1", "o1", {"mug": LIMIT // 10}, fail, set)
     quotas.count_cancel("u1", "o1", {"mug": 1}, fail)
     with pytest.raises(AssertionError):
-        quotas.count_order("u1", "o2", {"mug": 1}, fail)
+        quotas.count_order("u1", "o2", {"mug": 1}, fail, set)
+
+
+def test_an_order_that_was_counted_and_never_opened_is_released(fake_clock):
+    order("lost", LIMIT)
+    with pytest.raises(QuotaExceeded):
+        order("o1", 1, find_opened=lambda ids: set())  # it may just be opened
+    fake_clock.pass_time(quotas.MAX_OPENING_S + 1)
+    order("o1", LIMIT, find_opened=lambda ids: set())
+    with pytest.raises(QuotaExceeded):
+        order("o2", 1, find_opened=lambda ids: set())
+
+
+def test_an_order_that_was_opened_is_looked_up_once(fake_clock):
+    asked = []
+    order("o1", LIMIT)
+    fake_clock.pass_time(quotas.MAX_OPENING_S + 1)
+    for _ in range(3):
+        with pytest.raises(QuotaExceeded):
+            order("o2", 1, find_opened=lambda ids: asked.append(ids) or set(ids))
+    assert asked == [["o1"]]
+    order("o3", 1, "pot", find_opened=None)
+
+
+def test_orders_that_were_opened_are_found_whatever_became_of_them(store):
+    checkout.sagas.attach(store).ensure_indexes()
+    data = {"payment_token": "tok"}
+    for number in range(3):
+        checkout.driver.open(f"o{number}", data)
+    checkout.sagas.update("o1", {"$set": {"open": False, "ended": "undone"}})
+    assert checkout.find_opened(["o0", "o1", "lost"]) == {"o0", "o1"}
 
 
 def test_concurrent_orders_do_not_exceed_the_quota():
