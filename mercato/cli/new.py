@@ -32,7 +32,7 @@ _LISTS = {
     "docker-compose.yml": [
         ('      "\n\nx-tool:', "      $name=$name:8080,\\\n"),
         (
-            "\nvolumes:\n",
+            "\n  prometheus:\n    <<: *tool\n",
             '  $name: {<<: *service, image: "mercato/$name:$${TAG:-dev}"}\n'
             '  $name-worker: {<<: *service, image: "mercato/$name:$${TAG:-dev}", command: [mercato, worker, $name]}\n',
         ),

@@ -61,7 +61,9 @@ def new_table(*columns: str, title: str = "") -> "Table":
     from rich import box
     from rich.table import Table
 
-    return Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(
+        *columns, title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def cell(value: Any, style: str = "") -> "Text":

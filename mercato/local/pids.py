@@ -23,6 +23,25 @@ def start_time(pid: int) -> str:
     return done.stdout.strip()
 
 
+def stopped_groups() -> set[int]:
+    """Return the process groups of this machine in which a signal, such as SIGSTOP, has stopped a process."""
+    if sys.platform == "linux":
+        found = (_group_and_state(path) for path in Path("/proc").glob("[0-9]*/stat"))
+    else:
+        command = ["/bin/ps", "-A", "-o", "pgid=,state="]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own words
+        found = ((int(line.split()[0]), line.split()[1]) for line in done.stdout.splitlines())
+    return {group for group, state in found if state.startswith("T")}
+
+
+def _group_and_state(path: Path) -> tuple[int, str]:
+    try:
+        state, _, group, *_ = path.read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return 0, ""
+    return int(group), state
+
+
 def kill_group(pid: int) -> None:
     """Send SIGKILL to the process group of this session leader, if there is one."""
     try:

@@ -9,7 +9,9 @@ import click
 
 from chassis import clock
 from chassis.errors import DomainError
+from chassis.operations import ids_with_prefix
 from chassis.store import Doc, StoreUnavailable
+from mercato.cli.ids import choose
 from mercato.cli.output import as_json, print_json, print_rows
 from mercato.cli.services import attach_store
 from services.users.keys_cli import keys
@@ -27,7 +29,7 @@ class Refused(click.ClickException):
 
 @click.group()
 def user() -> None:
-    """Manage accounts. USER is an id or an e-mail address."""
+    """Manage accounts. USER is an id, a beginning of it that no other account has, or an e-mail address."""
 
 
 @user.command("list")
@@ -42,7 +44,8 @@ def list_users(as_json: bool) -> None:
 
 @user.command()
 @click.argument("user")
-def show(user: str) -> None:
+@as_json
+def show(user: str, as_json: bool) -> None:
     """Show one account as JSON, with what administrators did to it."""
     from services.users import second_factor
 
@@ -214,7 +217,15 @@ def _find(user: str) -> Doc:
 
     _attach()
     with _refusals():
-        return administration.find(user)
+        return administration.find(user if "@" in user else _id(user))
+
+
+def _id(given: str) -> str:
+    """Return the id that begins with this text, or the text itself if no account has one."""
+    from services.users import repository
+
+    ids = [id for id in ids_with_prefix(repository.accounts, given) if repository.find(id)]
+    return choose(given, ((id, None) for id in ids), "")[0] if ids else given
 
 
 def _sessions(account: Doc) -> list[Doc]:
