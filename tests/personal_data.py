@@ -4,6 +4,7 @@ INTERNAL = {
     *("_w", "_id", "version", "dedupKey", "outbox", "seq", "pending", "published", "slot", "last_seq"),
     *("credentialsVersion", "emailKey", "password", "secondFactor", "secondFactorOffer", "current", "previous"),
     *("erased", "erasurePending", "erasureRequests", "mailPending", "mailsDue", "retryAt", "refundPending"),
+    *("tokenHash", "lines", "orders", "merged", "mergedInto", "abandonAt"),
     *("revocationPending", "lastEndedSession", "userId", "signInNetworks"),
 }
 """Fields of exported documents that say nothing about a person, or are secret."""

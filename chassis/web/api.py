@@ -6,8 +6,8 @@
     def place(caller: Caller, body: PlaceOrder, attempt: Attempt) -> Response: ...
 
 The checks run in this order: size, authentication, rate, schema, authorization, logic. The name of an argument selects
-what it gets: `body`, `query`, `caller`, `attempt`, `if_match` (the versions in If-Match, or None), or a part of the
-path.
+what it gets: `body`, `query`, `caller`, `attempt`, `if_match` (the versions in If-Match, or None), `secret` (of the
+`secret_header`), or a part of the path.
 
 No cache keeps a response, unless its route declares `public_for_s`. A response with a version has an ETag, and answers
 `If-None-Match`.
@@ -36,7 +36,8 @@ from chassis.web.middleware import RESPONSE_HEADERS
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
-ANYONE, SIGNED_IN, ADMIN = "anyone", "signed in", "admin"
+ANYONE, OPTIONAL, SIGNED_IN, ADMIN = "anyone", "optional", "signed in", "admin"
+"""Who may use a route. OPTIONAL: anyone, and a request with an access token is that of its user."""
 OPERATIONS = "chassis.operations"
 """Key of the app's extensions: its operations by endpoint."""
 Handler = Callable[..., "Response | Schema"]
@@ -81,6 +82,7 @@ class Operation:
     arguments: frozenset[str]
     public_for_s: int
     admin_parameters: Mapping[str, str]
+    secret_header: str
 
     @cached_property
     def _empty_query(self) -> QueryParams | None:
@@ -118,7 +120,9 @@ class Operation:
 
     def needs_token(self, request: Request) -> bool:
         """Return whether the caller is who its token says; for other requests no token is read."""
-        return self.auth != ANYONE or (self._is_for_admins(request) and "Authorization" in request.headers)
+        if self.auth in (SIGNED_IN, ADMIN):
+            return True
+        return (self.auth == OPTIONAL or self._is_for_admins(request)) and "Authorization" in request.headers
 
     def _is_for_admins(self, request: Request) -> bool:
         return bool(self.admin_parameters and request.query_string) and any(
@@ -131,6 +135,8 @@ class Operation:
         if any(not ID.fullmatch(part) for part in parts.values()):
             raise NotFound("object")
         values: dict[str, Any] = {**parts, "caller": caller}
+        if self.secret_header:
+            values["secret"] = request.headers.get(self.secret_header, "")
         if self.query:
             values["query"] = self.query.read(_query(request)) if request.query_string else self._empty_query
         elif request.query_string and request.args:
@@ -160,21 +166,22 @@ class Operation:
 
         caller: Caller = values["caller"]
         precondition = request.headers.get("If-Match", "").encode()
-        body = precondition + b"\n" + request.get_data()
-        read_again = partial(_read_again, request.path, caller)
+        secret: str = values.get("secret", "")
+        body = secret.encode() + precondition + b"\n" + request.get_data()  # another secret may not see this response
+        read_again = partial(_read_again, request.path, caller, secret)
         operation = f"{self.method} {request.path}"
         return idempotency.run_once(
             key, caller.name, operation, subject_id, body, work, read_again, lambda: caller.is_admin
         )
 
-    def read_for(self, caller: Caller, parts: Mapping[str, str]) -> WsgiResponse:
+    def read_for(self, caller: Caller, secret: str, parts: Mapping[str, str]) -> WsgiResponse:
         """Read the object of a GET route for a caller who has just changed it."""
         if self.auth == ADMIN:
             _require_admin(caller)
         query = self._empty_query
         if self.query and self.admin_parameters and caller.is_admin:
             query = self.query.read(self.admin_parameters)
-        return self._call({**parts, "caller": caller, "query": query}, None)
+        return self._call({**parts, "caller": caller, "query": query, "secret": secret}, None)
 
     def _call(
         self, values: dict[str, Any], attempt: idempotency.Attempt | None, if_none_match: str = ""
@@ -189,7 +196,7 @@ class RouteOptions(TypedDict, total=False):
     """What a route declares."""
 
     auth: Required[str]
-    """ANYONE, SIGNED_IN or ADMIN."""
+    """ANYONE, OPTIONAL, SIGNED_IN or ADMIN."""
     responses: Required[Mapping[int, type[Schema] | None]]
     """Status -> body of each success."""
     errors: tuple[type[DomainError], ...]
@@ -203,6 +210,8 @@ class RouteOptions(TypedDict, total=False):
 
     With the values given here, the route shows an administrator every object that administrators can change.
     """
+    secret_header: str
+    """A header that may hold a secret, which gives access to one object without an account; none by default."""
 
 
 class Api:
@@ -242,6 +251,7 @@ class Api:
                 frozenset(inspect.signature(function).parameters),
                 options.get("public_for_s", 0),
                 options.get("admin_parameters", {}),
+                options.get("secret_header", ""),
             )
             self.operations.append(operation)
             return function
@@ -249,17 +259,18 @@ class Api:
         return declare
 
 
-def _read_again(path: str, caller: Caller, location: str) -> WsgiResponse:
+def _read_again(path: str, caller: Caller, secret: str, location: str) -> WsgiResponse:
     """Return the object that a write made or changed: at `location`, else under the path of the write or above it.
 
     Raises Problem 404 if it is gone.
     """
     operations: dict[str, Operation] = current_app.extensions[OPERATIONS]
     routes = current_app.url_map.bind("")
-    for candidate in filter(None, (location, path, path.rpartition("/")[0])):
+    parent = path.rpartition("/")[0]
+    for candidate in filter(None, (location, path, parent, parent.rpartition("/")[0])):
         try:
             endpoint, parts = routes.match(candidate, method="GET")
-            return operations[endpoint].read_for(caller, parts)
+            return operations[endpoint].read_for(caller, secret, parts)
         except (HTTPException, KeyError):
             continue
         except NotFound:

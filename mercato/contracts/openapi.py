@@ -6,7 +6,7 @@ from typing import Any
 from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, Schema
 from chassis.service import Service
-from chassis.web.api import ADMIN, ANYONE, Operation, Response
+from chassis.web.api import ADMIN, ANYONE, OPTIONAL, Operation, Response
 from chassis.web.idempotency import MAX_KEY_CHARS, KeyInUse, KeyReused
 from chassis.web.problem_document import MEDIA_TYPE, problem_type
 from chassis.web.problems import STATUS
@@ -176,6 +176,9 @@ def _parameters(operation: Operation) -> list[JsonSchema]:
     found: list[JsonSchema] = [{"name": name, "in": "path", "required": True, "schema": id} for name in operation.names]
     if operation.query:
         found += parameters(operation.query)
+    if operation.secret_header:
+        secret = {"description": "The secret of the object.", "schema": {"type": "string"}}
+        found.append({"name": operation.secret_header, "in": "header", "required": False, **secret})
     if operation.idempotent:
         found.append({"$ref": "#/components/parameters/IdempotencyKey"})
     if "if_match" in operation.arguments:
@@ -210,6 +213,8 @@ def _has_version(operation: Operation) -> bool:
 def _security(operation: Operation) -> list[JsonSchema]:
     if operation.auth == ANYONE:
         return [{}, {"bearer": ["admin"]}] if operation.admin_parameters else []
+    if operation.auth == OPTIONAL:
+        return [{}, {"bearer": []}]
     return [{"bearer": ["admin"] if operation.auth == ADMIN else []}]
 
 

@@ -18,6 +18,8 @@ class OrderPlaced(Event, type="order.placed", key="order_id"):
     items: list[OrderItem]
     total_amount: str
     currency: str
+    cart_id: Id | None = None
+    """The cart that was ordered."""
 
 
 class OrderConfirmed(Event, type="order.confirmed", key="order_id"):

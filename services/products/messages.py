@@ -32,15 +32,18 @@ class ProductDeleted(Event, type="product.deleted", key="product_id"):
 
 
 class PricedItem(Schema):
-    """The name and price of a product; `price` is in minor units of `currency`."""
+    """The name and price of a product; `price` is in minor units of `currency`, `picture` is a URL."""
 
     product_id: Id
     name: str
     price: int
     currency: str
+    stock: int | None = None
+    """The units that the catalog shows."""
+    picture: str | None = None
 
 
-class PriceItems(Command, callers=("orders",), read_only=True):
+class PriceItems(Command, callers=("orders", "carts"), read_only=True):
     """Get the names and prices of products; the reply leaves out those that do not exist or are not published."""
 
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from chassis import calls
 from chassis.personal_data import ExportQuery, PersonalData, export_page
+from services.carts.messages import ExportUser as ExportFromCarts
 from services.notifications.messages import ExportUser as ExportFromNotifications
 from services.orders.messages import ExportUser as ExportFromOrders
 from services.payments.messages import ExportUser as ExportFromPayments
@@ -14,6 +15,7 @@ QUERIES: tuple[type[ExportQuery], ...] = (
     ExportFromOrders,
     ExportFromPayments,
     ExportFromNotifications,
+    ExportFromCarts,
 )
 OWN = (
     PersonalData(
