@@ -18,8 +18,11 @@ MAX_LINES = 450
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 MAX_MEMORY_MIB = 1368
 """Limit of the memory requests of all processes."""
-FOREIGN = {"SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
-"""Variables of OpenSSL and OpenTelemetry that a pod may have."""
+FOREIGN = {"SSL_CERT_FILE", "POD_NAME"}
+FOREIGN |= {
+    f"OTEL_{name}" for name in ("EXPORTER_OTLP_ENDPOINT", "RESOURCE_ATTRIBUTES", "TRACES_SAMPLER", "TRACES_SAMPLER_ARG")
+}
+"""Variables of OpenSSL and OpenTelemetry that a pod may have, and its name for them."""
 REASONS = {
     "ImagePullPolicy is not set to Always": "tags are never reused, and a registry outage must not block a restart",
     "CPU limit is not set": "a process may use free CPU; if throttled, it misses its deadlines",

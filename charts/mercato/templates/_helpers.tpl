@@ -158,6 +158,11 @@ spec:
         {{- if .service.authority }}
         - {name: SSL_CERT_FILE, value: /etc/mercato/authority.crt}
         {{- end }}
+        {{- if .service.settings.OTEL_EXPORTER_OTLP_ENDPOINT }}
+        - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        - name: OTEL_RESOURCE_ATTRIBUTES # the later of two values holds
+          value: {{ printf "service.version=%v,k8s.pod.name=$(POD_NAME),%s" .service.image.tag (.service.settings.OTEL_RESOURCE_ATTRIBUTES | default "") | trimSuffix "," | quote }}
+        {{- end }}
       {{- if not .restart }}
       ports:
         {{- if eq .component "web" }}
