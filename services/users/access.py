@@ -26,6 +26,12 @@ def get_access(query: AccessQuery) -> AccessQuery.Reply:
     return AccessQuery.Reply(role=second_factor.effective_role(account))
 
 
+def is_current(session: sessions.Session) -> bool:
+    """Return whether the account of a session exists with the credentials that the session began with."""
+    account = repository.find(session.user)
+    return account is not None and session.credentials_version >= credentials.version_of(account)
+
+
 def find_live(families: list[Doc], account: Doc) -> list[Doc]:
     """Return those of the account's families whose tokens are accepted."""
     return [doc for doc in families if not doc["ended"] and _is_current(doc, account)]

@@ -199,7 +199,8 @@ def sign_in(
     """Return the account and a new session.
 
     Raises:
-        WrongCredentials: the same error after the same time, whether the address or the password is wrong.
+        WrongCredentials: the same error after the same time, whether the address or the password is wrong; also if the
+            account is erased or its credentials change meanwhile.
         AccountLocked: the password is right, but the account is locked.
         SecondFactorRequired: the password is right, but not the code of the second factor.
     """
@@ -211,7 +212,11 @@ def sign_in(
         security_events.record(SecurityEvent.SIGN_IN_FAILED, account["_id"], change="locked")
         raise domain.AccountLocked
     second_factor.check(account, code, count_attempt)
-    return account, sessions.begin(account["_id"], credentials.version_of(account))
+    session = sessions.begin(account["_id"], credentials.version_of(account))
+    if not access.is_current(session):  # whoever ended the sessions may not have seen this one
+        sessions.discard(session)
+        raise domain.WrongCredentials
+    return account, session
 
 
 def renew(token: str) -> tuple[Doc, sessions.Session]:

@@ -57,7 +57,7 @@ def begin(user: str, credentials_version: int) -> Session:
     """Start a session: insert a family with its first token.
 
     `credentials_version` is that of the account which the password was checked against: if the credentials change
-    meanwhile, the session is refused from its first use.
+    meanwhile, the session is refused from its first use. Check it afterwards, and `discard` such a session.
     """
     family, secret, now = clock.new_id(), clock.entropy(32), clock.timestamp()
     refresh_token_families.insert(
@@ -76,6 +76,11 @@ def begin(user: str, credentials_version: int) -> Session:
         }
     )
     return Session(family, user, credentials_version, _token(family, secret))
+
+
+def discard(session: Session) -> None:
+    """Delete a session whose tokens nobody has got."""
+    refresh_token_families.delete(session.id)
 
 
 def rotate(token: str) -> Session:

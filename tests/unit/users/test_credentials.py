@@ -3,7 +3,17 @@
 import pytest
 
 from chassis.errors import NotFound
-from services.users import access, account_mails, application, credentials, keys, passwords, repository, sessions
+from services.users import (
+    access,
+    account_mails,
+    application,
+    credentials,
+    domain,
+    keys,
+    passwords,
+    repository,
+    sessions,
+)
 from services.users.messages import GetAccess
 from tests.unit.conftest import crashes
 
@@ -105,20 +115,39 @@ def test_a_retry_after_a_crash_changes_the_credentials_once(store, operation):
         assert sessions.refresh_token_families.count({"userId": place}) == 0
 
 
-@pytest.mark.parametrize("operation", [set_password, lock, erase])
-def test_a_sign_in_under_way_is_over_once_the_credentials_change(monkeypatch, operation):
+@pytest.mark.parametrize("operation", [set_password, set_address, lock, promote, erase])
+def test_a_sign_in_under_way_leaves_nothing_once_the_credentials_change(monkeypatch, operation):
     """The password was checked, the credentials change, and only then the session is stored."""
     create()
-    begin = sessions.begin
+    begin, began = sessions.begin, []
 
     def begin_late(*arguments):
         operation("u1")()
-        return begin(*arguments)
+        began.append(begin(*arguments))
+        return began[0]
 
     monkeypatch.setattr(sessions, "begin", begin_late)
-    late = sign_in()
-    assert not is_accepted(late)
-    assert not is_renewable(late)
+    with pytest.raises(domain.WrongCredentials):
+        sign_in()
+    assert not is_accepted(began[0])
+    assert not is_renewable(began[0])
+    assert list(sessions.refresh_token_families.iterate()) == []
+
+
+@pytest.mark.parametrize("operation", [set_password, erase])
+def test_a_sign_in_just_before_the_credentials_change_is_ended_by_the_change(monkeypatch, operation):
+    create()
+    is_current = access.is_current
+
+    def change_late(session):
+        found = is_current(session)
+        operation("u1")()
+        return found
+
+    monkeypatch.setattr(access, "is_current", change_late)
+    session = sign_in()
+    assert not is_accepted(session)
+    assert list(sessions.refresh_token_families.iterate()) == []
 
 
 def test_a_change_of_the_password_checks_it_again_after_a_concurrent_change(monkeypatch):
