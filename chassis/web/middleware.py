@@ -30,6 +30,10 @@ RESPONSE_HEADERS, CALLING_SERVICE = "chassis.response_headers", "chassis.calling
 request, "" for any other client."""
 
 
+WHOLE_SERVER, SERVER_OPTIONS = "*", {"Allow": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"}
+"""The target of OPTIONS that asks about the server as a whole, and the headers of the response (RFC 9110, 9.3.7)."""
+
+
 class Middleware:
     """One WSGI layer around a Flask app."""
 
@@ -67,6 +71,8 @@ class Middleware:
                     _read_body(environ)
                 if method == "OPTIONS" and self._cors.is_preflight(environ):
                     return WsgiResponse(status=204, headers=cors.PREFLIGHT)(environ, start_with_headers)
+                if method == "OPTIONS" and environ["PATH_INFO"] == WHOLE_SERVER:
+                    return WsgiResponse(status=204, headers=SERVER_OPTIONS)(environ, start_with_headers)
                 return self._app(environ, start_with_headers)
             except Problem as problem:
                 return problems.to_response(problem, environ["PATH_INFO"])(environ, start_with_headers)

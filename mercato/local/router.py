@@ -18,7 +18,7 @@ from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.web import problem_document
-from chassis.web.middleware import ROUTER_TOKEN
+from chassis.web.middleware import ROUTER_TOKEN, SERVER_OPTIONS, WHOLE_SERVER
 from mercato.catalog import catalog, owner
 from mercato.local.upstream import ConnectionLost, ResponseTimeout, Unreachable, Upstream
 
@@ -88,6 +88,9 @@ class Router:
 
     def _pass_on(self, name: str, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         target: str = environ["RAW_URI"]
+        if environ["REQUEST_METHOD"] == "OPTIONS" and target == WHOLE_SERVER:
+            start("204 No Content", [*SERVER_OPTIONS.items(), ("X-Trace-Id", trace.trace_id())])
+            return []
         upstream = self._upstreams.get(name)
         if upstream is None:
             return _problem(start, 404, "There is nothing at this address.", environ)

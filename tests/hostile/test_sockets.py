@@ -48,6 +48,14 @@ def _until_closed(connection: socket.socket) -> Iterator[bytes]:
         yield piece
 
 
+def test_options_of_the_whole_server_name_its_methods(port: int) -> None:
+    ((status, response),) = exchange(port, b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert (status, body) == (204, b"")
+    assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT" in head
+    assert [status for status, _ in exchange(port, b"GET * HTTP/1.1\r\nHost: a\r\n\r\n")] == [400]
+
+
 INVALID_HEADS = {
     "a lone CR in a field": HEAD + b"X: a\rb\r\n" + CLOSE,
     "a lone LF in a field": HEAD + b"X: a\nContent-Length: 9\r\n" + CLOSE,

@@ -283,6 +283,11 @@ def test_every_service_reports_healthy(shop: Shop, guest: Client, service: str) 
     assert expect(Client(shop.url_of(service)).get("/health"), 200) == healthy
 
 
+def test_the_front_door_reports_healthy(guest: Client) -> None:
+    assert expect(guest.get("/health"), 200)["status"] == "healthy"
+    assert guest.get("/health/x").status_code == 404
+
+
 @pytest.mark.parametrize("kind", ["web", "worker"])
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_process_serves_probes_and_metrics(shop: Shop, service: str, kind: str) -> None:
