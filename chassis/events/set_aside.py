@@ -9,6 +9,7 @@ A source is an outbox, by the name of its collection, or a job. An entry stays u
     returns.work_through(reservations, {"returnPending": True}, return_units)
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -66,20 +67,30 @@ class SetAside:
                 return
 
     def work_through(
-        self, collection: Collection, where: Filter, work: Callable[[Doc], object], sort: str = "_id"
-    ) -> None:
+        self,
+        collection: Collection,
+        where: Filter,
+        work: Callable[[Doc], object],
+        sort: str = "_id",
+        limit: float = math.inf,
+    ) -> int:
         """Call `work` for each matching document that is not set aside, in the order of the field `sort`.
 
         Continues after an error: after a TransientError, the next call tries the document again; any other error counts
-        as a failure. Raises StoreUnavailable.
+        as a failure. Stops after `limit` documents; returns how many there were. Raises StoreUnavailable.
         """
         left_out: set[str] | None = None
+        done = 0
         for page in _pages(collection, where, sort):
             left_out = self.ids() if left_out is None else left_out
             for doc in page:
-                if doc["_id"] not in left_out:
+                if doc["_id"] not in left_out and done < limit:
                     self._attempt(doc, work)
+                    done += 1
+            if done >= limit:
+                break
         self.export()
+        return done
 
     def _attempt(self, doc: Doc, work: Callable[[Doc], object]) -> None:
         try:

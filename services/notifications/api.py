@@ -22,7 +22,7 @@ Kind = Literal[
     "session_ended",
 ]
 Channel = Literal["email", "record"]
-Status = Literal["pending", "sent"]
+Status = Literal["pending", "sent", "failed"]
 
 
 class Notification(Schema):

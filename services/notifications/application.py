@@ -3,29 +3,31 @@
 from chassis import clock
 from chassis.events import outbox
 from chassis.events.envelope import Meta
-from services.notifications import domain, mail, repository
+from chassis.store import Doc
+from services.notifications import mail, repository, texts
 from services.notifications.messages import MailOff, NotificationSent, SendAccountMail
 
 
-def notify(user: str, text: domain.Text, meta: Meta) -> None:
+def notify(user: str, kind: str, meta: Meta, receipt: Doc | None = None, **values: str) -> None:
     """Record the notification of a user about an event, once however often the event is delivered.
 
-    A job mails it, or writes the mail to a file; an erased user gets none.
+    A job mails it, or writes the mail to a file; an erased user gets none. The mail lists the lines of `receipt`.
     """
     by_mail = mail.by_smtp()
     id = meta.id.replace(":", "-")
-    events = [] if by_mail else [NotificationSent(notification_id=id, user_id=user, kind=text.kind)]
+    text = texts.text(kind, repository.language_of(user), **values)
+    events = [] if by_mail else [NotificationSent(notification_id=id, user_id=user, kind=kind)]
     notification = {
         "_id": id,
         "userId": user,
-        "kind": text.kind,
+        "kind": kind,
         "subject": text.subject,
         "body": text.body,
+        "language": text.language,
         "channel": "email" if by_mail else "record",
         "status": "pending" if by_mail else "sent",
-        "mailPending": mail.is_on(),
-        "retryAt": clock.timestamp(),
-        "createdAt": clock.timestamp(),
+        **_pending_mail(is_on := mail.is_on()),
+        **({"receipt": receipt} if receipt and is_on else {}),
         **outbox.new_outbox(id, *events),
     }
     repository.recipients.insert_about(user, repository.notifications, notification)
@@ -35,15 +37,20 @@ def send_account_mail(command: SendAccountMail) -> None:
     """Record a mail about an account, once however often the command is repeated; a job sends it. Raises MailOff."""
     if not mail.is_on():
         raise MailOff
-    subject, body = domain.account_text(command.kind, command.link)
+    text = texts.text(command.kind, command.language, link=command.link)
     account_mail = {
         "_id": command.mail_id,
         "userId": command.user_id,
         "address": command.address,
-        "subject": subject,
-        "body": body,
-        "mailPending": True,
-        "retryAt": clock.timestamp(),
+        "subject": text.subject,
+        "body": text.body,
+        "language": text.language,
+        **_pending_mail(True),
         "expiresAt": command.expires_at,
     }
     repository.recipients.insert_about(command.user_id, repository.account_mails, account_mail)
+
+
+def _pending_mail(is_pending: bool) -> Doc:
+    now = clock.timestamp()
+    return {"mailPending": is_pending, "retryAt": now, "createdAt": now, "mailAttempts": 0, "unknownOutcomes": 0}

@@ -1,21 +1,42 @@
-"""E-mail: by SMTP to the server that `SMTP_URL` names, smtp://user:password@host:port or smtps://, or into `MAIL_DIR`.
+"""E-mail: composes a mail, and hands it to the server that `SMTP_URL` names, or writes it to `MAIL_DIR`."""
 
-MAIL_DIR/<user id>.<mail id>.eml        readable by its owner alone; the newest 1,000 are kept
-"""
-
-import os
-import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from email.utils import format_datetime
+from typing import NamedTuple, Protocol
 
 from email_validator import EmailNotValidError, validate_email
 
-from chassis.errors import OutcomeUnknown
+from chassis import clock
+from services.notifications import mail_files, smtp
 from services.notifications.settings import settings
+from services.notifications.smtp import Outcome, Reply, ServerUnavailable
 
-TIMEOUT_S = 5.0
-MAX_FILES = 1000
+__all__ = ["Mail", "Outcome", "Reply", "ServerUnavailable", "Transport", "by_smtp", "is_on", "transport"]
+
+
+class Mail(NamedTuple):
+    """A mail to one user. Its Message-ID comes from `id`, so that mail servers recognize a repeated mail."""
+
+    id: str
+    user: str
+    address: str
+    subject: str
+    text: str
+    html: str
+    language: str
+    created_at: str
+
+
+class Transport(Protocol):
+    """Takes mails, one after the other."""
+
+    def connect(self) -> None:
+        """Raises ServerUnavailable: no mail would be taken now."""
+
+    def send(self, mail: Mail) -> Reply:
+        """Send one mail. Raises ServerUnavailable."""
 
 
 def by_smtp() -> bool:
@@ -28,66 +49,57 @@ def is_on() -> bool:
     return by_smtp() or bool(settings().mail_dir)
 
 
-def send(id: str, user: str, address: str, subject: str, body: str) -> None:
-    """Send one mail, or write it. Its Message-ID comes from `id`, so that mail servers recognize a repeated mail.
-
-    Raises OutcomeUnknown.
-    """
-    try:
-        message = _compose(id, address, subject, body)
-        if by_smtp():
-            _transfer(message)
-        else:
-            _write(f"{user}.{id}", message)
-    except (OSError, smtplib.SMTPException, ValueError) as error:  # a mail that fails must not block the others
-        raise OutcomeUnknown(f"the mail was not accepted: {type(error).__name__}") from error
+@contextmanager
+def transport() -> Iterator[Transport]:
+    """Yield the transport that is set; it keeps one connection until the end."""
+    if by_smtp():
+        with smtp.session() as session:
+            yield _Smtp(session)
+    else:
+        yield _Files()
+        mail_files.delete_old()
 
 
-def delete_files(user: str) -> None:
-    """Delete the mails to a user from `MAIL_DIR`."""
-    if settings().mail_dir:
-        for path in Path(settings().mail_dir).glob(f"{user}.*"):
-            path.unlink(missing_ok=True)
+class _Smtp:
+    def __init__(self, session: smtp.Session) -> None:
+        self._session = session
+        self.connect = session.connect
+
+    def send(self, mail: Mail) -> Reply:
+        # Quoted-printable splits long lines, which every client joins again; 7bit keeps a link readable in transit.
+        return self._session.send(compose(mail, "7bit" if mail.text.isascii() else "quoted-printable"))
 
 
-def _compose(id: str, address: str, subject: str, body: str) -> EmailMessage:
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = settings().mail_from, _deliverable(address), subject
-    message["Message-ID"] = f"<{id}@{settings().mail_from.rpartition('@')[2]}>"
-    message.set_content(body, cte="7bit" if body.isascii() else None)  # a link stays in one line
+class _Files:
+    def connect(self) -> None:
+        pass
+
+    def send(self, mail: Mail) -> Reply:
+        try:
+            mail_files.write(mail.user, mail.id, compose(mail, "8bit"))
+        except OSError as error:
+            return Reply(Outcome.DEFERRED, 0, f"not written: {error.strerror}")
+        return Reply(Outcome.SENT)
+
+
+def compose(mail: Mail, encoding: str) -> EmailMessage:
+    """Return a mail with its headers, as text and as HTML."""
+    sender, message = settings().mail_from, EmailMessage()
+    message["From"], message["To"], message["Subject"] = sender, _deliverable(mail.address), mail.subject
+    message["Date"] = format_datetime(clock.parse_timestamp(mail.created_at))
+    message["Message-ID"] = f"<{mail.id}@{sender.rpartition('@')[2]}>"
+    message["Reply-To"] = settings().mail_reply_to or sender
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply
+    message.set_content(mail.text, cte=encoding)
+    message.add_alternative(mail.html, subtype="html", cte="8bit" if encoding == "8bit" else "quoted-printable")
+    message["Content-Language"] = mail.language  # last: `add_alternative` moves such headers into the first part
     return message
 
 
 def _deliverable(address: str) -> str:
     """Return the address with its domain in ASCII, which every mail server accepts."""
     try:
-        return validate_email(address, check_deliverability=False).ascii_email or address
+        found = validate_email(address, check_deliverability=False)
     except EmailNotValidError:
         return address
-
-
-def _transfer(message: EmailMessage) -> None:
-    url = urlsplit(settings().smtp_url.get_secret_value())
-    client = smtplib.SMTP_SSL if url.scheme == "smtps" else smtplib.SMTP
-    with client(url.hostname or "localhost", url.port or 0, timeout=TIMEOUT_S) as server:
-        if url.username:
-            server.login(unquote(url.username), unquote(url.password or ""))
-        server.send_message(message)
-
-
-def _write(name: str, message: EmailMessage) -> None:
-    folder = Path(settings().mail_dir)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = folder / f"{name}.{os.getpid()}.new"
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(bytes(message))
-    draft.replace(folder / f"{name}.eml")
-
-
-def delete_old_files() -> None:
-    """Delete all but the newest mails from `MAIL_DIR`."""
-    files = list(Path(settings().mail_dir).glob("*.eml")) if settings().mail_dir else []
-    if len(files) > MAX_FILES:
-        for path in sorted(files, key=lambda path: path.name.partition(".")[2])[:-MAX_FILES]:
-            path.unlink(missing_ok=True)
+    return found.ascii_email or f"{found.local_part}@{found.ascii_domain}"

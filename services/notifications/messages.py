@@ -45,6 +45,7 @@ class SendAccountMail(Command, callers=("users",), timeout_s=3.5, errors=(MailOf
     kind: AccountMail
     link: str
     """Where to confirm it; "" for a mail that only informs."""
+    language: str = "en"
     expires_at: Timestamp
     """The time until which sending is retried."""
 

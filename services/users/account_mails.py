@@ -25,7 +25,7 @@ from chassis.events.set_aside import SetAside
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Duplicate, Index
 from services.notifications.messages import AccountMail, SendAccountMail
-from services.users import credentials, repository
+from services.users import credentials, domain, repository
 from services.users.settings import settings
 
 TOKEN_LIFE_S = 30 * 60.0
@@ -126,7 +126,7 @@ def _process(mail: Doc) -> None:
         account_mails.delete(mail["_id"], when={"due": True})
         return
     with_token = _with_token(mail, account)
-    if with_token and _is_accepted(with_token):
+    if with_token and _is_accepted(with_token, domain.profile(account)["language"]):
         _clear(with_token)
 
 
@@ -148,7 +148,7 @@ def _with_token(mail: Doc, account: Doc) -> Doc | None:
     return account_mails.update(mail["_id"], {"$set": fields, "$unset": {"asked": True}}, when=unchanged)
 
 
-def _is_accepted(mail: Doc) -> bool:
+def _is_accepted(mail: Doc, language: str) -> bool:
     """Send a mail to `notifications`. Return False if it must be retried."""
     id, kind, secret = mail["_id"], AccountMail(mail["kind"]), mail.get("secret", "")
     command = SendAccountMail(
@@ -157,6 +157,7 @@ def _is_accepted(mail: Doc) -> bool:
         address=mail["email"],
         kind=kind,
         link=_link(kind, id, secret) if secret else "",
+        language=language,
         expires_at=mail["expiresAt"],
     )
     try:

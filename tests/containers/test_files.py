@@ -25,6 +25,7 @@ MANIFESTS = {
     for path in K8S.rglob("*.yaml")
     if path.name not in ("kind.yaml", "kustomization.yaml") and "observability" not in path.relative_to(K8S).parts
 }
+ON_DEMAND = {Path("mailpit/mailpit.yaml")}
 OPENTELEMETRY = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_LOGS_EXPORTER"}
 
 
@@ -120,7 +121,12 @@ def test_image_runs_as_a_numbered_unprivileged_user(file):
 
 def test_kustomization_lists_every_file():
     listed = yaml.safe_load((K8S / "kustomization.yaml").read_text())["resources"]
-    assert sorted(map(Path, listed)) == sorted(MANIFESTS)
+    assert sorted(map(Path, listed)) == sorted(MANIFESTS.keys() - ON_DEMAND)
+
+
+def test_compose_and_the_cluster_run_the_same_mailpit():
+    (container,) = objects("Deployment")["mailpit"]["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["args"]) == (COMPOSE["mailpit"]["image"], COMPOSE["mailpit"]["command"])
 
 
 def test_kind_maps_the_ingress_ports_on_loopback():

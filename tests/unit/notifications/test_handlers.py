@@ -12,6 +12,7 @@ from tests.unit.conftest import crashes
 def collections(store, fake_clock):
     repository.recipients.attach(store).ensure_indexes()
     repository.notifications.attach(store).ensure_indexes()
+    repository.placed_orders.attach(store).ensure_indexes()
 
 
 def ship(order):

@@ -7,10 +7,10 @@ import stat
 import pytest
 
 from chassis.events.envelope import Meta
-from services.notifications import application, handlers, jobs, mail, repository
+from services.notifications import application, delivery, handlers, jobs, mail_files, repository
 from services.notifications.messages import AccountMail, MailOff, SendAccountMail
-from services.notifications.settings import NotificationsSettings
 from services.users.messages import UserCreated, UserDeleted
+from tests.unit.notifications.mailing import use_settings
 
 ADDRESS = "ada@bücher.example"
 LINK = f"https://shop.example/reset#{'x' * 26}.{'y' * 43}"
@@ -18,10 +18,14 @@ LINK = f"https://shop.example/reset#{'x' * 26}.{'y' * 43}"
 
 @pytest.fixture(autouse=True)
 def folder(store, fake_clock, tmp_path, monkeypatch):
-    for collection in (repository.recipients, repository.notifications, repository.account_mails):
+    for collection in (
+        repository.recipients,
+        repository.notifications,
+        repository.account_mails,
+        repository.placed_orders,
+    ):
         collection.attach(store).ensure_indexes()
-    chosen = NotificationsSettings(mail_dir=str(tmp_path / "mail"))
-    monkeypatch.setattr(mail, "settings", lambda: chosen)
+    use_settings(monkeypatch, mail_dir=str(tmp_path / "mail"))
     return tmp_path / "mail"
 
 
@@ -39,7 +43,7 @@ def command(id="m1"):
 
 def send(fake_clock):
     fake_clock.pass_time(1)
-    jobs.send_mail()
+    delivery.send_mail()
 
 
 def parse(path):
@@ -93,7 +97,7 @@ def test_erasure_deletes_the_files_and_refuses_later_mails(folder, fake_clock):
 
 
 def test_only_the_newest_files_are_kept(folder, fake_clock, monkeypatch):
-    monkeypatch.setattr(mail, "MAX_FILES", 3)
+    monkeypatch.setattr(mail_files, "MAX_FILES", 3)
     for number in range(5):
         application.send_account_mail(command(f"m{number}"))
         send(fake_clock)
@@ -101,7 +105,7 @@ def test_only_the_newest_files_are_kept(folder, fake_clock, monkeypatch):
 
 
 def test_a_platform_without_mail_says_so(monkeypatch):
-    monkeypatch.setattr(mail, "settings", NotificationsSettings)
+    use_settings(monkeypatch)
     with pytest.raises(MailOff):
         application.send_account_mail(command())
     assert list(repository.account_mails.iterate()) == []

@@ -7,9 +7,10 @@ from chassis.store.sqlite.store import SqliteStore
 from services.notifications import application as notifications
 from services.notifications import mail
 from services.notifications import repository as notified
-from services.notifications.settings import NotificationsSettings
 from services.users import account_mails, administration, keys, passwords, repository, sessions
 from tests.unit.conftest import FaultyStore
+from tests.unit.notifications.mailing import SENT, FakeTransport
+from tests.unit.notifications.mailing import use_settings as use_mail_settings
 from tests.unit.users.mailed_accounts import run_jobs, use_settings
 
 
@@ -31,22 +32,29 @@ def stored_accounts(store, fake_clock, monkeypatch):
 def notifications_store(tmp_path, fake_clock):
     engine = SqliteStore(tmp_path / "notifications.db")
     store = FaultyStore(engine)
-    for collection in (notified.recipients, notified.notifications, notified.account_mails):
+    for collection in (notified.recipients, notified.notifications, notified.account_mails, notified.placed_orders):
         collection.attach(store).ensure_indexes()
     yield store
     engine.close()
 
 
 @pytest.fixture
-def inbox(stored_accounts, notifications_store, monkeypatch):
+def transport():
+    return FakeTransport()
+
+
+@pytest.fixture
+def inbox(stored_accounts, notifications_store, transport, monkeypatch):
     """The (address, subject, token) of each mail that was delivered; mail is on."""
     delivered = []
 
-    def deliver(id, user, address, subject, body):
-        delivered.append((address, subject, body.partition("#")[2].partition("\n")[0]))
+    def deliver(mail):
+        delivered.append((mail.address, mail.subject, mail.text.partition("#")[2].partition("\n")[0]))
+        return SENT
 
-    monkeypatch.setattr(mail, "send", deliver)
-    monkeypatch.setattr(mail, "settings", lambda: NotificationsSettings(smtp_url="smtp://mail.example"))
+    transport.reply = deliver
+    monkeypatch.setattr(mail, "transport", transport)
+    use_mail_settings(monkeypatch, smtp_url="smtp://mail.example")
     monkeypatch.setattr(calls, "send", lambda command, key: notifications.send_account_mail(command))
     use_settings(monkeypatch)
     return delivered

@@ -1,7 +1,7 @@
 """Accounts on a platform that sends mail, for the tests of what is mailed to them."""
 
 from chassis import clock
-from services.notifications import jobs
+from services.notifications import delivery
 from services.notifications import repository as notified
 from services.users import account_mails, application, recovery, repository
 from services.users.domain import WrongCredentials
@@ -38,10 +38,10 @@ def can_sign_in(email, password):
 
 
 def run_jobs(fake_clock):
-    fake_clock.pass_time(max(account_mails.RETRY_AFTER_S, jobs.RETRY_AFTER_S) + 1)
+    fake_clock.pass_time(max(account_mails.RETRY_AFTER_S, delivery.FIRST_RETRY_S) + 1)
     account_mails.send_account_mails()
     fake_clock.pass_time(1)
-    jobs.send_mail()
+    delivery.send_mail()
 
 
 def stored():

@@ -1,0 +1,127 @@
+"""The job that mails notifications and account mails: each at least once, and seen twice only if a reply was lost.
+
+    pending ─► sent
+       │  4xx, or the connection was lost: after 10 s, then twice as long each time, up to an hour; for a day
+       └─► failed         5xx at once, and whatever was not taken for a day
+
+A worker claims a mail before it sends it, so that no other one does at the same time. If the reply to a whole mail is
+lost, SMTP cannot tell whether it was taken: it is sent again under its Message-ID, five times at most.
+While the mail server cannot be reached, no mail fails: all wait.
+"""
+
+from collections.abc import Callable
+
+from chassis import clock
+from chassis.errors import TransientError
+from chassis.events.set_aside import SetAside
+from chassis.observe.log import log
+from chassis.store import Collection, Doc, Update
+from services.notifications import mail, metrics, repository, texts
+from services.notifications.mail import Outcome, Reply, Transport
+from services.notifications.settings import settings
+
+FIRST_RETRY_S, MAX_RETRY_S = 10.0, 3600.0
+GIVE_UP_AFTER_S = 24 * 3600.0
+CLAIM_S = 120.0
+"""Longer than one mail can take; a mail of a worker that was killed is sent again after this time."""
+MAX_UNKNOWN = 5
+SUPPRESSED = Reply(Outcome.REFUSED, 0, "the address bounced before; it gets no mail until it changes")
+
+_mails = SetAside("send_mail")
+
+
+def send_mail() -> None:
+    """Send the pending mails that are due, at most `MAILS_PER_S`, over one connection. Raises ServerUnavailable."""
+    due = {"mailPending": True, "retryAt": {"$lt": clock.timestamp()}}
+    if not any(each.find(due, limit=1) for each in (repository.account_mails, repository.notifications)):
+        return
+    with mail.transport() as transport:
+        try:
+            transport.connect()
+        except TransientError:
+            metrics.count("unavailable")
+            raise
+        left = max(1, round(settings().mails_per_s))  # the job runs once a second
+        for collection, address_of in _SOURCES:
+            sender = _Sender(collection, address_of, transport)
+            left -= _mails.work_through(collection, due, sender.send, sort="retryAt", limit=left)
+
+
+def _address_of_notification(notification: Doc) -> str:
+    return str((repository.recipients.get(notification["userId"]) or {}).get("email", ""))
+
+
+_SOURCES: tuple[tuple[Collection, Callable[[Doc], str]], ...] = (
+    (repository.account_mails, lambda account_mail: str(account_mail["address"])),
+    (repository.notifications, _address_of_notification),
+)
+
+
+class _Sender:
+    """Sends the mails of one collection."""
+
+    def __init__(self, collection: Collection, address_of: Callable[[Doc], str], transport: Transport) -> None:
+        self._collection, self._address_of, self._transport = collection, address_of, transport
+
+    def send(self, doc: Doc) -> None:
+        address = self._address_of(doc)
+        if not address:  # `user.created` may arrive after the event of an order
+            self._retry(doc, Reply(Outcome.DEFERRED, 0, "no address yet"), FIRST_RETRY_S)
+            return
+        if repository.is_suppressed(doc["userId"], address):
+            self._fail(doc, SUPPRESSED)
+            return
+        claimed = self._claim(doc)
+        if claimed is None:
+            return  # another worker was faster
+        reply = self._transport.send(_to_mail(claimed, address))
+        metrics.count(reply.outcome)
+        match reply.outcome:
+            case Outcome.SENT:
+                repository.mark_sent(self._collection, claimed)
+            case Outcome.REFUSED:
+                self._fail(claimed, reply)
+            case Outcome.BOUNCED:
+                repository.suppress(claimed["userId"], address, reply.code, reply.text)
+                self._fail(claimed, reply)
+            case Outcome.DEFERRED if _age_s(claimed) < GIVE_UP_AFTER_S:
+                self._retry(claimed, reply, _wait_s(claimed["mailAttempts"]), known=True)
+            case Outcome.UNKNOWN if claimed["unknownOutcomes"] < MAX_UNKNOWN:
+                self._retry(claimed, reply, _wait_s(claimed["mailAttempts"]))
+            case _:
+                self._fail(claimed, reply)
+
+    def _claim(self, doc: Doc) -> Doc | None:
+        """Take a mail for some time, and count the attempt as one of unknown outcome until it is known."""
+        claim = {
+            "$set": {"retryAt": clock.timestamp_in(CLAIM_S)},
+            "$inc": {"mailAttempts": 1, "unknownOutcomes": 1},
+        }
+        return self._collection.update(doc["_id"], claim, when={"mailPending": True, "retryAt": doc["retryAt"]})
+
+    def _retry(self, doc: Doc, reply: Reply, wait_s: float, known: bool = False) -> None:
+        log.warning("mail not sent; retrying", mailId=doc["_id"], code=reply.code, text=reply.text, retryInS=wait_s)
+        later: Update = {"$set": {"retryAt": clock.timestamp_in(wait_s)}}
+        counted: Update = {"$inc": {"unknownOutcomes": -1}} if known else {}
+        self._collection.update(doc["_id"], {**later, **counted})
+
+    def _fail(self, doc: Doc, reply: Reply) -> None:
+        log.error("mail failed", mailId=doc["_id"], code=reply.code, text=reply.text)
+        metrics.count("failed")
+        repository.mark_failed(self._collection, doc, reply.code, reply.text)
+
+
+def _to_mail(doc: Doc, address: str) -> mail.Mail:
+    language = doc.get("language", texts.LANGUAGES[0])  # release 0.2.0 stored none
+    text, html = texts.parts(doc["subject"], doc["body"], language, doc.get("receipt"))
+    created_at = doc.get("createdAt", clock.timestamp())
+    return mail.Mail(doc["_id"], doc["userId"], address, doc["subject"], text, html, language, created_at)
+
+
+def _wait_s(attempts: int) -> float:
+    """Return the wait after this many attempts; 30 attempts exceed any limit."""
+    return min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 30), MAX_RETRY_S)
+
+
+def _age_s(doc: Doc) -> float:
+    return clock.seconds_since(doc["createdAt"]) if "createdAt" in doc else 0.0
