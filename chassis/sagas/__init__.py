@@ -23,6 +23,7 @@ from pydantic.alias_generators import to_camel
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown, rebuild
 from chassis.messages import Command
+from chassis.sagas import log
 from chassis.sagas.fields import check_fields
 from chassis.schema import SagaData, Schema
 
@@ -119,7 +120,7 @@ class State:
     reason: Payload | None = None
     """The domain error because of which the saga is compensated."""
     log: tuple[Payload, ...] = ()
-    """The outcome of each action: {step, outcome, detail, times, at}."""
+    """The outcomes so far: see `chassis.sagas.log`."""
     ended: str = ""
     """"done", "undone", or "" while the saga is open."""
     defects: int = 0
@@ -283,13 +284,7 @@ class Saga:
         return replace(state, data=data, ended=ended, attempts=0, defects=0, blocked=False)
 
     def _append_log(self, state: State, outcome: str, detail: str = "") -> State:
-        """Append an outcome to the log. A repeated outcome increments `times`, so that the document stays small."""
-        entry: Payload = {"step": self.steps[state.step].name, "outcome": outcome, "detail": detail, "times": 1}
-        last = state.log[-1] if state.log else None
-        kept = state.log
-        if last and (last["step"], last["outcome"]) == (entry["step"], outcome):
-            kept, entry["times"] = state.log[:-1], last["times"] + 1
-        return replace(state, log=(*kept, {**entry, "at": clock.timestamp()}))
+        return replace(state, log=log.append(state.log, self.steps[state.step].name, outcome, detail))
 
     def given(self, **data: Any) -> "Run":
         """Return a run that a test plays step by step."""

@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 
 from chassis import clock
 from chassis.errors import DomainError, NotAttempted, OutcomeUnknown
-from chassis.sagas import MAX_BACKOFF_S, MAX_UNDO_BACKOFF_S, Defect, Done, Outcome, Saga, State, Step, interventions
+from chassis.sagas import (
+    MAX_BACKOFF_S,
+    MAX_UNDO_BACKOFF_S,
+    Defect,
+    Done,
+    Outcome,
+    Saga,
+    State,
+    Step,
+    interventions,
+    log,
+)
 from chassis.testing import FakeClock
 
 TIME_LIMIT_S = 20.0
@@ -117,6 +128,28 @@ def test_ended_saga_has_no_secret_and_a_complete_log(run: tuple[Saga, list[Any],
     assert "token" not in state.data
     assert state.data["order_id"] == "o1"
     assert sum(line["times"] for line in state.log) == len(actions)
+
+
+def test_log_of_a_step_stays_small_while_outcomes_alternate_for_days(fake_clock: FakeClock) -> None:
+    saga = Saga("one", (Step("first", nothing), Step("confirm", nothing, time_limit_s=None)))
+    state = saga.advance(saga.begin({}), Done())
+    alternating = [NotAttempted("circuit open"), OutcomeUnknown("no response")]
+    attempts = 3 * 86_400 // int(MAX_BACKOFF_S)
+    for number in range(attempts):
+        state = saga.advance(state, alternating[number % 2])
+        fake_clock.pass_time(MAX_BACKOFF_S)
+        if number == log.MAX_ENTRIES:
+            first = state.log[: log.FIRST_ENTRIES]
+    state = saga.advance(state, Done())
+    assert len(state.log) <= log.MAX_ENTRIES + 2
+    assert state.log[: log.FIRST_ENTRIES] == first, "how the outage began stays readable"
+    assert sum(entry["times"] for entry in state.log) == attempts + 2
+    assert [entry["at"] for entry in state.log] == sorted(entry["at"] for entry in state.log)
+    assert [(entry["step"], entry["outcome"]) for entry in state.log[-3:]] == [
+        ("confirm", "not sent"),
+        ("confirm", "unknown"),
+        ("confirm", "done"),
+    ]
 
 
 @given(played())
