@@ -4,7 +4,7 @@ import re
 import unicodedata
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -53,8 +53,12 @@ class RequestBody(Schema):
 
 
 class QueryParams(Schema):
-    """The query of a URL: all of it is text, so numbers are parsed from their digits."""
+    """The query of a URL: all of it is text, so numbers are parsed from their digits.
 
+    A parameter named in `repeatable` may be there more than once; it is then a list of texts, else a text.
+    """
+
+    repeatable: ClassVar[frozenset[str]] = frozenset()
     model_config = ConfigDict(extra="forbid", strict=False)
 
 

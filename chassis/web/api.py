@@ -138,7 +138,7 @@ class Operation:
         if self.secret_header:
             values["secret"] = request.headers.get(self.secret_header, "")
         if self.query:
-            values["query"] = self.query.read(_query(request)) if request.query_string else self._empty_query
+            values["query"] = self.query.read(_query(request, self.query)) if request.query_string else self._empty_query
         elif request.query_string and request.args:
             raise Problem(422, "This route takes no query.")
         if self.body:
@@ -294,7 +294,11 @@ def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:
     request.environ[RESPONSE_HEADERS].update(headers)
 
 
-def _query(request: Request) -> dict[str, str]:
-    if repeated := [name for name, values in request.args.lists() if len(values) > 1]:
-        raise Problem(422, f"The query has {repeated[0][:50]} more than once.")
-    return request.args.to_dict()
+def _query(request: Request, query: type[QueryParams]) -> dict[str, Any]:
+    found: dict[str, Any] = dict(request.args.lists())
+    for name, values in found.items():
+        if len(values) == 1:
+            found[name] = values[0]
+        elif name not in query.repeatable:
+            raise Problem(422, f"The query has {name[:50]} more than once.")
+    return found

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
@@ -48,22 +49,26 @@ def find_page(
     collection: Collection, where: Filter, query: PageQuery, sort: str = "_id"
 ) -> tuple[list[Doc], str | None]:
     """Return one page and the cursor of the next. Raises InvalidInput for a cursor that this list did not give out."""
-    scope = orjson.dumps([collection.name, where, sort], option=orjson.OPT_SORT_KEYS)
-    after = _read(query.cursor, scope) if query.cursor else None
+    scope = [collection.name, where, sort]
+    after: Cursor | None = tuple(found) if (found := read_cursor(query.cursor, scope)) else None
     docs = collection.find(where, sort=sort, limit=query.limit + 1, after=after)
     if len(docs) <= query.limit:
         return docs, None
     docs = docs[: query.limit]
-    return docs, _write(cursor_after(docs, sort), scope)
+    return docs, write_cursor(cursor_after(docs, sort), scope)
 
 
-def _write(after: Cursor, scope: bytes) -> str:
-    payload = orjson.dumps(after)
+def write_cursor(value: Sequence[Any], scope: Any) -> str:
+    """Return the signed cursor of a place in a list; `scope` is JSON data that says which list it is."""
+    payload = orjson.dumps(value)
     signature = keyed_hash(_signed(payload, scope))[:_SIGNATURE_BYTES]
     return base64.urlsafe_b64encode(signature + payload).decode().rstrip("=")
 
 
-def _read(cursor: str, scope: bytes) -> Cursor:
+def read_cursor(cursor: str, scope: Any) -> list[Any] | None:
+    """Return the value of a cursor; None if it is empty. Raises InvalidInput if another list gave it out, or none."""
+    if not cursor:
+        return None
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
@@ -73,8 +78,8 @@ def _read(cursor: str, scope: bytes) -> Cursor:
     if not any(hmac.compare_digest(signature, each) for each in accepted):
         raise InvalidInput(("cursor", "is not one that this list gave out"))
     value: list[Any] = orjson.loads(payload)
-    return value[0], value[1]
+    return value
 
 
-def _signed(payload: bytes, scope: bytes) -> bytes:
-    return b"cursor" + hashlib.sha256(scope).digest() + payload
+def _signed(payload: bytes, scope: Any) -> bytes:
+    return b"cursor" + hashlib.sha256(orjson.dumps(scope, option=orjson.OPT_SORT_KEYS)).digest() + payload

@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chassis.errors import IfMatch, InvalidInput, NotFound
+from chassis.errors import IfMatch, NotFound
 from chassis.money import Money
-from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, QueryParams, RequestBody, Schema, Timestamp
+from chassis.schema import Amount, DecimalString, Id, QueryParams, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
-from chassis.web.paging import Page, PageQuery, find_page
 from services.inventory.messages import InsufficientStock
 from services.products import application, domain, repository
 from services.products.settings import settings
@@ -18,7 +17,6 @@ from services.products.settings import settings
 api = Api()
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(domain.check_currency)]
-Bound = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
 
 
 class NewProduct(RequestBody):
@@ -28,6 +26,8 @@ class NewProduct(RequestBody):
     stock: domain.Stock
     description: domain.Description = ""
     category: domain.Category = ""
+    vendor: domain.Vendor = ""
+    tags: domain.Tags = []
     published: bool = True
 
 
@@ -37,6 +37,8 @@ class ProductChange(RequestBody):
     currency: Currency = ""
     description: domain.Description = ""
     category: domain.Category = ""
+    vendor: domain.Vendor = ""
+    tags: domain.Tags = []
     published: bool = True
 
 
@@ -52,15 +54,6 @@ class Visibility(QueryParams):
     ] = None
 
 
-class Search(PageQuery, Visibility):
-    category: Annotated[str, StringConstraints(max_length=100), SINGLE_LINE] | None = None
-    q: Annotated[str, StringConstraints(max_length=200), SINGLE_LINE] | None = None
-    min_price: Bound | None = None
-    max_price: Bound | None = None
-    currency: Currency | None = None
-    sort: Literal["name", "price", "-price", "-createdAt"] = "name"
-
-
 class Product(Schema):
     id: Id
     name: str
@@ -68,45 +61,24 @@ class Product(Schema):
     price: DecimalString
     currency: str
     category: str
+    vendor: str
+    tags: list[str]
     stock: int
     published: bool
     created_at: Timestamp
     updated_at: Timestamp
 
 
-Products = Page[Product]
 ADMIN_PARAMETERS = {"published": "any"}
-_SORT_FIELDS = {"name": "nameKey"}
 
 
 @api.post("/api/products", auth=ADMIN, responses={201: Product}, errors=(NotFound,))
 def create_product(body: NewProduct, attempt: Attempt) -> Response:
     """Create a product; it is published, and can be ordered at once, unless the body says otherwise."""
     price = domain.parse_price(body.price, body.currency or settings().currency)
-    product = application.create(
-        attempt.created_id, body.name, price, body.stock, body.description, body.category, body.published
-    )
+    details = domain.Details(body.name, body.description, body.category, body.vendor, tuple(body.tags))
+    product = application.create(attempt.created_id, details, price, body.stock, body.published)
     return _product(product, status=201)
-
-
-@api.get("/api/products", auth=ANYONE, responses={200: Products}, public_for_s=30, admin_parameters=ADMIN_PARAMETERS)
-def list_products(query: Search) -> Products:
-    """List the published products, filtered by category, words and price.
-
-    A filter or an order by price lists the products of one currency: `currency`, or the one of the shop.
-    """
-    where = repository.catalog(query.published == "any")
-    if query.category is not None:
-        where["category"] = query.category
-    if query.q is not None:
-        where["words"] = {"$all": _search_words(query.q)}
-    compares_prices = bool(query.min_price or query.max_price) or query.sort in ("price", "-price")
-    if query.currency or compares_prices:
-        where["currency"] = query.currency or settings().currency
-    if query.min_price or query.max_price:
-        where["price"] = _price_filter(query, where["currency"])
-    docs, cursor = find_page(repository.products, where, query, sort=_SORT_FIELDS.get(query.sort, query.sort))
-    return Products(items=[_view(doc) for doc in docs], next_cursor=cursor)
 
 
 @api.get(
@@ -138,26 +110,8 @@ def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Response:
     return _product(application.adjust_stock(id, body.adjustment, attempt.dedup_key))
 
 
-def _search_words(q: str) -> list[str]:
-    words = domain.search_words(q)
-    if not words:
-        raise InvalidInput(("q", "contains no word to search for"))
-    return words
-
-
-def _price_filter(query: Search, currency: str) -> dict[str, int]:
-    """Return the filter of the price in minor units."""
-    bounds = {}
-    for operator, name, amount in (("$gte", "minPrice", query.min_price), ("$lte", "maxPrice", query.max_price)):
-        if amount:
-            try:
-                bounds[operator] = Money.parse(amount, currency).minor
-            except ValueError as error:
-                raise InvalidInput((name, str(error))) from None
-    return bounds
-
-
-def _view(doc: Doc) -> Product:
+def view(doc: Doc) -> Product:
+    """Return a stored product as a client sees it."""
     return Product(
         id=doc["_id"],
         name=doc["name"],
@@ -165,6 +119,8 @@ def _view(doc: Doc) -> Product:
         price=str(Money(doc["price"], doc["currency"])),
         currency=doc["currency"],
         category=doc["category"],
+        vendor=doc["vendor"],
+        tags=doc["tags"],
         stock=doc["stock"],
         published=doc["isPublished"],
         created_at=doc["createdAt"],
@@ -174,4 +130,4 @@ def _view(doc: Doc) -> Product:
 
 def _product(doc: Doc, status: int = 200) -> Response:
     headers = {"Location": f"/api/products/{doc['_id']}"} if status == 201 else {}
-    return Response(_view(doc), status, version=doc["version"], headers=headers)
+    return Response(view(doc), status, version=doc["version"], headers=headers)

@@ -8,39 +8,24 @@ from chassis.events import outbox
 from chassis.money import Money
 from chassis.store import Doc, Duplicate, Update, merge_updates
 from services.inventory.messages import AdjustStock, StockProduct
-from services.products import domain, repository
+from services.products import domain, repository, vocabulary
 from services.products.messages import PricedItem, PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 
 
-def create(
-    id: str,
-    name: str,
-    price: Money,
-    stock: int,
-    description: str = "",
-    category: str = "",
-    published: bool = True,
-) -> Doc:
+def create(id: str, details: domain.Details, price: Money, stock: int, published: bool = True) -> Doc:
     """Create a product and return it, or return the product that has this id already.
 
     Its stock is opened first: the catalog never shows a product that cannot be ordered.
     """
     calls.send(StockProduct(product_id=id, quantity=stock), key=id)
     try:
-        return insert(id, name, price, stock, description, category, published)
+        return insert(id, details, price, stock, published)
     except Duplicate:
         return repository.get(id)
 
 
 def insert(
-    id: str,
-    name: str,
-    price: Money,
-    stock: int,
-    description: str,
-    category: str,
-    published: bool,
-    stock_sequence: int = 0,
+    id: str, details: domain.Details, price: Money, stock: int, published: bool = True, stock_sequence: int = 0
 ) -> Doc:
     """Insert a product whose stock is open, and return it; `stock_sequence` is that of the stock's latest event.
 
@@ -49,22 +34,18 @@ def insert(
     now = clock.timestamp()
     event = ProductCreated(
         product_id=id,
-        name=name,
+        name=details.name,
         price=str(price),
         currency=price.currency,
-        category=category,
+        category=details.category,
         initial_stock=stock,
         published=published,
     )
     product = {
         "_id": id,
-        "name": name,
-        "nameKey": domain.name_key(name),
-        "description": description,
+        **details.stored(),
         "price": price.minor,
         "currency": price.currency,
-        "category": category,
-        "words": domain.search_words(name, description),
         "stock": stock,
         "isPublished": published,
         "deleted": False,
@@ -75,12 +56,13 @@ def insert(
         "last_seq": {"inventory": stock_sequence},
         **outbox.new_outbox(id, event),
     }
+    vocabulary.add(details.words())
     repository.products.insert(product)
     return product
 
 
 def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -> Doc:
-    """Change any of name, description, price, currency, category and published, once for each `dedup_key`.
+    """Change any of the details, price, currency and published, once for each `dedup_key`.
 
     Raises NotFound, VersionConflict, InvalidInput.
     """
@@ -94,7 +76,7 @@ def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -
             old = Money(product["price"], product["currency"])
             price = domain.parse_price(fields.get("price", str(old)), new["currency"])
             new |= {"price": price.minor, "currency": price.currency}
-        names = ("name", "description", "price", "currency", "category", "isPublished")
+        details = domain.Details.of(new)
         event = ProductUpdated(
             product_id=id,
             name=new["name"],
@@ -104,13 +86,13 @@ def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -
             published=new["isPublished"],
         )
         publish, guard = outbox.append_event(product, event)
-        fields_set = {name: new[name] for name in names} | {
-            "nameKey": domain.name_key(new["name"]),
-            "words": domain.search_words(new["name"], new["description"]),
+        fields_set = details.stored() | {name: new[name] for name in ("price", "currency", "isPublished")}
+        fields_set |= {
             "dedupKey": dedup_key,
             "updatedAt": clock.timestamp(),
         }
         update = merge_updates({"$set": fields_set, "$inc": {"version": 1}}, publish)
+        vocabulary.add(details.words())
         if changed := repository.products.update(id, update, when={**guard, "version": product["version"]}):
             return changed
 
@@ -122,7 +104,7 @@ def delete(id: str, if_match: IfMatch) -> None:
         require_version(if_match, product["version"])
         publish, guard = outbox.append_event(product, ProductDeleted(product_id=id))
         remove: Update = {
-            "$set": {"deleted": True, "words": [], "updatedAt": clock.timestamp()},
+            "$set": {"deleted": True, "words": [], "prefixes": [], "tags": [], "updatedAt": clock.timestamp()},
             "$inc": {"version": 1},
         }
         if repository.products.update(
@@ -146,7 +128,13 @@ def price_items(command: PriceItems) -> PriceItems.Reply:
     """
     found = [repository.products.get(id) for id in dict.fromkeys(command.product_ids)]
     items = [
-        PricedItem(product_id=doc["_id"], name=doc["name"], price=doc["price"], currency=doc["currency"])
+        PricedItem(
+            product_id=doc["_id"],
+            name=doc["name"],
+            price=doc["price"],
+            currency=doc["currency"],
+            stock=doc["stock"],
+        )
         for doc in found
         if doc is not None and not doc["deleted"] and doc["isPublished"]
     ]

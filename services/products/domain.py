@@ -1,23 +1,26 @@
-"""Rules of products: the limits of their texts, the price, and the words that a search finds."""
+"""Rules of products: the limits of their texts, the price, and what a search finds them by."""
 
-import re
 import unicodedata
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints
 
 from chassis.errors import InvalidInput
 from chassis.money import CURRENCIES, Money
 from chassis.schema import MULTI_LINE, SINGLE_LINE
+from services.products import search_text
 
 MAX_NAME_CHARS = 255
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS), SINGLE_LINE]
 Description = Annotated[str, StringConstraints(max_length=5000), MULTI_LINE]
 Category = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
+Vendor = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=100), SINGLE_LINE]
+Tags = Annotated[list[Tag], Field(max_length=100)]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
-MAX_SEARCH_WORDS = 200
-"""Words of one product that are indexed."""
 _BELOW_ANY_CHAR = "\x01"
 """Separates the parts of a key: a name has no control characters, and the store accepts no NUL."""
 
@@ -44,8 +47,42 @@ def name_key(name: str) -> str:
     return f"{plain.casefold()}{_BELOW_ANY_CHAR}{name}"
 
 
-def search_words(*texts: str) -> list[str]:
-    """Return the words that a search compares: case-folded, without accents, each once."""
-    folded = unicodedata.normalize("NFKD", " ".join(texts)).casefold()
-    plain = "".join(char for char in folded if not unicodedata.combining(char))
-    return list(dict.fromkeys(re.findall(r"\w+", plain)))[:MAX_SEARCH_WORDS]
+@dataclass(frozen=True)
+class Details:
+    """What a product is called and described by; `vendor` is its brand."""
+
+    name: str
+    description: str = ""
+    category: str = ""
+    vendor: str = ""
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, product: Mapping[str, Any]) -> Self:
+        """Return those of a stored product."""
+        texts = {name: product[name] for name in ("name", "description", "category", "vendor")}
+        return cls(**texts, tags=tuple(product["tags"]))
+
+    def stored(self) -> dict[str, Any]:
+        """Return the stored fields, with those that lists and searches read."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "category": self.category,
+            "vendor": self.vendor,
+            "tags": list(dict.fromkeys(self.tags)),
+            "nameKey": name_key(self.name),
+            **self.search_fields(),
+        }
+
+    def search_fields(self) -> dict[str, list[str]]:
+        """Return the words and prefixes by which a search finds the product."""
+        main = search_text.split(self.name, self.category, self.vendor)
+        return {
+            "words": search_text.indexed_words(self.words()),
+            "prefixes": search_text.indexed_prefixes(main[: search_text.MAX_WORDS]),
+        }
+
+    def words(self) -> list[str]:
+        """Return all words, the most important first."""
+        return search_text.split(self.name, self.category, self.vendor, *self.tags, self.description)

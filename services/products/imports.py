@@ -15,7 +15,7 @@ from chassis.money import Money
 from chassis.settings import settings
 from chassis.store import Doc, Duplicate
 from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockLevel, StockProducts
-from services.products import application, repository
+from services.products import application, domain, repository
 
 MAX_ROWS = MAX_STOCKED_PRODUCTS
 Outcome = Literal["created", "updated", "unchanged"]
@@ -30,7 +30,10 @@ class ProductDeleted(DomainError):
 
 @dataclass(frozen=True)
 class Row:
-    """A product to import. `stock` and `texts` (description, category) hold what the row has; the rest is kept."""
+    """A product to import. `stock` and `texts` hold what the row has; the rest is kept.
+
+    `texts` has description, category and vendor; `tags` is None without them.
+    """
 
     id: str
     name: str
@@ -38,6 +41,7 @@ class Row:
     stock: int | None
     published: bool | None
     texts: Mapping[str, str]
+    tags: tuple[str, ...] | None = None
 
 
 def import_rows(rows: Sequence[Row], sets_stock: bool, dedup_key: str) -> dict[str, Outcome | DomainError]:
@@ -99,11 +103,8 @@ def _import_row(row: Row, stored: Doc | None, level: StockLevel | None) -> Outco
 
 
 def _insert(row: Row, level: StockLevel) -> None:
-    description, category = (row.texts.get(name, "") for name in ("description", "category"))
-    is_published = row.published is not False
-    application.insert(
-        row.id, row.name, row.price, level.available, description, category, is_published, level.sequence
-    )
+    details = domain.Details(row.name, **row.texts, tags=row.tags or ())
+    application.insert(row.id, details, row.price, level.available, row.published is not False, level.sequence)
 
 
 def _differing(row: Row, stored: Doc) -> dict[str, Any]:
@@ -111,6 +112,8 @@ def _differing(row: Row, stored: Doc) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: value for name, value in {"name": row.name, **row.texts}.items() if value != stored[name]
     }
+    if row.tags is not None and [*row.tags] != stored["tags"]:
+        found["tags"] = [*row.tags]
     if row.published not in (None, stored["isPublished"]):
         found["published"] = row.published
     if (row.price.minor, row.price.currency) != (stored["price"], stored["currency"]):

@@ -26,11 +26,13 @@ class ImportedProduct(RequestBody):
     stock: domain.Stock = 0
     description: domain.Description = ""
     category: domain.Category = ""
+    vendor: domain.Vendor = ""
+    tags: domain.Tags = []
     published: bool = True
 
 
 class ImportRow(Schema):
-    """A product: its `id`, and `name`, `price`, `currency`, `stock`, `description`, `category` and `published`.
+    """A product: its `id`, and `name`, `price`, `currency`, `stock`, `published` and the texts that describe it.
 
     They are as in POST /api/products, and checked row by row.
     """
@@ -111,7 +113,8 @@ def _row(item: dict[str, Any]) -> imports.Row | Refusal:
         price=price,
         stock=product.stock if "stock" in given else None,
         published=product.published if "published" in given else None,
-        texts={name: getattr(product, name) for name in ("description", "category") if name in given},
+        texts={name: getattr(product, name) for name in ("description", "category", "vendor") if name in given},
+        tags=tuple(dict.fromkeys(product.tags)) if "tags" in given else None,
     )
 
 

@@ -15,15 +15,31 @@ def _with_name_key(doc: Doc) -> Doc:
     return {"nameKey": domain.name_key(doc["name"])}
 
 
+def _with_search_fields(doc: Doc) -> Doc:
+    if doc["deleted"]:
+        return {"words": [], "prefixes": []}
+    return domain.Details.of({"vendor": "", "tags": [], **doc}).search_fields()
+
+
 products = Collection(
     "products",
     Index("deleted", "isPublished", "nameKey"),
     Index("deleted", "isPublished", "currency", "price"),
     Index("deleted", "isPublished", "createdAt"),
     Index("deleted", "isPublished", "category", "nameKey"),
+    Index("deleted", "isPublished", "category", "currency", "price"),
+    Index("deleted", "isPublished", "category", "createdAt"),
+    Index("deleted", "isPublished", "vendor", "nameKey"),
+    Index("deleted", "isPublished", "stock"),
     Index("words", multikey=True),
+    Index("prefixes", multikey=True),
+    Index("tags", multikey=True),
     outbox.PENDING_INDEX,
-    versions=(Version(defaults={"isPublished": True}, sort_keys=("nameKey",), upcast=_with_name_key),),
+    versions=(
+        Version(defaults={"isPublished": True}, sort_keys=("nameKey",), upcast=_with_name_key),
+        # `words` is older: release 0.2.0 searches it, and writes less to it.
+        Version(defaults={"vendor": "", "tags": [], "words": [], "prefixes": []}, upcast=_with_search_fields),
+    ),
 )
 
 
@@ -43,9 +59,9 @@ def get_published(id: str) -> Doc:
     return product
 
 
-def catalog(include_unpublished: bool) -> dict[str, Any]:
-    """Return the filter for the products of a list."""
-    return {"deleted": False, "isPublished": {"$in": [True, False]} if include_unpublished else True}
+def catalog(is_published: bool = True) -> dict[str, Any]:
+    """Return the filter that every list begins with; a list of all products has two of them."""
+    return {"deleted": False, "isPublished": is_published}
 
 
 def update_stock(id: str, available: int, sequence: int) -> None:

@@ -3,19 +3,22 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.inventory.messages import StockChanged
-from services.products import application, handlers, repository
+from services.products import application, handlers, jobs, repository, vocabulary
 from services.products.api import api
+from services.products.catalog_api import catalog_api
 from services.products.imports_api import imports_api
 from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("products")
-service.stores(repository.products)
+service.stores(repository.products, vocabulary.words, vocabulary.state)
 service.publishes(EmbeddedOutbox("products", repository.products), ProductCreated, ProductUpdated, ProductDeleted)
 service.serves(api)
+service.serves(catalog_api)
 service.serves(imports_api)
 service.verifies("users", access=GetAccess)
 service.revokes(UserDeleted, SessionsRevoked)
 service.calls("inventory")
 service.answers(PriceItems, application.price_items)
 service.on(StockChanged, handlers.on_stock_changed)
+service.schedules(jobs.rebuild_vocabulary, every_s=30)

@@ -12,7 +12,7 @@ from chassis.errors import NotFound
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.money import Money
 from chassis.store import Collection, Index, migration
-from services.products import application, domain, repository
+from services.products import application, domain, repository, vocabulary
 from services.products.messages import PriceItems, ProductCreated, ProductUpdated
 
 RELEASE_0_2_0 = {
@@ -43,7 +43,9 @@ EARLIER = Collection("products", Index("deleted", "name"))
 @pytest.fixture(autouse=True)
 def products(store, fake_clock):
     repository.products.attach(store).ensure_indexes()
-    migration.records.attach(store).ensure_indexes()
+    for collection in (migration.records, vocabulary.words, vocabulary.state):
+        collection.attach(store).ensure_indexes()
+    vocabulary.forget()
     EARLIER.attach(store).insert(RELEASE_0_2_0)
     return repository.products
 
@@ -59,7 +61,7 @@ def migrate():
 
 
 def listed(**where):
-    return [doc["_id"] for doc in repository.products.find(repository.catalog(False) | where, sort="nameKey")]
+    return [doc["_id"] for doc in repository.products.find(repository.catalog() | where, sort="nameKey")]
 
 
 def test_old_product_is_published_and_listed():
@@ -118,7 +120,10 @@ def test_migrated_product_is_the_same_to_every_reader():
     before = repository.get("mug")
     assert migrate()["rewritten"] == 1
     assert repository.get("mug") == before
-    assert stored() == {**RELEASE_0_2_0, "isPublished": True, "nameKey": "emile mug\x01Émile mug", "_v": 1}
+    new = {"isPublished": True, "nameKey": "emile mug\x01Émile mug", "vendor": "", "tags": [], "_v": 2}
+    prefixes = "em emi emil emile mu mug ki kit kitc kitch kitche kitchen".split()
+    words = ["emile", "mug", "kitchen", "steel"]
+    assert stored() == {**RELEASE_0_2_0, **new, "words": words, "prefixes": prefixes}
     assert migrate()["rewritten"] == 0
 
 
@@ -132,7 +137,7 @@ def test_worker_migrates_until_it_is_stopped(products):
     finally:
         stop.set()
         worker.join()
-    assert stored()["_v"] == 1
+    assert stored()["_v"] == 2
 
 
 def test_pass_is_repeated_soon_after_one_that_rewrote_something(products, fake_clock):
@@ -151,13 +156,13 @@ def test_pass_is_repeated_soon_after_one_that_rewrote_something(products, fake_c
 
 def test_a_new_product_has_the_shape_of_a_migrated_one():
     migrate()
-    application.insert("jug", "Jug", Money(500, "EUR"), 1, "", "", True)
+    application.insert("jug", domain.Details("Jug"), Money(500, "EUR"), 1)
     assert EARLIER.get("jug").keys() == stored().keys()
 
 
 def test_events_say_whether_the_product_is_published():
     for id, published in (("jug", True), ("cup", False)):
-        doc = application.insert(id, id, Money(500, "EUR"), 1, "", "", published)
+        doc = application.insert(id, domain.Details(id), Money(500, "EUR"), 1, published)
         assert doc["outbox"][0]["data"]["published"] is published
     old = {"productId": "mug", "name": "Mug", "price": "9.90", "currency": "EUR", "category": ""}
     assert (
@@ -169,8 +174,8 @@ def test_events_say_whether_the_product_is_published():
 @pytest.mark.parametrize("sort", ["nameKey", "price", "-price", "-createdAt"])
 @pytest.mark.parametrize("category", [None, "kitchen"])
 def test_a_public_list_is_read_from_one_index_in_its_order(products, sort, category):
-    where = repository.catalog(False)
-    if category and sort == "nameKey":
+    where = repository.catalog()
+    if category:
         where["category"] = category
     if "price" in sort:
         where |= {"currency": "EUR", "price": {"$gte": 1}}

@@ -9,7 +9,7 @@ from services.inventory import application as inventory
 from services.inventory import handlers as inventory_handlers
 from services.inventory import repository as stocks
 from services.inventory.messages import ConfirmStock, Line, Reserve
-from services.products import application, imports, repository
+from services.products import application, imports, repository, vocabulary
 from services.products.imports import ProductDeleted, Row, import_rows
 from services.products.messages import ProductDeleted as Deleted
 from tests.unit.conftest import crashes
@@ -28,8 +28,9 @@ class Inventory:
 
 @pytest.fixture(autouse=True)
 def client(store, fake_clock):
-    for collection in (repository.products, stocks.stock, stocks.reservations):
+    for collection in (repository.products, vocabulary.words, stocks.stock, stocks.reservations):
         collection.attach(store).ensure_indexes()
+    vocabulary.forget()
     calls.use(client := Inventory())
     yield client
     calls.use(None)
