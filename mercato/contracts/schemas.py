@@ -27,8 +27,10 @@ class _Generator(GenerateJsonSchema):
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:
-        """A response holds all of its fields, also those with a default."""
-        return self.mode == "serialization" or super().field_is_required(field, total)
+        """A response holds all of its fields, also those with a default, but not one with `exclude_if`."""
+        if self.mode == "serialization":
+            return "serialization_exclude_if" not in field
+        return super().field_is_required(field, total)
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """Leave out an empty default: it marks a missing field, and need not be a value that a client may send."""
