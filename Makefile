@@ -18,7 +18,7 @@ NEEDS_ENGINES = test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/e
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos soak bench nightly images cluster deploy observability e2e undeploy lint record-release lock clean
+.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos mixed soak bench nightly images cluster deploy observability e2e undeploy lint record-release lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -67,6 +67,9 @@ chaos: $(STAMP) ## inject faults under load, then check every invariant; run the
 	@$(BIN)/python -m tests.faults.upstreams --seconds 6
 	@$(BIN)/python -m tests.faults.chaos
 
+mixed: $(STAMP) ## run the last release and this one side by side under load, then check every invariant
+	@$(BIN)/python -m tests.faults.mixed
+
 soak: $(STAMP) ## the same for 45 minutes: five rounds of faults, then half an hour of steady load
 	@$(BIN)/python -m tests.faults.chaos --soak
 	@$(BIN)/python -m tests.faults.upstreams --seconds 30
@@ -74,7 +77,7 @@ soak: $(STAMP) ## the same for 45 minutes: five rounds of faults, then half an h
 bench: $(STAMP) ## measure performance, as ratios within one run
 	@exec $(BIN)/python -m tests.bench
 
-nightly: $(STAMP) ## run the long forms of engines, outages, hostile, soak and bench (2 hours): needs ENGINES
+nightly: $(STAMP) ## run the long forms of engines, outages, hostile, mixed, soak and bench (2 hours): needs ENGINES
 	@$(NEEDS_ENGINES)
 	@$(BIN)/python tests/run.py nightly
 

@@ -55,7 +55,7 @@ class Redrive:
         return any(handled)
 
     def request_once_unknown(self) -> None:
-        """Request the dead letters that a process of an earlier release parked because it did not know their event type.
+        """Request the dead letters whose event type was unknown to the process of an earlier release that parked them.
 
         To be called when partitions were assigned, as after the last process of that release has ended.
         """

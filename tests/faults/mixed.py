@@ -1,0 +1,112 @@
+"""Mixed storm: two releases run side by side on the same data while clients shop and processes die.
+
+    python -m tests.faults.mixed [--only SERVICE | --pairs] [--seconds N] [--seed N]
+
+Every service runs once in the latest recorded release and once in the present code, as during a rolling upgrade. --only
+mixes one service, and --pairs each service in turn, with the others in the present code. The data are judged as after a
+chaos test once the upgrade is finished; nothing may be parked or set aside.
+"""
+
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+
+from mercato.catalog import catalog
+from tests import dump
+from tests.faults import checker
+from tests.faults.load import Load
+from tests.faults.mixed_platform import MixedShop
+from tests.faults.scenario import Scenario
+from tests.faults.visitor import Visitor
+from tests.releases.installed import NotInstallable, Release, install, latest_version
+
+ORDERS_PER_S = 1.0
+PAUSE_S = 1.0
+"""Between two kills."""
+SETTINGS = {"RATE_LIMITS": "off", "LEASE": "2", "RESERVATION": "8", "ACCESS_TOKEN": "86400"}
+
+
+def storm(scenario: Scenario, shop: MixedShop, seed: int, seconds: float) -> dict[str, Any]:
+    """Kill processes of both releases while clients shop, finish the upgrade under the same load, then check.
+
+    Raises:
+        AssertionError: a client got a wrong response, a process did not recover, or an invariant is violated.
+    """
+    load = Load(scenario, seed, round(seconds * ORDERS_PER_S), seconds)
+    visitor, random = Visitor(scenario, Random(f"{seed}/visitor")), Random(seed)
+    began, kills = time.monotonic(), 0
+    with load.running(), visitor.visiting():
+        while time.monotonic() - began < seconds:
+            shop.end(random.choice(shop.processes()), signal.SIGKILL)
+            kills += 1
+            time.sleep(PAUSE_S)  # part of the storm
+        shop.finish_upgrade()
+    judged = time.monotonic()
+    scenario.assert_consistent()
+    for shopper in load.shoppers:
+        shopper.read_all_orders()
+    scenario.assert_consistent()
+    aside = {name: shop.documents(name, "set_aside") for name in catalog()}
+    assert not any(aside.values()), f"set aside: {aside}"
+    audit = shop.mercato("audit", "--json")
+    assert audit.returncode == 0, f"mercato audit disagrees with the checker:\n{audit.stdout}{audit.stderr}"
+    streams = checker.event_streams(dump.read_store(shop.place, "orders", "streams"))
+    statuses = Counter(checker.fold(commits)["status"] for commits in streams.values())
+    return {
+        "orders": load.placed,
+        "visits": visitor.visits,
+        "kills": kills,
+        "statuses": dict(sorted(statuses.items())),
+        "judged_in_s": round(time.monotonic() - judged, 1),
+    }
+
+
+def run(release: Release, services: Collection[str], seed: int, seconds: float) -> bool:
+    """Run one storm on a platform of its own, print the result, and return whether it passed."""
+    names = ", ".join(sorted(services))
+    print(f"seed {seed}: {names} in {release.version} and in the present code, {seconds:g} s", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mixed-") as folder:
+        shop = MixedShop(Path(folder), release, services, **SETTINGS)
+        scenario = Scenario(shop, f"mixed-{seed}")
+        try:
+            shop.up()
+            result = storm(scenario, shop, seed, seconds)
+        except Exception as error:
+            print(f"failed: {str(error) or repr(error)}\nEvidence: {scenario.save_evidence()}", flush=True)
+            return False
+        finally:
+            shop.down()
+    print(f"passed after {time.monotonic() - began:.0f} s: {result}", flush=True)
+    return True
+
+
+@click.command()
+@click.option("--only", help="Mix this service only.")
+@click.option("--pairs", is_flag=True, help="Mix one service after the other.")
+@click.option("--seconds", default=60.0, help="Duration of each storm.")
+@click.option("--seed", type=int, help="Repeat an earlier storm.")
+def main(only: str | None, pairs: bool, seconds: float, seed: int | None) -> None:
+    """Run two releases side by side under load, kill processes of both, and check the data afterward."""
+    seed = random.randrange(10**6) if seed is None else seed
+    try:
+        release = install(latest_version())
+    except NotInstallable as error:
+        raise click.ClickException(str(error)) from None
+    shared = sorted(catalog().keys() & {path.name for path in (release.code / "services").iterdir()})
+    mixes = [[name] for name in shared] if pairs else [[only] if only else shared]
+    results = [run(release, mix, seed, seconds) for mix in mixes]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()
