@@ -14,7 +14,7 @@ FOLDER = ROOT / "k8s" / "observability"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
 PAGES = ROOT / "docs" / "operations"
-BUILT_IN = {"up", "ALERTS"}
+BUILT_IN = {"up", "ALERTS", "ALERTS_FOR_STATE"}
 """Series that Prometheus itself provides."""
 
 Json = dict[str, Any]
@@ -49,13 +49,20 @@ def boards() -> dict[str, Json]:
     return {path.stem: json.loads(path.read_text()) for path in DASHBOARDS}
 
 
+def panels(kind: str = "", board: str = "") -> Iterator[tuple[str, Json]]:
+    """Yield (dashboard, panel), without rows; only those of this kind, and of this dashboard."""
+    for name, each in boards().items():
+        for panel in each["panels"]:
+            if panel["type"] != "row" and panel["type"].startswith(kind) and name.startswith(board):
+                yield name, panel
+
+
 def queries() -> Iterator[Query]:
     """Yield the Prometheus queries of all panels."""
-    for name, board in boards().items():
-        for panel in board["panels"]:
-            for target in panel.get("targets", []):
-                if target["datasource"]["type"] == "prometheus":
-                    yield Query(name, panel["title"], target["expr"])
+    for name, panel in panels():
+        for target in panel["targets"]:
+            if target["datasource"]["type"] == "prometheus":
+                yield Query(name, panel["title"], target["expr"])
 
 
 def listed() -> set[str]:
@@ -74,6 +81,6 @@ def metrics(expr: str) -> set[str]:
 
 
 def unknown(expr: str) -> set[str]:
-    """Return the metrics that an expression reads and nothing exports."""
-    standard = re.compile(r"process_|python_gc_|python_info$")
+    """Return the metrics that an expression reads and nothing exports; those of Prometheus and the collector exist."""
+    standard = re.compile(r"process_|python_gc_|python_info$|prometheus_rule_|otelcol_")
     return {name for name in metrics(expr) - listed() - recorded() - BUILT_IN if not standard.match(name)}

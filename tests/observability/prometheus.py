@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback with the shipped rules that scrapes the processes of a platform every second.
+"""A real Prometheus on loopback with the shipped rules and the chart's PodMonitor that scrapes a platform every second.
 
 with Prometheus(folder, shop) as prometheus:
     prometheus.firing()                  # {("OutboxStalled", "orders"), ...}
@@ -17,6 +17,7 @@ import yaml
 
 from tests.charts.rendering import tool
 from tests.observability.files import FOLDER, RULES
+from tests.observability.pod_monitor import meta_labels, scrape_config
 from tests.system.platform import Shop
 from tests.system.running import eventually, free_port
 
@@ -24,7 +25,7 @@ Sample = tuple[dict[str, str], float]
 
 
 class Prometheus:
-    """A Prometheus that finds the processes in a file, which describes them like pods of a cluster."""
+    """A Prometheus as prometheus-operator configures it, except that it finds the processes in a file."""
 
     def __init__(self, folder: Path, shop: Shop) -> None:
         self._folder, self._shop = folder, shop
@@ -37,13 +38,10 @@ class Prometheus:
         for path in RULES:
             shutil.copy(path, self._folder / "rules")
         configuration: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text())
-        scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "kubernetes.yaml").read_text())["scrape_configs"]
-        del scrape[0]["kubernetes_sd_configs"]
-        scrape[0]["file_sd_configs"] = [{"files": ["targets.json"]}]
         configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         for cluster in ("alerting", "scrape_config_files"):
             del configuration[cluster]
-        configuration["scrape_configs"] = scrape
+        configuration["scrape_configs"] = [scrape_config("targets.json")]
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         self.watch(processes(self._shop))
         command = [self._program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]
@@ -108,17 +106,5 @@ def processes(shop: Shop) -> list[dict[str, Any]]:
 
 
 def pod(process: dict[str, Any]) -> dict[str, Any]:
-    """Return the target of a process as Kubernetes service discovery describes a pod."""
-    port = str(process["health_port"])
-    return {
-        "targets": [f"127.0.0.1:{port}"],
-        "labels": {
-            "__meta_kubernetes_pod_annotation_prometheus_io_scrape": "true",
-            "__meta_kubernetes_pod_annotation_prometheus_io_port": port,
-            "__meta_kubernetes_pod_container_port_number": port,
-            "__meta_kubernetes_pod_phase": "Running",
-            "__meta_kubernetes_pod_label_app_kubernetes_io_name": process["name"],
-            "__meta_kubernetes_pod_label_app_kubernetes_io_component": process["kind"],
-            "__meta_kubernetes_pod_name": f"{process['name']}-{process['kind']}-1",
-        },
-    }
+    """Return the target of a process, described like a pod."""
+    return {"targets": [f"127.0.0.1:{process['health_port']}"], "labels": meta_labels(process)}

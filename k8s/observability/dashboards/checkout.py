@@ -1,43 +1,68 @@
 """Orders, the duration of checkouts, sagas and their compensation."""
 
-from panels import bars, board, row, timeseries
-from queries import quantile, rate
+from board import board, row
+from looks import MONEY, PER_S, outcomes
+from money import CURRENCIES, per_hour
+from panels import bars, timeseries
+from queries import increase, largest, quantile, rate, series
+
+STEP = "{{saga}} {{step}}: "
 
 checkout = board(
     "checkout",
     "checkout",
     [
         row(
-            "Orders in the selected time range",
+            "Orders",
             [
                 bars(
                     "Funnel",
-                    'Placed: sum(increase(mercato_orders_total{outcome="placed"}[$__range]))',
-                    'Stock reserved: sum(increase(mercato_reservations_total{outcome="reserved"}[$__range]))',
-                    'Paid: sum(increase(mercato_payments_total{outcome="captured"}[$__range]))',
-                    'Confirmed: sum(increase(mercato_orders_total{outcome="confirmed"}[$__range]))',
+                    "Placed: " + increase("mercato_orders_total", where='outcome="placed"'),
+                    "Stock reserved: " + increase("mercato_reservations_total", where='outcome="reserved"'),
+                    "Paid: " + increase("mercato_payments_total", where='outcome="captured"'),
+                    "Confirmed: " + increase("mercato_orders_total", where='outcome="confirmed"'),
+                    about="How many orders of the selected time range came how far.",
                 ),
                 bars(
-                    "Outcomes",
-                    "Orders {{outcome}}: sum by (outcome) (increase(mercato_orders_total[$__range]))",
-                    "Reservations {{outcome}}: sum by (outcome) (increase(mercato_reservations_total[$__range]))",
-                    "Payments {{outcome}}: sum by (outcome) (increase(mercato_payments_total[$__range]))",
+                    "Outcomes of orders",
+                    "{{outcome}}: " + increase("mercato_orders_total", "outcome"),
+                    about="What happened to orders in the selected time range.",
+                    overrides=outcomes(),
+                ),
+                bars(
+                    "Outcomes of reservations",
+                    "{{outcome}}: " + increase("mercato_reservations_total", "outcome"),
+                    about="What happened to reservations of stock in the selected time range.",
+                    overrides=outcomes(),
+                ),
+                bars(
+                    "Outcomes of payments",
+                    "{{outcome}}: " + increase("mercato_payments_total", "outcome"),
+                    about="What happened to payments in the selected time range.",
+                    overrides=outcomes(),
                 ),
                 timeseries(
-                    "Orders", "{{outcome}}: " + rate("mercato_orders_total", "outcome"), unit="ops", service="orders"
-                ),
-                timeseries(
-                    "Revenue",
-                    "{{currency}}: " + rate("mercato_orders_revenue_minor_units_total", "currency") + " * 3600 / 100",
-                    about="Per hour, of confirmed orders, in currencies with 100 minor units.",
+                    "Orders by outcome",
+                    "{{outcome}}: " + rate("mercato_orders_total", "outcome"),
+                    about="Orders per second by what happened to them.",
+                    unit=PER_S,
                     service="orders",
+                    overrides=outcomes(),
                 ),
                 timeseries(
-                    "Checkouts within 800 ms",
-                    "1 - platform:checkouts_slow:ratio_rate5m",
+                    "Revenue per hour",
+                    "{{currency}}: " + per_hour("mercato_orders_revenue_minor_units_total"),
+                    about="Totals of confirmed orders; later cancellations are not subtracted.",
+                    service="orders",
+                    unit=MONEY,
+                    overrides=CURRENCIES,
+                ),
+                timeseries(
+                    "Checkouts within 800 ms, last 5 minutes",
+                    "within 800 ms: 1 - " + series("platform:checkouts_slow:ratio_rate5m"),
+                    about="Share of the checkouts that were decided within 800 ms; the objective is 95 %.",
                     unit="percentunit",
                     service="orders",
-                    about="Share of the checkouts of the last 5 minutes.",
                 ),
             ],
         ),
@@ -49,17 +74,20 @@ checkout = board(
                     "50 %: " + quantile(0.5, "mercato_checkout_duration_seconds"),
                     "95 %: " + quantile(0.95, "mercato_checkout_duration_seconds"),
                     "99 %: " + quantile(0.99, "mercato_checkout_duration_seconds"),
+                    about="This share of the checkouts takes at most this long; the objective is 800 ms for 95 %.",
                     unit="s",
                     service="orders",
                     width=12,
                     limit=0.8,
                 ),
                 timeseries(
-                    "Saga duration, 95 %",
+                    "Duration of sagas, p95",
                     "{{saga}} {{outcome}}: " + quantile(0.95, "mercato_saga_duration_seconds", "saga, outcome"),
+                    about="95 % of the sagas take at most this long from their start to their end.",
                     unit="s",
                     service="orders",
                     width=12,
+                    overrides=outcomes(),
                 ),
             ],
         ),
@@ -67,18 +95,24 @@ checkout = board(
             "Sagas and compensation",
             [
                 timeseries(
-                    "Started and finished",
+                    "Sagas started and finished",
                     "{{saga}} started: " + rate("mercato_saga_started_total", "saga"),
                     "{{saga}} {{outcome}}: " + rate("mercato_saga_finished_total", "saga, outcome"),
-                    unit="ops",
+                    about="Sagas per second; undone ones were compensated.",
+                    unit=PER_S,
+                    service="orders",
+                    overrides=outcomes(),
+                ),
+                timeseries(
+                    "Open sagas by saga and step",
+                    STEP + largest("mercato_saga_open", "saga, step"),
+                    about="Open sagas at each step, forward or in compensation.",
                     service="orders",
                 ),
                 timeseries(
-                    "Open sagas by step", "{{saga}} {{step}}: max by (saga, step) (mercato_saga_open)", service="orders"
-                ),
-                timeseries(
                     "Oldest open saga by step",
-                    "{{saga}} {{step}}: max by (saga, step) (mercato_saga_oldest_age_seconds)",
+                    STEP + largest("mercato_saga_oldest_age_seconds", "saga, step"),
+                    about="Age of the oldest open saga at each step; above 5 minutes an alert fires.",
                     unit="s",
                     service="orders",
                     limit=300,
@@ -86,26 +120,29 @@ checkout = board(
                 timeseries(
                     "Steps not done",
                     "{{step}} {{outcome}}: " + rate("mercato_saga_steps_total", "step, outcome", 'outcome!="done"'),
-                    unit="ops",
+                    about="Attempts of steps that did not succeed: refused by the domain, not sent, unknown, failed.",
+                    unit=PER_S,
                     service="orders",
+                    overrides=outcomes(),
                 ),
                 timeseries(
                     "Blocked sagas by step",
-                    "{{saga}} {{step}}: max by (saga, step) (mercato_saga_blocked)",
+                    STEP + largest("mercato_saga_blocked", "saga, step"),
+                    about="The step failed five times by a defect: an operator has to act.",
                     service="orders",
                     limit=1,
-                    about="The step failed five times by a defect: an operator has to act.",
                 ),
                 timeseries(
                     "Stuck compensations",
-                    "{{saga}}: max by (saga) (mercato_saga_stuck)",
+                    "{{saga}}: " + largest("mercato_saga_stuck", "saga"),
+                    about="Compensations that failed ten times or more: an operator has to act.",
                     service="orders",
                     limit=1,
-                    about="Failed ten times or more: an operator has to act.",
                 ),
                 timeseries(
                     "Overdue reservations",
-                    "{{service}}: max by (service) (mercato_reservations_overdue)",
+                    "{{service}}: " + largest("mercato_reservations_overdue", "service"),
+                    about="Expired reservations that still hold stock.",
                     service="inventory",
                     limit=1,
                 ),

@@ -1,7 +1,12 @@
 """Outboxes and their relays, consumers, dead letters."""
 
-from panels import OF_SERIES, board, row, timeseries
-from queries import quantile, rate
+from board import board, row
+from looks import PER_S, outcomes
+from panels import OF_SERIES, timeseries
+from queries import largest, quantile, rate, total
+
+OUTBOX = "{{service}} {{collection}}: "
+TOPIC = "{{service}} {{topic}} {{outcome}}: "
 
 events = board(
     "events",
@@ -12,55 +17,73 @@ events = board(
             [
                 timeseries(
                     "Pending events",
-                    "{{service}} {{collection}}: sum by (service, collection) (mercato_outbox_pending)",
+                    OUTBOX + total("mercato_outbox_pending", "service, collection"),
+                    about="Events of each outbox that the message bus has not acknowledged yet.",
                     service=OF_SERIES,
-                    width=6,
+                    width=12,
                 ),
                 timeseries(
                     "Oldest pending event",
-                    "{{service}} {{collection}}: max by (service, collection) (mercato_outbox_oldest_age_seconds)",
+                    OUTBOX + largest("mercato_outbox_oldest_age_seconds", "service, collection"),
+                    about="Age of the oldest pending event; above 30 s an alert fires.",
                     unit="s",
                     service=OF_SERIES,
-                    width=6,
+                    width=12,
                     limit=30,
                 ),
                 timeseries(
                     "Published events",
-                    "{{service}} {{collection}}: " + rate("mercato_relay_published_total", "service, collection"),
-                    unit="ops",
+                    OUTBOX + rate("mercato_relay_published_total", "service, collection"),
+                    about="Events per second that the message bus acknowledged.",
+                    unit=PER_S,
                     service=OF_SERIES,
-                    width=6,
+                    width=12,
                 ),
                 timeseries(
                     "Failed publishes",
-                    "{{service}} {{collection}}: " + rate("mercato_relay_failed_total", "service, collection"),
-                    unit="ops",
+                    OUTBOX + rate("mercato_relay_failed_total", "service, collection"),
+                    about="Events per second that the message bus did not acknowledge; they are published again.",
+                    unit=PER_S,
                     service=OF_SERIES,
-                    width=6,
+                    width=12,
                 ),
             ],
         ),
         row(
-            "Consumers",
+            "Consumers and bus",
             [
                 timeseries(
                     "Consumer lag in records",
-                    "{{service}} of {{topic}}: sum by (service, topic) (mercato_consumer_lag)",
+                    "{{service}} of {{topic}}: " + total("mercato_consumer_lag", "service, topic"),
+                    about="Records of each topic that a service has not handled yet; above 500 an alert fires.",
                     service=OF_SERIES,
+                    width=12,
                     limit=500,
                 ),
                 timeseries(
-                    "Consumed events",
-                    "{{service}} {{topic}} {{outcome}}: "
-                    + rate("mercato_consumer_events_total", "service, topic, outcome"),
-                    unit="ops",
-                    service=OF_SERIES,
-                ),
-                timeseries(
-                    "From commit to effect, 95 %",
-                    "{{service}} {{topic}}: " + quantile(0.95, "mercato_consumer_delay_seconds", "service, topic"),
+                    "Message bus unavailable",
+                    "{{service}}: " + largest("mercato_bus_unavailable_seconds", "service"),
+                    about="Time for which the message bus acknowledged no event; above 15 s an alert fires.",
                     unit="s",
                     service=OF_SERIES,
+                    width=12,
+                    limit=15,
+                ),
+                timeseries(
+                    "Consumed events",
+                    TOPIC + rate("mercato_consumer_events_total", "service, topic, outcome"),
+                    about="Events per second by outcome: handled, skipped (no handler), retried, parked.",
+                    unit=PER_S,
+                    service=OF_SERIES,
+                    width=12,
+                ),
+                timeseries(
+                    "From commit to effect, p95",
+                    "{{service}} {{topic}}: " + quantile(0.95, "mercato_consumer_delay_seconds", "service, topic"),
+                    about="95 % of the events take effect in a service at most this long after their commit.",
+                    unit="s",
+                    service=OF_SERIES,
+                    width=12,
                 ),
             ],
         ),
@@ -69,24 +92,25 @@ events = board(
             [
                 timeseries(
                     "Dead letters",
-                    "{{service}}: max by (service) (mercato_dead_letters)",
+                    "{{service}}: " + largest("mercato_dead_letters", "service"),
+                    about="Events that a service could not handle; later events of the same key wait behind them.",
                     service=OF_SERIES,
-                    width=8,
                     limit=1,
                 ),
                 timeseries(
-                    "Retried and parked",
-                    "{{service}} {{topic}} {{outcome}}: "
+                    "Retried and parked events",
+                    TOPIC
                     + rate("mercato_consumer_events_total", "service, topic, outcome", 'outcome=~"retried|parked"'),
-                    unit="ops",
+                    about="Events per second whose handler failed: tried again, or parked as a dead letter.",
+                    unit=PER_S,
                     service=OF_SERIES,
-                    width=8,
+                    overrides=outcomes(),
                 ),
                 timeseries(
                     "Set aside",
-                    "{{service}} {{source}}: max by (service, source) (mercato_set_aside)",
+                    "{{service}} {{source}}: " + largest("mercato_set_aside", "service, source"),
+                    about="Entries of outboxes and jobs that failed three times and wait for an operator.",
                     service=OF_SERIES,
-                    width=8,
                     limit=1,
                 ),
             ],

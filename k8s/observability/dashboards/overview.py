@@ -1,101 +1,106 @@
-"""The platform at a glance: objectives, requests by service, calls between services."""
+"""The platform at a glance: what fails now, then objectives, requests by service, calls between services."""
 
-from panels import OF_SERIES, board, row, stat, timeseries
-from queries import quantile, rate
-
-PUBLIC = 'http_route!~"/internal/.*"'
-AVAILABILITY = ("service:http_server_errors:rate5m", "service:http_server_requests:rate5m")
-CHECKOUT = ("platform:checkouts_slow:rate5m", "platform:checkouts:rate5m")
-
-
-def bad_share(bad: str, all: str) -> str:
-    """Return the share of 30 days that was bad."""
-    return f"sum(sum_over_time({bad}[30d])) / sum(sum_over_time({all}[30d]))"
-
-
-def good_share(bad: str, all: str) -> str:
-    """Return the share of 30 days that was good."""
-    return f"1 - {bad_share(bad, all)}"
-
-
-def budget_left(bad: str, all: str, budget: float) -> str:
-    """Return the share of the error budget that is left; negative if it is overspent."""
-    return f"1 - {bad_share(bad, all)} / {budget}"
-
+from board import board, row
+from first_screen import FIRST_SCREEN, REQUESTS
+from looks import CIRCUIT, PER_S, TIMES
+from objectives import AVAILABILITY, CHECKOUT, good_share
+from panels import OF_SERIES, stat, states, timeseries
+from queries import PUBLIC, largest, quantile, rate, series
 
 overview = board(
     "overview",
     "platform",
     [
+        FIRST_SCREEN,
         row(
             "Objectives over 30 days",
             [
-                stat("Availability", good_share(*AVAILABILITY), unit="percentunit", least=0.999, decimals=3),
-                stat("Availability budget left", budget_left(*AVAILABILITY, 0.001), unit="percentunit", least=0),
-                stat("Checkouts within 800 ms", good_share(*CHECKOUT), unit="percentunit", least=0.95, decimals=2),
-                stat("Checkout budget left", budget_left(*CHECKOUT, 0.05), unit="percentunit", least=0),
-                stat("Firing alerts", 'count(ALERTS{alertstate="firing"}) or vector(0)', limit=1),
-                stat("Processes", 'sum(up{job="mercato"})', about="Processes whose metrics endpoint can be scraped."),
+                stat(
+                    "Availability",
+                    good_share(*AVAILABILITY),
+                    about="Share of the public requests of 30 days that were neither shed nor answered with 5xx.",
+                    unit="percentunit",
+                    least=0.999,
+                    decimals=3,
+                    height=8,
+                ),
                 timeseries(
                     "Burn rate of the availability budget",
-                    "{{service}} 1 h: service:http_server_errors:ratio_rate1h / 0.001",
-                    "{{service}} 6 h: service:http_server_errors:ratio_rate6h / 0.001",
-                    service=OF_SERIES,
-                    width=12,
-                    limit=14.4,
+                    "{{service}} 1 h: " + series("service:http_server_errors:ratio_rate1h") + " / 0.001",
+                    "{{service}} 6 h: " + series("service:http_server_errors:ratio_rate6h") + " / 0.001",
                     about="At 1 the budget lasts exactly 30 days. 14.4 pages within one hour, 6 within six.",
+                    service=OF_SERIES,
+                    limit=14.4,
+                    unit=TIMES,
+                ),
+                stat(
+                    "Checkouts within 800 ms",
+                    good_share(*CHECKOUT),
+                    about="Share of the checkouts of 30 days that were decided within 800 ms.",
+                    unit="percentunit",
+                    least=0.95,
+                    decimals=2,
+                    height=8,
                 ),
                 timeseries(
                     "Burn rate of the checkout budget",
-                    "1 h: platform:checkouts_slow:ratio_rate1h / 0.05",
-                    "6 h: platform:checkouts_slow:ratio_rate6h / 0.05",
+                    "1 h: " + series("platform:checkouts_slow:ratio_rate1h") + " / 0.05",
+                    "6 h: " + series("platform:checkouts_slow:ratio_rate6h") + " / 0.05",
+                    about="At 1 the budget lasts exactly 30 days. 14.4 pages within one hour, 6 within six.",
                     service="orders",
-                    width=12,
                     limit=14.4,
+                    unit=TIMES,
                 ),
             ],
         ),
         row(
             "Requests by service",
             [
-                timeseries("Request rate", "service:http_server_requests:rate5m", unit="reqps", service=OF_SERIES),
                 timeseries(
-                    "Error rate",
-                    "service:http_server_errors:ratio_rate5m",
+                    "Request rate",
+                    "{{service}}: " + series("service:http_server_requests:rate5m"),
+                    about="Public requests per second of each service.",
+                    unit="reqps",
+                    service=OF_SERIES,
+                ),
+                timeseries(
+                    "Error ratio",
+                    "{{service}}: " + series("service:http_server_errors:ratio_rate5m"),
+                    about="Share of the public requests that were shed or answered with 5xx.",
                     unit="percentunit",
                     service=OF_SERIES,
                     limit=0.001,
                 ),
                 timeseries(
-                    "Duration, 95 %",
-                    "{{service}}: " + quantile(0.95, "http_server_request_duration_seconds", "service", PUBLIC),
+                    "Duration of public requests, p95",
+                    "{{service}}: " + quantile(0.95, REQUESTS, "service", PUBLIC),
+                    about="95 % of the public requests of each service take at most this long.",
                     unit="s",
                     service=OF_SERIES,
                 ),
                 timeseries(
-                    "Rejected requests",
+                    "Rejected requests by service",
                     "{{service}} shed: " + rate("mercato_http_server_requests_shed_total", "service"),
                     "{{service}} rate limited: " + rate("mercato_http_server_rate_limited_total", "service"),
                     "{{service}} deadline missed: " + rate("mercato_http_server_deadline_misses_total", "service"),
+                    about="Requests without a free thread (503), over a rate limit (429), or too late (504).",
                     unit="reqps",
                     service=OF_SERIES,
-                    width=12,
                 ),
                 timeseries(
                     "Busiest routes",
-                    "{{service}} {{http_route}}: topk(10, "
-                    + rate("http_server_request_duration_seconds_count", "service, http_route", PUBLIC)
-                    + ")",
+                    f"{{{{service}}}} {{{{http_route}}}}: topk(10, "
+                    f"{rate(f'{REQUESTS}_count', 'service, http_route', PUBLIC)})",
+                    about="The ten public routes with the most requests per second.",
                     unit="reqps",
                     service=OF_SERIES,
-                    width=12,
                 ),
                 timeseries(
                     "Security events",
                     "{{service}}, {{event}}: " + rate("mercato_security_events_total", "service, event"),
-                    unit="ops",
+                    about="Failed sign-ins, reused refresh tokens, changes of credentials and roles.",
+                    unit=PER_S,
                     service=OF_SERIES,
-                    width=24,
                 ),
             ],
         ),
@@ -104,22 +109,29 @@ overview = board(
             [
                 timeseries(
                     "Failed calls",
-                    "{{service}} to {{server_address}}, {{error_type}}: "
-                    + rate(
-                        "http_client_request_duration_seconds_count",
-                        "service, server_address, error_type",
-                        'error_type!=""',
-                    ),
+                    "{{service}} to {{server_address}}: " + series("service:http_client_errors:rate5m"),
+                    about="Calls per second that failed after all their retries, by caller and called service.",
                     unit="reqps",
                     service=OF_SERIES,
+                    width=12,
+                ),
+                states(
+                    "Circuit breakers by caller",
+                    "{{service}} to {{server_address}}: "
+                    + largest("mercato_circuit_breaker_state", "service, server_address"),
+                    CIRCUIT,
+                    about="The circuit breaker of each caller for each service that it calls.",
+                    service=OF_SERIES,
+                    width=12,
                 ),
                 timeseries(
-                    "Circuit breakers",
-                    "{{service}} to {{server_address}}: "
-                    "max by (service, server_address) (mercato_circuit_breaker_state)",
+                    "Failed share of calls",
+                    "{{service}}: " + series("upstream:http_client_errors:ratio_rate5m"),
+                    about="Share of the calls to each service that failed after all retries, as callers see it.",
+                    unit="percentunit",
                     service=OF_SERIES,
-                    limit=2,
-                    about="0 closed, 1 half-open, 2 open.",
+                    width=12,
+                    limit=0.001,
                 ),
                 timeseries(
                     "Retries and stale responses",
@@ -127,8 +139,10 @@ overview = board(
                     + rate("mercato_http_client_retries_total", "service, server_address"),
                     "{{service}} to {{server_address}}, stale: "
                     + rate("mercato_http_client_fallbacks_total", "service, server_address"),
+                    about="Repeated calls, and calls answered with a stored response because they failed.",
                     unit="reqps",
                     service=OF_SERIES,
+                    width=12,
                 ),
             ],
         ),
