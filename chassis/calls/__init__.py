@@ -20,7 +20,7 @@ from chassis.calls.client import MAX_ATTEMPTS, Client
 from chassis.calls.transport import MAX_CALL_S
 from chassis.messages import Command
 
-__all__ = ["MAX_CALL_S", "Client", "fetch", "send", "use"]
+__all__ = ["MAX_ATTEMPTS", "MAX_CALL_S", "Client", "fetch", "send", "use"]
 
 _client: Client | None = None
 

@@ -210,15 +210,15 @@ def _priced(cart: Doc, prices: Prices | None = None) -> PricedCart:
     items = cart["items"]
     if prices is None or items.keys() - prices.keys():
         try:
-            prices = _find_prices(items)
+            prices = _find_prices(items, attempts=1)  # the kept prices serve a reader better than a slow answer
         except TransientError:
             prices = None
     return PricedCart(cart, [domain.price_line(id, line, prices) for id, line in domain.in_order(items)])
 
 
-def _find_prices(product_ids: Ids[str]) -> Prices:
+def _find_prices(product_ids: Ids[str], attempts: int = calls.MAX_ATTEMPTS) -> Prices:
     """Return what `products` says about these products, in one call. Raises TransientError."""
     if not product_ids:
         return {}
-    reply: PriceItems.Reply = calls.send(PriceItems(product_ids=list(product_ids)))
+    reply: PriceItems.Reply = calls.send(PriceItems(product_ids=list(product_ids)), attempts=attempts)
     return {**dict.fromkeys(product_ids), **{item.product_id: item for item in reply.items}}

@@ -13,6 +13,7 @@ OUTBOXES = (
     ("inventory", "reservations"),
     ("payments", "payments"),
     ("notifications", "notifications"),
+    ("carts", "carts"),
 )
 """Service and collection of each aggregate whose document embeds its outbox."""
 NOTIFIED_TYPES = (

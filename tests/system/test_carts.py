@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from tests import dump
 from tests.system.platform import Client, Shop, eventually, expect, problem, refused_fields
@@ -70,17 +71,15 @@ def test_lines_are_added_set_and_taken_out(shop: Shop, buyer: Client, product: d
 def test_limits_and_unknown_products_are_named(buyer: Client, product: dict[str, Any]) -> None:
     line = f"/api/carts/mine/items/{product['id']}"
     assert refused_fields(buyer.put(line, {"quantity": 100})) == ["quantity"]
-    assert refused_fields(buyer.post("/api/carts/mine/items", {"productId": product["id"], "quantity": 0})) == [
-        "quantity"
-    ]
+    none, two, unknown = (
+        {"productId": id, "quantity": quantity} for id, quantity in ((product["id"], 0), (product["id"], 2), ("x", 1))
+    )
+    assert refused_fields(buyer.post("/api/carts/mine/items", none)) == ["quantity"]
     add(buyer, product, 98)
-    assert refused_fields(buyer.post("/api/carts/mine/items", {"productId": product["id"], "quantity": 2})) == [
-        "quantity"
-    ]
-    assert refused_fields(buyer.post("/api/carts/mine/items", {"productId": "nothing", "quantity": 1})) == ["productId"]
-    assert refused_fields(buyer.post("/api/carts/mine/items", {"productId": product["id"], "price": "1"})) == [
-        *("price", "quantity"),
-    ]
+    assert refused_fields(buyer.post("/api/carts/mine/items", two)) == ["quantity"]
+    assert refused_fields(buyer.post("/api/carts/mine/items", unknown)) == ["productId"]
+    priced = {"productId": product["id"], "quantity": 1, "price": "1"}
+    assert refused_fields(buyer.post("/api/carts/mine/items", priced)) == ["price"]
     assert quantities(mine(buyer)) == {product["id"]: 98}
 
 
@@ -101,7 +100,7 @@ def test_only_its_token_opens_the_cart_of_a_guest(
     for caller in (guest, client, shop.admin()):
         problem(caller.get(f"/api/carts/{buyer.id}"), 404)
     assert quantities(expect(client.get(f"/api/carts/{cart}"), 200)) == {product["id"]: 2}
-    token = client._session.headers["Cart-Token"]
+    token = str(client._session.headers["Cart-Token"])
     assert token not in str(shop.documents("carts", "carts")) + str(shop.documents("carts", "idempotency"))
 
 
@@ -130,15 +129,15 @@ def test_a_change_with_an_old_etag_is_rejected(buyer: Client, product: dict[str,
 
 def test_concurrent_adds_and_merges_lose_nothing(shop: Shop, holder: tuple[Client, str], buyer: Client) -> None:
     client, cart = holder
-    products = [shop.product(name=f"Cup {number}") for number in range(2)]
+    token = str(client._session.headers["Cart-Token"])
+    product = shop.product(name="Cup")
 
-    def shop_on(number: int) -> None:
-        guest = Client(client.url, headers={"Cart-Token": client._session.headers["Cart-Token"]})
-        add(guest, products[number % 2], 1, cart)
+    def add_one(_: int) -> None:
+        add(Client(client.url, headers={"Cart-Token": token}), product, 1, cart)
 
     with ThreadPoolExecutor(10) as pool:
-        list(pool.map(shop_on, range(50)))
-    body = {"cartId": cart, "token": client._session.headers["Cart-Token"]}
+        list(pool.map(add_one, range(50)))
+    body = {"cartId": cart, "token": token}
 
     def merge(_: int) -> dict[str, Any]:
         person = Client(buyer.url, buyer.token)
@@ -147,7 +146,7 @@ def test_concurrent_adds_and_merges_lose_nothing(shop: Shop, holder: tuple[Clien
 
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(merge, range(5)))
-    wanted = {product["id"]: 25 for product in products}
+    wanted = {product["id"]: 50}
     assert quantities(mine(buyer)) == wanted
     for answer in answers:
         assert {item["productId"]: item["quantity"] for item in answer["merged"]} == wanted
@@ -194,6 +193,34 @@ def test_a_cart_that_changed_or_belongs_to_another_cannot_be_ordered(
     assert buyer.delete("/api/carts/mine/items").status_code == 204
     empty = {"cartId": buyer.id, "cartVersion": mine(buyer)["version"]}
     assert refused_fields(buyer.post("/api/orders", empty)) == ["cartId"]
+
+
+def test_a_cart_is_shown_at_kept_prices_while_products_is_stopped(
+    shop: Shop, buyer: Client, product: dict[str, Any]
+) -> None:
+    version = add(buyer, product, 2)["version"]
+    with shop.frozen("products"):
+        cart = mine(buyer)
+    (line,) = cart["items"]
+    assert (line["name"], line["price"], line["quantity"], line["stock"]) == ("Kettle", "10.00", 2, None)
+    assert line["problems"] == cart["problems"] == ["price_not_current"]
+    assert (cart["total"], cart["version"]) == ("20.00", version)
+    eventually(lambda: mine(buyer)["problems"] == [])
+
+
+def test_an_order_of_a_cart_fails_as_temporary_while_carts_is_stopped(
+    shop: Shop, buyer: Client, product: dict[str, Any]
+) -> None:
+    body = {"cartId": buyer.id, "cartVersion": add(buyer, product)["version"]}
+    with shop.frozen("carts"):
+        assert "Retry-After" in _unavailable(buyer.post("/api/orders", body, key="k")).headers
+    assert buyer.items("/api/orders") == []
+    eventually(lambda: buyer.post("/api/orders", body, key="k").status_code == 201)
+
+
+def _unavailable(response: requests.Response) -> requests.Response:
+    problem(response, 503)
+    return response
 
 
 def test_a_rejected_order_leaves_the_cart_as_it_is(shop: Shop, buyer: Client, product: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def products(monkeypatch):
     found = {id: PricedItem(product_id=id, name=id.title(), price=1000, currency="EUR", stock=10) for id in "abcdefgh"}
     catalog = SimpleNamespace(found=found, away=False, asked=0)
 
-    def reply(command):
+    def reply(command, attempts):
         assert isinstance(command, PriceItems)
         catalog.asked += 1
         if catalog.away:
