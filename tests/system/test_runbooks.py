@@ -1,0 +1,365 @@
+"""Every command of docs/operations, run against the fault that its page is for."""
+
+import ast
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis import clock
+from chassis.bus import Record
+from tests.runbooks import Written
+from tests.system.platform import Client, Shop, eventually, expect
+from tests.system.runbook import COMMANDS, Commands, Runbook
+from tests.system.running import Platform
+
+pytestmark = pytest.mark.embedded  # the faults are made in the files of the stores
+
+SHOP_RUNS = {"mercato up"}
+"""Run by the fixture that starts the platform."""
+POD_ONLY = {
+    "kubectl -n mercato logs POD --previous",
+    "kubectl -n mercato logs POD --previous | tail -50",
+    "kubectl --namespace mercato logs job/orders-audit-29012345",
+}
+"""Logs of something that only a cluster has."""
+
+
+@pytest.fixture(scope="module")
+def mercato(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    runner = Commands(tmp_path_factory.mktemp("commands"))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def on(shop: Shop, mercato: Commands) -> Any:
+    """Return a function that opens a page, with what replaces its words in capitals."""
+    return lambda page, **names: Runbook(page, shop, mercato, **names)
+
+
+@contextmanager
+def database(shop: Shop, name: str) -> Iterator[sqlite3.Connection]:
+    """Open the store of a service, or the bus, for a change of its own."""
+    path = shop.data / "bus.db" if name == "bus" else shop.data / "store" / f"{name}.db"
+    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as db:
+        yield db
+
+
+@contextmanager
+def locked(shop: Shop, name: str) -> Iterator[None]:
+    """Hold the lock of a store, or of the bus, so that nobody else can write there."""
+    with database(shop, name) as db:
+        eventually(lambda: begun(db))
+        yield
+        db.execute("ROLLBACK")
+
+
+def begun(db: sqlite3.Connection) -> bool:
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def set_field(shop: Shop, service: str, table: str, id: str, **fields: Any) -> None:
+    """Change fields of a document, as a defect or the time would."""
+    with database(shop, service) as db:
+        for name, value in fields.items():
+            path = f"$.{name.replace('__', '.')}"
+            db.execute(f"UPDATE {table} SET doc = json_set(doc, ?, ?) WHERE id = ?", (path, value, id))
+
+
+def pid_of(shop: Shop, name: str, kind: str) -> str:
+    return str(shop.process(name, kind)["pid"])
+
+
+def is_ready(shop: Shop, mercato: Commands) -> bool:
+    return mercato.run(shop, "status")[0] == 0
+
+
+def test_frozen_payments(shop: Shop, buyer: Client, mercato: Commands, on: Any) -> None:
+    product = shop.product(stock=50)
+    with shop.frozen("payments"):
+        shoppers = [shop.shopper() for _ in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            placed = [each.json()["id"] for each in pool.map(lambda each: each.order(product), shoppers)]
+        old, *others = placed
+        set_field(shop, "orders", "sagas", old, openedAt=clock.timestamp_ago(400))
+        page = on("saga-old", ORDER=old)
+        listed = page.run("mercato sagas list --older-than 5m")
+        assert old in listed and not [each for each in others if each in listed]
+        assert "1 sagas, the oldest open one for 6 min: 1 at take payment; none blocked" in listed
+        assert all(each in page.run("mercato sagas list --step 'take payment'") for each in placed)
+        assert page.run("mercato sagas list --undoing") == "Sagas: none\n"
+        assert '"service": "payments"' in page.run("mercato sagas show ORDER")
+        assert old in page.run("kubectl -n mercato exec deployment/orders-worker -- mercato sagas list")
+        assert old in page.finds("kubectl -n mercato logs deployment/orders-worker --since 15m | grep ORDER")
+        page = on("checkout-budget-burn", ORDER=old)
+        assert old in page.run("mercato sagas list") and "take payment" in page.run("mercato sagas show ORDER")
+        page = on("README", ORDER=old)
+        assert old in page.run("kubectl --namespace mercato exec deployment/orders-worker -- mercato sagas list")
+        assert "take payment" in page.run("mercato sagas show ORDER")
+        page = on("audit", ID=old)
+        assert old in page.run("mercato sagas list") and "take payment" in page.run("mercato sagas show ID")
+        page = on("breaker-open", CALLER="orders", CALLED="payments")
+        status = page.run("mercato status", code=1)
+        assert "circuit open: orders web to payments" in status
+        assert "circuit open for payments" in page.run(
+            "kubectl -n mercato logs deployment/CALLER --since 10m | grep circuit"
+        )
+        page.finds("kubectl -n mercato logs deployment/CALLER-worker --since 10m | grep circuit")
+        assert "payments web is stopped by a signal" in status
+        eventually(lambda: "1 at take payment" in mercato.run(shop, "status")[1])
+        assert "payments worker is stopped" in on("consumer-lag").run("mercato status", code=1)
+        assert "stopped by a signal" in on("availability-budget-burn").run("mercato status", code=1)
+        assert "stopped by a signal" in on("README").run("mercato status", code=1)
+        page = on("target-down", PID=pid_of(shop, "payments", "web"))
+        assert f"kill -KILL -- -{page.names['PID']}" in page.run("mercato status", code=1)
+        page.run("kill -KILL -- -PID")
+        eventually(lambda: shop.process("payments", "web")["pid"] != int(page.names["PID"]))
+        on("target-down", PID=pid_of(shop, "payments", "worker")).run("kill -CONT -- -PID")
+    eventually(lambda: is_ready(shop, mercato))
+    assert " 1 " in on("pod-restarts").run("mercato status")
+    assert {each.final_order(order)["status"] for each, order in zip(shoppers, placed, strict=True)} == {"confirmed"}
+    with shop.frozen("payments"):
+        page = on("README", PID=pid_of(shop, "payments", "web"))
+        page.run("kill -CONT -- -PID")
+        on("README", PID=pid_of(shop, "payments", "worker")).run("kill -KILL -- -PID")
+        eventually(lambda: shop.process("payments", "worker")["restarts"])
+    eventually(lambda: is_ready(shop, mercato))
+
+
+def test_blocked_saga_and_compensation_that_fails(shop: Shop, buyer: Client, on: Any) -> None:
+    with shop.frozen("payments"):
+        order = expect(buyer.order(shop.product()), 202)["id"]
+        page = on("saga-blocked", ORDER=order[:20], TEXT="seen")
+        with database(shop, "orders") as db:
+            db.execute("UPDATE sagas SET doc = json_remove(doc, '$.data.currency') WHERE id = ?", (order,))
+
+        def is_blocked() -> bool:
+            set_field(shop, "orders", "sagas", order, stepStartedAt=clock.timestamp_ago(90))
+            return order in page.run("mercato sagas list --blocked")
+
+        eventually(is_blocked)
+        assert order in page.run("kubectl -n mercato exec deployment/orders-worker -- mercato sagas list --blocked")
+        assert '"blocked": true' in page.run("mercato sagas show ORDER")
+        searched = (
+            "kubectl -n mercato logs deployment/orders-worker --since 1h | grep -e 'saga blocked' -e 'saga step failed'"
+        )
+        assert order in page.run(searched)
+        page.run("mercato sagas skip ORDER --reason TEXT", code=1)
+        page.run("mercato sagas retry ORDER --reason TEXT")
+        page.run("mercato sagas abort ORDER --reason TEXT")
+        page = on("compensation-stuck", ORDER=order)
+        assert "undo take payment" in page.run("mercato sagas list --undoing")
+        page.run("mercato sagas show ORDER")
+        page.run("kubectl -n mercato exec deployment/orders-worker -- mercato sagas show ORDER")
+    page.run('mercato sagas retry ORDER --reason "the provider is back"')
+    assert buyer.final_order(order)["status"] == "rejected"
+    page.finds("kubectl -n mercato logs deployment/payments --since 15m | grep ORDER")
+
+
+def test_dead_letters(shop: Shop, on: Any) -> None:
+    key = clock.new_id()
+    headers = {"ce_specversion": "1.0", "ce_source": "orders", "ce_type": "order.cancelled", "ce_subject": key}
+    headers |= {"ce_time": clock.timestamp(), "content-type": "application/json"}
+    with closing(shop.bus()) as bus:
+        for number in "12":
+            numbered = {**headers, "ce_id": f"{key}:{number}", "ce_sequence": number}
+            assert bus.publish([Record("orders.events", key, b'{"orderId": 7}', numbered)], timeout_s=5) == [None]
+    id = f"orders.events:{key}:1"
+    page = on("dead-letters", SERVICE="payments", ID=id, KEY=key)
+    eventually(lambda: len(rows_of(page.run("mercato dlq list"), "payments", key)) == 2)
+    assert id in page.run("kubectl -n mercato exec deployment/SERVICE-worker -- mercato dlq list")
+    assert id in on("README").run("mercato dlq list") and id in on("audit").run("mercato dlq list")
+    assert key in page.run("mercato dlq show SERVICE ID")
+    searched = (
+        "kubectl -n mercato logs deployment/SERVICE-worker"
+        " | grep -e 'event parked' -e 'event handler failed' -e 'redrive failed'"
+    )
+    assert key in page.finds(searched)
+    assert "2 dead letters" in page.run("mercato dlq redrive --service SERVICE --key KEY")
+    assert "are being handled again" in on("audit").run("mercato dlq redrive")
+    assert "dead letters" in on("README", KEY=key).run("mercato dlq redrive --key KEY")
+    page.run("mercato dlq discard SERVICE ID --reason 'test event of the load test'")
+    assert "test event of the load test" in page.run("mercato dlq list --discarded")
+    again = on("README", SERVICE="payments", ID=f"orders.events:{key}:2", WHY="tested")
+    assert "is discarded" in again.run("mercato dlq discard SERVICE ID --reason WHY")
+
+
+def rows_of(table: str, *words: str) -> list[str]:
+    return [line for line in table.splitlines() if all(word in line for word in words)]
+
+
+def test_entry_that_is_set_aside(shop: Shop, on: Any) -> None:
+    product = shop.product()["id"]
+    eventually(lambda: not [each for each in shop.documents("products", "products") if each["pending"]])
+    with database(shop, "products") as db:
+        broken = '[{"seq": 2, "type": "product.updated", "time": "2026-11-30T11:00:00.000Z"}]'
+        update = "UPDATE products SET doc = json_set(doc, '$.outbox', json(?), '$.pending', 1) WHERE id = ?"
+        db.execute(update, (broken, product))
+    page = on("set-aside", SERVICE="products")
+    eventually(lambda: product in page.run("mercato outbox --set-aside"))
+    assert product in page.run("kubectl -n mercato exec deployment/SERVICE-worker -- mercato outbox --set-aside")
+    assert product in on("README").run("mercato outbox --set-aside")
+    searched = "kubectl -n mercato logs deployment/SERVICE-worker | grep -e 'entry set aside' -e 'entry failed'"
+    assert product in page.run(searched)
+    assert "setAside" in page.run("mercato outbox")
+    with database(shop, "products") as db:
+        db.execute(
+            "UPDATE products SET doc = json_set(doc, '$.outbox', json('[]'), '$.pending', 0) WHERE id = ?", (product,)
+        )
+    assert "1 entries" in page.run("mercato outbox --retry --service SERVICE")
+    assert "0 entries" in on("README").run("mercato outbox --retry")
+
+
+def test_bus_and_stores_that_take_no_writes(shop: Shop, buyer: Client, mercato: Commands, on: Any) -> None:
+    page = on("outbox-stalled", SERVICE="users")
+    with locked(shop, "bus"):
+        expect(buyer.put(f"/api/users/{buyer.id}", {"name": "Ada King"}), 200)
+        page.finds(
+            "kubectl -n mercato logs deployment/SERVICE-worker --since 10m | grep -e relay -e 'not acknowledged'"
+        )
+        assert pending(page.run("mercato outbox"), "users accounts")
+        assert "users" in page.run("kubectl -n mercato exec deployment/SERVICE-worker -- mercato outbox")
+        assert "users" in on("README").run("mercato outbox") and "users" in on("audit").run("mercato outbox")
+        page.run("mercato status")
+    lagging = on("consumer-lag", SERVICE="notifications")
+    with ExitStack() as stack:
+        for name in ("notifications", "inventory"):
+            stack.enter_context(locked(shop, name))
+        expect(buyer.put(f"/api/users/{buyer.id}", {"name": "Ada Lovelace"}), 200)
+        lagging.finds("kubectl -n mercato logs deployment/SERVICE-worker --since 10m | grep -e consumer -e error")
+        overdue = on("reservations-overdue")
+        assert "inventory cannot write" in overdue.run("mercato status", code=1)
+        overdue.finds(
+            "kubectl -n mercato logs deployment/inventory-worker --since 10m"
+            " | grep -e 'job failed' -e 'job crashed' -e error"
+        )
+    eventually(lambda: is_ready(shop, mercato))
+
+
+def pending(table: str, row: str) -> bool:
+    """Whether a table of outboxes has a row that begins so and counts pending events."""
+    (found,) = (line.split() for line in table.splitlines() if " ".join(line.split()).startswith(row))
+    return int(found[2]) > 0
+
+
+def test_job_that_crashes_over_and_over(shop: Shop, buyer: Client, mercato: Commands, on: Any) -> None:
+    page = on("job-restarts", SERVICE="notifications")
+    with database(shop, "notifications") as db:
+        db.execute("CREATE TRIGGER defect BEFORE UPDATE ON leases BEGIN SELECT RAISE(ABORT, 'a defect'); END")
+        try:
+            eventually(lambda: "restarting over and over: relay" in page.run("mercato status", code=-1))
+        finally:
+            db.execute("DROP TRIGGER defect")
+    searched = "kubectl -n mercato logs deployment/SERVICE-worker --since 10m | grep 'worker job crashed'"
+    assert "relay" in page.run(searched)
+    page = on("availability-budget-burn", SERVICE="notifications-worker")
+    assert "crashed" in page.run('kubectl -n mercato logs deployment/SERVICE --since 10m | grep \'"level":"error"\'')
+    os.killpg(int(pid_of(shop, "notifications", "worker")), signal.SIGKILL)  # or it is not ready for a minute
+    eventually(lambda: is_ready(shop, mercato))
+
+
+def test_accounts_under_attack(shop: Shop, on: Any) -> None:
+    buyer = shop.shopper()
+    for _ in range(3):
+        expect(buyer.post("/api/auth/login", {"email": buyer.email, "password": "wrong and wrong"}), 401)
+    page = on("sign-in-failures", USER=buyer.email)
+    searched = (
+        "kubectl -n mercato logs deployment/users --since 10m | grep sign_in_failed"
+        """ | grep -o '"userId":"[^"]*"' | sort | uniq -c | sort -n"""
+    )
+    assert f'3 "userId":"{buyer.id}"' in page.run(searched)
+    assert buyer.id in page.run("kubectl -n mercato exec deployment/users -- mercato user show USER")
+    used = {"refreshToken": buyer.refresh_token}
+    expect(buyer.post("/api/auth/refresh", used), 200)
+    for family in shop.documents("users", "refresh_token_families"):
+        if family["userId"] == buyer.id:
+            set_field(shop, "users", "refresh_token_families", family["_id"], rotatedAt=clock.timestamp_ago(60))
+    expect(buyer.post("/api/auth/refresh", used), 401)
+    page = on("refresh-token-reused", USER=buyer.id[:20])
+    assert buyer.id in page.run("kubectl -n mercato logs deployment/users --since 1h | grep refresh_token_reused")
+    assert buyer.email in page.run("kubectl -n mercato exec deployment/users -- mercato user show USER")
+    page.run("kubectl -n mercato exec deployment/users -- mercato user sessions USER")
+    assert "the password is reset" in page.run("mercato user reset USER")
+    assert "locked" in page.run("mercato user lock USER")
+    page.run("mercato user reset USER", code=3)
+    buyer = shop.shopper()
+    assert "the password is reset" in on("sign-in-failures", USER=buyer.email).run("mercato user reset USER")
+
+
+def test_accounts(shop: Shop, on: Any) -> None:
+    buyer, address = shop.shopper(), f"{clock.new_id().lower()}@example.com"
+    page = on("accounts", USER=buyer.id, ADDRESS=buyer.email)
+    assert buyer.id in page.run("kubectl --namespace mercato exec deployment/users -- mercato user list")
+    assert buyer.id in page.run("mercato user list") and buyer.email in page.run("mercato user show USER")
+    assert "is an administrator" in page.run("mercato user promote USER")
+    assert "is a customer" in page.run("mercato user demote USER")
+    assert "is an administrator" in page.run("mercato user promote ADDRESS")
+    assert "locked" in page.run("mercato user lock USER") and "sign in" not in page.run("mercato user unlock USER")
+    page.run("mercato user sessions USER")
+    assert "all sessions ended" in page.run("mercato user end-sessions USER")
+    assert "password is reset" in page.run("mercato user reset USER")
+    assert "has no second factor" in page.run("mercato user remove-second-factor USER")
+    on("accounts", ADDRESS=address).run("mercato user create --email ADDRESS", code=3)  # no password on standard input
+    assert "is a customer" in page.run("mercato user demote USER")
+
+
+def test_keys_and_audit(shop: Shop, buyer: Client, on: Any) -> None:
+    order = buyer.buy(shop.product())["id"]
+    page = on("secrets")
+    assert '"pid"' in page.run("mercato status --json")
+    assert "It signs from" in page.run("mercato keys rotate")
+    page.run("kubectl --namespace mercato exec deploy/users-worker -- mercato keys rotate")
+    eventually(lambda: not [each for each in shop.documents("orders", "sagas") if each["open"]])
+    page = on("audit")
+    for text in ("mercato audit", "mercato audit orders payments", "mercato audit --json"):
+        assert "orders" in page.run(text)
+    with database(shop, "orders") as db:
+        db.execute("UPDATE summaries SET doc = json_set(doc, '$.status', 'rejected') WHERE id = ?", (order,))
+    assert order in page.run("mercato replay orders", code=1)
+    assert on("README").run("mercato replay orders") == "Differences, now repaired: none\n"
+
+
+def test_keys_that_leaked(tmp_path: Path, mercato: Commands) -> None:
+    """On a store alone: a running platform would refuse the tokens of other tests."""
+    users = Platform(tmp_path)
+    text = "mercato keys rotate --emergency"
+    assert "All former keys are dropped" in Runbook("refresh-token-reused", users, mercato).run(text)
+    page = Runbook("secrets", users, mercato)
+    page.run("kubectl --namespace mercato exec deploy/users-worker -- mercato keys rotate --emergency")
+
+
+def test_every_command_has_a_test() -> None:
+    wanted = {(each.page, each.local) for each in COMMANDS if is_runnable(each)}
+    assert wanted - set(covered()) == set()
+
+
+def is_runnable(written: Written) -> bool:
+    """Whether a command can be run on this machine, or has an equivalent here."""
+    if written.is_name or written.text in SHOP_RUNS | POD_ONLY:
+        return False
+    return written.tool in ("mercato", "kill") or "logs" in written.stages[0] or written.local != written.text
+
+
+def covered() -> Iterator[tuple[str, str]]:
+    """Yield (page, command) of every literal `run` and `finds` in this file, for the pages that its test opens."""
+    for test in ast.parse(Path(__file__).read_text()).body:
+        calls = [each for each in ast.walk(test) if isinstance(each, ast.Call)]
+        texts = {each.value for each in ast.walk(test) if isinstance(each, ast.Constant)}
+        pages = {literal(each) for each in calls if getattr(each.func, "id", "") in ("on", "Runbook")}
+        yield from ((each.page, each.local) for each in COMMANDS if each.page in pages and each.text in texts)
+
+
+def literal(call: ast.Call) -> str:
+    first = call.args[0] if call.args else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
