@@ -169,7 +169,7 @@ class Consumer:
         if handling is None:
             if self._handlers.is_declared(meta.type):
                 return "skipped"
-            return self._park(record, dead_letters.UNKNOWN_TYPE + meta.type, deaths + 1)
+            return self._park(record, f"unknown event type {meta.type}", deaths + 1)
         if handling.event.erases:
             dead_letters.delete_of_key(record.topic, record.key)
             self._parked_keys.discard(_key(record))

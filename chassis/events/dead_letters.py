@@ -32,8 +32,6 @@ MAX_STORED_BYTES = 1_150_000
 
 A store rejects documents of more than 16 MiB, and headers with text that it rejects take up to 14 times their size.
 """
-UNKNOWN_TYPE = "unknown event type "
-"""How the reason of a dead letter begins that was parked because its event type was not declared."""
 _MAX_REASON = 1000  # characters
 _MAX_KEY = 1000  # characters
 

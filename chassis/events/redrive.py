@@ -60,10 +60,16 @@ class Redrive:
         To be called when partitions were assigned, as after the last process of that release has ended.
         """
         for dead_letter in dead_letters.collection.iterate():
-            type = dead_letters.event_type(dead_letters.to_record(dead_letter))
-            was_unknown = dead_letter["reason"].startswith(dead_letters.UNKNOWN_TYPE)
-            if was_unknown and self._handlers.is_declared(type) and self._owns(dead_letter):
+            if not dead_letter["blocks"] and self._knows(dead_letter) and self._owns(dead_letter):
                 dead_letters.request_redrive(dead_letter)
+
+    def _knows(self, dead_letter: Doc) -> bool:
+        """Whether the record is readable and of a declared type: if it blocks no key, its type was unknown before."""
+        try:
+            meta, _ = envelope.from_record(dead_letters.to_record(dead_letter))
+        except MalformedRecord:
+            return False
+        return self._handlers.is_declared(meta.type)
 
     def _owns(self, dead_letter: Doc) -> bool:
         return self._is_owned((dead_letter["topic"], dead_letter["partition"]))
@@ -94,7 +100,7 @@ class Redrive:
             if handling:
                 handling.call(meta, data, record)
             elif not self._handlers.is_declared(meta.type):
-                raise HandlerFailed(dead_letters.UNKNOWN_TYPE + meta.type, 1)
+                raise HandlerFailed(f"unknown event type {meta.type}", 1)
         except TransientError:
             raise
         except HandlerFailed as error:
