@@ -4,11 +4,12 @@ The changed release is made from classes like those of the platform, and both do
 """
 
 from types import new_class
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 
-from chassis.messages import Command, Event
+from chassis.errors import DomainError, ErrorCategory
+from chassis.messages import ANY_SERVICE, Command, Event
 from chassis.sagas import Saga, Step
 from chassis.sagas.driver import DUE_INDEX, Driver
 from chassis.schema import Id, SagaData, Schema, growing
@@ -33,10 +34,48 @@ def command(fields: dict[str, Any], reply: dict[str, Any], **values: Any) -> Ser
     return service(commands={made: lambda _: None})
 
 
-def event(fields: dict[str, Any], **values: Any) -> Service:
+def event(fields: dict[str, Any], type: str = "stock.sold", key: str = "order_id", **values: Any) -> Service:
+    """Return a service that publishes an event with these fields, of which `values` are defaults."""
     body = {"__annotations__": fields, "__module__": "services.inventory.messages", **values}
-    made = new_class("StockSold", (Event,), {"type": "stock.sold", "key": "order_id"}, lambda each: each.update(body))
-    return service(events=(made,))
+    return service(
+        events=(new_class("StockSold", (Event,), {"type": type, "key": key}, lambda each: each.update(body)),)
+    )
+
+
+Size = Literal["s", "m"]
+
+
+class Elsewhere(DomainError, category=ErrorCategory.CONFLICT):
+    """The stock is at another site."""
+
+
+def lookup(
+    callers: tuple[str, ...] = ("orders",), read_only: bool = True, errors: Any = (), size: Any = Size
+) -> Service:
+    """Return a service that answers `find-stock`, to which these services may send a size."""
+    body = {"__annotations__": {"size": size}, "__module__": "services.inventory.messages"}
+    options = {"callers": callers, "read_only": read_only, "errors": errors}
+    made = new_class("FindStock", (Command,), options, lambda each: each.update(body))
+    return service(commands={made: lambda _: None})
+
+
+LOOKUPS = {
+    "command gone": (service(commands={}), False),
+    "caller gone": (lookup(callers=("products",)), False),
+    "caller added": (lookup(callers=("carts", "orders")), True),
+    "any caller": (lookup(callers=(ANY_SERVICE,)), True),
+    "no longer read-only": (lookup(read_only=False), False),
+    "error added": (lookup(errors=(Elsewhere,)), True),
+    "value that the release before does not know": (lookup(size=Literal["s", "m", "l"]), False),
+    "value gone": (lookup(size=Literal["s"]), False),
+    "any text": (lookup(size=str), False),
+}
+
+
+@pytest.mark.parametrize(("changed", "is_compatible"), LOOKUPS.values(), ids=LOOKUPS)
+def test_changed_lookup(changed: Service, is_compatible: bool) -> None:
+    found = breaking.changes(commands.document(lookup()), commands.document(changed))
+    assert (found == []) is is_compatible, found
 
 
 COMMAND = command({"order_id": Id, "note": str}, {"renew_after_ms": int}, note="")
@@ -68,13 +107,20 @@ def test_changed_command(changed: Service, is_compatible: bool) -> None:
 
 
 Reason = Annotated[str, growing("sold", "returned")]
-EVENT = event({"order_id": Id, "reason": Reason})
+FIELDS = {"order_id": Id, "reason": Reason, "note": str | None}
+EVENT = event(FIELDS, note=None)
 EVENTS = {
-    "required field": (event({"order_id": Id, "reason": Reason, "site": str}), False),
-    "optional field": (event({"order_id": Id, "reason": Reason, "site": str | None}, site=None), True),
-    "field gone": (event({"order_id": Id}), False),
-    "new value": (event({"order_id": Id, "reason": Annotated[str, growing("sold", "returned", "lost")]}), True),
-    "value gone": (event({"order_id": Id, "reason": Annotated[str, growing("sold")]}), False),
+    "event gone": (service(events=()), False),
+    "event added": (service(events=EVENT.events + event(FIELDS, type="stock.lost", note=None).events), True),
+    "another key": (event(FIELDS, key="reason", note=None), False),
+    "required field": (event({**FIELDS, "site": str}, note=None), False),
+    "optional field": (event({**FIELDS, "site": str | None}, note=None, site=None), True),
+    "field gone": (event({"order_id": Id, "note": str | None}, note=None), False),
+    "field of another type": (event({**FIELDS, "order_id": int}, note=None), False),
+    "field that becomes required": (event({**FIELDS, "note": str}), False),
+    "field that becomes optional": (event({**FIELDS, "reason": Reason | None}, note=None, reason=None), False),
+    "new value": (event({**FIELDS, "reason": Annotated[str, growing("sold", "returned", "lost")]}, note=None), True),
+    "value gone": (event({**FIELDS, "reason": Annotated[str, growing("sold")]}, note=None), False),
 }
 
 
@@ -128,6 +174,10 @@ def earlier() -> Saga:
     return Saga("buy", (RESERVE, CONFIRM), data=Data)
 
 
+def other_saga() -> Service:
+    return service(drivers=[Driver(Saga("give", (PLACE,), data=Data), Collection("gifts", DUE_INDEX), lambda: 10.0)])
+
+
 SAGAS = {
     "step added": (buying(RESERVE, PLACE, CONFIRM), False),
     "step appended": (buying(RESERVE, CONFIRM, PLACE), False),
@@ -143,6 +193,13 @@ SAGAS = {
     "data gone": (buying(RESERVE, CONFIRM, data=DataWithoutCurrency), True),
     "step added in a later version": (buying(RESERVE, PLACE, CONFIRM, version=2, earlier=(earlier(),)), True),
     "later version without the earlier one": (buying(RESERVE, PLACE, CONFIRM, version=2), False),
+    "later version and other steps of the earlier one": (
+        buying(RESERVE, PLACE, CONFIRM, version=2, earlier=(Saga("buy", (CONFIRM, RESERVE), data=Data),)),
+        False,
+    ),
+    "command that became local": (buying(RESERVE, Step("confirm", local)), False),
+    "saga gone": (service(drivers=[]), False),
+    "another saga beside it": (service(drivers=[*buying(RESERVE, CONFIRM).drivers, *other_saga().drivers]), True),
 }
 
 
