@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from chassis import calls, clock
+from chassis.calls.outcomes import NotServed
 from chassis.errors import DomainError, ErrorCategory, InvalidInput
 from chassis.sagas import Saga, Step, StepTimedOut
 from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
@@ -145,7 +146,10 @@ def find_opened(ids: list[str]) -> set[str]:
 
 def is_verified(user_id: str) -> bool:
     """Return whether a user has confirmed the e-mail address. Raises TransientError."""
-    return bool(calls.send(GetBuyer(user_id=user_id)).verified)
+    try:
+        return bool(calls.send(GetBuyer(user_id=user_id)).verified)
+    except NotServed:  # every process of users is of release 0.2.0, whose accounts count as verified
+        return True
 
 
 def _open_and_drive(

@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from chassis.calls.outcomes import NotServed
+from chassis.errors import NotAttempted
 from chassis.settings import settings as chassis_settings
 from services.orders import checkout, handlers, projection, quotas
 from services.orders.messages import OrderCancelled, OrderRejected
@@ -228,3 +230,19 @@ def test_rate_limits_off_turns_all_of_it_off(monkeypatch):
         order(f"o{number}", LIMIT)
         cancel(f"o{number}")
     assert list(quotas.quotas.iterate()) == []
+
+
+def test_buyer_counts_as_verified_while_every_users_is_of_release_0_2_0(monkeypatch):
+    """As in 0.2.0, where a large order asks nobody; any other failure rejects the order for now."""
+
+    def fail(error):
+        def send(command):
+            raise error
+
+        monkeypatch.setattr("chassis.calls.send", send)
+
+    fail(NotServed("users responded 404 Not found"))
+    assert checkout.is_verified("u1")
+    fail(NotAttempted("circuit open for users"))
+    with pytest.raises(NotAttempted):
+        checkout.is_verified("u1")
