@@ -7,7 +7,7 @@
 
 The checks run in this order: size, authentication, rate, schema, authorization, logic. The name of an argument selects
 what it gets: `body`, `query`, `caller`, `attempt`, `if_match` (the versions in If-Match, or None), `secret` (of the
-`secret_header`), or a part of the path.
+`secret_header`), `content` (the bytes of a body that is not JSON), or a part of the path.
 
 No cache keeps a response, unless its route declares `public_for_s`. A response with a version has an ETag, and answers
 `If-None-Match`.
@@ -31,7 +31,7 @@ from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, QueryParams, RequestBody, Schema
 from chassis.web import conditions, idempotency, limits, problems
 from chassis.web.auth import Caller
-from chassis.web.bodies import read_json
+from chassis.web.bodies import read_content, read_json
 from chassis.web.middleware import RESPONSE_HEADERS
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
@@ -44,10 +44,18 @@ Handler = Callable[..., "Response | Schema"]
 
 
 @dataclass(frozen=True)
+class Content:
+    """A body that is not JSON."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Response:
     """A response that is more than a body: `version` becomes a part of the ETag."""
 
-    body: Schema | None = None
+    body: Schema | Content | None = None
     status: int = 200
     version: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +65,8 @@ class Response:
         headers = {**default_headers, **self.headers}
         if self.body is None:
             return WsgiResponse(status=self.status, headers=headers)
+        if isinstance(self.body, Content):
+            return WsgiResponse([self.body.data], self.status, headers, content_type=self.body.media_type)
         body = self.body.to_json()
         if self.version is not None:
             headers["ETag"] = tag = conditions.etag(self.version, body)
@@ -74,7 +84,7 @@ class Operation:
     path: str
     auth: str
     function: Handler
-    responses: Mapping[int, type[Schema] | None]
+    responses: Mapping[int, type[Schema] | type[Content] | None]
     errors: tuple[type[DomainError], ...]
     idempotent: bool
     body: type[RequestBody] | None
@@ -83,6 +93,7 @@ class Operation:
     public_for_s: int
     admin_parameters: Mapping[str, str]
     secret_header: str
+    media_types: tuple[str, ...]
 
     @cached_property
     def _empty_query(self) -> QueryParams | None:
@@ -138,12 +149,15 @@ class Operation:
         if self.secret_header:
             values["secret"] = request.headers.get(self.secret_header, "")
         if self.query:
-            values["query"] = self.query.read(_query(request, self.query)) if request.query_string else self._empty_query
+            is_given = request.query_string
+            values["query"] = self.query.read(_query(request, self.query)) if is_given else self._empty_query
         elif request.query_string and request.args:
             raise Problem(422, "This route takes no query.")
         if self.body:
             is_left_out = self.method == "DELETE" and not request.get_data()
             values["body"] = self.body.read({} if is_left_out else read_json(request))
+        if "content" in self.arguments:
+            values["content"] = read_content(request, self.media_types)
         if "if_match" in self.arguments:
             values["if_match"] = conditions.accepted_versions(request.headers.get("If-Match"))
         if self.auth == ADMIN or self._is_for_admins(request):
@@ -197,7 +211,7 @@ class RouteOptions(TypedDict, total=False):
 
     auth: Required[str]
     """ANYONE, OPTIONAL, SIGNED_IN or ADMIN."""
-    responses: Required[Mapping[int, type[Schema] | None]]
+    responses: Required[Mapping[int, type[Schema] | type[Content] | None]]
     """Status -> body of each success."""
     errors: tuple[type[DomainError], ...]
     """The domain errors, but for those that the form of the route implies."""
@@ -212,6 +226,8 @@ class RouteOptions(TypedDict, total=False):
     """
     secret_header: str
     """A header that may hold a secret, which gives access to one object without an account; none by default."""
+    media_types: tuple[str, ...]
+    """Media types of what is not JSON: of the `content` that a route takes, or of the Content that it responds with."""
 
 
 class Api:
@@ -252,6 +268,7 @@ class Api:
                 options.get("public_for_s", 0),
                 options.get("admin_parameters", {}),
                 options.get("secret_header", ""),
+                options.get("media_types", ()),
             )
             self.operations.append(operation)
             return function

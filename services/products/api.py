@@ -11,7 +11,7 @@ from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
 from chassis.web.idempotency import Attempt
 from services.inventory.messages import InsufficientStock
-from services.products import application, domain, repository
+from services.products import application, domain, pictures, repository
 from services.products.settings import settings
 
 api = Api()
@@ -54,6 +54,15 @@ class Visibility(QueryParams):
     ] = None
 
 
+class Picture(Schema):
+    """A picture at its largest, 1280 px; the renditions of 640 and 320 px have these numbers in their URLs instead."""
+
+    url: str
+    alt: str
+    width: int
+    height: int
+
+
 class Product(Schema):
     id: Id
     name: str
@@ -65,6 +74,7 @@ class Product(Schema):
     tags: list[str]
     stock: int
     published: bool
+    pictures: list[Picture]
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -123,6 +133,10 @@ def view(doc: Doc) -> Product:
         tags=doc["tags"],
         stock=doc["stock"],
         published=doc["isPublished"],
+        pictures=[
+            Picture(url=pictures.url(each), alt=each["alt"], width=each["width"], height=each["height"])
+            for each in doc["pictures"]
+        ],
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
     )

@@ -8,7 +8,7 @@ from chassis.events import outbox
 from chassis.money import Money
 from chassis.store import Doc, Duplicate, Update, merge_updates
 from services.inventory.messages import AdjustStock, StockProduct
-from services.products import domain, repository, vocabulary
+from services.products import domain, imaging, pictures, repository, vocabulary
 from services.products.messages import PricedItem, PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 
 
@@ -31,6 +31,16 @@ def insert(
 
     Raises Duplicate if the id is taken.
     """
+    product = new_product(id, details, price, stock, published, stock_sequence)
+    vocabulary.add(details.words())
+    repository.products.insert(product)
+    return product
+
+
+def new_product(
+    id: str, details: domain.Details, price: Money, stock: int, published: bool = True, stock_sequence: int = 0
+) -> Doc:
+    """Return the document of a new product, with its event."""
     now = clock.timestamp()
     event = ProductCreated(
         product_id=id,
@@ -41,13 +51,16 @@ def insert(
         initial_stock=stock,
         published=published,
     )
-    product = {
+    return {
         "_id": id,
         **details.stored(),
         "price": price.minor,
         "currency": price.currency,
         "stock": stock,
         "isPublished": published,
+        "pictures": [],
+        "pictureSources": [],
+        "picturesDue": "",
         "deleted": False,
         "version": 1,
         "dedupKey": "",
@@ -56,9 +69,6 @@ def insert(
         "last_seq": {"inventory": stock_sequence},
         **outbox.new_outbox(id, event),
     }
-    vocabulary.add(details.words())
-    repository.products.insert(product)
-    return product
 
 
 def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -> Doc:
@@ -134,6 +144,7 @@ def price_items(command: PriceItems) -> PriceItems.Reply:
             price=doc["price"],
             currency=doc["currency"],
             stock=doc["stock"],
+            picture=pictures.url(doc["pictures"][0], imaging.SIZES_PX[-1]) if doc["pictures"] else None,
         )
         for doc in found
         if doc is not None and not doc["deleted"] and doc["isPublished"]

@@ -21,8 +21,8 @@ MAX_IDS, MAX_VALUES, MAX_CATEGORIES = 100, 20, 1000
 Bound = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
 Units = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]
 Flag = Literal["true", "false"]
-_Text = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
-_TEXT_SCHEMA = {"type": "string", "maxLength": 100}
+_Text = Annotated[str, StringConstraints(max_length=255), SINGLE_LINE]
+_TEXT_SCHEMA = {"type": "string", "maxLength": 255}
 Several = Annotated[
     Annotated[list[_Text], Field(max_length=MAX_VALUES)],
     BeforeValidator(lambda found: [found] if isinstance(found, str) else found),

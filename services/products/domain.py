@@ -16,8 +16,8 @@ MAX_NAME_CHARS = 255
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS), SINGLE_LINE]
 Description = Annotated[str, StringConstraints(max_length=5000), MULTI_LINE]
 Category = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
-Vendor = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=100), SINGLE_LINE]
+Vendor = Annotated[str, StringConstraints(max_length=255), SINGLE_LINE]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=255), SINGLE_LINE]
 Tags = Annotated[list[Tag], Field(max_length=100)]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 

@@ -118,7 +118,7 @@ def _batches(catalog: Catalog, report: Report, max_bytes: int, advance: Callable
 
 def _reason(result: dict[str, str], catalog: Catalog) -> str:
     """Return why the shop refuses a row, with the column that the file has for the field."""
-    name = result["field"]
+    name = result["field"].partition("[")[0]
     if not name:
         return result["reason"]
     return f"{catalog.columns.get(_FIELD_MEANINGS.get(name, name), name)}: {result['reason']}"

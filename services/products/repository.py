@@ -34,11 +34,13 @@ products = Collection(
     Index("words", multikey=True),
     Index("prefixes", multikey=True),
     Index("tags", multikey=True),
+    Index("picturesDue", partial={"picturesDue": {"$gt": ""}}),
     outbox.PENDING_INDEX,
     versions=(
         Version(defaults={"isPublished": True}, sort_keys=("nameKey",), upcast=_with_name_key),
         # `words` is older: release 0.2.0 searches it, and writes less to it.
         Version(defaults={"vendor": "", "tags": [], "words": [], "prefixes": []}, upcast=_with_search_fields),
+        Version(defaults={"pictures": [], "pictureSources": [], "picturesDue": ""}),
     ),
 )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any, NamedTuple
 
-from chassis.store import Doc, Filter
+from chassis.store import MAX_PAGE_SIZE, Cursor, Doc, Filter
 from chassis.store.documents import matches
 from services.products import listing, repository, search_text, vocabulary
 from services.products.facets import count_facets
@@ -17,6 +17,8 @@ from services.products.listing import MAX_CANDIDATES, Found, Listing, most_selec
 
 MAX_UNKNOWN_WORDS, MAX_CORRECTED_QUERIES = 3, 6
 """Words of a query that are corrected, and the combinations of corrections that are tried."""
+MIN_PAGE_SIZE = 20
+"""Products that are read at once to see whether there are more candidates."""
 RELEVANCE = "relevance"
 
 
@@ -30,17 +32,29 @@ class Search:
     def filters(self) -> Iterator[Filter]:
         """Yield filters, one of which a product meets; the first is that of the better matches."""
         *others, last = self.words
-        if last not in self.corrected and len(last) >= search_text.MIN_PREFIX_CHARS:
-            prefix = {"prefixes": {"$all": [last[: search_text.MAX_PREFIX_CHARS]]}}
-            yield {"words": {"$all": others}, **prefix} if others else prefix
+        first_letters = last[: search_text.MAX_PREFIX_CHARS]
+        whole = {"words": {"$all": others}} if others else {}
+        prefix = {"prefixes": {"$all": [first_letters]}} if len(last) >= search_text.MIN_PREFIX_CHARS else {}
+        if last not in self.corrected and (whole or prefix):
+            yield whole | prefix
         yield {"words": {"$all": [*self.words]}}
 
     def finds(self, doc: Doc) -> bool:
         """Return whether a product has the words."""
-        if not any(matches(doc, each) for each in self.filters()):
+        *others, last = self.words
+        words: list[str] = doc["words"]
+        if not all(word in words for word in others):
             return False
-        last = self.words[-1]
-        return len(last) <= search_text.MAX_PREFIX_CHARS or any(word.startswith(last) for word in doc["words"])
+        if last in words:
+            return True
+        prefixes: list[str] = doc["prefixes"]
+        if last in self.corrected:
+            return False
+        if len(last) < search_text.MIN_PREFIX_CHARS:
+            return bool(others) and any(prefix.startswith(last) for prefix in prefixes)
+        if len(last) <= search_text.MAX_PREFIX_CHARS:
+            return last in prefixes
+        return last[: search_text.MAX_PREFIX_CHARS] in prefixes and any(word.startswith(last) for word in words)
 
     def rank(self, doc: Doc) -> list[Any]:
         """Return the place of a product: in stock first, then the best match, then the shortest name."""
@@ -107,13 +121,23 @@ def _candidates(where: Listing, search: Search, bound: int) -> _Candidates:
     last_ids: list[str] = []
     for base, each in _filters(where, search):
         last_id = ""
-        for doc in listing.read({**base, **where.terms, **each}, 2 * bound):
-            if doc["_id"] not in found and len(found) == bound:
-                return _Candidates(_found(found, search), [*last_ids, last_id])
-            found[doc["_id"]] = doc
-            last_id = doc["_id"]
+        after: Cursor | None = None
+        while page := repository.products.find(
+            {**base, **where.terms, **each}, limit=_page_size(bound - len(found)), after=after
+        ):
+            for doc in page:
+                if doc["_id"] not in found and len(found) == bound:
+                    return _Candidates(_found(found, search), [*last_ids, last_id])
+                found[doc["_id"]] = doc
+                last_id = doc["_id"]
+            after = (last_id, last_id)
         last_ids.append(last_id)
     return _Candidates(_found(found, search))
+
+
+def _page_size(missing: int) -> int:
+    """Return how many products to read where so many are missing: one more shows that there are more."""
+    return min(max(missing, MIN_PAGE_SIZE), MAX_PAGE_SIZE)
 
 
 def _read_again(where: Listing, search: Search, last_ids: Sequence[str]) -> list[Doc]:

@@ -3,11 +3,12 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.inventory.messages import StockChanged
-from services.products import application, handlers, jobs, repository, vocabulary
+from services.products import application, handlers, jobs, pictures, repository, vocabulary
 from services.products.api import api
 from services.products.catalog_api import catalog_api
 from services.products.imports_api import imports_api
 from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
+from services.products.pictures_api import pictures_api
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("products")
@@ -16,6 +17,8 @@ service.publishes(EmbeddedOutbox("products", repository.products), ProductCreate
 service.serves(api)
 service.serves(catalog_api)
 service.serves(imports_api)
+service.serves(pictures_api)
+service.stores_blobs(pictures.blobs)
 service.verifies("users", access=GetAccess)
 service.revokes(UserDeleted, SessionsRevoked)
 service.calls("inventory")

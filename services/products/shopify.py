@@ -5,9 +5,9 @@
     camp-mug              Large          14.90          -3                      -> camp-mug_large  Camp mug - Large, 0
     camp-mug                                                                    another picture: no product
 
-Each variant becomes a product. The first row of a handle with a title gives the title, text, type and status of all. A
-negative quantity means that more was sold than was in stock: it is imported as 0, as is an empty one. A product
-that is not for sale there is imported unpublished.
+Each variant becomes a product. The first row of a handle with a title gives the title, text, vendor, type, tags and
+status of all. A negative quantity means that more was sold than was in stock: it is imported as 0, as is an empty one.
+A product that is not for sale there is imported unpublished.
 """
 
 import re
@@ -24,7 +24,9 @@ COLUMNS = {
     "handle": ("Handle", "URL handle"),
     "title": ("Title",),
     "body": ("Body (HTML)", "Description"),
+    "vendor": ("Vendor",),
     "type": ("Type", "Custom Product Type"),
+    "tags": ("Tags",),
     "published": ("Published", "Published on online store"),
     "status": ("Status",),
     "gift_card": ("Gift Card",),
@@ -44,7 +46,7 @@ _REQUIRED = ("handle", "title", "price")
 _OPTIONS = ("option1", "option2", "option3")
 _VARIANT = (*_OPTIONS, "sku", "price", "quantity")
 """A row with a value in one of these is a variant."""
-_TEXTS = frozenset({"title", "body", "type", *_OPTIONS})
+_TEXTS = frozenset({"title", "body", "vendor", "type", "tags", *_OPTIONS})
 NO_OPTION = "Default Title"
 """The option value of a product without variants."""
 
@@ -201,6 +203,10 @@ class _Reader:
             item.body["description"] = self._text(row["body"] or head["body"])
         if "type" in self._catalog.columns:
             item.body["category"] = _one_line(row["type"] or head["type"])
+        if "vendor" in self._catalog.columns:
+            item.body["vendor"] = _one_line(row["vendor"] or head["vendor"])
+        if "tags" in self._catalog.columns:
+            item.body["tags"] = [tag for tag in map(_one_line, (row["tags"] or head["tags"]).split(",")) if tag]
         self._set_published(item, row, head)
         self._set_stock(item, row)
         return item

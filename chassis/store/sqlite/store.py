@@ -17,6 +17,10 @@ from chassis.store.sqlite.file import SqliteFile
 from chassis.store.sqlite.table import SCHEMA, Table, to_json
 
 
+_RARE = 200
+"""Documents up to which a value is counted, to know which one is rare."""
+
+
 class SqliteStore:
     """Implements `chassis.store.Store` for the processes of one machine that share a file."""
 
@@ -61,11 +65,13 @@ class SqliteStore:
         return orjson.loads(rows[0][0]) if rows else None
 
     def find(self, collection: Collection, where: Filter, sort: str, limit: int, after: Cursor | None) -> list[Doc]:
-        query, values = self._table(collection).find(where, sort, limit, after)
+        table = self._table(collection)
+        query, values = table.find(self._rarest_first(table, where), sort, limit, after)
         return [orjson.loads(text) for (text,) in self._file.read(query, values)]
 
     def count(self, collection: Collection, where: Filter, sum_field: str, up_to: int = 0) -> int:
-        query, values = self._table(collection).count(where, sum_field, up_to)
+        table = self._table(collection)
+        query, values = table.count(self._rarest_first(table, where), sum_field, up_to)
         return int(self._file.read(query, values)[0][0])
 
     def count_by(self, collection: Collection, where: Filter, field: str) -> dict[str, int]:
@@ -127,6 +133,15 @@ class SqliteStore:
 
     def close(self) -> None:
         self._file.close()
+
+    def _rarest_first(self, table: Table, where: Filter) -> Filter:
+        """Return the same filter with the rarest value of its `$all`s as the first one: a scan follows it."""
+        pairs = [(path, value) for path, values in sql.all_conditions(where) for value in values]
+        if len(pairs) < 2:
+            return where
+        path, value = min(pairs, key=lambda pair: self._file.read(table.rarity(pair[0]), (pair[1], _RARE))[0][0])
+        others = [each for each in where[path]["$all"] if each != value]
+        return {path: {"$all": [value, *others]}} | {name: each for name, each in where.items() if name != path}
 
     def _table(self, collection: Collection) -> Table:
         table = self._tables.get(collection.name)

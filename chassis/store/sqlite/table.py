@@ -109,6 +109,10 @@ class Table:
         query = f"SELECT doc FROM {source} WHERE {clause} ORDER BY {order} LIMIT ?"
         return query, [*clause.values, limit]
 
+    def rarity(self, path: str) -> str:
+        """Return the query for the number of documents that have a value in a list, up to a bound."""
+        return f"SELECT count(*) FROM (SELECT 1 FROM {self._multikeys[path]} WHERE value = ? LIMIT ?)"
+
     def count(self, where: Filter, sum_field: str, up_to: int = 0) -> tuple[str, list[Any]]:
         """Return the query and its values."""
         if up_to:
@@ -134,14 +138,14 @@ class Table:
     def _by_multikey(self, where: Filter) -> tuple[str, sql.Clause]:
         """Return what to read from, and the conditions: with an `$all`, in the order of `id` without sorting.
 
-        The scan follows the longest value, as the rarest one, and looks up the others document by document.
+        The scan follows the first value, and looks up the others document by document.
         """
         pairs = [(path, value) for path, values in sql.all_conditions(where) for value in values]
         if not pairs or {"$all": []} in where.values():
             return self.name, self._clause(where)
-        first = max(pairs, key=lambda pair: len(pair[1]))
+        first = pairs[0]
         clause = sql.Clause(["value = ?"], [first[1]])
-        for path, value in pairs:
+        for path, value in pairs[1:]:
             if (path, value) != first:
                 table = self._multikeys[path]
                 clause.add(f"EXISTS (SELECT 1 FROM {table} t WHERE t.value = ? AND t.id = {self.name}.id)", value)
