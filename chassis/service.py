@@ -27,6 +27,8 @@ from chassis import calls, gc_tuning
 from chassis.access import AccessQuery
 from chassis.audit import Audit, Check, Ids
 from chassis.background import Jobs, retry_until
+from chassis.blobs import Blobs
+from chassis.blobs.engines import open_blobs
 from chassis.bus.engines import open_bus
 from chassis.calls.breaker import BreakerPolicy
 from chassis.calls.discovery import Resolve, resolver
@@ -65,6 +67,7 @@ class Service:
     def __init__(self, name: str) -> None:
         self.name = name
         self.collections: list[Collection] = [leases, set_aside.entries]
+        self.blobs: list[Blobs] = []
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
         self.upstreams: tuple[str, ...] = ()
@@ -95,6 +98,10 @@ class Service:
         self.collections += collections
         if self.versioned and migration.records not in self.collections:
             self.collections.append(migration.records)
+
+    def stores_blobs(self, *blobs: Blobs) -> None:
+        """Declare that the service stores blobs."""
+        self.blobs += blobs
 
     @property
     def versioned(self) -> list[Collection]:
@@ -206,6 +213,8 @@ class Service:
         checked = CheckedStore(self._store, settings().prefix, settings().installation)
         for collection in self.collections:
             collection.attach(checked)
+        for blobs in self.blobs:
+            blobs.attach(open_blobs(settings(), self.name))
         client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
         calls.use(client)
         self._health = Health(self.name, self._store.ping)

@@ -72,8 +72,7 @@ class Response:
             headers["ETag"] = tag = conditions.etag(self.version, body)
             if if_none_match and conditions.is_unchanged(if_none_match, tag):
                 return WsgiResponse(status=304, headers=headers)
-        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        return WsgiResponse([body], self.status, headers)  # werkzeug would set these two again, at a cost
+        return WsgiResponse(body, self.status, headers, content_type="application/json")
 
 
 @dataclass(frozen=True)

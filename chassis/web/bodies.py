@@ -1,4 +1,4 @@
-"""Request bodies: strict JSON with exact decimals, and nothing else."""
+"""Request bodies: strict JSON with exact decimals, or the bytes of an image where a route takes one."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from flask import Request
 from chassis.web.problems import Problem
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_IMAGE_BYTES = 8 * 1024 * 1024
+"""Of a body whose media type is `image/…`."""
 MAX_DEPTH = 20
 
 
@@ -15,8 +17,7 @@ def read_json(request: Request) -> Any:
     """Return the body as data, fractions as Decimal. Raises Problem 400 (malformed) or 415 (another media type)."""
     if request.mimetype != "application/json":
         raise Problem(415, "Send application/json.")
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Problem(415, "Send the body as it is, without compression.")
+    _require_no_compression(request)
     try:
         data = jiter.from_json(
             request.get_data(), float_mode="decimal", catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="none"
@@ -26,6 +27,24 @@ def read_json(request: Request) -> Any:
     if _depth(data) > MAX_DEPTH:
         raise Problem(400, f"The body is nested deeper than {MAX_DEPTH}.")
     return data
+
+
+def read_content(request: Request, media_types: tuple[str, ...]) -> bytes:
+    """Return the body as it is. Raises Problem 415 (another media type)."""
+    if request.mimetype not in media_types:
+        raise Problem(415, f"Send {', '.join(media_types)}.")
+    _require_no_compression(request)
+    return request.get_data()
+
+
+def max_bytes(content_type: str) -> int:
+    """Return the largest size of a body with this Content-Type."""
+    return MAX_IMAGE_BYTES if content_type.lower().startswith("image/") else MAX_BODY_BYTES
+
+
+def _require_no_compression(request: Request) -> None:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "Send the body as it is, without compression.")
 
 
 def _depth(data: Any) -> int:

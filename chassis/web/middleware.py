@@ -123,5 +123,6 @@ def _read_body(environ: dict[str, Any]) -> None:
     body = environ["wsgi.input"].read()
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-    if len(body) > bodies.MAX_BODY_BYTES:
-        raise Problem(413, f"A body has at most {bodies.MAX_BODY_BYTES} bytes.")
+    max_bytes = bodies.max_bytes(environ.get("CONTENT_TYPE", ""))
+    if len(body) > max_bytes:
+        raise Problem(413, f"A body has at most {max_bytes} bytes.")

@@ -7,6 +7,7 @@ arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
 """When the request of this thread was complete, on the monotonic clock."""
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d+)[ \t]*\r\n")
+_IMAGE = re.compile(rb"\r\ncontent-type:[ \t]*image/")
 _CODINGS = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r]*)")
 _MAX_LENGTH_DIGITS = 18  # a longer length is too large anyway
 _MAX_SIZE_LINE_BYTES = 256  # the size line of a chunk
@@ -19,13 +20,21 @@ INCOMPLETE, COMPLETE = 0, 200
 
 
 class RequestBuffer:
-    """The bytes of one request so far. It only finds the end; the parser decides whether they are valid."""
+    """The bytes of one request so far. It only finds the end; the parser decides whether they are valid.
 
-    def __init__(self, max_head_bytes: int, max_body_bytes: int, received: bytes = b"") -> None:
+    An image whose length the head gives may have `max_image_bytes`, any other body `max_body_bytes`.
+    """
+
+    def __init__(
+        self, max_head_bytes: int, max_body_bytes: int, received: bytes = b"", max_image_bytes: int = 0
+    ) -> None:
         self.buffer = bytearray(received)
         self.expects_continue = False
         """Whether the client waits for `100 Continue` before it sends the body."""
+        self.is_large = False
+        """Whether the body has more than `max_body_bytes`, as an image may."""
         self._max_head_bytes, self._max_body_bytes = max_head_bytes, max_body_bytes
+        self._max_image_bytes = max_image_bytes
         self._body_start = self._end = self._searched = 0
         self._chunked = False
 
@@ -54,9 +63,10 @@ class RequestBuffer:
         self.expects_continue = b"\r\nexpect: 100-continue\r\n" in head
         if not codings and (length := _CONTENT_LENGTH.search(head)):  # the parser rejects codings without chunks
             self._end += int(length[1][:_MAX_LENGTH_DIGITS])
+            self.is_large = self._end - self._body_start > self._max_body_bytes and bool(_IMAGE.search(head))
 
     def _find_end(self) -> int:
-        if self._end - self._body_start > self._max_body_bytes:
+        if self._end - self._body_start > (self._max_image_bytes if self.is_large else self._max_body_bytes):
             return 413
         return COMPLETE if len(self.buffer) >= self._end else INCOMPLETE
 

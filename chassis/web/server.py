@@ -11,9 +11,10 @@ from gunicorn.glogging import Logger
 from chassis import lifeline
 from chassis.observe import stdlib_logs
 from chassis.settings import settings
+from chassis.web import bodies
 
 MAX_BODY_BYTES = 1024 * 1024
-"""The largest body that the server reads; the app has a lower limit of its own."""
+"""The largest body that the server reads, besides images; the app has a lower limit of its own."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  the worker's heartbeat file costs no disk writes there
 
@@ -28,7 +29,7 @@ def serve(make_app: Callable[[], Any], threads: int, drain: Callable[[], None] =
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    max_body_bytes = MAX_BODY_BYTES
+    max_body_bytes, max_image_bytes = MAX_BODY_BYTES, bodies.MAX_IMAGE_BYTES
 
     def __init__(self, make_app: Callable[[], Any], threads: int, drain: Callable[[], None]) -> None:
         self._make_app, self._threads, self.drain = make_app, threads, drain

@@ -44,6 +44,8 @@ _LINGER_S = 2.0
 _MAX_HEAD_BYTES = 64 * 1024
 _RECEIVE_BYTES = 64 * 1024
 _MAX_QUEUED = 64
+_MAX_LARGE = 4
+"""Requests with a large image that are buffered or handled at once, since each takes several MiB."""
 _MAX_WAIT_SHARE = 0.25
 """The share of its deadline that a request may wait for a thread."""
 _PARSE_STATUS = {
@@ -103,7 +105,7 @@ class Threads:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """The worker. It takes its limits from the server: `app.max_body_bytes` and `app.deadline_s`.
+    """The worker. It takes its limits from the server: `app.max_body_bytes`, `max_image_bytes` and `deadline_s`.
 
     It calls `app.drain()` at SIGTERM.
     """
@@ -114,6 +116,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._buffering: OrderedDict[Connection, None] = OrderedDict()
         self._lingering: OrderedDict[Connection, None] = OrderedDict()
+        self._large: set[Connection] = set()
 
     def get_thread_pool(self) -> Threads:
         return Threads(self, self.cfg.threads)
@@ -151,7 +154,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: Connection) -> None:
         """Start to buffer the first or the next request of a connection."""
         received = conn.parser.unreader.take_buffered() if conn.parser else b""
-        conn.incoming = RequestBuffer(_MAX_HEAD_BYTES, self.app.max_body_bytes, received)
+        conn.incoming = RequestBuffer(_MAX_HEAD_BYTES, self.app.max_body_bytes, received, self.app.max_image_bytes)
         conn.since = clock.monotonic()
         conn.sock.setblocking(False)
         self._buffering[conn] = None
@@ -165,6 +168,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             data = b""
         result = INCOMPLETE if data == b"" else conn.incoming.add(data or b"")
+        if conn.incoming.is_large and result in (INCOMPLETE, COMPLETE):
+            if conn not in self._large and len(self._large) >= _MAX_LARGE:
+                result = HTTPStatus.SERVICE_UNAVAILABLE
+            else:
+                self._large.add(conn)
         if result == COMPLETE:
             self._forget(conn)
             self._enqueue(conn)
@@ -197,7 +205,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         metrics.shed_requests[conn.audience].inc()
         self._reject(conn, HTTPStatus.SERVICE_UNAVAILABLE)
 
+    def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
+        self._large.discard(conn)
+        super().finish_request(conn, fs)
+
     def _reject(self, conn: Connection, status: int) -> None:
+        self._large.discard(conn)
         write_problem(conn.sock, status, HTTPStatus(status).phrase, "")
         self.nr_conns -= 1
         self.linger(conn)
@@ -275,6 +288,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._lingering.pop(conn, None)
 
     def _drop(self, conn: Connection) -> None:
+        self._large.discard(conn)
         self.nr_conns -= 1
         conn.close()
 

@@ -25,7 +25,7 @@ TAIL = """
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | every process | exports traces by OTLP over HTTP: [012](decisions/012-traces.md) |
 | `OTEL_LOGS_EXPORTER` | every process | `otlp` exports log lines, too: [logs.md](logs.md) |
 | `OTEL_EXPORTER_OTLP_*` | every process | those of OpenTelemetry |
-| `OTEL_RESOURCE_ATTRIBUTES` | every process | attributes of all spans and exported log lines; `deployment.environment.name` is `INSTALLATION`, or `local`, unless it is set here |
+| `OTEL_RESOURCE_ATTRIBUTES` | every process | attributes of spans and lines: [012](decisions/012-traces.md) |
 | `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*` | every process | those of the OpenTelemetry SDK |
 | `MERCATO_VALUES` | the command `mercato` | another file in place of `charts/mercato/values.yaml` |
 | `ENGINES` | tests | folder with commands that start MongoDB and Kafka: [engines.md](engines.md) |

@@ -6,7 +6,7 @@ from typing import Any
 from chassis.errors import DomainError, InvalidInput, NotFound, VersionConflict
 from chassis.schema import ID, Schema
 from chassis.service import Service
-from chassis.web.api import ADMIN, ANYONE, OPTIONAL, Operation, Response
+from chassis.web.api import ADMIN, ANYONE, OPTIONAL, Content, Operation, Response
 from chassis.web.idempotency import MAX_KEY_CHARS, KeyInUse, KeyReused
 from chassis.web.problem_document import MEDIA_TYPE, problem_type
 from chassis.web.problems import STATUS
@@ -43,7 +43,7 @@ _ERRORS = {
     410: ("Gone", "The link was used before, or it is too old."),
     412: ("PreconditionFailed", "The object changed after the version in If-Match."),
     413: ("BodyTooLarge", "The body is too large."),
-    415: ("UnsupportedMediaType", "The body is not application/json, or it is compressed."),
+    415: ("UnsupportedMediaType", "The body has another media type, or it is compressed."),
     422: ("InvalidInput", "A field of body or query is not valid, or the Idempotency-Key came with another body."),
     429: ("TooManyRequests", "More requests than the rate limit allows."),
     503: ("Unavailable", "A part of the platform does not respond; try again."),
@@ -140,7 +140,8 @@ def document(service: Service) -> dict[str, Any]:
 
 
 def _uses(operation: Operation) -> list[Use]:
-    uses: list[Use] = [(model, "serialization") for model in operation.responses.values() if model]
+    models = operation.responses.values()
+    uses: list[Use] = [(model, "serialization") for model in models if model and issubclass(model, Schema)]
     if operation.body:
         uses.append((operation.body, "validation"))
     return [*uses, _PROBLEM]
@@ -158,6 +159,8 @@ def _operation(operation: Operation, refs: dict[Use, JsonSchema]) -> JsonSchema:
         schema = refs[operation.body, "validation"]
         content = {"application/json": {"schema": schema}}
         described["requestBody"] = {"required": operation.method != "DELETE", "content": content}
+    if "content" in operation.arguments:
+        described["requestBody"] = {"required": True, "content": _bytes(operation.media_types)}
     responses = {
         str(status): _response(operation, status, model, refs) for status, model in operation.responses.items()
     }
@@ -188,7 +191,9 @@ def _parameters(operation: Operation) -> list[JsonSchema]:
     return found
 
 
-def _response(operation: Operation, status: int, model: type[Schema] | None, refs: dict[Use, JsonSchema]) -> JsonSchema:
+def _response(
+    operation: Operation, status: int, model: type[Schema] | type[Content] | None, refs: dict[Use, JsonSchema]
+) -> JsonSchema:
     headers = [*_LIMITED]
     if status in (201, 202) and operation.responses[status] and not operation.names:
         headers.insert(0, "Location")
@@ -200,9 +205,15 @@ def _response(operation: Operation, status: int, model: type[Schema] | None, ref
         headers.insert(0, "Cache-Control")
     description = (model.__doc__ or model.__name__) if model else "Done."
     described: JsonSchema = {"description": description, "headers": _refs(*headers)}
-    if model:
+    if model and issubclass(model, Schema):
         described["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
+    elif model:
+        described["content"] = _bytes(operation.media_types)
     return described
+
+
+def _bytes(media_types: tuple[str, ...]) -> JsonSchema:
+    return {media_type: {"schema": {"type": "string", "contentMediaType": media_type}} for media_type in media_types}
 
 
 def _has_version(operation: Operation) -> bool:
@@ -227,6 +238,7 @@ def _errors_by_status(operation: Operation) -> dict[int, list[type[DomainError]]
     statuses = [422, 429, 503, 504]
     statuses += [400] if operation.idempotent else []
     statuses += [400, 413, 415] if operation.body else []
+    statuses += [413, 415] if "content" in operation.arguments else []
     statuses += [401] if _security(operation) else []
     statuses += [403] if operation.auth == ADMIN or operation.admin_parameters else []
     statuses += [STATUS[error.category] for error in operation.implied_errors]
