@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.platform import Client, Remote, Shop
+from tests.system.runbook import Commands
 
 HERE = Path(__file__).parent
 
@@ -34,6 +35,14 @@ def strict_shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.C
         yield platform.up()
     finally:
         platform.down()
+
+
+@pytest.fixture(scope="session")
+def mercato(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Return the command line, which runs commands on the platform that a test names."""
+    commands = Commands(tmp_path_factory.mktemp("commands"))
+    yield commands
+    commands.close()
 
 
 @pytest.fixture

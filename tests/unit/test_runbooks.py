@@ -19,13 +19,13 @@ from tests.runbooks import ROOT, Written, commands
 
 OPTIONS = {
     "-n": 1, "--namespace": 1, "--context": 1, "--selector": 1, "--since": 1, "--previous": 0, "--sort-by": 1,
-    "--output": 1, "--replicas": 1, "--from": 1, "-k": 1, "--set": 1, "--wait": 0, "--reset-then-reuse-values": 0,
+    "--output": 1, "--replicas": 1, "--from": 1, "-k": 1, "-f": 1, "--set": 1, "--wait": 0, "--reset-then-reuse-values": 0,
     "--profile": 1, "-d": 0, "-KILL": 0, "-CONT": 0, "--tail": 1,
 }  # fmt: skip
 """Options of kubectl, helm and docker that a page may use -> the number of their values."""
 VERBS: dict[str, dict[str, tuple[str, ...]]] = {
     "kubectl": {
-        "apply": ("-k",),
+        "apply": ("-k", "-f"),
         "create": ("--from",),
         "delete": (),
         "describe": (),
@@ -83,13 +83,13 @@ def test_command_of_a_cluster_has_a_known_verb_with_its_options_and_names(writte
     allowed = {"-n", "--namespace", "--context", *VERBS[tool][verb]}
     assert options.keys() <= allowed, f"{verb} has no {options.keys() - allowed}"
     if not written.is_name:
-        assert options.keys() & {"-n", "--namespace", "-k"}, "without its namespace it works on another one"
+        assert options.keys() & {"-n", "--namespace", "-k", "-f"}, "without its namespace it works on another one"
     for argument in arguments:
         check_name(tool, argument)
     for selector in options.get("--selector", "").split(","):
         check_label(selector)
-    if "-k" in options:
-        assert (ROOT / options["-k"]).is_dir()
+    if path := options.get("-k") or options.get("-f"):
+        assert (ROOT / path).exists()
     if "--from" in options:
         kind, _, name = options["--from"].partition("/")
         assert (kind, name.removesuffix("-audit")) in {("cronjob", each) for each in audited()}
@@ -146,7 +146,7 @@ def audited() -> set[str]:
 def test_command_and_its_options_exist(written: Written) -> None:
     command: Any = main
     words = Written(written.page, written.local).stages[0][1:]
-    while words and isinstance(command, click.Group):
+    while words and words != ["--help"] and isinstance(command, click.Group):
         name = words.pop(0)
         command = command.get_command(click.Context(command), name)
         assert command is not None, f"there is no {name}"
