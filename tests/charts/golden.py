@@ -66,9 +66,11 @@ def _texts(docs: list[Doc]) -> dict[str, str]:
 
 
 def _stable(value: Any, key: str = "") -> Any:
-    """Return the value without random parts, and without the script and the dashboards, which have their own files."""
+    """Return the value without random parts, and without what has a file of its own: script, rules, dashboards."""
     if key in ("PLATFORM_SECRET", "ADMIN_PASSWORD", "checksum/settings"):
         return "..."
+    if key == "groups":
+        return "(files/rules)"
     if key.endswith(".json"):
         return f"(files/dashboards/{key.removeprefix('mercato-')})"
     if isinstance(value, dict):

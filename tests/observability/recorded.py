@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from tests.charts.rendering import run
-from tests.observability.files import RULES, alerts, metrics, rules
+from tests.observability import promtool
+from tests.observability.files import alerts, metrics, rules
 from tests.observability.prometheus import Prometheus
 
 Labels = dict[str, str]
@@ -71,26 +69,8 @@ def check(folder: Path, alert: str, *stages: Stage, every: int = 15) -> None:
         cases.append({"alertname": alert, "eval_time": f"{at - every}s", "exp_alerts": firing})
     series = [{"series": name, "values": " ".join(values(name, stages, step))} for name in names(stages)]
     test = {"interval": f"{step}s", "input_series": series, "alert_rule_test": cases}
-    file = folder / f"{alert}.yaml"
-    whole = {**unannotated(folder), "evaluation_interval": f"{every}s", "tests": [test]}
-    file.write_text(yaml.safe_dump(whole, sort_keys=False))
-    done = run("promtool", "test", "rules", str(file))
-    assert series and done.returncode == 0, f"{file}\n{done.stdout}{done.stderr}"
-
-
-def unannotated(folder: Path) -> dict[str, list[str]]:
-    """Write the shipped rules without annotations, which promtool would compare; recording rules first."""
-    (folder / "rules").mkdir(exist_ok=True)
-    groups = []
-    for path in RULES:
-        file = yaml.safe_load(path.read_text())
-        for rule in (rule for group in file["groups"] for rule in group["rules"]):
-            rule.pop("annotations", None)
-        (folder / "rules" / path.name).write_text(yaml.safe_dump(file))
-        groups += file["groups"]
-    groups.sort(key=lambda group: "alert" in group["rules"][0])
-    files = [f"rules/{path.name}" for path in RULES]
-    return {"rule_files": files, "group_eval_order": [group["name"] for group in groups]}
+    assert series
+    promtool.check(folder, {"evaluation_interval": f"{every}s", "tests": [test]}, annotations=())
 
 
 def names(stages: tuple[Stage, ...]) -> list[str]:
