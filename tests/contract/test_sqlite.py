@@ -13,7 +13,7 @@ import pytest
 
 from chassis.bus import BusUnavailable, Record
 from chassis.bus.sqlite.bus import SqliteBus
-from chassis.store import Collection, Index, StoreUnavailable
+from chassis.store import Collection, Index, StoreUnavailable, UpdateOne
 from chassis.store.sqlite.file import SqliteFile
 from chassis.store.sqlite.store import SqliteStore
 
@@ -78,6 +78,31 @@ def test_index_with_changed_declaration_is_rebuilt(tmp_path, boxes):
     assert len(changed.find({"pending": {"$gt": 5}})) == 1
     assert len(changed.find({"pending": {"$gt": 0}})) == 2
     store.close()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda boxes: boxes.find({"tags": {"$all": ["x"]}}),
+        lambda boxes: boxes.insert({"_id": "new", "tags": ["x"]}),
+        lambda boxes: boxes.update("1", {"$set": {"tags": ["x", "z"]}}),
+        lambda boxes: boxes.bulk_update([UpdateOne("1", {"$set": {"tags": ["x", "z"]}})]),
+        lambda boxes: boxes.delete("1"),
+    ],
+    ids=["find", "insert", "update", "bulk update", "delete"],
+)
+def test_process_of_an_earlier_release_that_starts_later_breaks_no_operation(tmp_path, use):
+    """It drops the multikey index that it does not declare, and adds documents that are not in it."""
+    file, later, earlier = tmp_path / "shop.db", Collection("boxes", Index("tags", multikey=True)), Collection("boxes")
+    later.attach(SqliteStore(file)).ensure_indexes()
+    later.insert({"_id": "1", "tags": ["x"]})
+    earlier.attach(SqliteStore(file)).ensure_indexes()
+    earlier.insert({"_id": "2", "tags": ["x"]})
+    use(later)
+    expected = [doc["_id"] for doc in later.find() if "x" in doc["tags"]]
+    assert [doc["_id"] for doc in later.find({"tags": {"$all": ["x"]}})] == expected
+    later.store.close()
+    earlier.store.close()
 
 
 def test_purge_leaves_deleted_and_overwritten_data_in_no_file(tmp_path):

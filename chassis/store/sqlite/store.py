@@ -8,14 +8,14 @@ table "products:tags"   value, id    serves as the multikey index over the list 
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from chassis.store import Collection, Cursor, Doc, Duplicate, Filter, StoreUnavailable, Update, UpdateOne
 from chassis.store.sqlite import sql
-from chassis.store.sqlite.file import SqliteFile
+from chassis.store.sqlite.file import Row, SqliteFile, T
 from chassis.store.sqlite.table import SCHEMA, Table, to_json
-
 
 _RARE = 200
 """Documents up to which a value is counted, to know which one is rare."""
@@ -58,30 +58,30 @@ class SqliteStore:
                 raise Duplicate("_id" if has_id else table.duplicate_field(error)) from None
             table.update_multikeys(db, {}, doc)
 
-        self._file.write(work)
+        self._write(work)
 
     def get(self, collection: Collection, id: str) -> Doc | None:
-        rows = self._file.read(self._table(collection).select, (id,))
+        rows = self._read(self._table(collection).select, (id,))
         return orjson.loads(rows[0][0]) if rows else None
 
     def find(self, collection: Collection, where: Filter, sort: str, limit: int, after: Cursor | None) -> list[Doc]:
         table = self._table(collection)
         query, values = table.find(self._rarest_first(table, where), sort, limit, after)
-        return [orjson.loads(text) for (text,) in self._file.read(query, values)]
+        return [orjson.loads(text) for (text,) in self._read(query, values)]
 
     def count(self, collection: Collection, where: Filter, sum_field: str, up_to: int = 0) -> int:
         table = self._table(collection)
         query, values = table.count(self._rarest_first(table, where), sum_field, up_to)
-        return int(self._file.read(query, values)[0][0])
+        return int(self._read(query, values)[0][0])
 
     def count_by(self, collection: Collection, where: Filter, field: str) -> dict[str, int]:
         query, values = self._table(collection).count_by(where, field)
-        return dict(self._file.read(query, values))
+        return dict(self._read(query, values))
 
     def update(self, collection: Collection, id: str, update: Update, when: Filter) -> Doc | None:
         table = self._table(collection)
         try:
-            text = self._file.write(lambda db: table.apply(db, id, update, when))
+            text = self._write(lambda db: table.apply(db, id, update, when))
         except sqlite3.IntegrityError as error:
             raise Duplicate(table.duplicate_field(error)) from None
         return None if text is None else orjson.loads(text)
@@ -98,7 +98,7 @@ class SqliteStore:
                     db.execute("ROLLBACK TO one")
                 db.execute("RELEASE one")
 
-        self._file.write(work)
+        self._write(work)
 
     def delete(self, collection: Collection, id: str, when: Filter) -> bool:
         table = self._table(collection)
@@ -111,7 +111,7 @@ class SqliteStore:
             table.update_multikeys(db, found[1], {})
             return True
 
-        return self._file.write(work)
+        return self._write(work)
 
     def rewrite(self, collection: Collection, ids: Sequence[str], changes: Callable[[Doc], Doc]) -> int:
         table = self._table(collection)
@@ -123,7 +123,7 @@ class SqliteStore:
                 table.apply(db, id, {"$set": fields}, {})
             return len(changed)
 
-        return self._file.write(work)
+        return self._write(work)
 
     def purge_deleted(self) -> None:
         self._file.empty_log()
@@ -139,9 +139,30 @@ class SqliteStore:
         pairs = [(path, value) for path, values in sql.all_conditions(where) for value in values]
         if len(pairs) < 2:
             return where
-        path, value = min(pairs, key=lambda pair: self._file.read(table.rarity(pair[0]), (pair[1], _RARE))[0][0])
+        path, value = min(pairs, key=lambda pair: self._read(table.rarity(pair[0]), (pair[1], _RARE))[0][0])
         others = [each for each in where[path]["$all"] if each != value]
         return {path: {"$all": [value, *others]}} | {name: each for name, each in where.items() if name != path}
+
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
+        return self._with_all_tables(lambda: self._file.read(query, values))
+
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return self._with_all_tables(lambda: self._file.write(work))
+
+    def _with_all_tables(self, operation: Callable[[], T]) -> T:
+        """Return what the operation returns; create the table of a multikey index again if it is gone.
+
+        A process of an earlier release drops the indexes that it does not declare when it starts.
+        """
+        try:
+            return operation()
+        except sqlite3.OperationalError as error:
+            _, is_missing, name = str(error).partition("no such table: ")
+            if not is_missing or ":" not in name:
+                raise
+        for table in list(self._tables.values()):
+            self._file.write(table.migrate)
+        return operation()
 
     def _table(self, collection: Collection) -> Table:
         table = self._tables.get(collection.name)
