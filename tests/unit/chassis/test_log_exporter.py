@@ -74,6 +74,12 @@ def lost():
     return metrics.lost_log_lines._value.get()
 
 
+def test_text_that_is_not_unicode_loses_no_line(receiver, exporter):
+    exporter(NOON, "info", "bell \ud800", {"name": "\udfff"}, "")
+    ring(exporter)
+    assert eventually(lambda: len(receiver.messages()) == 2 and receiver.messages()) == ["bell ?", "bell rings"]
+
+
 def test_line_is_exported_with_severity_fields_and_trace(receiver, exporter, monkeypatch):
     monkeypatch.setattr(log, "export", exporter)
     with capture_logs() as lines, trace.continue_trace(f"00-{TRACE}-{PARENT}-01"):
