@@ -1,6 +1,7 @@
 """Settings of orders."""
 
 from functools import cache
+from typing import Literal
 
 from pydantic import Field
 
@@ -10,6 +11,8 @@ from chassis.settings import Seconds, Settings
 class OrdersSettings(Settings):
     """Settings of every service, and those of orders."""
 
+    payment_provider: Literal["test", "stripe"] = "test"
+    """That of `payments`: it decides which tokens an order may have."""
     checkout_deadline: Seconds = 1.0
     """Time that `POST /api/orders` waits for the checkout before it answers 202."""
     open_checkouts: int = Field(5, ge=1)

@@ -2,16 +2,32 @@
 
 from typing import Annotated, Any, get_args
 
+from chassis.errors import NotFound
 from chassis.money import decimal_string
 from chassis.schema import DecimalString, Id, Schema, Timestamp, growing
 from chassis.store import Doc
-from chassis.web.api import SIGNED_IN, Api, require_self
+from chassis.web.api import ANYONE, SIGNED_IN, Api, Response, require_self
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, PageQuery, find_page
-from services.payments import repository
+from services.payments import repository, webhooks
 from services.payments.messages import Status
 
 api = Api()
+
+
+@api.post(
+    "/api/payments/webhooks/stripe",
+    auth=ANYONE,
+    responses={204: None},
+    errors=(NotFound, webhooks.InvalidSignature, webhooks.OtherAccount),
+    idempotent=False,
+    media_types=("application/json",),
+    secret_header="Stripe-Signature",  # noqa: S106 - the name of a header
+)
+def receive_webhook(content: bytes, secret: str) -> Response:
+    """Receive an event of Stripe, which signs it. Without `STRIPE_WEBHOOK_SECRET` there is no such route."""
+    webhooks.receive(content, secret)
+    return Response(status=204)
 
 
 class PaymentQuery(PageQuery):

@@ -8,6 +8,7 @@ from chassis.audit import BATCH
 from chassis.errors import OutcomeUnknown
 from chassis.events import inbox, outbox
 from chassis.failure_limits import FailureLimit
+from chassis.observe.log import log
 from chassis.store import MAX_PAGE_SIZE, Doc, Duplicate
 from services.payments import domain, repository
 from services.payments.messages import (
@@ -19,10 +20,8 @@ from services.payments.messages import (
     PaymentState,
     TooManyDeclines,
 )
-from services.payments.providers import Provider
-from services.payments.providers.test import TestProvider
-
-provider: Provider = TestProvider()
+from services.payments.providers import Capture, Provider, by_name
+from services.payments.settings import settings
 
 DECLINES = FailureLimit("declines", max_failures=3, window_s=600.0, first_wait_s=60.0, max_wait_s=3600.0)
 """Declined payments of a user; the limit stops card testing."""
@@ -47,7 +46,7 @@ def cancel(command: CancelPayment) -> None:
     """Undo the charge of an order, whatever its outcome, and reject a late one. Raises OutcomeUnknown."""
     payment = _get_or_create(command, "unknown")
     if payment["status"] in domain.OPEN:
-        capture = provider.cancel(payment["_id"])
+        capture = provider_of(payment).cancel(payment["_id"])
         if capture.captured:
             payment = repository.change_status(payment, "completed", domain.completed(payment))
         else:
@@ -61,9 +60,36 @@ def cancel(command: CancelPayment) -> None:
 
 def refund(payment: Doc) -> Doc:
     """Refund a completed payment, and return it as it is then. Raises OutcomeUnknown."""
-    capture = provider.refund(payment["_id"])
+    capture = provider_of(payment).refund(payment["_id"])
     event = domain.refunded(payment)
     return repository.change_status(payment, "refunded", event, refundedAmount=capture.refunded, refundPending=False)
+
+
+def reconcile(payment: Doc) -> None:
+    """Bring a payment in line with what its provider holds. Raises OutcomeUnknown.
+
+    A capture of a payment that failed is refunded. A partial refund that was made at the provider is recorded, and
+    publishes nothing.
+    """
+    capture = find_capture(payment)
+    if payment["status"] in domain.OPEN and capture.captured:
+        payment = repository.change_status(payment, "completed", domain.completed(payment))
+    if payment["status"] == "failed" and capture.refunded < capture.captured:
+        log.error("captured after it failed; refunding", orderId=payment["_id"])
+        provider_of(payment).refund(payment["_id"])
+    if payment["status"] == "completed" and capture.refunded > payment["refundedAmount"]:
+        recorded = {"$set": {"refundedAmount": capture.refunded, "updatedAt": clock.timestamp()}}
+        repository.payments.update(payment["_id"], recorded, when={"status": "completed"})
+
+
+def provider_of(payment: Doc) -> Provider:
+    """Return the provider that has a payment, which may not be that of new payments."""
+    return by_name(payment["provider"])
+
+
+def find_capture(payment: Doc) -> Capture:
+    """Return what the provider holds of a payment. Raises OutcomeUnknown."""
+    return provider_of(payment).find(payment["_id"]) or Capture(0, 0)
 
 
 def get_payments(command: GetPayments) -> GetPayments.Reply:
@@ -104,7 +130,7 @@ def _get_or_create(command: Charge | CancelPayment, status: str, reason: str = "
         "reason": reason,
         "refundedAmount": 0,
         "refundPending": False,
-        "provider": provider.name,
+        "provider": settings().payment_provider,
         "createdAt": now,
         "updatedAt": now,
         **inbox.new_inbox("orders"),
@@ -120,8 +146,9 @@ def _get_or_create(command: Charge | CancelPayment, status: str, reason: str = "
 
 def _charge(payment: Doc, token: str) -> Doc:
     """Charge the payment, unless an earlier attempt captured it and lost the answer. Raises OutcomeUnknown."""
+    provider = provider_of(payment)
     try:
-        if provider.find(payment["_id"]) is None:
+        if payment["amount"] and provider.find(payment["_id"]) is None:
             provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
     except PaymentDeclined as declined:
         reason = declined.extra["reason"]

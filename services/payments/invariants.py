@@ -6,7 +6,6 @@ from chassis import clock
 from chassis.audit import BATCH, Finding, Suspect
 from chassis.store import Doc
 from services.payments import application, domain, repository
-from services.payments.providers import Capture
 
 UNDECIDED_AFTER_S = 900.0
 """Time in which a payment is decided: longer than a checkout retries it."""
@@ -36,5 +35,5 @@ def payment_ids() -> Iterator[str]:
 def check_payments(ids: list[str]) -> Iterator[Suspect]:
     """Check these payments, with one call to the provider for each."""
     for payment in repository.payments.find({"_id": {"$in": ids}}, limit=BATCH):
-        capture = application.provider.find(payment["_id"]) or Capture(0, 0)
+        capture = application.find_capture(payment)
         yield from check_payment(payment, capture.captured, capture.refunded)

@@ -5,6 +5,7 @@ captured, and rejects a charge that arrives later.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 TIMEOUT_S = 3.0
@@ -35,3 +36,15 @@ class Provider(Protocol):
 
     def refund(self, key: str) -> Capture:
         """Refund what was captured, and return what was captured and refunded."""
+
+
+@cache
+def by_name(name: str) -> Provider:
+    """Return the provider of a payment. Its library is imported only if it is used."""
+    if name == "stripe":
+        from services.payments.providers.stripe import StripeProvider
+
+        return StripeProvider()
+    from services.payments.providers.test import TestProvider
+
+    return TestProvider()

@@ -8,6 +8,7 @@ from chassis.events.envelope import Meta
 from services.orders.messages import OrderCancelled
 from services.payments import application, handlers, jobs, repository
 from services.payments.messages import CancelPayment, Charge, PaymentCancelled, PaymentDeclined, TooManyDeclines
+from services.payments.providers import by_name
 from services.payments.providers.test import ledger
 from tests.unit.conftest import crashes
 
@@ -90,14 +91,14 @@ def test_a_charge_canceled_while_it_runs_captures_nothing():
 
 
 def test_a_charge_overtaken_by_another_has_an_unknown_outcome(monkeypatch):
-    capture = application.provider.charge
+    capture = by_name("test").charge
 
     def another_fails_meanwhile(key, *rest):
         monkeypatch.undo()
         capture(key, *rest)
         repository.change_status(repository.payments.get(key), "unknown")
 
-    monkeypatch.setattr(application.provider, "charge", another_fails_meanwhile)
+    monkeypatch.setattr(by_name("test"), "charge", another_fails_meanwhile)
     with pytest.raises(OutcomeUnknown):
         charge("o1")
     charge("o1")
@@ -183,7 +184,7 @@ def test_a_decline_that_another_process_decided_first_does_not_count(monkeypatch
 
     for number, reason in enumerate(("cancelled", "card_declined", "cancelled", "card_declined")):
         with monkeypatch.context() as patched, pytest.raises((PaymentCancelled, PaymentDeclined)):
-            patched.setattr(application.provider, "charge", overtaken(reason))
+            patched.setattr(by_name("test"), "charge", overtaken(reason))
             charge(f"o{number}")
     charge("o9")
 
