@@ -34,6 +34,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Host = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9.-]+)?)$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
 """An origin as browsers write it (RFC 6454): in lower case, without a path."""
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 
 
 class Settings(BaseModel):

@@ -27,5 +27,5 @@ service.exports(
     PersonalData(repository.carts, "_id", *"items createdAt updatedAt expiresAt".split()),
     query=ExportUser,
 )
-service.schedules(jobs.publish_abandoned, every_s=60)
+service.schedules(jobs.publish_abandoned, every_s=5)
 service.schedules(repository.delete_expired, every_s=60)

@@ -2,12 +2,15 @@
 
 from typing import Annotated, Literal, get_args
 
-from chassis.schema import Id, Schema, Timestamp, growing
+from pydantic import Field
+
+from chassis.errors import NotFound
+from chassis.schema import Id, QueryParams, Schema, Timestamp, growing
 from chassis.store import Doc
-from chassis.web.api import SIGNED_IN, Api
+from chassis.web.api import ANYONE, SIGNED_IN, Api, Response
 from chassis.web.auth import Caller
 from chassis.web.paging import Page, PageQuery, find_page
-from services.notifications import repository
+from services.notifications import application, repository
 
 api = Api()
 
@@ -20,6 +23,7 @@ Kind = Literal[
     "order_shipped",
     "order_delivered",
     "session_ended",
+    "cart_abandoned",
 ]
 Channel = Literal["email", "record"]
 Status = Literal["pending", "sent", "failed"]
@@ -43,6 +47,20 @@ def list_notifications(query: PageQuery, caller: Caller) -> Notifications:
     """List the notifications of the signed-in user, newest first."""
     docs, cursor = find_page(repository.notifications, {"userId": caller.id}, query, sort="-createdAt")
     return Notifications(items=[_view(doc) for doc in docs], next_cursor=cursor)
+
+
+class UnsubscribeQuery(QueryParams):
+    token: Annotated[str, Field(max_length=200)]
+
+
+@api.post("/api/notifications/unsubscribe", auth=ANYONE, responses={200: None}, errors=(NotFound,), idempotent=False)
+def unsubscribe(query: UnsubscribeQuery) -> Response:
+    """End the mails that advertise, with the token of such a mail, as mail programs do with one click (RFC 8058).
+
+    They send a form, which says nothing more.
+    """
+    application.unsubscribe(query.token)
+    return Response()
 
 
 def _view(doc: Doc) -> Notification:

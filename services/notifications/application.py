@@ -1,10 +1,14 @@
 """Use cases: notify a user, and mail a person about their account."""
 
+import base64
+import hmac
+
 from chassis import clock
+from chassis.errors import NotFound
 from chassis.events import outbox
 from chassis.events.envelope import Meta
 from chassis.store import Doc
-from services.notifications import mail, repository, texts
+from services.notifications import domain, mail, repository, texts
 from services.notifications.messages import MailOff, NotificationSent, SendAccountMail
 
 
@@ -28,6 +32,7 @@ def notify(user: str, kind: str, meta: Meta, receipt: Doc | None = None, **value
         "status": "pending" if by_mail else "sent",
         **_pending_mail(is_on := mail.is_on()),
         **({"receipt": receipt} if receipt and is_on else {}),
+        **({"unsubscribeSecret": _new_secret()} if kind in domain.ADVERTISING else {}),
         **outbox.new_outbox(id, *events),
     }
     repository.recipients.insert_about(user, repository.notifications, notification)
@@ -49,6 +54,24 @@ def send_account_mail(command: SendAccountMail) -> None:
         "expiresAt": command.expires_at,
     }
     repository.recipients.insert_about(command.user_id, repository.account_mails, account_mail)
+
+
+def unsubscribe(token: str) -> None:
+    """End the mails that advertise for the recipient of the mail with this token; may be repeated. Raises NotFound.
+
+    `users`, which keeps what a user agreed to, is told by a job.
+    """
+    id, _, secret = token.partition(".")
+    notification = repository.notifications.get(id)
+    wanted = notification.get("unsubscribeSecret", "") if notification else ""
+    if notification is None or not wanted or not hmac.compare_digest(wanted.encode(), secret.encode()):
+        raise NotFound("subscription")
+    repository.notifications.update(id, {"$set": {"unsubscribePending": True}})
+    repository.recipients.update(notification["userId"], {"$set": {"marketing": False}}, when={"erased": False})
+
+
+def _new_secret() -> str:
+    return base64.urlsafe_b64encode(clock.entropy(32)).decode().rstrip("=")
 
 
 def _pending_mail(is_pending: bool) -> Doc:

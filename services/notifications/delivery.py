@@ -10,13 +10,14 @@ While the mail server cannot be reached, no mail fails: all wait.
 """
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from chassis import clock
 from chassis.errors import TransientError
 from chassis.events.set_aside import SetAside
 from chassis.observe.log import log
 from chassis.store import Collection, Doc, Update
-from services.notifications import mail, metrics, repository, texts
+from services.notifications import domain, mail, metrics, repository, texts
 from services.notifications.mail import Outcome, Reply, Transport
 from services.notifications.settings import settings
 
@@ -25,6 +26,7 @@ GIVE_UP_AFTER_S = 24 * 3600.0
 CLAIM_S = 120.0
 """Longer than one mail can take; a mail of a worker that was killed is sent again after this time."""
 MAX_UNKNOWN = 5
+UNSUBSCRIBED = Reply(Outcome.REFUSED, 0, "the user wants no more mails that advertise")
 SUPPRESSED = Reply(Outcome.REFUSED, 0, "the address bounced before; it gets no mail until it changes")
 
 _mails = SetAside("send_mail")
@@ -67,6 +69,9 @@ class _Sender:
         address = self._address_of(doc)
         if not address:  # `user.created` may arrive after the event of an order
             self._retry(doc, Reply(Outcome.DEFERRED, 0, "no address yet"), FIRST_RETRY_S)
+            return
+        if doc.get("kind") in domain.ADVERTISING and not repository.wants_advertising(doc["userId"]):
+            self._fail(doc, UNSUBSCRIBED)
             return
         if repository.is_suppressed(doc["userId"], address):
             self._fail(doc, SUPPRESSED)
@@ -115,7 +120,12 @@ def _to_mail(doc: Doc, address: str) -> mail.Mail:
     language = doc.get("language", texts.LANGUAGES[0])  # release 0.2.0 stored none
     text, html = texts.parts(doc["subject"], doc["body"], language, doc.get("receipt"))
     created_at = doc.get("createdAt", clock.timestamp())
-    return mail.Mail(doc["_id"], doc["userId"], address, doc["subject"], text, html, language, created_at)
+    secret = doc.get("unsubscribeSecret")
+    token = urlencode({"token": f"{doc['_id']}.{secret}"})
+    unsubscribe_url = f"{settings().public_url.rstrip('/')}/api/notifications/unsubscribe?{token}" if secret else ""
+    return mail.Mail(
+        doc["_id"], doc["userId"], address, doc["subject"], text, html, language, created_at, unsubscribe_url
+    )
 
 
 def _wait_s(attempts: int) -> float:

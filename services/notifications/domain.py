@@ -11,5 +11,8 @@ ORDER_EVENTS: dict[type[Event], str] = {
     OrderDelivered: "order_delivered",
 }
 """Event -> kind of the notification of the buyer."""
+CART_ABANDONED = "cart_abandoned"
+ADVERTISING = frozenset({CART_ABANDONED})
+"""Kinds that only users get who agreed to mails that advertise; each mail can be answered with one click: no more."""
 DECISIONS = (OrderConfirmed, OrderRejected, OrderCancelled)
 """Events after which the lines of an order are not needed any more."""

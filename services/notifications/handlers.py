@@ -1,8 +1,11 @@
 """Handlers of the events of other services."""
 
+from dataclasses import replace
+
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from chassis.store import Doc
+from services.carts.messages import CartAbandoned
 from services.notifications import application, domain, repository, texts
 from services.orders.messages import OrderConfirmed, OrderPlaced
 from services.users.messages import SessionsRevoked, UserCreated, UserDeleted, UserUpdated
@@ -21,8 +24,12 @@ def on_user_updated(event: UserUpdated, meta: Meta) -> None:
 
 
 def _personal(event: UserCreated | UserUpdated) -> Doc:
-    """Return the fields of a recipient; an event of release 0.2.0 names no language."""
-    return {"email": event.email, "language": event.language or texts.LANGUAGES[0]}
+    """Return the fields of a recipient; an event of release 0.2.0 names no language, and agrees to no advertising."""
+    return {
+        "email": event.email,
+        "language": event.language or texts.LANGUAGES[0],
+        "marketing": bool(event.marketing),
+    }
 
 
 def on_user_deleted(event: UserDeleted, meta: Meta) -> None:
@@ -45,6 +52,14 @@ def on_order_placed(event: OrderPlaced, meta: Meta) -> None:
     repository.recipients.insert_about(
         event.user_id, repository.placed_orders, placed | {"total": event.total_amount, "currency": event.currency}
     )
+
+
+def on_cart_abandoned(event: CartAbandoned, meta: Meta) -> None:
+    """Remind a user of the cart who agreed to mails that advertise; nobody else."""
+    if repository.wants_advertising(event.user_id):
+        items = ", ".join(f"{item.quantity} × {item.name}" for item in event.items)
+        of_cart = replace(meta, id=f"cart-{meta.id}")  # a cart has the id of its user, whose events have such ids, too
+        application.notify(event.user_id, domain.CART_ABANDONED, of_cart, items=items)
 
 
 def on_order_event(event: Event, meta: Meta) -> None:

@@ -1,11 +1,27 @@
-"""A background job: deletes what is kept about erased users."""
+"""Background jobs: delete what is kept about erased users, and tell `users` who wants no more advertising."""
 
+from chassis import calls
+from chassis.events.set_aside import SetAside
+from chassis.store import Doc
 from services.notifications import mail_files, repository
+from services.users.messages import StopAdvertising
+
+_unsubscribed = SetAside("report_unsubscribed")
 
 
 def finish_erasures() -> None:
     """Delete the notifications and mails of erased users, each notification as soon as its events are published."""
     repository.recipients.finish_erasures(_delete_about)
+
+
+def report_unsubscribed() -> None:
+    """Tell `users` of each user who unsubscribed, until it has heard."""
+    _unsubscribed.work_through(repository.notifications, {"unsubscribePending": True}, _report)
+
+
+def _report(notification: Doc) -> None:
+    calls.send(StopAdvertising(user_id=notification["userId"]), key=f"{notification['_id']}:unsubscribe")
+    repository.notifications.update(notification["_id"], {"$unset": {"unsubscribePending": True}})
 
 
 def _delete_about(user: str) -> bool:

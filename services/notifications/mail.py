@@ -27,6 +27,8 @@ class Mail(NamedTuple):
     html: str
     language: str
     created_at: str
+    unsubscribe_url: str = ""
+    """Where one POST ends such mails (RFC 8058); "" for a mail that does not advertise."""
 
 
 class Transport(Protocol):
@@ -90,6 +92,9 @@ def compose(mail: Mail, encoding: str) -> EmailMessage:
     message["Message-ID"] = f"<{mail.id}@{sender.rpartition('@')[2]}>"
     message["Reply-To"] = settings().mail_reply_to or sender
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply
+    if mail.unsubscribe_url:
+        message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(mail.text, cte=encoding)
     message.add_alternative(mail.html, subtype="html", cte="8bit" if encoding == "8bit" else "quoted-printable")
     message["Content-Language"] = mail.language  # last: `add_alternative` moves such headers into the first part

@@ -10,6 +10,8 @@ from pathlib import Path
 from services.notifications.settings import settings
 
 MAX_FILES = 1000
+MAX_HEADER_LINE = 998
+"""Characters, the limit of RFC 5322. To fit a long URL into a shorter line, `email` would encode it beyond use."""
 
 
 def write(user: str, id: str, message: EmailMessage) -> None:
@@ -19,8 +21,13 @@ def write(user: str, id: str, message: EmailMessage) -> None:
     draft = folder / f"{user}.{id}.{os.getpid()}.new"
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(bytes(message))
+        file.write(to_bytes(message))
     draft.replace(folder / f"{user}.{id}.eml")
+
+
+def to_bytes(message: EmailMessage) -> bytes:
+    """Return a mail as it is written."""
+    return message.as_bytes(policy=message.policy.clone(max_line_length=MAX_HEADER_LINE))
 
 
 def delete_of(user: str) -> None:

@@ -6,13 +6,14 @@ from chassis.events.erasure import Subjects
 from chassis.store import Collection, Doc, Index, Update, merge_updates
 from services.notifications.messages import NotificationSent
 
-recipients = Subjects("recipients", "users", "email", "language", "bounce")
+recipients = Subjects("recipients", "users", "email", "language", "marketing", "bounce")
 placed_orders = Collection("placed_orders", Index("userId"))
 """The lines and the total of orders that are not decided yet."""
 notifications = Collection(
     "notifications",
     Index("userId", "createdAt"),
     Index("mailPending", "retryAt", partial={"mailPending": True}),
+    Index("unsubscribePending", partial={"unsubscribePending": True}),
     outbox.PENDING_INDEX,
 )
 account_mails = Collection(
@@ -27,6 +28,11 @@ account_mails = Collection(
 def language_of(user: str) -> str:
     """Return the language of a user; "" if it is not known."""
     return str((recipients.get(user) or {}).get("language", ""))
+
+
+def wants_advertising(user: str) -> bool:
+    """Return whether a user agreed to mails that advertise."""
+    return bool((recipients.get(user) or {}).get("marketing", False))
 
 
 def is_suppressed(user: str, address: str) -> bool:

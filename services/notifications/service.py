@@ -3,6 +3,7 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.personal_data import PersonalData
 from chassis.service import Service
+from services.carts.messages import CartAbandoned
 from services.notifications import application, delivery, domain, handlers, jobs, repository
 from services.notifications.api import api
 from services.notifications.messages import ExportUser, NotificationSent, SendAccountMail
@@ -21,15 +22,17 @@ service.on(UserUpdated, handlers.on_user_updated)
 service.on(UserDeleted, handlers.on_user_deleted)
 service.on(SessionsRevoked, handlers.on_sessions_revoked)
 service.on(OrderPlaced, handlers.on_order_placed)
+service.on(CartAbandoned, handlers.on_cart_abandoned)
 for event in domain.ORDER_EVENTS:
     service.on(event, handlers.on_order_event)
 service.answers(SendAccountMail, application.send_account_mail)
 service.exports(
-    PersonalData(repository.recipients, "_id", "email", "language", "bounce"),
+    PersonalData(repository.recipients, "_id", "email", "language", "marketing", "bounce"),
     PersonalData(repository.placed_orders, "userId", "lines", "total", "currency"),
     PersonalData(repository.notifications, "userId", *"kind subject body channel status mailFailure createdAt".split()),
     query=ExportUser,
 )
 service.schedules(jobs.finish_erasures, every_s=1)
+service.schedules(jobs.report_unsubscribed, every_s=1)
 service.schedules(delivery.send_mail, every_s=1)
 service.schedules(repository.delete_expired_account_mails, every_s=60)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from chassis.settings import PLATFORM, Settings, Unit
+from chassis.settings import PLATFORM, Settings, Unit, WebAddress
 
 
 class NotificationsSettings(Settings):
@@ -22,6 +22,8 @@ class NotificationsSettings(Settings):
     """Mails that one worker sends at most."""
     mail_from: str = f"shop@{PLATFORM}.example"
     """Sender of every mail."""
+    public_url: WebAddress = "http://127.0.0.1:8080"
+    """That of `users`: links in mails begin with it."""
     mail_reply_to: str = ""
     """Address for replies. Empty: that of the sender."""
     mail_dir: str = ""

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from chassis.errors import TransientError
+from services.notifications.mail_files import MAX_HEADER_LINE
 from services.notifications.settings import settings
 
 TIMEOUT_S = 20.0
@@ -171,7 +172,7 @@ def _data(client: _RemembersReplies, message: bytes) -> tuple[int, bytes]:
 def _to_bytes(message: EmailMessage, utf8: bool) -> bytes:
     buffer = BytesIO()
     policy = SMTPUTF8 if utf8 else SMTP
-    BytesGenerator(buffer, policy=policy).flatten(message)
+    BytesGenerator(buffer, policy=policy.clone(max_line_length=MAX_HEADER_LINE)).flatten(message)
     return buffer.getvalue()
 
 

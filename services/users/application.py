@@ -28,6 +28,7 @@ from services.users.messages import (
     BuyerUnverified,
     CheckBuyer,
     GetBuyer,
+    StopAdvertising,
     UserCreated,
     UserDeleted,
     UserUpdated,
@@ -137,6 +138,14 @@ def change(
             if changed_credentials:
                 sessions.delete_superseded(id, credentials.version_of(changed))
             return changed
+
+
+def stop_advertising(command: StopAdvertising) -> None:
+    """Record that a user wants no more mails that advertise; may be repeated."""
+    while (account := repository.find(command.user_id)) and account.get("marketing"):
+        update, guard = _profile_update(account, {"marketing": False})
+        if repository.accounts.update(command.user_id, update, when=guard):
+            return
 
 
 def _profile_update(account: Doc, fields: Mapping[str, Any]) -> tuple[Update, Filter]:

@@ -93,6 +93,12 @@ class GetBuyer(Command, callers=("orders",), read_only=True):
         verified: bool
 
 
+class StopAdvertising(Command, callers=("notifications",)):
+    """Record that a user, if there is one, wants no more mails that advertise."""
+
+    user_id: Id
+
+
 class CheckBuyer(Command, callers=("orders",), read_only=True, errors=(BuyerUnknown, BuyerLocked, BuyerUnverified)):
     """Check that a user exists and may buy."""
 

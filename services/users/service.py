@@ -27,6 +27,7 @@ from services.users.messages import (
     GetAccess,
     GetBuyer,
     SessionsRevoked,
+    StopAdvertising,
     UserCreated,
     UserDeleted,
     UserUpdated,
@@ -46,6 +47,7 @@ service.calls("orders", "payments", "notifications", "carts")
 service.exports(*export.OWN)
 service.answers(CheckBuyer, application.check_buyer)
 service.answers(GetBuyer, application.get_buyer)
+service.answers(StopAdvertising, application.stop_advertising)
 service.starts(keys.prepare)
 service.issues_tokens(keys.public_keys, GetAccess, access.get_access)
 service.schedules(keys.rotate, every_s=60)

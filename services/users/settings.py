@@ -1,13 +1,11 @@
 """Settings of users."""
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import SecretStr, StringConstraints
+from pydantic import SecretStr
 
-from chassis.settings import Seconds, Settings
-
-WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+from chassis.settings import Seconds, Settings, WebAddress
 
 
 class UsersSettings(Settings):

@@ -1,5 +1,6 @@
 """`/api/carts` over HTTP: carts of guests and users, their merge, and orders of a cart."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import requests
 
 from tests import dump
+from tests.system.damage import change, plant
 from tests.system.platform import Client, Shop, eventually, expect, problem, refused_fields
 
 
@@ -234,6 +236,31 @@ def test_a_rejected_order_leaves_the_cart_as_it_is(shop: Shop, buyer: Client, pr
 
     eventually(lambda: mark() == "dropped")
     assert quantities(mine(buyer)) == {product["id"]: 2}
+
+
+@pytest.mark.embedded
+def test_an_abandoned_cart_is_mailed_to_who_agreed_until_one_click(shop: Shop, product: dict[str, Any]) -> None:
+    asked, other = shop.shopper(), shop.shopper()
+    expect(asked.put(f"/api/users/{asked.id}", {"marketing": True}), 200)
+    for person in (asked, other):
+        add(person, product, 2)
+    eventually(lambda: [doc for doc in shop.documents("notifications", "recipients") if doc.get("marketing")])
+    for person in (asked, other):
+        plant(shop, change("carts", "carts", person.id, abandonAt="2020-01-01T00:00:00.000Z"))
+    (mail,) = eventually(lambda: [*(shop.data / "mail").glob(f"{asked.id}.cart-*.eml")])
+    (link,) = re.findall(r"^List-Unsubscribe: <(.+)>$", mail.read_text(), re.MULTILINE)
+    assert link.startswith(f"{shop.url}/api/notifications/unsubscribe?token=")
+    path, form = link.removeprefix(shop.url), {"List-Unsubscribe": "One-Click"}
+    problem(shop.guest().get(path), 405)
+    problem(shop.guest().request("POST", f"{path}x", data=form), 404)
+    assert expect(asked.get("/api/users/me"), 200)["marketing"] is True
+    for _ in range(2):
+        assert shop.guest().request("POST", path, data=form).status_code == 200
+    eventually(lambda: expect(asked.get("/api/users/me"), 200)["marketing"] is False)
+    abandoned = dump.read(shop.place).of("cart.abandoned")
+    assert sorted(event.key for event in abandoned) == sorted([asked.id, other.id])
+    assert "cart_abandoned" not in [item["kind"] for item in other.items("/api/notifications")]
+    assert path.partition("token=")[2] not in shop.log("notifications-web") + shop.log("router")
 
 
 def test_erasure_and_export_include_the_cart(shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
