@@ -24,6 +24,7 @@ from tests.observability.files import (
     queries,
     unknown,
 )
+from tests.system.running import ROOT
 
 NAMES = list(boards())
 DATASOURCES = yaml.safe_load((FOLDER / "grafana" / "datasources.yaml").read_text())["datasources"]
@@ -117,6 +118,13 @@ def test_outcome_has_the_same_color_everywhere(series, color):
     found = [_color(panel, series) for _, panel in panels() if _color(panel, series)]
     assert len(found) >= 2
     assert set(found) == {color}
+
+
+def test_each_step_of_the_checkout_has_its_own_color():
+    (panel,) = [panel for _, panel in panels() if panel["title"] == "Open sagas by step"]
+    contract = yaml.safe_load((ROOT / "services" / "orders" / "contract" / "sagas.yaml").read_text())
+    steps = {each["name"] for version in contract["definitions"]["checkout"].values() for each in version["steps"]}
+    assert len({_color(panel, step) for step in steps} - {"", "red"}) == len(steps)
 
 
 def test_money_has_a_currency_and_counts_are_whole():

@@ -18,7 +18,7 @@ import pytest
 from chassis import clock
 from mercato.catalog import catalog
 from tests.observability.faults import gone, late, locked, publish
-from tests.observability.files import queries
+from tests.observability.files import filled, panels, queries
 from tests.observability.prometheus import Prometheus
 from tests.observability.recorded import Course, Labels, Stage, check, recorded
 from tests.system.collector import Collector
@@ -104,6 +104,26 @@ def test_no_alert_fires_on_a_healthy_platform(
     # Processes update these gauges every few seconds: a zero may be older than the last purchase.
     stays(prometheus, "sum(mercato_consumer_lag) + sum(mercato_saga_open) == bool 0")
     calm.update({alert: recorded(prometheus, alert, SOON) for alert in LONGER})
+
+
+def test_axis_of_a_healthy_platform_is_at_most_twice_its_data(prometheus: Prometheus) -> None:
+    for _, panel in panels("timeseries"):
+        field = panel["fieldConfig"]["defaults"]
+        if field["unit"] == "s" and "_bucket" not in panel["targets"][0]["expr"]:
+            continue  # an age or an outage, which may be any fraction of a second
+        values = [value for target in panel["targets"] for value in numbers(prometheus, target["expr"])]
+        largest = max(values, default=0)
+        assert largest == 0 or field["custom"]["axisSoftMax"] <= 2 * largest, panel["title"]
+
+
+def test_every_rule_is_evaluated_and_names_its_platform(prometheus: Prometheus) -> None:
+    rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
+    for rule in (each for each in rules if each["type"] == "recording"):
+        found = [labels for labels, _ in prometheus.ask(rule["name"])]
+        assert found and all((each["job"], each["namespace"]) == ("mercato", "mercato") for each in found), rule["name"]
+        services = {each["service"] for each in found} if not rule["name"].startswith("platform:") else set()
+        assert services <= {*catalog(), "router"}, rule["name"]
 
 
 def test_dead_letter_raises_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
@@ -202,12 +222,18 @@ def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client,
     empty = set(queries())
 
     def all_exported() -> bool:
-        empty.difference_update([query for query in empty if has_data(prometheus, query.expr)])
+        empty.difference_update([query for query in empty if numbers(prometheus, query.expr)])
         return not empty
 
     with suppress(AssertionError):
         eventually(all_exported)
     assert empty == set()
+
+
+def test_alerts_name_their_platform(prometheus: Prometheus) -> None:
+    fired = [labels for labels, _ in prometheus.ask('last_over_time(ALERTS{alertstate="firing"}[15m])')]
+    assert {labels["alertname"] for labels in fired} >= {"DeadLetters", "TargetDown", "OutboxStalled"}
+    assert all((labels["job"], labels["namespace"]) == ("mercato", "mercato") for labels in fired)
 
 
 def test_exemplar_has_a_trace(prometheus: Prometheus) -> None:
@@ -239,8 +265,6 @@ def burns(folder: Path, alert: str, calm: Calm, fault: dict[str, Course], **labe
     check(folder, alert, *days, every=600)
 
 
-def has_data(prometheus: Prometheus, expr: str) -> bool:
-    """Return whether the query has a number for at least one value of its variables."""
-    expr = expr.replace("$__rate_interval", "5m").replace("$__range", "15m")
-    filled = {expr.replace("$service", name) for name in catalog()}
-    return any(math.isfinite(value) for each in filled for _, value in prometheus.ask(each))
+def numbers(prometheus: Prometheus, expr: str) -> list[float]:
+    """Return the numbers that the query of a panel has now."""
+    return [value for _, value in prometheus.ask(filled(expr)) if math.isfinite(value)]

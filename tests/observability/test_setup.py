@@ -1,5 +1,6 @@
 """The manifests of `make observability` and the profile of compose: valid, restricted, from the same files."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import yaml
 from mercato.catalog import catalog
 from tests.charts.rendering import pods, rendered, run
 from tests.observability.files import DASHBOARDS, FOLDER, RULES
+from tests.observability.pod_monitor import meta_labels, scrape_config
 from tests.system.running import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -22,6 +24,7 @@ OBJECTS = [doc for name in KUSTOMIZATION["resources"] for doc in yaml.safe_load_
 PODS = {
     doc["metadata"]["name"]: doc["spec"]["template"] for doc in OBJECTS if doc["kind"] in ("Deployment", "StatefulSet")
 }
+SCRAPE = FOLDER / "prometheus" / "scrape"
 ANNOTATION_LIMIT = 256 * 1024
 """Bytes that `kubectl apply` can store in the annotation of an object."""
 
@@ -128,7 +131,7 @@ def test_compose_and_cluster_use_the_same_files(name):
 
 
 def test_compose_scrapes_every_process():
-    scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "compose.yaml").read_text())["scrape_configs"]
+    scrape = yaml.safe_load((SCRAPE / "compose.yaml").read_text())["scrape_configs"]
     names = scrape[0]["dns_sd_configs"][0]["names"]
     expected = [
         name for entry in catalog().values() for name in (entry.name, f"{entry.name}-worker")[: 1 + entry.worker]
@@ -136,9 +139,40 @@ def test_compose_scrapes_every_process():
     assert names == expected
 
 
-def test_scraped_pod_has_service_and_process_labels():
-    scrape = yaml.safe_load((FOLDER / "prometheus" / "scrape" / "kubernetes.yaml").read_text())["scrape_configs"]
-    used_labels = set(re.findall(r"__meta_kubernetes_pod_((?:label|annotation)_\w+)", yaml.safe_dump(scrape)))
+def test_each_way_to_find_processes_gives_them_the_same_labels(tmp_path):
+    worker = meta_labels({"name": "orders", "kind": "worker", "health_port": 9090})
+    (kubernetes,) = yaml.safe_load((SCRAPE / "kubernetes.yaml").read_text())["scrape_configs"]
+    del kubernetes["kubernetes_sd_configs"]
+    (compose,) = yaml.safe_load((SCRAPE / "compose.yaml").read_text())["scrape_configs"]
+    del compose["dns_sd_configs"]
+    found = [
+        labels_of_target(tmp_path, scrape_config("targets.json"), worker),
+        labels_of_target(tmp_path, kubernetes, worker),
+        labels_of_target(tmp_path, compose, {"__meta_dns_name": "orders-worker"}),
+    ]
+    expected = {"job": "mercato", "namespace": "mercato", "service": "orders", "process": "worker"}
+    for labels, pod in zip(found, ("orders-worker-1", "orders-worker-1", "10.0.0.7:9090"), strict=True):
+        assert labels.items() >= {**expected, "pod": pod, "instance": "10.0.0.7:9090"}.items()
+        assert labels.keys() - expected - {"pod", "instance"} <= {"container", "endpoint"}
+
+
+def labels_of_target(folder: Path, scrape: dict[str, Any], meta: dict[str, str]) -> dict[str, str]:
+    """Return the labels that Prometheus gives a target with these discovered labels."""
+    (folder / "targets.json").write_text(json.dumps([{"targets": ["10.0.0.7:9090"], "labels": meta}]))
+    scrape = {**scrape, "file_sd_configs": [{"files": ["targets.json"]}]}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
+    done = run(
+        "promtool", "check", "service-discovery", "--timeout=1s", str(folder / "prometheus.yml"), scrape["job_name"]
+    )
+    assert done.returncode == 0, done.stderr
+    (target,) = json.loads(done.stdout)
+    return {name: value for name, value in target["labels"].items() if not name.startswith("__")}
+
+
+def test_pod_of_the_chart_has_what_the_scrape_configuration_reads():
+    used_labels = set(
+        re.findall(r"__meta_kubernetes_pod_((?:label|annotation)_\w+)", (SCRAPE / "kubernetes.yaml").read_text())
+    )
     for name, pod in pods(rendered()).items():
         if name.removesuffix("-worker") in catalog():
             meta_labels = {f"label_{key}" for key in pod["metadata"]["labels"]}

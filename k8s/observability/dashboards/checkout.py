@@ -123,6 +123,7 @@ checkout = board(
                     about="Attempts of steps that did not succeed: refused by the domain, not sent, unknown, failed.",
                     unit=PER_S,
                     service="orders",
+                    width=6,
                     overrides=outcomes(),
                 ),
                 timeseries(
@@ -130,6 +131,7 @@ checkout = board(
                     STEP + largest("mercato_saga_blocked", "saga, step"),
                     about="The step failed five times by a defect: an operator has to act.",
                     service="orders",
+                    width=6,
                     limit=1,
                 ),
                 timeseries(
@@ -137,6 +139,7 @@ checkout = board(
                     "{{saga}}: " + largest("mercato_saga_stuck", "saga"),
                     about="Compensations that failed ten times or more: an operator has to act.",
                     service="orders",
+                    width=6,
                     limit=1,
                 ),
                 timeseries(
@@ -144,6 +147,7 @@ checkout = board(
                     "{{service}}: " + largest("mercato_reservations_overdue", "service"),
                     about="Expired reservations that still hold stock.",
                     service="inventory",
+                    width=6,
                     limit=1,
                 ),
             ],

@@ -6,7 +6,14 @@ from panels import OF_SERIES, timeseries
 from queries import largest, quantile, rate, total
 
 OUTBOX = "{{service}} {{collection}}: "
-TOPIC = "{{service}} {{topic}} {{outcome}}: "
+
+
+def consumed(outcome: str) -> str:
+    """Return the rate of the events with this outcome, 0 where there is none."""
+    metric, by = "mercato_consumer_events_total", "service, topic"
+    chosen = f'outcome="{outcome}"'
+    return f"{rate(metric, by, chosen)} or 0 * {rate(metric, by)}"
+
 
 events = board(
     "events",
@@ -71,7 +78,8 @@ events = board(
                 ),
                 timeseries(
                     "Consumed events",
-                    TOPIC + rate("mercato_consumer_events_total", "service, topic, outcome"),
+                    "{{service}} {{topic}} {{outcome}}: "
+                    + rate("mercato_consumer_events_total", "service, topic, outcome"),
                     about="Events per second by outcome: handled, skipped (no handler), retried, parked.",
                     unit=PER_S,
                     service=OF_SERIES,
@@ -99,8 +107,8 @@ events = board(
                 ),
                 timeseries(
                     "Retried and parked events",
-                    TOPIC
-                    + rate("mercato_consumer_events_total", "service, topic, outcome", 'outcome=~"retried|parked"'),
+                    "{{service}} {{topic}} retried: " + consumed("retried"),
+                    "{{service}} {{topic}} parked: " + consumed("parked"),
                     about="Events per second whose handler failed: tried again, or parked as a dead letter.",
                     unit=PER_S,
                     service=OF_SERIES,

@@ -1,7 +1,7 @@
 """What fails now: orders, budgets, alerts, services, open sagas and circuit breakers, without scrolling."""
 
 from alerts import FIRING, FIRING_FOR, PAGES
-from looks import CIRCUIT, PER_S, named, outcomes, steps
+from looks import CIRCUIT, PER_S, STEPS, named, outcomes, steps
 from objectives import AVAILABILITY, CHECKOUT, budget_left
 from panels import Json, stat, states, table, timeseries
 from queries import HOUR_AGO, largest, or_zero, quantile, rate, series
@@ -158,6 +158,7 @@ FIRST_SCREEN = [
             service="orders",
             width=12,
             height=5,
+            overrides=named(STEPS),
         ),
         states(
             "Circuit breakers",

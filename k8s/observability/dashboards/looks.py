@@ -27,6 +27,16 @@ _COLORS = {
 }
 """Pattern of the name of a series -> its color: the same one on every panel."""
 
+STEPS = {
+    "place": "super-light-blue",
+    "check buyer": "light-blue",
+    "reserve stock": "blue",
+    "take payment": "purple",
+    "confirm stock": "light-green",
+    "confirm order": "green",
+}
+"""Step of the checkout -> color of its series; none looks like a failure."""
+
 
 def outcomes() -> list[Json]:
     """Return the overrides that give series named after a status or an outcome their color."""

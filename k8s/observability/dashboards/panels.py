@@ -44,7 +44,8 @@ def timeseries(title: str, *queries: str, about: str, unit: str = "short", servi
     `more` has `limit`, the value from which the panel is red,
     `overrides` of series, `width` and `height`.
     """
-    custom: Json = {"fillOpacity": 10, "showPoints": "never", "axisSoftMax": REST[unit]}
+    fill = 0 if "{{service}}" in queries[0] else 10  # areas of many series hide each other
+    custom: Json = {"fillOpacity": fill, "showPoints": "never", "axisSoftMax": REST[unit]}
     defaults: Json = {"unit": unit, "min": 0, "color": {"mode": "palette-classic-by-name"}, "custom": custom}
     if unit == "short":
         defaults["decimals"] = 0  # it counts things
@@ -85,7 +86,7 @@ def stat(title: str, *queries: str, about: str, unit: str = "short", **more: Any
 def bars(title: str, *queries: str, about: str, **more: Any) -> Json:
     """Build a panel with a horizontal bar for each whole number."""
     options: Json = {"orientation": "horizontal", "displayMode": "basic", "valueMode": "text", "reduceOptions": _LAST}
-    options["text"] = {"titleSize": 14, "valueSize": 16}
+    options["text"] = {"titleSize": 12, "valueSize": 14}
     defaults: Json = {"unit": "short", "decimals": 0, "min": 0, "color": {"mode": "fixed", "fixedColor": "blue"}}
     return _panel("bargauge", title, queries, about, defaults, options, **{"width": 6, **more})
 

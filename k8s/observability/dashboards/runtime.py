@@ -40,6 +40,7 @@ runtime = board(
                     PROCESS + f"changes({series('process_start_time_seconds')}[10m])",
                     about="How often a process started again; three restarts raise an alert.",
                     service=OF_SERIES,
+                    width=6,
                     limit=3,
                 ),
                 timeseries(
@@ -48,6 +49,7 @@ runtime = board(
                     f"sum by (service, process, job_name) (increase({series('mercato_job_restarts_total')}[5m]))",
                     about="How often a job of a process crashed and started again; three restarts raise an alert.",
                     service=OF_SERIES,
+                    width=6,
                     limit=3,
                 ),
                 timeseries(
@@ -55,6 +57,7 @@ runtime = board(
                     f"{PROCESS}1 - {series('up')}",
                     about="1 while the metrics endpoint of a process cannot be scraped.",
                     service=OF_SERIES,
+                    width=6,
                     limit=1,
                 ),
                 timeseries(
@@ -63,6 +66,7 @@ runtime = board(
                     about="Log lines per second that could not be written or exported.",
                     unit=PER_S,
                     service=OF_SERIES,
+                    width=6,
                 ),
             ],
         ),
@@ -106,13 +110,6 @@ runtime = board(
                     "Calls in flight",
                     "{{service}} to {{server_address}}: " + total("mercato_bulkhead_in_use", "service, server_address"),
                     about="Calls that wait for a response; at most half of the threads of a process call one service.",
-                    service=OF_SERIES,
-                ),
-                timeseries(
-                    "Shed requests",
-                    "{{service}}: " + rate("mercato_http_server_requests_shed_total", "service"),
-                    about="Requests per second rejected because no worker thread was free.",
-                    unit="reqps",
                     service=OF_SERIES,
                 ),
             ],

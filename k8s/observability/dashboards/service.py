@@ -122,6 +122,7 @@ service = board(
                     "{{server_address}}: " + largest("mercato_bulkhead_in_use", "server_address", ONE),
                     about="Calls in flight of the busiest process; at most half of its threads call one service.",
                     service=S,
+                    width=12,
                 ),
                 timeseries(
                     "Calls not sent or too late",
@@ -132,6 +133,7 @@ service = board(
                     about="Calls per second that found the bulkhead full, or got no response in time.",
                     unit="reqps",
                     service=S,
+                    width=12,
                 ),
             ],
         ),
