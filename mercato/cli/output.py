@@ -83,6 +83,10 @@ def print_table(table: "Table") -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    for column in table.columns:
+        words = [str(each).split() or [""] for each in (column.header, *column.cells)]
+        column.no_wrap = all(len(each) == 1 for each in words)
+        column.min_width = max(len(word) for each in words for word in each)
     width = console.measure(table, options=console.options.update(max_width=_MAX_WIDTH))
     console.width = max(console.width, width.minimum if console.is_terminal else width.maximum)
     console.print(table, crop=False)

@@ -18,8 +18,8 @@ from mercato.cli import main
 from tests.runbooks import ROOT, Written, commands
 
 OPTIONS = {
-    "-n": 1, "--namespace": 1, "--context": 1, "--selector": 1, "--since": 1, "--previous": 0, "--sort-by": 1,
-    "--output": 1, "--replicas": 1, "--from": 1, "-k": 1, "-f": 1, "--set": 1, "--wait": 0, "--reset-then-reuse-values": 0,
+    "-n": 1, "--namespace": 1, "--context": 1, "--selector": 1, "--since": 1, "--previous": 0, "--sort-by": 1, "-k": 1,
+    "--output": 1, "--replicas": 1, "--from": 1, "-f": 1, "--set": 1, "--wait": 0, "--reset-then-reuse-values": 0,
     "--profile": 1, "-d": 0, "-KILL": 0, "-CONT": 0, "--tail": 1,
 }  # fmt: skip
 """Options of kubectl, helm and docker that a page may use -> the number of their values."""
