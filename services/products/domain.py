@@ -1,5 +1,6 @@
 """Rules of products: the limits of their texts, the price, and what a search finds them by."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +14,16 @@ from chassis.schema import MULTI_LINE, SINGLE_LINE
 from services.products import search_text
 
 MAX_NAME_CHARS = 255
+MAX_ALT_CHARS = 300
+MAX_PICTURES = 20
+"""Pictures of one product."""
+PICTURE_URL = re.compile(r"https?://[!-~]{1,2000}")
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS), SINGLE_LINE]
 Description = Annotated[str, StringConstraints(max_length=5000), MULTI_LINE]
 Category = Annotated[str, StringConstraints(max_length=100), SINGLE_LINE]
+Alt = Annotated[str, StringConstraints(max_length=MAX_ALT_CHARS), SINGLE_LINE]
+"""Describes a picture to those who do not see it."""
+PictureUrl = Annotated[str, StringConstraints(pattern=f"^{PICTURE_URL.pattern}$")]
 Vendor = Annotated[str, StringConstraints(max_length=255), SINGLE_LINE]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=255), SINGLE_LINE]
 Tags = Annotated[list[Tag], Field(max_length=100)]

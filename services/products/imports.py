@@ -15,7 +15,7 @@ from chassis.money import Money
 from chassis.settings import settings
 from chassis.store import Doc, Duplicate
 from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockLevel, StockProducts
-from services.products import application, domain, repository
+from services.products import application, domain, downloads, repository
 
 MAX_ROWS = MAX_STOCKED_PRODUCTS
 Outcome = Literal["created", "updated", "unchanged"]
@@ -42,6 +42,7 @@ class Row:
     published: bool | None
     texts: Mapping[str, str]
     tags: tuple[str, ...] | None = None
+    pictures: tuple[downloads.Source, ...] = ()
 
 
 def import_rows(rows: Sequence[Row], sets_stock: bool, dedup_key: str) -> dict[str, Outcome | DomainError]:
@@ -57,7 +58,9 @@ def import_rows(rows: Sequence[Row], sets_stock: bool, dedup_key: str) -> dict[s
     for row in rows:
         deadline.remaining(settings().deadline)
         try:
-            outcomes[row.id] = _import_row(row, stored.get(row.id), levels.get(row.id))
+            outcome = _import_row(row, stored.get(row.id), levels.get(row.id))
+            has_new_pictures = bool(row.pictures) and downloads.add_sources(row.id, row.pictures)
+            outcomes[row.id] = "updated" if has_new_pictures and outcome == "unchanged" else outcome
         except DomainError as error:
             outcomes[row.id] = error
     return outcomes

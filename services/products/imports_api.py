@@ -16,6 +16,13 @@ from services.products.settings import settings
 imports_api = Api()
 
 
+class PictureSource(RequestBody):
+    """A picture that the shop downloads, if PICTURE_HOSTS has its host."""
+
+    url: domain.PictureUrl
+    alt: domain.Alt = ""
+
+
 class ImportedProduct(RequestBody):
     """The fields of a row; one that is left out is kept, or has its default in a new product."""
 
@@ -29,10 +36,11 @@ class ImportedProduct(RequestBody):
     vendor: domain.Vendor = ""
     tags: domain.Tags = []
     published: bool = True
+    pictures: Annotated[list[PictureSource], Field(max_length=domain.MAX_PICTURES)] = []
 
 
 class ImportRow(Schema):
-    """A product: its `id`, and `name`, `price`, `currency`, `stock`, `published` and the texts that describe it.
+    """A product: its `id`, `name`, `price`, `currency`, `stock`, `published`, `pictures`, and the texts about it.
 
     They are as in POST /api/products, and checked row by row.
     """
@@ -115,6 +123,7 @@ def _row(item: dict[str, Any]) -> imports.Row | Refusal:
         published=product.published if "published" in given else None,
         texts={name: getattr(product, name) for name in ("description", "category", "vendor") if name in given},
         tags=tuple(dict.fromkeys(product.tags)) if "tags" in given else None,
+        pictures=tuple((picture.url, picture.alt) for picture in product.pictures),
     )
 
 

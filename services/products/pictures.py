@@ -9,10 +9,10 @@ from chassis.blobs import Blobs
 from chassis.errors import DomainError, NotFound
 from chassis.store import Doc, Update
 from services.products import imaging, repository
+from services.products.domain import MAX_PICTURES
 from services.products.imaging import SIZES_PX, Renditions
 
-MAX_PICTURES = 20
-"""Pictures of one product."""
+_FIRST_RETRY_S = 60.0
 
 blobs = Blobs()
 
@@ -32,7 +32,7 @@ def add(id: str, data: bytes, alt: str) -> Doc:
     repository.get(id)
     made = imaging.render(data)
     store(made)
-    picture = {"id": made.id, "alt": alt, "width": made.width, "height": made.height}
+    picture = described(made, alt)
     while True:
         product = repository.get(id)
         pictures = [picture if each["id"] == made.id else each for each in product["pictures"]]
@@ -40,7 +40,7 @@ def add(id: str, data: bytes, alt: str) -> Doc:
             pictures.append(picture)
         if len(pictures) > MAX_PICTURES:
             raise TooManyPictures
-        if changed := _replace(product, pictures):
+        if changed := replace(product, pictures, product["pictureSources"]):
             return changed
 
 
@@ -51,8 +51,13 @@ def remove(id: str, picture_id: str) -> None:
         pictures = [each for each in product["pictures"] if each["id"] != picture_id]
         if len(pictures) == len(product["pictures"]):
             raise NotFound("picture")
-        if _replace(product, pictures):
+        if replace(product, pictures, product["pictureSources"]):
             return
+
+
+def described(made: Renditions, alt: str) -> Doc:
+    """Return the entry of a picture in its product."""
+    return {"id": made.id, "alt": alt, "width": made.width, "height": made.height}
 
 
 def store(made: Renditions) -> None:
@@ -84,6 +89,25 @@ def _is_name(name: str) -> bool:
     return id.isalnum() and id.islower() and size_px in map(str, SIZES_PX)
 
 
-def _replace(product: Doc, pictures: list[Doc]) -> Doc | None:
-    update: Update = {"$set": {"pictures": pictures, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
-    return repository.products.update(product["_id"], update, when={"version": product["version"]})
+def replace(product: Doc, pictures: list[Doc], sources: list[Doc]) -> Doc | None:
+    """Store the pictures of a product, and those that are still to be downloaded; None if another write came first."""
+    fields = {"pictures": pictures, "pictureSources": sources, "picturesDue": _due(sources)}
+    update: Update = {"$set": fields}
+    if pictures != product["pictures"]:
+        update = {"$set": {**fields, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
+    guard = {"version": product["version"], "picturesDue": product["picturesDue"]}
+    return repository.products.update(product["_id"], update, when=guard)
+
+
+def next_source(sources: list[Doc]) -> Doc | None:
+    """Return the picture to download next, that with the fewest attempts; None if none is left to try."""
+    return min((each for each in sources if not each["problem"]), key=lambda each: each["attempts"], default=None)
+
+
+def _due(sources: list[Doc]) -> str:
+    """Return when the next picture is downloaded, "" for never."""
+    source = next_source(sources)
+    if source is None:
+        return ""
+    attempts: int = source["attempts"]
+    return clock.timestamp_in(_FIRST_RETRY_S * 2 ** (attempts - 1) if attempts else 0.0)

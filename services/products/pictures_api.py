@@ -1,13 +1,9 @@
 """Upload of pictures to a product, and `/media`."""
 
-from typing import Annotated
-
-from pydantic import StringConstraints
-
 from chassis.errors import NotFound
-from chassis.schema import SINGLE_LINE, QueryParams
+from chassis.schema import QueryParams
 from chassis.web.api import ADMIN, ANYONE, Api, Content, Response
-from services.products import imaging, pictures
+from services.products import domain, imaging, pictures
 from services.products.api import Product, view
 from services.products.image_formats import PictureRefused
 from services.products.pictures import TooManyPictures
@@ -24,7 +20,7 @@ _IMMUTABLE = {
 class NewPicture(QueryParams):
     """`alt` describes the picture to those who do not see it."""
 
-    alt: Annotated[str, StringConstraints(max_length=300), SINGLE_LINE] = ""
+    alt: domain.Alt = ""
 
 
 @pictures_api.post(

@@ -3,7 +3,7 @@
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.service import Service
 from services.inventory.messages import StockChanged
-from services.products import application, handlers, jobs, pictures, repository, vocabulary
+from services.products import application, downloads, handlers, jobs, pictures, repository, vocabulary
 from services.products.api import api
 from services.products.catalog_api import catalog_api
 from services.products.imports_api import imports_api
@@ -24,4 +24,5 @@ service.revokes(UserDeleted, SessionsRevoked)
 service.calls("inventory")
 service.answers(PriceItems, application.price_items)
 service.on(StockChanged, handlers.on_stock_changed)
+service.schedules(downloads.download_pictures, every_s=5)
 service.schedules(jobs.rebuild_vocabulary, every_s=30)

@@ -2,6 +2,8 @@
 
 from functools import cache
 
+from pydantic import field_validator
+
 from chassis.settings import Settings
 
 
@@ -10,6 +12,13 @@ class ProductsSettings(Settings):
 
     currency: str = "EUR"
     """Currency of prices that name none, and of price filters: an ISO 4217 code."""
+    picture_hosts: frozenset[str] = frozenset()
+    """Hosts from which pictures of imports are downloaded, `cdn.shopify.com,img.example:8443`. Empty: none are."""
+
+    @field_validator("picture_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return [host.strip().lower() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
 
 
 @cache

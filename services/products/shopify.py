@@ -39,6 +39,8 @@ COLUMNS = {
     "tracker": ("Variant Inventory Tracker", "Inventory tracker"),
     "policy": ("Variant Inventory Policy", "Continue selling when out of stock"),
     "picture": ("Image Src", "Product image URL"),
+    "alt": ("Image Alt Text",),
+    "variant_picture": ("Variant Image", "Variant image URL"),
 }
 """Meaning -> the names of the column that has it; other columns are ignored."""
 _MEANINGS = {name.lower(): meaning for meaning, names in COLUMNS.items() for name in names}
@@ -46,7 +48,7 @@ _REQUIRED = ("handle", "title", "price")
 _OPTIONS = ("option1", "option2", "option3")
 _VARIANT = (*_OPTIONS, "sku", "price", "quantity")
 """A row with a value in one of these is a variant."""
-_TEXTS = frozenset({"title", "body", "vendor", "type", "tags", *_OPTIONS})
+_TEXTS = frozenset({"title", "body", "vendor", "type", "tags", "alt", *_OPTIONS})
 NO_OPTION = "Default Title"
 """The option value of a product without variants."""
 
@@ -61,6 +63,7 @@ NO_VARIANT = "neither a variant nor a picture"
 UNTRACKED = "not tracked there, so never sold out; here the stock is the quantity of the file, 0 if it has none"
 CONTINUED = "sold there when out of stock; here the sale ends with the stock"
 UNLIMITED = "never sold out there; here the stock is that of --unlimited"
+NO_URL = "a picture is left out: its address is no http or https URL"
 SHORTENED = f"name shortened to {domain.MAX_NAME_CHARS} characters"
 
 
@@ -152,6 +155,8 @@ class _Reader:
     def __init__(self, catalog: Catalog, meanings: list[str], unlimited: int | None) -> None:
         self._catalog, self._meanings, self._unlimited = catalog, meanings, unlimited
         self._texts: dict[str, str] = {}
+        self._pictures: dict[str, list[tuple[str, str]]] = {}
+        """The pictures of a product, by its handle: (URL, description)."""
 
     def read(self, rows: list[spreadsheet.Row]) -> Catalog:
         readable = {line: self._row(line, cells) for line, cells in rows if isinstance(cells, list)}
@@ -160,6 +165,9 @@ class _Reader:
             if row["handle"] and (row["handle"] not in heads or (row["title"] and not heads[row["handle"]]["title"])):
                 heads[row["handle"]] = row
         self._ids = ProductIds(heads)
+        for row in readable.values():
+            if row["picture"]:
+                self._pictures.setdefault(row["handle"], []).append((row["picture"], _one_line(row["alt"])))
         for line, cells in rows:
             if isinstance(cells, str):
                 self._catalog.rows.append(Refused(line, "", cells))
@@ -209,6 +217,7 @@ class _Reader:
             item.body["tags"] = [tag for tag in map(_one_line, (row["tags"] or head["tags"]).split(",")) if tag]
         self._set_published(item, row, head)
         self._set_stock(item, row)
+        self._set_pictures(item, row)
         return item
 
     def _full_name(self, item: Item, title: str, options: list[str]) -> str:
@@ -267,6 +276,21 @@ class _Reader:
                 item.notes.append(UNLIMITED)
             else:
                 item.notes.append(UNTRACKED if is_untracked else CONTINUED)
+
+    def _set_pictures(self, item: Item, row: _Row) -> None:
+        """Give a variant its own picture first, then those of its product."""
+        found = {row["variant_picture"]: ""} if row["variant_picture"] else {}
+        for url, alt in self._pictures.get(row["handle"], ()):
+            found[url] = found.get(url) or alt
+        usable = [
+            {"url": url, "alt": alt[: domain.MAX_ALT_CHARS]}
+            for url, alt in found.items()
+            if domain.PICTURE_URL.fullmatch(url)
+        ]
+        if usable:
+            item.body["pictures"] = usable[: domain.MAX_PICTURES]
+        if len(usable) < len(found):
+            item.notes.append(NO_URL)
 
     def _name(self, meaning: str) -> str:
         return self._catalog.columns[meaning]

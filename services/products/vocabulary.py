@@ -106,7 +106,8 @@ def corrections(word: str) -> list[str]:
 
 def rebuild() -> None:
     """Add the words of all products, and drop those that no product has."""
-    started_at = clock.timestamp_ago(DROP_AFTER_S)
+    forget()
+    too_new = clock.timestamp_ago(DROP_AFTER_S)
     used: set[str] = set()
     for product in repository.products.iterate({"deleted": False}):
         try:
@@ -115,7 +116,7 @@ def rebuild() -> None:
             continue
         used.update(of_product)
         add(of_product)
-    for word in words.iterate({"addedAt": {"$lt": started_at}}):
+    for word in words.iterate({"addedAt": {"$lt": too_new}}):
         if word["_id"] not in used:
             words.delete(word["_id"])
     forget()

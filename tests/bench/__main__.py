@@ -25,6 +25,7 @@ PARTS = (
     "revocation",
     "footprint",
     "imports",
+    "catalog",
 )
 LONG_ONLY = ("upstreams",)
 """Parts that have goals alone: the limits of `upstreams` are checked by `tests.faults.upstreams`."""

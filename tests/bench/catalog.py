@@ -1,7 +1,7 @@
 """Time of lists, products and searches over a large catalog against a small one, and the size of the indexes.
 
-Measured are the functions behind the routes, in this process: HTTP costs the same for both. SQLite works in the process,
-too: its times are CPU times, which other processes of the machine do not lengthen.
+Measured are the functions behind the routes, in this process: HTTP costs the same for both. SQLite works in the
+process, too: its times are CPU times, which other processes of the machine do not lengthen.
 """
 
 import statistics
@@ -29,9 +29,12 @@ MAX_RATIO, MAX_INDEX_RATIO, GOAL_P95_MS = 2.0, 4.0, 30.0
 ROUNDS, SHORT_ROUNDS = 200, 60
 BATCH = 1000
 CATEGORIES, VENDORS, WORDS = 20, 50, 4000
+"""WORDS is the number of different words in descriptions; each name has a word of its own."""
 COMMON = "quality"
 """A word of every description."""
 PAGE = 20
+TYPO = "search with a typo"
+"""Has no bar for the ratio: it compares a word with all words, and names have as many as there are products."""
 
 
 def run(short: bool) -> list[dict[str, Any]]:
@@ -65,14 +68,9 @@ def _compare(
     rows = []
     for name, (few, many) in times_ms.items():
         ratio, p95_ms = statistics.median(many) / statistics.median(few), statistics.quantiles(many, n=20)[-1]
+        bar = {} if name == TYPO else {"bar": f"<= {MAX_RATIO:g}", "ok": ratio <= MAX_RATIO}
         rows += [
-            {
-                "name": f"{engine}: {name}, {large:,} products against {SMALL:,}",
-                "value": ratio,
-                "unit": "x",
-                "bar": f"<= {MAX_RATIO:g}",
-                "ok": ratio <= MAX_RATIO,
-            },
+            {"name": f"{engine}: {name}, {large:,} products against {SMALL:,}", "value": ratio, "unit": "x", **bar},
             {
                 "name": f"{engine}: {name}, {large:,} products, p95",
                 "value": p95_ms,
@@ -100,9 +98,7 @@ def _operations(size: int) -> dict[str, Callable[[], Any]]:
         return _details(next(numbers)).name
 
     def typo() -> str:
-        return f"{swapped(_word(next(numbers) % WORDS))} {COMMON}"
-
-    def swapped(word: str) -> str:
+        word = _word(WORDS + next(numbers))
         return word[:2] + word[3] + word[2] + word[4:]
 
     return {
@@ -113,7 +109,7 @@ def _operations(size: int) -> dict[str, Callable[[], Any]]:
         "product": lambda: repository.get_published(_id(next(numbers))),
         "search of a name": search(name),
         "search of a word of every product": search(lambda: COMMON),
-        "search with a typo": search(typo),
+        TYPO: search(typo),
     }
 
 
@@ -134,10 +130,7 @@ def _catalog(store: Store, size: int) -> Iterator[Store]:
     for collection in collections:
         collection.attach(store).ensure_indexes()
     vocabulary.forget()
-    docs = (
-        {**new_product(_id(number), _details(number), Money(100 + number % 9000, "EUR"), number % 7), "outbox": [], "pending": 0}
-        for number in range(size)
-    )  # fmt: skip
+    docs = map(_product, range(size))
     words = {word for number in range(size) for word in _details(number).words() if vocabulary.is_correctable(word)}
     _insert(store, repository.products, docs)
     _insert(store, vocabulary.words, ({"_id": word, "addedAt": "2026"} for word in sorted(words)))
@@ -174,6 +167,12 @@ def _index_ratio(store: SqliteStore) -> float:
     return sum(bytes for name, bytes in sizes.items() if name != "products") / sizes["products"]
 
 
+def _product(number: int) -> dict[str, Any]:
+    """Return a product whose event is published."""
+    product = new_product(_id(number), _details(number), Money(100 + number % 9000, "EUR"), number % 7)
+    return {**product, "outbox": [], "pending": 0}
+
+
 def _id(number: int) -> str:
     return f"01M8Q4TK2ANRKXNJG{number:09}"
 
@@ -181,12 +180,13 @@ def _id(number: int) -> str:
 @cache
 def _word(number: int) -> str:
     letters = Random(number)
-    return "".join(letters.choice("bcdfglmnprst") + letters.choice("aeiou") for _ in range(4)) + f"{'xvz'[number % 3]}"
+    pairs = ("".join((letters.choice("bcdfglmnprst"), letters.choice("aeiou"))) for _ in range(3 + number % 4))
+    return "".join(pairs) + "xvz"[number % 3]
 
 
 def _details(number: int) -> domain.Details:
     pick = Random(number)
-    name = f"{_word(pick.randrange(WORDS)).title()} {_word(pick.randrange(WORDS))} {number}"
+    name = f"{_word(WORDS + number).title()} {_word(pick.randrange(WORDS))}"
     description = " ".join([COMMON, *(_word(pick.randrange(WORDS)) for _ in range(40))])
     tags = tuple(f"tag {pick.randrange(100)}" for _ in range(2))
     return domain.Details(name, description, f"Category {number % CATEGORIES}", f"Vendor {number % VENDORS}", tags)
