@@ -39,10 +39,22 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
     product = story.expect_reply("She adds a product with five units", admin.post("/api/products", kettle), 201)
     path = f"/api/products/{product['id']}"
 
-    # A shopper arrives.
+    # A shopper arrives, and fills a cart before she signs up.
+    mug = admin.post("/api/products", {"name": "Camp mug", "price": "9.00", "stock": 5, "category": "Cooking"}).body
+    cart = story.expect_reply("Ada takes a cart", ada.take_cart(), 201)
+    two_mugs = {"productId": mug["id"], "quantity": 2}
+    story.expect_reply("She puts in two mugs", ada.post(f"/api/carts/{cart['id']}/items", two_mugs), 200, total="18.00")
     account = {"email": email, "name": "Ada Byron", "password": PASSWORD}
     story.expect_reply("Ada signs up", ada.post("/api/users", account), 201)
     story.expect_reply("Ada signs in", ada.sign_in(email, PASSWORD), 200)
+    guest_cart = {"cartId": cart["id"], "token": cart["token"]}
+    merged = ada.post("/api/carts/mine/merges", guest_cart)
+    mine = story.expect_reply("Her cart becomes that of her account", merged, 200, total="18.00")
+    again = ada.post("/api/carts/mine/merges", guest_cart)
+    story.expect_reply("Merging it again changes nothing", again, 200, total="18.00")
+    order_of_cart = {"cartId": mine["id"], "cartVersion": mine["version"], "expectedTotal": mine["total"]}
+    story.expect_reply("She orders the cart", ada.post("/api/orders", order_of_cart), 201, status="confirmed")
+    story.expect_soon("The cart is empty", "[]", lambda: ada.get("/api/carts/mine").body["items"])
     story.expect_reply("Ada searches for a kettle", ada.get("/api/products?q=kettle"), 200)
 
     def order(quantity: int, card: str = "tok_ok") -> dict[str, Any]:
@@ -92,7 +104,7 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
         kinds = [each["kind"] for each in ada.get("/api/notifications").body["items"]]
         return f"{len(kinds)} messages of {len(set(kinds))} kinds"
 
-    story.expect_soon("Ada has a notification of every event", "8 messages of 6 kinds", messages)
+    story.expect_soon("Ada has a notification of every event", "9 messages of 6 kinds", messages)
 
     def events() -> str:
         entries = ada.get(f"{late_path}/timeline").body["items"]
@@ -100,6 +112,7 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
 
     story.expect_soon("The timeline shows the events in order", "placed, confirmed, shipped, delivered", events)
     story.expect_reply("The administrator deletes the product", admin.delete(path), 204)
+    admin.delete(f"/api/products/{mug['id']}")
 
 
 def import_catalog(story: Story, token: str, step: str, new: int | None) -> None:
