@@ -1,12 +1,13 @@
 """Mixed storm: two releases run side by side on the same data while clients shop and processes die.
 
-    python -m tests.faults.mixed [--only SERVICE | --pairs] [--seconds N] [--seed N]
+    python -m tests.faults.mixed [--only SERVICE | --pairs] [--seconds N] [--seed N] [--engines]
 
 Every service runs once in the latest recorded release and once in the present code, as during a rolling upgrade. --only
 mixes one service, and --pairs each service in turn, with the others in the present code. The data are judged as after a
 chaos test once the upgrade is finished; nothing may be parked or set aside.
 """
 
+import os
 import random
 import signal
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 import click
 
 from mercato.catalog import catalog
-from tests import dump
+from tests import dump, engines
 from tests.faults import checker
 from tests.faults.load import Load
 from tests.faults.mixed_platform import MixedShop
@@ -70,22 +71,23 @@ def storm(scenario: Scenario, shop: MixedShop, seed: int, seconds: float) -> dic
     }
 
 
-def run(release: Release, services: Collection[str], seed: int, seconds: float) -> bool:
+def run(release: Release, services: Collection[str], seed: int, seconds: float, repeat: str) -> bool:
     """Run one storm on a platform of its own, print the result, and return whether it passed."""
-    names = ", ".join(sorted(services))
-    print(f"seed {seed}: {names} in {release.version} and in the present code, {seconds:g} s", flush=True)
+    print(f"seed {seed}: {', '.join(services)} in {release.version} and in the present code, {seconds:g} s", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mixed-") as folder:
         shop = MixedShop(Path(folder), release, services, **SETTINGS)
-        scenario = Scenario(shop, f"mixed-{seed}")
+        scenario = Scenario(shop, "-".join(("mixed", str(seed), *(services if len(services) == 1 else ()))))
         try:
             shop.up()
             result = storm(scenario, shop, seed, seconds)
         except Exception as error:
-            print(f"failed: {str(error) or repr(error)}\nEvidence: {scenario.save_evidence()}", flush=True)
+            evidence = scenario.save_evidence()
+            print(f"failed: {str(error) or repr(error)}\nEvidence: {evidence}. To repeat:\n    {repeat}", flush=True)
             return False
         finally:
             shop.down()
+            engines.end()
     print(f"passed after {time.monotonic() - began:.0f} s: {result}", flush=True)
     return True
 
@@ -95,17 +97,24 @@ def run(release: Release, services: Collection[str], seed: int, seconds: float) 
 @click.option("--pairs", is_flag=True, help="Mix one service after the other.")
 @click.option("--seconds", default=60.0, help="Duration of each storm.")
 @click.option("--seed", type=int, help="Repeat an earlier storm.")
-def main(only: str | None, pairs: bool, seconds: float, seed: int | None) -> None:
+@click.option("--engines", "real", is_flag=True, help="Run on MongoDB and Kafka.")
+def main(only: str | None, pairs: bool, seconds: float, seed: int | None, real: bool) -> None:
     """Run two releases side by side under load, kill processes of both, and check the data afterward."""
     seed = random.randrange(10**6) if seed is None else seed
+    if real:
+        os.environ[engines.WANTED] = "1"
     try:
         release = install(latest_version())
     except NotInstallable as error:
         raise click.ClickException(str(error)) from None
     shared = sorted(catalog().keys() & {path.name for path in (release.code / "services").iterdir()})
-    mixes = [[name] for name in shared] if pairs else [[only] if only else shared]
-    results = [run(release, mix, seed, seconds) for mix in mixes]
-    sys.exit(0 if all(results) else 1)
+    if only and only not in shared:
+        raise click.UsageError(f"release {release.version} has no service {only!r}; it has {', '.join(shared)}")
+    repeat = f"python -m tests.faults.mixed --seed {seed} --seconds {seconds:g}" + (" --engines" if real else "")
+    passed = True
+    for mix in [[name] for name in shared] if pairs else [[only] if only else shared]:
+        passed &= run(release, mix, seed, seconds, repeat + (f" --only {mix[0]}" if only or pairs else ""))
+    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":
