@@ -28,6 +28,7 @@ from services.inventory import jobs as inventory
 from services.orders import checkout
 from services.payments import jobs as payments
 from services.products import application as products
+from services.products.domain import Details
 from services.users import application as users
 
 
@@ -56,7 +57,7 @@ class InProcessPlatform:
             if each.handlers
         }
         self.user = users.create(clock.new_id(), "ada@example.com", "Ada", "correct horse")["_id"]
-        self.product = products.create(clock.new_id(), "Kettle", Money(1000, "EUR"), stock)["_id"]
+        self.product = products.create(clock.new_id(), Details("Kettle"), Money(1000, "EUR"), stock)["_id"]
 
     def place_order(self, token: str = "tok_ok", quantity: int = 1) -> str:
         """Place an order; return its id, even if the order is rejected."""

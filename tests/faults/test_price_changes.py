@@ -16,6 +16,7 @@ from services.orders import checkout, quotas
 from services.orders.domain import PriceChanged
 from services.payments import repository as payments
 from services.products import application as products
+from services.products.domain import Details
 from tests.faults.in_process import InProcessPlatform
 
 CHECKOUTS = 1000
@@ -60,7 +61,7 @@ def test_nobody_is_charged_a_price_that_was_not_shown(folder: Path, fake_clock: 
     charged = refused = 0
     while charged < CHECKOUTS:
         if charged % CHECKOUTS_OF_PRODUCT == 0:
-            client.product = products.create(clock.new_id(), "Kettle", Money(100, "EUR"), 1000)["_id"]
+            client.product = products.create(clock.new_id(), Details("Kettle"), Money(100, "EUR"), 1000)["_id"]
             fake_clock.pass_time(quotas.DAY_S)  # the quotas of the buyer begin again
         quantity = random.randint(1, 3)
         shown = _shown(client.product, quantity)
