@@ -27,8 +27,8 @@ Sample = tuple[dict[str, str], float]
 class Prometheus:
     """A Prometheus as prometheus-operator configures it, except that it finds the processes in a file."""
 
-    def __init__(self, folder: Path, shop: Shop) -> None:
-        self._folder, self._shop = folder, shop
+    def __init__(self, folder: Path, shop: Shop, interval_s: int = 1) -> None:
+        self._folder, self._shop, self._interval_s = folder, shop, interval_s
         self._program = tool("prometheus")
         self.url = f"http://127.0.0.1:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,7 +38,12 @@ class Prometheus:
         for path in RULES:
             shutil.copy(path, self._folder / "rules")
         configuration: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text())
-        configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        interval, timeout = f"{self._interval_s}s", f"{min(self._interval_s, 5)}s"
+        configuration["global"] = {
+            "scrape_interval": interval,
+            "scrape_timeout": timeout,
+            "evaluation_interval": interval,
+        }
         for cluster in ("alerting", "scrape_config_files"):
             del configuration[cluster]
         configuration["scrape_configs"] = [scrape_config("targets.json")]
@@ -89,6 +94,7 @@ class Prometheus:
 
     def _alerts(self, state: str) -> set[tuple[str, str]]:
         listed = [each for each in self.get("alerts")["alerts"] if each["state"] == state]
+        listed = [each for each in listed if each["labels"]["severity"] != "none"]  # which always fire
         return {(each["labels"]["alertname"], each["labels"].get("service", "")) for each in listed}
 
     def _ready(self) -> bool:

@@ -21,6 +21,7 @@ from tests.observability.faults import gone, late, locked, publish
 from tests.observability.files import filled, panels, queries
 from tests.observability.prometheus import Prometheus
 from tests.observability.recorded import Course, Labels, Stage, check, recorded
+from tests.observability.screen import red
 from tests.system.collector import Collector
 from tests.system.platform import Client, Shop, eventually
 
@@ -39,7 +40,9 @@ LONGER = (
     "ConsumerLag",
     "ServiceMissing",
     "AvailabilityBudgetBurn",
+    "CallsBudgetBurn",
     "CheckoutBudgetBurn",
+    "OrdersUndecided",
 )
 """Alerts that promtool evaluates."""
 Calm = dict[str, dict[str, Course]]
@@ -86,10 +89,8 @@ def product(shop: Shop) -> dict[str, Any]:
 def test_no_alert_fires_on_a_healthy_platform(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm
 ) -> None:
-    seen = eventually(lambda: found if len(found := prometheus.ask("up == 1")) == 2 * len(catalog()) else None)
-    assert {(labels["service"], labels["process"]) for labels, _ in seen} == {
-        (name, process) for name in catalog() for process in ("web", "worker")
-    }
+    expected = {(name, process) for name in catalog() for process in ("web", "worker")} | {("router", "router")}
+    eventually(lambda: {(each["service"], each["process"]) for each, _ in prometheus.ask("up == 1")} == expected)
     assert buyer.order(product, key="once").ok and buyer.order(product, key="once").ok
     for _ in range(20):
         assert buyer.buy(product)["status"] == "confirmed"
@@ -119,7 +120,8 @@ def test_axis_of_a_healthy_platform_is_at_most_twice_its_data(prometheus: Promet
 def test_every_rule_is_evaluated_and_names_its_platform(prometheus: Prometheus) -> None:
     rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
-    for rule in (each for each in rules if each["type"] == "recording"):
+    for rule in (each for each in rules if each["type"] == "recording" and ":5m]" not in each["query"]):
+        # (a subquery with a step of five minutes has no value in a younger Prometheus)
         found = [labels for labels, _ in prometheus.ask(rule["name"])]
         assert found and all((each["job"], each["namespace"]) == ("mercato", "mercato") for each in found), rule["name"]
         services = {each["service"] for each in found} if not rule["name"].startswith("platform:") else set()
@@ -129,43 +131,45 @@ def test_every_rule_is_evaluated_and_names_its_platform(prometheus: Prometheus) 
 def test_dead_letter_raises_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
     publish(shop, "orders", "order.cancelled")
     fires(prometheus, ("DeadLetters", "payments"))
+    assert {("Waiting for an operator", ""), ("Services", "payments")} <= red(prometheus)
 
 
 def test_stalled_outbox_and_hanging_service_page(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
 ) -> None:
-    expected = {
-        ("OutboxStalled", "orders"),
-        ("AvailabilityBudgetBurn", "orders"),
-        ("BreakerOpen", "orders"),
-        ("TargetDown", "products"),
-    }
+    expected = {("BusUnavailable", ""), ("BreakerOpen", "orders"), ("TargetDown", "products")}
     assert not prometheus.firing() & expected
+    longer = ("AvailabilityBudgetBurn", "CallsBudgetBurn")
     with locked(shop, "bus.db"):
         assert buyer.order(product).ok
         with shop.frozen("products"):
             begun = clock.monotonic()
             eventually(lambda: not buyer.order(product).ok and expected <= prometheus.firing(), SOON)
-            fault = recorded(prometheus, "AvailabilityBudgetBurn", clock.monotonic() - begun)
-    over = {("OutboxStalled", "orders"), ("TargetDown", "products")}
-    eventually(lambda: not prometheus.firing() & over, SOON)
+            assert {("Processes down", ""), ("Services", "products"), ("Circuit breakers", "products")} <= red(
+                prometheus
+            )
+            eventually(lambda: ("OutboxStalled", "orders") in prometheus.firing() | prometheus.near(), SOON)
+            fault = {alert: recorded(prometheus, alert, clock.monotonic() - begun) for alert in longer}
+    over = "sum(mercato_bus_unavailable_seconds) + sum(1 - up)"  # the alerts fire for some minutes more
+    eventually(lambda: prometheus.ask(f"{over} == 0"), SOON)
     eventually(lambda: buyer.order(product).ok)
-    burns(tmp_path, "AvailabilityBudgetBurn", calm, fault, service="orders")
+    burns(tmp_path, "AvailabilityBudgetBurn", calm, fault[longer[0]], service="orders")
+    goes_on(tmp_path, "CallsBudgetBurn", calm, fault, labels_of("page", "products"))
 
 
 def test_slow_checkouts_page(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm, tmp_path: Path
 ) -> None:
-    assert ("CheckoutBudgetBurn", "") not in prometheus.firing()
-
     def order(_: int) -> None:
         Client(buyer.url, buyer.token).order(product)
 
     begun = clock.monotonic()
     with shop.frozen("payments"), ThreadPoolExecutor(14) as crowd:  # more than may wait for payments at once
         list(crowd.map(order, range(42)))
-    fires(prometheus, ("CheckoutBudgetBurn", ""))
-    burns(tmp_path, "CheckoutBudgetBurn", calm, recorded(prometheus, "CheckoutBudgetBurn", clock.monotonic() - begun))
+        during = {"OrdersUndecided": recorded(prometheus, "OrdersUndecided", clock.monotonic() - begun)}
+    fault = recorded(prometheus, "CheckoutBudgetBurn", clock.monotonic() - begun)
+    burns(tmp_path, "CheckoutBudgetBurn", calm, fault, service="orders")
+    goes_on(tmp_path, "OrdersUndecided", calm, during, labels_of("page", "orders"))
 
 
 def test_crash_looping_worker_raises_a_ticket(shop: Shop, prometheus: Prometheus) -> None:
@@ -187,15 +191,15 @@ def test_locked_stock_delays_sagas_and_reservations(
             fault.enter_context(locked(shop, "store/inventory.db"))
         stays(prometheus, 'sum(mercato_saga_oldest_age_seconds{step="confirm stock"})')
         stays(prometheus, "sum(mercato_reservations_overdue)")
+        fires(prometheus, ("StoreDown", "inventory"))
+        assert {("Firing alerts", "StoreDown"), ("Services", "inventory")} <= red(prometheus)
         stays(prometheus, "sum(mercato_saga_stuck)", TEN_TRIES)
         during = {alert: recorded(prometheus, alert, STEADY) for alert in LONGER}
     eventually(lambda: prometheus.ask("sum(mercato_saga_open) == 0"), SOON)
 
-    page = {"severity": "page", "service": "orders", "saga": "checkout"}
-    goes_on(tmp_path, "CompensationStuck", calm, during, page)
-    old = [{**page, "step": step} for step in ("confirm stock", "reserve stock")]
-    goes_on(tmp_path, "SagaOld", calm, during, *old)
-    goes_on(tmp_path, "ReservationsOverdue", calm, during, {"severity": "page", "service": "inventory"})
+    for alert in ("CompensationStuck", "SagaOld"):
+        goes_on(tmp_path, alert, calm, during, labels_of("page", "orders", saga="checkout"))
+    goes_on(tmp_path, "ReservationsOverdue", calm, during, labels_of("page", "inventory"))
 
 
 def test_consumer_without_store_lags(shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path) -> None:
@@ -204,15 +208,14 @@ def test_consumer_without_store_lags(shop: Shop, prometheus: Prometheus, calm: C
         stays(prometheus, 'sum(mercato_consumer_lag{service="products"}) >= bool 600')
         during = {"ConsumerLag": recorded(prometheus, "ConsumerLag", STEADY)}
     eventually(lambda: prometheus.ask('sum(mercato_consumer_lag{service="products"}) == 0'), SOON)
-    expected = {"severity": "ticket", "service": "products", "topic": "inventory.events"}
-    goes_on(tmp_path, "ConsumerLag", calm, during, expected)
+    goes_on(tmp_path, "ConsumerLag", calm, during, labels_of("ticket", "products", topic="inventory.events"))
 
 
 def test_missing_worker_pages(shop: Shop, prometheus: Prometheus, calm: Calm, tmp_path: Path) -> None:
     with gone(shop, prometheus, "users", "worker"):
         eventually(lambda: not prometheus.ask('up{service="users", process="worker"}'))
         during = {"ServiceMissing": recorded(prometheus, "ServiceMissing", STEADY)}
-    goes_on(tmp_path, "ServiceMissing", calm, during, {"severity": "page", "service": "users", "process": "worker"})
+    goes_on(tmp_path, "ServiceMissing", calm, during, labels_of("page", "users"))
 
 
 def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client, product: Any) -> None:
@@ -232,7 +235,7 @@ def test_every_panel_has_data(shop: Shop, prometheus: Prometheus, buyer: Client,
 
 def test_alerts_name_their_platform(prometheus: Prometheus) -> None:
     fired = [labels for labels, _ in prometheus.ask('last_over_time(ALERTS{alertstate="firing"}[15m])')]
-    assert {labels["alertname"] for labels in fired} >= {"DeadLetters", "TargetDown", "OutboxStalled"}
+    assert {labels["alertname"] for labels in fired} >= {"DeadLetters", "TargetDown", "BusUnavailable"}
     assert all((labels["job"], labels["namespace"]) == ("mercato", "mercato") for labels in fired)
 
 
@@ -257,9 +260,14 @@ def goes_on(folder: Path, alert: str, calm: Calm, fault: Calm, *firing: Labels) 
     check(folder, alert, Stage(calm[alert], 900), Stage(fault[alert], 900, firing))
 
 
-def burns(folder: Path, alert: str, calm: Calm, fault: dict[str, Course], **labels: str) -> None:
+def labels_of(severity: str, service: str, **more: str) -> Labels:
+    """Return the labels of an alert on a service of this platform."""
+    return {"severity": severity, "job": "mercato", "namespace": "mercato", "service": service, **more}
+
+
+def burns(folder: Path, alert: str, calm: Calm, fault: dict[str, Course], service: str) -> None:
     """Check that three days of the fault raise page and ticket, and that an hour later the ticket remains."""
-    page, ticket = ({"severity": severity, **labels} for severity in ("page", "ticket"))
+    page, ticket = (labels_of(severity, service) for severity in ("page", "ticket"))
     good = calm[alert]
     days = (Stage(good, DAY), Stage(fault, 3 * DAY, (page, ticket)), Stage(good, DAY // 24, (ticket,)))
     check(folder, alert, *days, every=600)
