@@ -37,13 +37,13 @@ def test_a_redelivery_after_a_crash_at_any_write_notifies_once(store):
 
 
 def test_two_concurrent_deliveries_notify_once(monkeypatch):
-    get = repository.recipients.get
+    insert = repository.notifications.insert
 
-    def another_process_is_first(user):
+    def another_process_is_first(notification):
         monkeypatch.undo()
         ship("o1")
-        return get(user)
+        insert(notification)
 
-    monkeypatch.setattr(repository.recipients, "get", another_process_is_first)
+    monkeypatch.setattr(repository.notifications, "insert", another_process_is_first)
     ship("o1")
     assert notified("o1") == ["order_shipped"]

@@ -167,11 +167,14 @@ def test_a_day_later_when_stripe_has_forgotten_the_keys_nothing_is_charged_twice
     assert stripe.refunded("o1") == 3000
 
 
-def test_a_cancel_between_create_and_confirm_leaves_nothing_charged(stripe, fake_clock):
+@pytest.mark.parametrize("request_", ["/payment_intents", "/payment_intents/pi_1/confirm"])
+def test_a_cancel_during_any_request_of_a_charge_leaves_nothing_charged(stripe, fake_clock, request_):
     provider, other = StripeProvider(), StripeProvider()
+    canceled = []
 
     def cancel_first(method, path):
-        if path.endswith("/confirm") and len(stripe.requests) < 3:
+        if path == request_ and not canceled:
+            canceled.append(path)
             other.cancel("o1")
         return ""
 

@@ -145,7 +145,13 @@ def test_a_signed_body_that_is_no_event_is_refused(stripe, payload):
 
 
 @pytest.mark.parametrize(
-    "body", [{"id": "evt_1"}, {"id": "evt_1", "data": []}, {"data": {"object": 1}}, {"id": "evt_1", "data": {"object": {"object": "payout", "id": "po_1"}}}]
+    "body",
+    [
+        {"id": "evt_1"},
+        {"id": "evt_1", "data": []},
+        {"data": {"object": 1}},
+        {"id": "evt_1", "data": {"object": {"object": "payout", "id": "po_1"}}},
+    ],
 )
 def test_events_about_nothing_of_ours_are_accepted_and_not_stored(stripe, body):
     receive(json.dumps(body).encode())
