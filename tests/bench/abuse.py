@@ -26,7 +26,7 @@ from tests.bench.shop import running_shop
 from tests.system.platform import PASSWORD, Client, Shop
 
 ACCOUNTS, CONNECTIONS = 3, 30
-PAIRS, FEW_PAIRS = 21, 9
+PAIRS, FEW_PAIRS = 21, 7
 ORDERS = 40
 """Orders of a block."""
 BUYERS = 3
