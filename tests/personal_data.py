@@ -17,6 +17,8 @@ NOT_EXPORTED = {
     "sagas": "the steps of checkouts, which the timelines of orders show",
     "dead_letters": "events that wait to be handled; erasure deletes those of a user",
     "quotas": "units that a user has ordered or canceled within 24 hours, which the orders show",
+    "stock": "the administrators who changed it",
+    "movements": "the administrators who changed a stock",
     "first_administrator": "the id of the first administrator",
 }
 """Collections that may name a user, and why they are not exported."""

@@ -10,7 +10,7 @@ from chassis import clock
 from chassis.audit import BATCH
 from chassis.errors import NotFound, TransientError
 from chassis.store import MAX_PAGE_SIZE, Doc, Duplicate
-from services.inventory import domain, repository
+from services.inventory import domain, history, repository
 from services.inventory.messages import (
     AdjustStock,
     ConfirmStock,
@@ -34,14 +34,12 @@ from services.inventory.messages import (
 )
 from services.inventory.settings import settings
 
-_ADJUSTMENTS_KEPT_S = 24 * 3600.0
-"""How long a repeated adjustment is recognized."""
 _MAX_ATTEMPTS = 20
 
 
 def stock_product(command: StockProduct) -> None:
     """Open the stock of a product, unless it exists."""
-    repository.open_stock(command.product_id, command.quantity, closed=False)
+    repository.open_stock(command.product_id, command.quantity, closed=False, by=command.by)
 
 
 def stock_products(command: StockProducts) -> StockProducts.Reply:
@@ -56,11 +54,13 @@ def stock_products(command: StockProducts) -> StockProducts.Reply:
 def _stock_level(item: ProductQuantity, command: StockProducts) -> StockLevel | None:
     """Open or set one stock; return None if it is closed."""
     dedup_key = command.dedup_key if command.replaces else ""
-    stock = repository.open_stock(item.product_id, item.quantity, closed=False, dedup_key=dedup_key)
+    stock = repository.open_stock(item.product_id, item.quantity, closed=False, dedup_key=dedup_key, by=command.by)
     available, sequence = stock["available"], stock["seq"]
     if command.replaces:
         try:
-            available, sequence = _change_available(item.product_id, lambda _: item.quantity, dedup_key)
+            available, sequence = _change_available(
+                item.product_id, lambda _: item.quantity, dedup_key, domain.Cause("set", command.by)
+            )
         except NotFound:
             return None
     elif stock["closed"]:
@@ -80,11 +80,15 @@ def adjust_stock(command: AdjustStock) -> AdjustStock.Reply:
             raise domain.insufficient_stock(stock, command.product_id, -command.adjustment)
         return available
 
-    available, sequence = _change_available(command.product_id, adjusted, command.dedup_key)
+    available, sequence = _change_available(
+        command.product_id, adjusted, command.dedup_key, domain.Cause("adjusted", command.by, command.reason)
+    )
     return AdjustStock.Reply(available=available, sequence=sequence)
 
 
-def _change_available(product: str, change: Callable[[Doc], int], dedup_key: str) -> tuple[int, int]:
+def _change_available(
+    product: str, change: Callable[[Doc], int], dedup_key: str, cause: domain.Cause
+) -> tuple[int, int]:
     """Store the available units that `change(stock)` returns, once for each `dedup_key`; return (units, sequence).
 
     Raises NotFound, and what `change` raises.
@@ -99,8 +103,8 @@ def _change_available(product: str, change: Callable[[Doc], int], dedup_key: str
         available, sequence = change(stock), stock["seq"] + 1
         received = available - stock["available"]
         update = domain.with_stock_changed({"$inc": {"available": received, "received": received}})
-        kept = [each for each in stock["adjustments"] if each["at"] > clock.timestamp_ago(_ADJUSTMENTS_KEPT_S)]
-        update["$set"]["adjustments"] = [*kept, domain.adjustment(dedup_key, available, sequence)]
+        kept = history.keep_recent(product, stock["adjustments"])
+        update["$set"]["adjustments"] = [*kept, domain.adjustment(dedup_key, received, available, sequence, cause)]
         if repository.stock.update(product, update, when={"seq": stock["seq"]}):
             return available, sequence
     raise TransientError("the stock of this product changes too often")

@@ -8,6 +8,7 @@ The stock document records the last stage that each order applied: `allocations.
 A stage applies only over a lower `stageVersion`: a repeated stage has no second effect, and a late one has none.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from chassis import clock
@@ -45,9 +46,28 @@ def new_stock(product: str, quantity: int, closed: bool = False) -> Doc:
     }
 
 
-def adjustment(dedup_key: str, available: int, sequence: int) -> dict[str, Any]:
-    """Return the record of an adjustment, by which a repeat is recognized."""
-    return {"dedupKey": dedup_key, "at": clock.timestamp(), "available": available, "sequence": sequence}
+@dataclass(frozen=True)
+class Cause:
+    """Why units were added or removed: the kind of the change, the administrator, and the reason they gave."""
+
+    kind: str
+    by: str = ""
+    reason: str = ""
+
+
+def adjustment(dedup_key: str, change: int, available: int, sequence: int, cause: Cause) -> dict[str, Any]:
+    """Return the record of an adjustment, by which a repeat is recognized; it becomes a part of the history."""
+    return {
+        "id": clock.new_id(),
+        "dedupKey": dedup_key,
+        "at": clock.timestamp(),
+        "change": change,
+        "available": available,
+        "sequence": sequence,
+        "kind": cause.kind,
+        "by": cause.by,
+        "reason": cause.reason,
+    }
 
 
 def hold(order: str, stage_version: int, quantity: int) -> list[GuardedUpdate]:

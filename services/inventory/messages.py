@@ -69,10 +69,11 @@ class ReservationReleased(DomainError, kind="released"):
 
 
 class StockProduct(Command, callers=("products",)):
-    """Open the stock of a product, unless it exists."""
+    """Open the stock of a product, unless it exists; `by` is the administrator."""
 
     product_id: Id
     quantity: Stock
+    by: str = ""
 
 
 class ProductQuantity(Schema):
@@ -97,6 +98,7 @@ class StockProducts(Command, callers=("products",), timeout_s=3.5):
     items: Annotated[list[ProductQuantity], Field(min_length=1, max_length=MAX_STOCKED_PRODUCTS)]
     replaces: bool
     dedup_key: str
+    by: str = ""
 
     class Reply(Schema):
         """The stocks as they are now, without those that are closed because their products were deleted."""
@@ -105,11 +107,16 @@ class StockProducts(Command, callers=("products",), timeout_s=3.5):
 
 
 class AdjustStock(Command, callers=("products",), errors=(InsufficientStock, NotFound)):
-    """Change the available units of a product, once for each `dedup_key`."""
+    """Change the available units of a product, once for each `dedup_key`.
+
+    `by` is the administrator, and `reason` what the administrator wrote.
+    """
 
     product_id: Id
     adjustment: int
     dedup_key: str
+    by: str = ""
+    reason: str = ""
 
     class Reply(Schema):
         available: int

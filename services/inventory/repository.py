@@ -13,6 +13,8 @@ from services.inventory.messages import Line, NotReserved
 from services.inventory.settings import settings
 
 stock = Collection("stock", Index("allocationCount", partial={"allocationCount": {"$gt": 0}}), outbox.PENDING_INDEX)
+movements = Collection("movements", Index("productId"))
+"""Adjustments that a stock no longer keeps itself, by ids that are ordered by time."""
 reservations = Collection(
     "reservations",
     Index("products", multikey=True),
@@ -42,15 +44,14 @@ def get_reservation(order: str) -> Doc:
     return doc
 
 
-def open_stock(product: str, quantity: int, closed: bool, dedup_key: str = "") -> Doc:
+def open_stock(product: str, quantity: int, closed: bool, dedup_key: str = "", by: str = "") -> Doc:
     """Insert the stock of a product, unless it exists, and return it; an existing one keeps its own quantity.
 
     With a `dedup_key`, the insert counts as the adjustment with this key.
     """
     doc = {**domain.new_stock(product, quantity, closed), **outbox.new_outbox(product), "seq": 1, "pending": 1}
     del doc["outbox"]
-    if dedup_key:
-        doc["adjustments"] = [domain.adjustment(dedup_key, quantity, doc["seq"])]
+    doc["adjustments"] = [domain.adjustment(dedup_key, quantity, quantity, doc["seq"], domain.Cause("opened", by))]
     try:
         stock.insert(doc)
     except Duplicate:

@@ -10,7 +10,7 @@ from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("inventory")
 service.traces("orderId")
-service.stores(repository.stock, repository.reservations)
+service.stores(repository.stock, repository.reservations, repository.movements)
 service.publishes(LatestStateOutbox("inventory", repository.stock, domain.stock_changed), messages.StockChanged)
 service.publishes(
     EmbeddedOutbox("inventory", repository.reservations),

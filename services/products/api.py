@@ -6,9 +6,10 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from chassis.errors import IfMatch, NotFound
 from chassis.money import Money
-from chassis.schema import Amount, DecimalString, Id, QueryParams, RequestBody, Schema, Timestamp
+from chassis.schema import SINGLE_LINE, Amount, DecimalString, Id, QueryParams, RequestBody, Schema, Timestamp
 from chassis.store import Doc
 from chassis.web.api import ADMIN, ANYONE, Api, Response
+from chassis.web.auth import Caller
 from chassis.web.idempotency import Attempt
 from services.inventory.messages import InsufficientStock
 from services.products import application, domain, pictures, repository
@@ -44,6 +45,8 @@ class ProductChange(RequestBody):
 
 class StockChange(RequestBody):
     adjustment: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
+    reason: Annotated[str, StringConstraints(max_length=200), SINGLE_LINE] = ""
+    """Why; the history of the stock in inventory shows it."""
 
 
 class Visibility(QueryParams):
@@ -83,11 +86,11 @@ ADMIN_PARAMETERS = {"published": "any"}
 
 
 @api.post("/api/products", auth=ADMIN, responses={201: Product}, errors=(NotFound,))
-def create_product(body: NewProduct, attempt: Attempt) -> Response:
+def create_product(body: NewProduct, caller: Caller, attempt: Attempt) -> Response:
     """Create a product; it is published, and can be ordered at once, unless the body says otherwise."""
     price = domain.parse_price(body.price, body.currency or settings().currency)
     details = domain.Details(body.name, body.description, body.category, body.vendor, tuple(body.tags))
-    product = application.create(attempt.created_id, details, price, body.stock, body.published)
+    product = application.create(attempt.created_id, details, price, body.stock, body.published, caller.id)
     return _product(product, status=201)
 
 
@@ -115,9 +118,9 @@ def delete_product(id: str, if_match: IfMatch) -> Response:
 
 
 @api.patch("/api/products/{id}/stock", auth=ADMIN, responses={200: Product}, errors=(InsufficientStock,))
-def adjust_stock(id: str, body: StockChange, attempt: Attempt) -> Response:
+def adjust_stock(id: str, body: StockChange, caller: Caller, attempt: Attempt) -> Response:
     """Add units to the stock, or remove units; a removal of more than is available is rejected."""
-    return _product(application.adjust_stock(id, body.adjustment, attempt.dedup_key))
+    return _product(application.adjust_stock(id, body.adjustment, attempt.dedup_key, caller.id, body.reason))
 
 
 def view(doc: Doc) -> Product:

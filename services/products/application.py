@@ -12,12 +12,12 @@ from services.products import domain, imaging, pictures, repository, vocabulary
 from services.products.messages import PricedItem, PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 
 
-def create(id: str, details: domain.Details, price: Money, stock: int, published: bool = True) -> Doc:
+def create(id: str, details: domain.Details, price: Money, stock: int, published: bool = True, by: str = "") -> Doc:
     """Create a product and return it, or return the product that has this id already.
 
     Its stock is opened first: the catalog never shows a product that cannot be ordered.
     """
-    calls.send(StockProduct(product_id=id, quantity=stock), key=id)
+    calls.send(StockProduct(product_id=id, quantity=stock, by=by), key=id)
     try:
         return insert(id, details, price, stock, published)
     except Duplicate:
@@ -123,10 +123,11 @@ def delete(id: str, if_match: IfMatch) -> None:
             return
 
 
-def adjust_stock(id: str, adjustment: int, dedup_key: str) -> Doc:
+def adjust_stock(id: str, adjustment: int, dedup_key: str, by: str, reason: str) -> Doc:
     """Change the stock of a product, and return the product with the new stock. Raises NotFound, InsufficientStock."""
     repository.get(id)
-    reply = calls.send(AdjustStock(product_id=id, adjustment=adjustment, dedup_key=dedup_key), key=dedup_key)
+    command = AdjustStock(product_id=id, adjustment=adjustment, dedup_key=dedup_key, by=by, reason=reason)
+    reply = calls.send(command, key=dedup_key)
     repository.update_stock(id, reply.available, reply.sequence)
     return {**repository.get(id), "stock": reply.available}
 

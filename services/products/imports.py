@@ -45,7 +45,9 @@ class Row:
     pictures: tuple[downloads.Source, ...] = ()
 
 
-def import_rows(rows: Sequence[Row], sets_stock: bool, dedup_key: str) -> dict[str, Outcome | DomainError]:
+def import_rows(
+    rows: Sequence[Row], sets_stock: bool, dedup_key: str, by: str = ""
+) -> dict[str, Outcome | DomainError]:
     """Import the rows, whose ids differ; return the outcome of each by its id.
 
     The stock of an existing product is kept, or with `sets_stock` set once for each `dedup_key`. A product can be
@@ -53,7 +55,7 @@ def import_rows(rows: Sequence[Row], sets_stock: bool, dedup_key: str) -> dict[s
     """
     ids = [row.id for row in rows]
     stored = {doc["_id"]: doc for doc in repository.products.find({"_id": {"$in": ids}}, limit=MAX_ROWS)}
-    levels = _stock(_rows_to_stock(rows, stored, sets_stock), sets_stock, dedup_key)
+    levels = _stock(_rows_to_stock(rows, stored, sets_stock), sets_stock, dedup_key, by)
     outcomes: dict[str, Outcome | DomainError] = {}
     for row in rows:
         deadline.remaining(settings().deadline)
@@ -74,11 +76,11 @@ def _rows_to_stock(rows: Sequence[Row], stored: Mapping[str, Doc], sets_stock: b
     ]
 
 
-def _stock(rows: Sequence[Row], replaces: bool, dedup_key: str) -> dict[str, StockLevel]:
+def _stock(rows: Sequence[Row], replaces: bool, dedup_key: str, by: str) -> dict[str, StockLevel]:
     if not rows:
         return {}
     items = [ProductQuantity(product_id=row.id, quantity=row.stock or 0) for row in rows]
-    command = StockProducts(items=items, replaces=replaces, dedup_key=dedup_key)
+    command = StockProducts(items=items, replaces=replaces, dedup_key=dedup_key, by=by)
     reply = calls.send(command, key=clock.new_id())
     return {level.product_id: level for level in reply.items}
 

@@ -8,6 +8,7 @@ from chassis import clock
 from chassis.errors import DomainError, InvalidInput
 from chassis.schema import Amount, Id, RequestBody, Schema, growing
 from chassis.web.api import ADMIN, Api
+from chassis.web.auth import Caller
 from chassis.web.problems import invalid_fields
 from services.products import domain, imports
 from services.products.api import Currency
@@ -78,7 +79,7 @@ Refusal = tuple[str, str]
 
 
 @imports_api.post("/api/products/imports", auth=ADMIN, responses={200: ImportResults}, idempotent=False)
-def import_products(body: ProductImport) -> ImportResults:
+def import_products(body: ProductImport, caller: Caller) -> ImportResults:
     """Create products, or change what differs, row by row.
 
     A refused row does not stop the others. A repeated request finds the products by their ids and does what is left.
@@ -94,7 +95,7 @@ def import_products(body: ProductImport) -> ImportResults:
         read.append(row)
         if isinstance(row, imports.Row):
             rows[row.id] = row
-    outcomes = imports.import_rows([*rows.values()], body.stock == "set", body.import_id or clock.new_id())
+    outcomes = imports.import_rows([*rows.values()], body.stock == "set", body.import_id or clock.new_id(), caller.id)
     return ImportResults(
         items=[
             _result(item.id, outcomes[row.id] if isinstance(row, imports.Row) else row)

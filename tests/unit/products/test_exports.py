@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from chassis import calls
+from chassis.web.auth import Caller
 from services.inventory import application as inventory
 from services.inventory import repository as stocks
 from services.products import repository, shopify, spreadsheet
@@ -29,7 +30,7 @@ def run(name, stock="keep"):
     catalog = shopify.parse(spreadsheet.decode((EXPORTS / f"{name}.csv").read_bytes()))
 
     def post(path, body):
-        return import_products(ProductImport.read(body)).data()
+        return import_products(ProductImport.read(body), Caller("u1", "admin", "")).data()
 
     return import_catalog(catalog, post, {"stock": stock}, OSError, lambda rows: None).data()
 
