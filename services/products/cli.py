@@ -102,7 +102,7 @@ def _print_report(report: "Report") -> None:
         click.echo(f"note: {note}")
     _print_groups("note", ((note, item) for item in report.imported for note in item.notes))
     if report.catalog.pictures:
-        click.echo(f"pictures: {report.catalog.pictures}, not stored: products have no pictures yet")
+        click.echo(f"pictures: {report.catalog.pictures}, downloaded by the shop if PICTURE_HOSTS has their hosts")
     if report.catalog.control_characters:
         click.echo(f"control characters left out: {report.catalog.control_characters}")
     if report.stopped:

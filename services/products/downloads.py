@@ -50,7 +50,7 @@ def download_pictures() -> None:
     if not settings().picture_hosts:
         return
     due = {"deleted": False, "picturesDue": {"$gt": "", "$lte": clock.timestamp()}}
-    for product in repository.products.find(due, sort="picturesDue", limit=_BATCH):
+    for product in repository.products.find(due, limit=_BATCH):
         source = pictures.next_source(product["pictureSources"])
         if source and (source := _claim(product, source)):
             _download(product["_id"], source)

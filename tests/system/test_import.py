@@ -51,7 +51,7 @@ def test_imported_products_can_be_ordered_and_reimported(
     first = shop.mercato("import", "products", file)
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout == counts(created=2, skipped=1) + (
-        "skipped: only a picture: 1\npictures: 2, not stored: products have no pictures yet\n"
+        "skipped: only a picture: 1\npictures: 2, downloaded by the shop if PICTURE_HOSTS has their hosts\n"
     )
     small = expect(buyer.get(f"/api/products/{handle}"), 200)
     assert (small["name"], small["price"], small["stock"]) == ("Sock - Small", "12.50", 4)

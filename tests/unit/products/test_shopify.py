@@ -29,6 +29,8 @@ FIELDS = {
     "gift": "Gift Card",
     "status": "Status",
     "picture": "Image Src",
+    "alt": "Image Alt Text",
+    "variant_picture": "Variant Image",
 }
 HEADER = tuple(FIELDS.values())
 DEFAULTS = {"handle": "mug", "title": "Mug", "price": "9.90", "stock": "7", "tracker": "shopify", "policy": "deny"}
@@ -45,6 +47,8 @@ NEW_NAMES = {
     "Published": "Published on online store",
     "Gift Card": "Gift card",
     "Image Src": "Product image URL",
+    "Image Alt Text": "Image alt text",
+    "Variant Image": "Variant image URL",
 }
 
 
@@ -317,3 +321,28 @@ def test_every_row_is_a_product_or_refused_or_skipped_by_its_line(rows):
 @given(st.text(alphabet=st.sampled_from('ab ,;"\n\r\0<>&é='), max_size=60))
 def test_parsing_any_file_ends(text):
     parse(sheet() + text)
+
+
+def pictures_of(item):
+    return [(each["url"], each["alt"]) for each in item.body.get("pictures", [])]
+
+
+def test_pictures_belong_to_their_product_and_a_variants_picture_to_the_variant():
+    first = row(option="S", picture="https://x.example/1", alt="In front")
+    second = row(title="", option="L", variant_picture="https://x.example/large")
+    small, large, _, jug = read(first, second, picture(), row("jug", "Jug", picture="https://x.example/jug"))
+    shared = [("https://x.example/1", "In front")]
+    assert pictures_of(small) == shared
+    assert pictures_of(large) == [("https://x.example/large", ""), *shared]
+    assert pictures_of(jug) == [("https://x.example/jug", "")]
+
+
+@pytest.mark.parametrize("url", ["ftp://x.example/1", "/1.jpg", "javascript:alert(1)", "https://x.example/a b"])
+def test_picture_without_a_usable_url_is_left_out_and_noted(url):
+    found = item(row(picture=url))
+    assert (pictures_of(found), found.notes) == ([], [shopify.NO_URL])
+
+
+def test_a_product_has_at_most_twenty_pictures():
+    rows = [row("mug", "", price="", stock="", picture=f"https://x.example/{number}") for number in range(30)]
+    assert len(pictures_of(next(each for each in read(row(), *rows) if isinstance(each, Item)))) == 20
