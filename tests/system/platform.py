@@ -12,7 +12,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -263,7 +263,8 @@ class Shop(Platform, Front):
             yield
         finally:
             for group in groups:
-                os.killpg(group, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # the test has killed it
+                    os.killpg(group, signal.SIGCONT)
 
     def url_of(self, name: str, kind: str = "web") -> str:
         """Return the URL of a process's own port, which bypasses the router."""
