@@ -47,7 +47,7 @@ def storm(scenario: Scenario, shop: MixedShop, seed: int, seconds: float) -> dic
     began, kills = time.monotonic(), 0
     with load.running(), visitor.visiting():
         while time.monotonic() - began < seconds:
-            shop.end(random.choice(shop.processes()), signal.SIGKILL)
+            shop.end(signal.SIGKILL, random.choice(shop.processes()))
             kills += 1
             time.sleep(PAUSE_S)  # part of the storm
         shop.finish_upgrade()

@@ -34,8 +34,8 @@ class MixedShop(Shop):
 
     def up(self) -> "MixedShop":
         callers = json.loads(self._release.run(_CALLERS)) if self._release.version == "0.2.0" else {}
-        arguments = str(self._release.python), str(self._release.code), {n: callers.get(n, []) for n in self._services}
-        arguments = *arguments, str(self._upgraded)
+        python, code, upgraded = map(str, (self._release.python, self._release.code, self._upgraded))
+        arguments = python, code, {name: callers.get(name, []) for name in self._services}, upgraded
         patch = f"from tests.faults import mixed_platform; mixed_platform.replace_second_replicas(*{arguments!r})"
         log = self.folder / "up.log"
         launcher = self.begin("up", "--background", stdout=log, patch=patch)
@@ -53,21 +53,25 @@ class MixedShop(Shop):
         return self.folder / "upgraded"
 
     def finish_upgrade(self) -> None:
-        """Replace the processes of the release one by one, as a rolling upgrade does."""
+        """Replace the processes of the release, one service after the other, as a rolling upgrade does."""
         self._upgraded.touch()
-        for process in self.processes():
-            if process["number"] == 2 and process["name"] in self._services:
-                self.end(process, signal.SIGTERM)
+        for name in self._services:
+            old = [each for each in self.processes() if (each["name"], each["number"]) == (name, 2)]
+            self.end(signal.SIGTERM, *old)
 
-    def end(self, process: dict[str, Any], number: signal.Signals) -> None:
-        """Send a signal that ends a process, and wait until another one has taken its place."""
-        os.kill(process["pid"], number)
+    def end(self, number: signal.Signals, *processes: dict[str, Any]) -> None:
+        """Send a signal that ends these processes, and wait until others have taken their places."""
+        pids = {each["health_port"]: each["pid"] for each in processes}
+        for pid in pids.values():
+            os.kill(pid, number)
 
-        def has_recovered() -> bool:
-            now = next(each for each in self.processes() if each["health_port"] == process["health_port"])
-            return now["pid"] != process["pid"] and is_ready(now["port"], now["health_port"])
+        def have_recovered() -> bool:
+            now = [each for each in self.processes() if each["health_port"] in pids]
+            return all(
+                each["pid"] != pids[each["health_port"]] and is_ready(each["port"], each["health_port"]) for each in now
+            )
 
-        eventually(has_recovered, RECOVERY_TIMEOUT_S)
+        eventually(have_recovered, RECOVERY_TIMEOUT_S)
 
     def processes(self) -> list[dict[str, Any]]:
         """Return the entries of all processes but the router; `number` is 1 in the present code, 2 in the release."""
