@@ -55,6 +55,16 @@ def test_a_table_cuts_no_id(capsys, monkeypatch):
     assert all(printed.count(id) == 4 for id in ids) and "…" not in printed
 
 
+def test_account_is_found_by_the_beginning_of_its_id_if_no_other_begins_so(ada):
+    for id in ("adam", "bert", "gone"):
+        application.create(id, f"{id}@shop.example", id, PASSWORD)
+    repository.accounts.update("gone", {"$set": {"erased": True}})
+    assert [json.loads(run("show", user, "--json"))["id"] for user in ("adam", "be")] == ["adam", "bert"]
+    assert "name one of them: ada, adam" in run("lock", "ad", code=1)
+    assert json.loads(run("show", "ada"))["id"] == "ada", "the whole id is meant"
+    run("show", "gon", code=3)
+
+
 @pytest.mark.parametrize("user", ["ada", ADA, "ADA@SHOP.EXAMPLE"])
 def test_commands_change_the_account_and_record_the_operator(ada, user):
     commands = (
