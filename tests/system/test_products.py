@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from chassis import clock
+from services.products.repository import products
 from tests.system.platform import Client, Shop, eventually, expect, problem, refused_fields
 
 JSON = {"Content-Type": "application/json"}
+VERSIONS = products.versions
 
 
 def body(**fields: Any) -> dict[str, Any]:
@@ -292,7 +294,7 @@ def test_names_are_sorted_without_case_and_marks(shop: Shop, guest: Client) -> N
 
 def as_release_0_2_0_stored(shop: Shop, *products: dict[str, Any]) -> None:
     """Take from stored products what a later release added."""
-    added = ("isPublished", "nameKey", "vendor", "tags", "prefixes", "_v")
+    added = [*(VERSIONS.defaults.keys() - {"words"}), "_v"]
     old = "json_remove(doc, {})".format(", ".join(f"'$.{name}'" for name in added))
     with closing(sqlite3.connect(shop.data / "store" / "products.db", timeout=10)) as db, db:
         ids = [(each["id"],) for each in products]
@@ -304,7 +306,12 @@ def as_release_0_2_0_stored(shop: Shop, *products: dict[str, Any]) -> None:
 def test_products_of_release_0_2_0_are_sold_and_migrated(
     shop: Shop, admin: Client, guest: Client, buyer: Client
 ) -> None:
-    eventually(lambda: [doc["version"] for doc in shop.documents("products", "migrations") if doc["finishedAt"]] == [2])
+    eventually(
+        lambda: (
+            [doc["version"] for doc in shop.documents("products", "migrations") if doc["finishedAt"]]
+            == [VERSIONS.current]
+        )
+    )
     category = clock.new_id()
     old = [shop.product(category=category, name=name) for name in ("Zebra", "Éclair", "apple")]
     as_release_0_2_0_stored(shop, *old)
@@ -320,7 +327,89 @@ def test_products_of_release_0_2_0_are_sold_and_migrated(
         assert (row["collection"], row["rewritten"], row["failed"]) == ("products", rewritten, 0)
     assert names(guest, f"category={category}") == ["Éclair", "new", "Zebra"]
     assert names(guest, f"category={category}&q=ecla") == ["Éclair"], "found by what the release before did not store"
-    assert all(doc["_v"] == 2 for doc in shop.documents("products", "products"))
+    assert all(doc["_v"] == VERSIONS.current for doc in shop.documents("products", "products"))
+
+
+def test_a_search_forgives_typos_and_says_so(shop: Shop, guest: Client) -> None:
+    category = clock.new_id()
+    for name in ("Oil lamp", "Cast-iron skillet", "Skillet lid"):
+        shop.product(category=category, name=name, vendor="Ferrum & Sons")
+    path = f"/api/products?category={category}"
+    for query, found in (("skil", "SC"), ("ferrum lamps", "O"), ("FERRUM lid", "S"), ("sons oil", "O")):
+        response = expect(guest.get(f"{path}&q={query}"), 200)
+        assert ["".join(item["name"][0] for item in response["items"]), response["didYouMean"]] == [found, None]
+    response = expect(guest.get(f"{path}&q=skilet"), 200)
+    assert [item["name"] for item in response["items"]] == ["Skillet lid", "Cast-iron skillet"]
+    assert response["didYouMean"] == "skillet"
+    response = expect(guest.get(f"{path}&q=skilet&limit=1&sort=relevance"), 200)
+    rest = expect(guest.get(f"{path}&q=skilet&limit=1&sort=relevance&cursor={response['nextCursor']}"), 200)
+    assert [rest["items"][0]["name"], rest["nextCursor"]] == ["Cast-iron skillet", None]
+    assert refused_fields(guest.get(f"{path}&q=skillet&cursor={response['nextCursor']}")) == ["cursor"]
+
+
+def test_a_list_is_filtered_by_several_values_and_shows_their_counts(shop: Shop, guest: Client) -> None:
+    one, two = sorted((clock.new_id(), clock.new_id()))
+    shop.product(category=one, name="A", vendor="Ash", tags=["red", "steel"], stock=0, price="5.00")
+    shop.product(category=one, name="B", vendor="Fell", tags=["red"], price="7.00")
+    shop.product(category=two, name="C", vendor="Fell", tags=["steel", "steel"], price="9.50")
+    both = f"category={one}&category={two}"
+    for query, found in (
+        ("", "ABC"),
+        ("&sort=-price", "CBA"),
+        ("&tag=red&tag=steel", "A"),
+        ("&vendor=Fell", "BC"),
+        ("&vendor=Fell&vendor=Ash", "ABC"),
+        ("&inStock=true", "BC"),
+        ("&inStock=false", "ABC"),
+        ("&tag=steel&inStock=true&maxPrice=9.50", "C"),
+    ):
+        assert "".join(names(guest, both + query)) == found
+        assert "".join(item["name"] for item in guest.items(f"/api/products?{both}{query}", limit=1)) == found
+    response = expect(guest.get(f"/api/products?{both}&facets=true&limit=1"), 200)
+    assert response["facets"] == {
+        "categories": [{"value": one, "count": 2}, {"value": two, "count": 1}],
+        "tags": [{"value": "red", "count": 2}, {"value": "steel", "count": 2}],
+        "vendors": [{"value": "Fell", "count": 2}, {"value": "Ash", "count": 1}],
+        "prices": [{"currency": "EUR", "min": "5.00", "max": "9.50"}],
+    }
+    assert response["moreThan"] is None
+    assert expect(guest.get(f"/api/products?{both}"), 200)["facets"] is None
+    categories = expect(guest.get("/api/products/categories"), 200)["items"]
+    assert [each for each in categories if each["name"] in (one, two)] == [
+        {"name": one, "count": 2},
+        {"name": two, "count": 1},
+    ]
+
+
+def test_products_are_listed_by_their_ids_in_order(shop: Shop, admin: Client, guest: Client) -> None:
+    first, hidden, last = (shop.product(name=name, published=name != "B") for name in "ABC")
+    ids = ",".join((last["id"], hidden["id"], "none", first["id"], last["id"]))
+    assert names(guest, f"ids={ids}") == ["C", "A"]
+    assert names(admin, f"ids={ids}&published=any") == ["C", "B", "A"]
+    assert len(expect(guest.get("/api/products?ids=" + ",".join(f"p{n}" for n in range(100))), 200)["items"]) == 0
+
+
+def test_administrators_find_low_stock_and_its_history(shop: Shop, admin: Client, guest: Client) -> None:
+    category = clock.new_id()
+    low = shop.product(name="Low", stock=3, category=category, published=False)
+    gone = shop.product(name="Gone", stock=0, category=category)
+    shop.product(name="Plenty", stock=9, category=category)
+    path = f"/api/products?category={category}&published=any"
+    assert [item["name"] for item in admin.items(f"{path}&maxStock=3", limit=1)] == ["Gone", "Low"]
+    assert names(admin, f"maxStock=0&category={category}") == ["Gone"]
+    problem(guest.get("/api/products?maxStock=3"), 403)
+    reason = {"adjustment": 4, "reason": "delivery 17"}
+    expect(admin.patch(f"/api/products/{gone['id']}/stock", reason), 200)
+    history = f"/api/inventory/{gone['id']}/history"
+    adjusted, opened = admin.items(history)
+    assert (adjusted["kind"], adjusted["change"], adjusted["available"]) == ("adjusted", 4, 4)
+    assert (adjusted["by"], adjusted["reason"]) == (opened["by"], "delivery 17")
+    assert opened["by"] == expect(admin.get("/api/users/me"), 200)["id"]
+    assert (opened["kind"], opened["change"], opened["reason"]) == ("opened", 0, "")
+    assert adjusted["at"] >= opened["at"] and len(admin.items(history, limit=1)) == 2
+    problem(guest.get(history), 401)
+    problem(admin.get("/api/inventory/none/history"), 404)
+    assert low["stock"] == 3
 
 
 def test_an_adjustment_is_visible_at_once(shop: Shop, admin: Client, guest: Client) -> None:
