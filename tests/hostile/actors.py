@@ -3,6 +3,7 @@
 The owner has confirmed the e-mail address, the other customers have not.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from joserfc.jwk import OKPKey
 from chassis import clock
 from tests.hostile.connection import Connection, Response
 from tests.hostile.contract import Route, Schema, plain, routes
+from tests.hostile.values import PICTURE
 from tests.system.damage import change, plant
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect
 from tests.system.test_tokens import invalid_tokens, service_token
@@ -59,11 +61,19 @@ class Actors:
             "inventory": product["id"],
             "orders": order,
             "payments": order,
+            "carts": self.owner.id,
         }
         eventually(lambda: all(person.client.items("/api/notifications") for person in (self.owner, self.erased)))
         expect(self.erased.client.erase(), 204)
         plant(shop, change("users", "accounts", self.owner.id, verified=True))
         self.ended_tokens = self._end_sessions()
+
+    @cached_property
+    def _picture_name(self) -> str:
+        """The name under /media of a picture of another product."""
+        path, kind = f"/api/products/{self.shop.product()['id']}/pictures", {"Content-Type": "image/png"}
+        (picture,) = expect(self.admin.post(path, data=PICTURE, headers=kind), 201)["pictures"]
+        return str(picture["url"]).rpartition("/")[2].removesuffix(".webp")
 
     def _make_admin(self) -> Client:
         client = _sign_up(self.shop).client
@@ -109,20 +119,24 @@ class Actors:
         """Return the client that may use this route on the objects of the owner."""
         return self.admin if route.is_for_administrators else self.owner.client
 
-    def target(self, route: Route) -> str:
-        """Return the path of this route to the object of the owner."""
-        return route.path.replace("{id}", self.owned_ids.get(route.service, _NOTHING))
+    def target(self, route: Route, id: str = "") -> str:
+        """Return the path of this route to the object of the owner, or to that with this id."""
+        path = route.path.replace("{id}", id or self.owned_ids.get(route.service, _NOTHING))
+        path = path.replace("{product}", self.owned_ids["products"]).replace("{name}", self._picture_name)
+        return re.sub(r"{\w+}", _NOTHING, path)
 
     def ask(self, route: Route, token: str, target: str = "", body: Any = None, **headers: str) -> Response:
         """Send a request through the router, with this token and body."""
         sent = {**headers, **({"Authorization": f"Bearer {token}"} if token else {})}
-        raw = None if body is None else orjson.dumps(body)
+        raw = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         if raw is not None:
-            sent["Content-Type"] = "application/json"
+            sent["Content-Type"] = route.media_type or "application/json"
         return self.connection.ask(route.method, target or self.target(route), sent, raw)
 
     def example(self, route: Route) -> Any:
         """Return a body that this route accepts, None if it takes none."""
+        if route.media_type.startswith("image/"):
+            return PICTURE
         return self._value(route.body, "") if route.body else None
 
     def _value(self, schema: Schema, name: str) -> Any:

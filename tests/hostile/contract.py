@@ -12,6 +12,7 @@ from mercato.contracts.files import SERVICES
 
 Schema = dict[str, Any]
 
+JSON = "application/json"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -29,7 +30,12 @@ class Route:
 
     @property
     def is_public(self) -> bool:
-        return {} in (self.described["security"] or [{}])
+        return {} in (self.described["security"] or [{}]) and not self.takes_any_caller
+
+    @property
+    def takes_any_caller(self) -> bool:
+        """Whether a request needs no access token, and is that of a user if it has one."""
+        return {} in self.described["security"] and {"bearer": []} in self.described["security"]
 
     @property
     def is_for_administrators(self) -> bool:
@@ -37,9 +43,32 @@ class Route:
 
     @property
     def body(self) -> Schema | None:
-        """The schema of the body, or None."""
-        content = self.described.get("requestBody", {}).get("content", {})
-        return content["application/json"]["schema"] if content else None
+        """The schema of the JSON body, or None."""
+        schema: Schema | None = self._content.get(JSON, {}).get("schema")
+        return schema
+
+    @property
+    def media_type(self) -> str:
+        """The first media type of the body."""
+        return next(iter(self._content), JSON)
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether the body is a file instead of JSON."""
+        return bool(self._content) and JSON not in self._content
+
+    @property
+    def _content(self) -> Schema:
+        content: Schema = self.described.get("requestBody", {}).get("content", {})
+        return content
+
+    @property
+    def needs_query(self) -> bool:
+        return any(each["in"] == "query" and each["required"] for each in self.described.get("parameters", ()))
+
+    @property
+    def successes(self) -> list[int]:
+        return [int(status) for status in self.described["responses"] if int(status) < 300]
 
     def parameters(self, place: str) -> dict[str, Schema]:
         """Return name -> schema of the parameters in `path`, `query` or `header`."""

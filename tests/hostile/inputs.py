@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.web.bodies import MAX_BODY_BYTES
+from chassis.web.bodies import MAX_BODY_BYTES, MAX_IMAGE_BYTES
 from tests.hostile import values
 from tests.hostile.contract import Route, fields
 from tests.hostile.values import EITHER, MALFORMED, REJECTED
@@ -30,13 +30,15 @@ class Input:
 
 def inputs(route: Route, target: str, example: Any) -> Iterator[Input]:
     """Yield the hostile requests to a route whose valid requests have this target and body."""
-    good = None if example is None else json.dumps(example).encode()
+    good = example if example is None or isinstance(example, bytes) else json.dumps(example).encode()
     yield from _paths(route, good)
     yield from _queries(route, target, good)
     yield from _headers(route, target, good)
     if route.body:
         yield from _fields(route, target, example)
         yield from _bodies(route, target, good or b"")
+    if route.media_type.startswith("image/"):
+        yield from _pictures(target)
 
 
 def _paths(route: Route, good: bytes | None) -> Iterator[Input]:
@@ -105,6 +107,16 @@ def _bodies(route: Route, target: str, good: bytes) -> Iterator[Input]:
     yield Input("too large", target, (413,), large)
     yield Input("too large, in chunks", target, (413,), large, {"Transfer-Encoding": "chunked"})
     yield Input("fields twice", target, EITHER, b"{" + good[1:-1] + b"," + good[1:])
+
+
+def _pictures(target: str) -> Iterator[Input]:
+    for raw in values.NO_PICTURES:
+        yield Input("no picture", target, (422,), raw)
+    for kind in ("application/json", "image/svg+xml", "image/gif", "text/html", "", *values.WRONG_MEDIA_TYPES):
+        yield Input("wrong media type", target, (415,), values.PICTURE, {"Content-Type": kind})
+    for coding in values.CONTENT_CODINGS:
+        yield Input("compressed", target, (415,), values.PICTURE, {"Content-Encoding": coding})
+    yield Input("too large", target, (413,), values.PICTURE + b" " * MAX_IMAGE_BYTES)
 
 
 def _put(example: Any, place: tuple[str | int, ...], value: Any) -> Any:

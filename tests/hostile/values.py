@@ -5,6 +5,9 @@ A value is JSON text as on the wire, so that it can be one that no library would
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
+
+from PIL import Image
 
 from tests.hostile.contract import Schema
 
@@ -58,6 +61,21 @@ WRONG_MEDIA_TYPES = [
     "text/json", "application/jsonp", "application/json, text/plain", "*/*", "application/problem+json",
 ]  # fmt: skip
 CONTENT_CODINGS = ["gzip", "br", "deflate", "zstd", "gzip, identity", "x-nothing"]
+
+
+def _picture() -> bytes:
+    made = BytesIO()
+    Image.new("RGB", (4, 4), "red").save(made, "PNG")
+    return made.getvalue()
+
+
+PICTURE = _picture()
+NO_PICTURES = [
+    b"", b" ", b"{}", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    b"%PDF-1.7", b"PK\x03\x04", b"\xff\xd8\xff\xd9", b"RIFF\0\0\0\0WEBP", PICTURE[:20], PICTURE[:-1],
+    b"\x00" + PICTURE, PICTURE + PICTURE, PICTURE + b"<script>alert(1)</script>", PICTURE.replace(b"IDAT", b"IDAX"),
+    PICTURE[:16] + b"\xff" * 8 + PICTURE[24:],
+]  # fmt: skip
 
 INVALID_IDS_IN_PATHS = [
     "..", "%2e%2e", ".", "%00", "a%00b", "a%2Fb", "a%5Cb", "x" * 65, "%F0%9F%92%A9", "%ff%fe", "%ED%A0%80", "$gt",
