@@ -66,34 +66,6 @@ def test_open_saga_is_listed_and_shown_without_its_secret(shop: Shop, buyer: Cli
 
 
 @pytest.mark.embedded
-def test_blocked_checkout_is_aborted_and_the_buyer_gets_no_reason(shop: Shop, buyer: Client) -> None:
-    with shop.undecided_payments():
-        order = expect(buyer.order(shop.product(), paymentToken="tok_slow"), 202)["id"]
-
-        def is_blocked() -> bool:
-            with closing(sqlite3.connect(shop.data / "store" / "orders.db", timeout=10)) as db, db:
-                # a minute ago, before which no defect blocks it
-                defect = "json_set(json_remove(doc, '$.data.currency'), '$.stepStartedAt', ?)"
-                db.execute(f"UPDATE sagas SET doc = {defect} WHERE id = ?", (clock.timestamp_ago(90), order))  # noqa: S608
-            return order in [row["id"] for row in rows(shop, "sagas", "list", "--blocked")]
-
-        eventually(is_blocked)
-    refused = shop.mercato("sagas", "skip", order, "--reason", "no")
-    assert (refused.returncode, "has a compensation" in refused.stderr) == (1, True), refused.stderr
-    assert expect(buyer.get(f"/api/orders/{order}"), 200)["status"] == "pending"
-    with closing(sqlite3.connect(shop.data / "store" / "orders.db", timeout=10)) as db, db:
-        query = "UPDATE sagas SET doc = json_set(doc, '$.data.currency', 'EUR') WHERE id = ?"
-        db.execute(query, (order,))
-    printed(shop, "sagas", "abort", order, "--reason", "looks like fraud")
-    final = buyer.final_order(order)
-    assert (final["status"], final["reason"]) == ("rejected", "aborted")
-    assert "looks like fraud" in printed(shop, "sagas", "show", order)
-    timeline = expect(buyer.get(f"/api/orders/{order}/timeline"), 200)["items"]
-    assert ("take payment", "aborted", "") in [(each["step"], each["outcome"], each["detail"]) for each in timeline]
-    assert "fraud" not in str(timeline)
-
-
-@pytest.mark.embedded
 def test_replay_finds_and_repairs_wrong_summaries(shop: Shop, buyer: Client) -> None:
     broken, lost = (buyer.buy(shop.product())["id"] for _ in range(2))
     before = buyer.items("/api/orders")
@@ -141,7 +113,7 @@ def test_malformed_records_are_parked_and_block_no_other_key(shop: Shop, buyer: 
     publish(shop, "orders.events", key, b"\x00 no JSON", cloud_event("order.cancelled", key, 2))
     publish(shop, "orders.events", key, b"{}", {})
     publish(shop, "orders.events", key, b"{}", cloud_event("order.teleported", key, 3))
-    consumers = ("orders", "inventory", "payments", "notifications")
+    consumers = ("orders", "inventory", "payments", "notifications", "carts")
     eventually(lambda: all(len(parked(shop, service, key)) == 4 for service in consumers))
     listed = [row for row in rows(shop, "dlq", "list") if row["id"] == f"orders.events:{key}:1"]
     assert {row["service"] for row in listed} == set(consumers)
