@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from chassis.errors import IfMatch, NotFound
 from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp, growing
@@ -39,7 +39,7 @@ class GuestCart(RequestBody):
     """The cart of a guest, and its token."""
 
     cart_id: Id
-    token: Annotated[str, Field(max_length=MAX_TOKEN_CHARS)]
+    token: Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_TOKEN_CHARS}}}$")]
 
 
 class Item(Schema):

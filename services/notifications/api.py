@@ -2,9 +2,8 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import StringConstraints
 
-from chassis.errors import NotFound
 from chassis.schema import Id, QueryParams, Schema, Timestamp, growing
 from chassis.store import Doc
 from chassis.web.api import ANYONE, SIGNED_IN, Api, Response
@@ -50,10 +49,10 @@ def list_notifications(query: PageQuery, caller: Caller) -> Notifications:
 
 
 class UnsubscribeQuery(QueryParams):
-    token: Annotated[str, Field(max_length=200)]
+    token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 
 
-@api.post("/api/notifications/unsubscribe", auth=ANYONE, responses={200: None}, errors=(NotFound,), idempotent=False)
+@api.post("/api/notifications/unsubscribe", auth=ANYONE, responses={200: None}, idempotent=False)
 def unsubscribe(query: UnsubscribeQuery) -> Response:
     """End the mails that advertise, with the token of such a mail, as mail programs do with one click (RFC 8058).
 

@@ -4,7 +4,7 @@ import base64
 import hmac
 
 from chassis import clock
-from chassis.errors import NotFound
+from chassis.errors import InvalidInput
 from chassis.events import outbox
 from chassis.events.envelope import Meta
 from chassis.store import Doc
@@ -57,7 +57,7 @@ def send_account_mail(command: SendAccountMail) -> None:
 
 
 def unsubscribe(token: str) -> None:
-    """End the mails that advertise for the recipient of the mail with this token; may be repeated. Raises NotFound.
+    """End the mails that advertise for the recipient of the mail with this token; may be repeated. Raises InvalidInput.
 
     `users`, which keeps what a user agreed to, is told by a job.
     """
@@ -65,7 +65,7 @@ def unsubscribe(token: str) -> None:
     notification = repository.notifications.get(id)
     wanted = notification.get("unsubscribeSecret", "") if notification else ""
     if notification is None or not wanted or not hmac.compare_digest(wanted.encode(), secret.encode()):
-        raise NotFound("subscription")
+        raise InvalidInput(("token", "is not that of a mail that advertises"))
     repository.notifications.update(id, {"$set": {"unsubscribePending": True}})
     repository.recipients.update(notification["userId"], {"$set": {"marketing": False}}, when={"erased": False})
 

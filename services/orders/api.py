@@ -64,7 +64,7 @@ class NewOrder(RequestBody):
     product_id: Id | None = None
     quantity: Quantity | None = None
     cart_id: Id | None = None
-    cart_version: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    cart_version: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     payment_token: PaymentToken = ""
     """What the payment provider gave the browser; needed unless the provider is `test`."""
     user_id: Id | None = None

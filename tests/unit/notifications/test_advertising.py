@@ -5,7 +5,7 @@ from email import message_from_bytes, policy
 import pytest
 
 from chassis import calls, clock
-from chassis.errors import NotAttempted, NotFound
+from chassis.errors import InvalidInput, NotAttempted
 from chassis.events.envelope import Meta
 from services.carts.messages import AbandonedItem, CartAbandoned
 from services.notifications import application, delivery, handlers, jobs, mail, mail_files, repository
@@ -117,7 +117,7 @@ def test_another_token_changes_nothing(transport, wrong):
     sign_up("yes", True)
     application.notify("yes", "welcome", Meta("yes:0", "users", "user.created", "", "yes", 0))
     abandon("yes")
-    with pytest.raises(NotFound):
+    with pytest.raises(InvalidInput):
         application.unsubscribe(wrong)
     assert repository.wants_advertising("yes")
 
