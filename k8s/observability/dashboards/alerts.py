@@ -23,7 +23,6 @@ PAGES = {name: url.rpartition("/")[2] for name, url in sorted(_URLS.items())}
 """Alert -> file name of its runbook."""
 _OURS = f'alertname=~"{"|".join(PAGES)}", cluster=~"$cluster", namespace=~"$namespace|"'
 
-
 FIRING = f'ALERTS{{alertstate="firing", {_OURS}}}'
 """The firing alerts of the platform; a rule may drop the label `namespace`."""
 _FOR = f"{FIRING} * ignoring (alertstate) group_left () (time() - ALERTS_FOR_STATE{{{_OURS}}})"

@@ -27,21 +27,14 @@ CLUSTER = variable("cluster", "Cluster", UP, "All", includeAll=True, allValue=".
     "current": {"text": "All", "value": "$__all"}
 }
 NAMESPACE = variable("namespace", "Namespace", 'up{job="mercato", cluster=~"$cluster"}', "mercato")
-PAGES = {"name": "runbooks", "type": "constant", "query": RUNBOOKS, "hide": 2}
+RUNBOOK_FOLDER = {"name": "runbooks", "type": "constant", "query": RUNBOOKS, "hide": 2}
 
 
 def annotation(name: str, color: str, expr: str, title: str, **more: Any) -> Json:
     """Build an annotation for each series of a query, while its value is above 0; `more` are fields of Prometheus."""
     target = {"refId": "Anno", "expr": expr, "interval": "15s"}
-    return {
-        "name": name,
-        "datasource": PROMETHEUS,
-        "enable": True,
-        "iconColor": color,
-        "target": target,
-        "titleFormat": title,
-        **more,
-    }
+    shown = {"enable": True, "iconColor": color, "titleFormat": title}
+    return {"name": name, "datasource": PROMETHEUS, "target": target, **shown, **more}
 
 
 STARTED = f"max by (service) ({series('process_start_time_seconds')}) * 1000"
@@ -71,7 +64,7 @@ def board(uid: str, title: str, rows: list[list[Item]], variables: tuple[Json, .
         "timezone": "browser",
         "links": [others | {"keepTime": True, "includeVars": True}],
         "annotations": {"list": ANNOTATIONS},
-        "templating": {"list": [*SOURCES, CLUSTER, NAMESPACE, *variables, PAGES]},
+        "templating": {"list": [*SOURCES, CLUSTER, NAMESPACE, *variables, RUNBOOK_FOLDER]},
         "panels": _placed([item for each in rows for item in each]),
     }
 

@@ -19,11 +19,8 @@ CURRENCIES = [
 def per_hour(metric: str) -> str:
     """Return the amount per hour of a counter of minor units, for each currency with its own decimal places."""
     parts = []
-    for places in sorted({digits(code) for code in CODES}, reverse=True):
+    for places in sorted({digits(code) for code in CODES}):
         codes = "|".join(sorted(code for code in CODES if digits(code) == places))
-        matched = f'currency!~"{_OTHERS}"' if places == 2 else f'currency=~"{codes}"'
-        parts.append(f"{rate(metric, 'currency', matched)} * {3600 / 10**places:g}")
+        chosen = f'currency=~"{codes}"'
+        parts.append(f"{rate(metric, 'currency', chosen)} * {3600 / 10**places:g}")
     return " or ".join(parts)
-
-
-_OTHERS = "|".join(sorted(code for code in CODES if digits(code) != 2))

@@ -41,8 +41,7 @@ OF_SERIES = "${__field.labels.service}"
 def timeseries(title: str, *queries: str, about: str, unit: str = "short", service: str = "", **more: Any) -> Json:
     """Build a panel of time series. A query is PromQL, or `legend: PromQL`; `service` is that of the links.
 
-    `more` has `limit`, the value from which the panel is red,
-    `overrides` of series, `width` and `height`.
+    `more` may have `limit`, the value from which the panel is red, `overrides` of series, `width` and `height`.
     """
     fill = 0 if "{{service}}" in queries[0] else 10  # areas of many series hide each other
     custom: Json = {"fillOpacity": fill, "showPoints": "never", "axisSoftMax": REST[unit]}
@@ -56,16 +55,9 @@ def timeseries(title: str, *queries: str, about: str, unit: str = "short", servi
         custom["thresholdsStyle"] = {"mode": "line"}
     legend: Json = {"displayMode": "list", "placement": "bottom", "showLegend": True}
     if len(queries) > 1 or "{{" in queries[0]:
-        place = "bottom" if more.get("width", 8) < WIDE else "right"
-        calcs = ["lastNotNull", "max"]
-        legend = {
-            **legend,
-            "displayMode": "table",
-            "placement": place,
-            "calcs": calcs,
-            "sortBy": "Last *",
-            "sortDesc": True,
-        }
+        legend |= {"displayMode": "table", "calcs": ["lastNotNull", "max"], "sortBy": "Last *", "sortDesc": True}
+    if more.get("width", 8) >= WIDE:
+        legend["placement"] = "right"
     options = {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
     return _panel("timeseries", title, queries, about, defaults, options, **more)
 
