@@ -56,6 +56,9 @@ def play(story: Story, url: str, administrator: dict[str, str]) -> None:
     story.expect_reply("She orders the cart", ada.post("/api/orders", order_of_cart), 201, status="confirmed")
     story.expect_soon("The cart is empty", "[]", lambda: ada.get("/api/carts/mine").body["items"])
     story.expect_reply("Ada searches for a kettle", ada.get("/api/products?q=kettle"), 200)
+    found = story.expect_reply("She mistypes a lantern", ada.get("/api/products?q=lantren"), 200, didYouMean="lantern")
+    lanterns = ", ".join(item["name"] for item in found["items"])
+    story.add_step("The shop finds it all the same", "Glowworm lantern", lanterns, 0.0)
 
     def order(quantity: int, card: str = "tok_ok") -> dict[str, Any]:
         return {"items": [{"productId": product["id"], "quantity": quantity}], "paymentToken": card}

@@ -29,6 +29,8 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=255), SINGLE_LIN
 Tags = Annotated[list[Tag], Field(max_length=100)]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
+RESERVED_IDS = frozenset({"categories"})
+"""Ids that no product can have: `/api/products/<id>` is another route."""
 _BELOW_ANY_CHAR = "\x01"
 """Separates the parts of a key: a name has no control characters, and the store accepts no NUL."""
 

@@ -106,6 +106,8 @@ def import_products(body: ProductImport, caller: Caller) -> ImportResults:
 
 def _row(item: dict[str, Any]) -> imports.Row | Refusal:
     """Return a row, or why it is refused."""
+    if item["id"] in domain.RESERVED_IDS:
+        return "id", "is the name of a route; another handle is needed"
     try:
         product = ImportedProduct.read(item)
         price = domain.parse_price(product.price, product.currency or settings().currency)
