@@ -1,4 +1,4 @@
-"""Mixed storm: two releases run side by side on the same data while clients shop and processes die.
+"""Mixed storm: two releases run side by side on the same data while clients shop and processes die or stand still.
 
     python -m tests.faults.mixed [--only SERVICE | --pairs] [--seconds N] [--seed N] [--engines]
 
@@ -26,30 +26,35 @@ from tests import dump, engines
 from tests.faults import checker
 from tests.faults.load import Load
 from tests.faults.mixed_platform import MixedShop
+from tests.faults.replica import child_pids, paused
 from tests.faults.scenario import Scenario
+from tests.faults.schedule import LEASE_S, PAUSE_S
 from tests.faults.visitor import Visitor
 from tests.releases.installed import NotInstallable, Release, install, latest_version
+from tests.system.platform import eventually
 
 ORDERS_PER_S = 1.0
-PAUSE_S = 1.0
-"""Between two kills."""
-SETTINGS = {"RATE_LIMITS": "off", "LEASE": "2", "RESERVATION": "8", "ACCESS_TOKEN": "86400"}
+CALM_S = 1.0
+"""Between two faults."""
+SETTINGS = {"RATE_LIMITS": "off", "LEASE": f"{LEASE_S:g}", "RESERVATION": "8", "ACCESS_TOKEN": "86400"}
 
 
 def storm(scenario: Scenario, shop: MixedShop, seed: int, seconds: float) -> dict[str, Any]:
-    """Kill processes of both releases while clients shop, finish the upgrade under the same load, then check.
+    """Kill and pause processes of both releases while clients shop, finish the upgrade under the same load, then check.
 
     Raises:
         AssertionError: a client got a wrong response, a process did not recover, or an invariant is violated.
     """
     load = Load(scenario, seed, round(seconds * ORDERS_PER_S), seconds)
     visitor, random = Visitor(scenario, Random(f"{seed}/visitor")), Random(seed)
-    began, kills = time.monotonic(), 0
+    began, faults = time.monotonic(), Counter[str]()
     with load.running(), visitor.visiting():
         while time.monotonic() - began < seconds:
-            shop.end(signal.SIGKILL, random.choice(shop.processes()))
-            kills += 1
-            time.sleep(PAUSE_S)  # part of the storm
+            process = random.choice(shop.processes())
+            fault = random.choice((kill, kill, pause))
+            fault(shop, process)
+            faults[fault.__name__] += 1
+            time.sleep(CALM_S)  # part of the storm
         shop.finish_upgrade()
     judged = time.monotonic()
     scenario.assert_consistent()
@@ -65,10 +70,22 @@ def storm(scenario: Scenario, shop: MixedShop, seed: int, seconds: float) -> dic
     return {
         "orders": load.placed,
         "visits": visitor.visits,
-        "kills": kills,
+        "faults": dict(faults),
         "statuses": dict(sorted(statuses.items())),
         "judged_in_s": round(time.monotonic() - judged, 1),
     }
+
+
+def kill(shop: MixedShop, process: dict[str, Any]) -> None:
+    """Kill a process; the other release takes over its leases."""
+    shop.end(signal.SIGKILL, process)
+
+
+def pause(shop: MixedShop, process: dict[str, Any]) -> None:
+    """Stop a process for longer than its leases; what it then writes must not undo what the other release did."""
+    pid = eventually(lambda: child_pids(process["pid"]))[0] if process["kind"] == "web" else process["pid"]
+    with paused(shop, process["name"], pid):
+        time.sleep(PAUSE_S)  # the fault itself
 
 
 def run(release: Release, services: Collection[str], seed: int, seconds: float, repeat: str) -> bool:
@@ -99,7 +116,7 @@ def run(release: Release, services: Collection[str], seed: int, seconds: float, 
 @click.option("--seed", type=int, help="Repeat an earlier storm.")
 @click.option("--engines", "real", is_flag=True, help="Run on MongoDB and Kafka.")
 def main(only: str | None, pairs: bool, seconds: float, seed: int | None, real: bool) -> None:
-    """Run two releases side by side under load, kill processes of both, and check the data afterward."""
+    """Run two releases side by side under load, kill and pause processes of both, and check the data afterward."""
     seed = random.randrange(10**6) if seed is None else seed
     if real:
         os.environ[engines.WANTED] = "1"
