@@ -20,6 +20,7 @@ PARTS = (
     "upstreams",
     "overload",
     "contention",
+    "carts",
     "enumeration",
     "abuse",
     "revocation",
