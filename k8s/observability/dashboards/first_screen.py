@@ -133,7 +133,7 @@ FIRST_SCREEN = [
         {
             "Requests": rate(f"{REQUESTS}_count", "service"),
             "Errors": failed_share(),
-            "p95": quantile(0.95, REQUESTS, "service"),
+            "p95": f"{quantile(0.95, REQUESTS, 'service')} >= 0",  # not NaN, where there are no requests
             "Down": f"sum by (service) (1 - {series('up')})",
             "Alerts": f"count by (service) ({FIRING}) or 0 * group by (service) ({series('up')})",
         },
