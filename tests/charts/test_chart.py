@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from chassis.settings import Settings
+from chassis.web.bodies import MAX_IMAGE_BYTES
 from mercato.catalog import catalog
 from mercato.cli.audit import DISAGREE, NOT_CHECKED
 from mercato.settings import models
@@ -182,12 +183,26 @@ def test_web_pod_serves_during_its_pre_stop_delay() -> None:
         assert pod["terminationGracePeriodSeconds"] > pause + Settings.from_environment({}).shutdown + 10
 
 
+def test_large_bodies_pass_to_pictures_alone() -> None:
+    size = "nginx.ingress.kubernetes.io/proxy-body-size"
+    ingresses = of_kind(rendered(), "Ingress")
+    assert {name: each["metadata"]["annotations"].get(size) for name, each in ingresses.items()} == {
+        "mercato": None,
+        "mercato-8m": f"{MAX_IMAGE_BYTES // 2**20}m",
+    }
+    assert {
+        path["backend"]["service"]["name"]
+        for rule in ingresses["mercato-8m"]["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    } == {"products"}
+
+
 def test_edge_routes_equal_those_of_the_services() -> None:
     expected = {(route, name) for name, entry in catalog().items() for route in entry.routes}
-    [rule] = of_kind(rendered(), "Ingress")["mercato"]["spec"]["rules"]
-    paths = {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]}
-    assert paths == expected
-    assert {path["pathType"] for path in rule["http"]["paths"]} == {"Prefix"}
+    ingresses = of_kind(rendered(), "Ingress")
+    paths = [path for each in ingresses.values() for rule in each["spec"]["rules"] for path in rule["http"]["paths"]]
+    assert {(path["path"], path["backend"]["service"]["name"]) for path in paths} == expected
+    assert {path["pathType"] for path in paths} == {"Prefix"}
     assert not of_kind(rendered("http-route"), "Ingress")
     rules = of_kind(rendered("http-route"), "HTTPRoute")["mercato"]["spec"]["rules"]
     assert {
