@@ -84,7 +84,7 @@ def _summary(rows: list[Row]) -> str:
     oldest = max((clock.seconds_since(row["openedAt"]) for row in still_open), default=0.0)
     old = f", the oldest open one for {duration(oldest)}" if still_open else ""
     blocked = sum(row["blocked"] for row in rows)
-    return f"{len(rows)} sagas{old}: {where}; {blocked or 'none'} blocked"
+    return f"{len(rows)} saga{'s' if len(rows) > 1 else ''}{old}: {where}; {blocked or 'none'} blocked"
 
 
 @sagas.command("show")

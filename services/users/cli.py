@@ -12,13 +12,27 @@ from chassis.errors import DomainError
 from chassis.operations import ids_with_prefix
 from chassis.store import Doc, StoreUnavailable
 from mercato.cli.ids import choose
-from mercato.cli.output import as_json, print_json, print_rows
+from mercato.cli.output import age, as_json, cell, print_json, print_rows
 from mercato.cli.services import attach_store
 from services.users.keys_cli import keys
 
 STORE_WAIT_S = 60.0
 """Time for which `first-admin` waits for a store that starts later."""
 _PAUSE_S = 1.0
+
+_ACCOUNTS = {
+    "id": lambda row: row["id"],
+    "email": lambda row: row["email"],
+    "role": lambda row: row["role"],
+    "created": lambda row: row["createdAt"][:10],
+    "note": lambda row: cell("locked" if row["locked"] else "", "red"),
+}
+_SESSIONS = {
+    "id": lambda row: row["id"],
+    "age": lambda row: age(row["createdAt"]),
+    "last used (ago)": lambda row: age(row["lastUsedAt"]),
+    "expires": lambda row: row["expiresAt"][:10],
+}
 
 
 class Refused(click.ClickException):
@@ -39,7 +53,7 @@ def list_users(as_json: bool) -> None:
     from services.users import repository
 
     _attach()
-    print_rows(map(_row, repository.accounts.iterate({"erased": False})), as_json, "Accounts")
+    print_rows(map(_row, repository.accounts.iterate({"erased": False})), as_json, "Accounts", _ACCOUNTS)
 
 
 @user.command()
@@ -75,7 +89,7 @@ def sessions(user: str, as_json: bool) -> None:
         }
         for family in _sessions(_find(user))
     )
-    print_rows(rows, as_json, "Sessions")
+    print_rows(rows, as_json, "Sessions", _SESSIONS)
 
 
 @user.command("end-sessions")

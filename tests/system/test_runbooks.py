@@ -93,7 +93,7 @@ def test_frozen_payments(shop: Shop, buyer: Client, mercato: Commands, on: Any) 
         page = on("saga-old", ORDER=old)
         listed = page.run("mercato sagas list --older-than 5m")
         assert old in listed and not [each for each in others if each in listed]
-        assert "1 sagas, the oldest open one for 6 min: 1 at take payment; none blocked" in listed
+        assert "1 saga, the oldest open one for 6 min: 1 at take payment; none blocked" in listed
         assert all(each in page.run("mercato sagas list --step 'take payment'") for each in placed)
         assert page.run("mercato sagas list --undoing") == "Sagas: none\n"
         assert '"service": "payments"' in page.run("mercato sagas show ORDER")
