@@ -50,7 +50,8 @@ def test_symptoms_of_a_cause_raise_no_second_page(cause, service):
     symptoms = [breaker, firing("OrdersUndecided"), firing("CheckoutBudgetBurn"), firing("AvailabilityBudgetBurn")]
     late = [firing("SagaOld", saga="checkout"), firing("CompensationStuck", saga="checkout")]
     own = [firing(name, service) for name in ("CallsBudgetBurn", "OutboxStalled", "AvailabilityBudgetBurn")]
-    assert pages((0, [firing(cause, service)]), (60, own), (150, symptoms), (330, late)) == [((cause, service),)]
+    for first in ([], own):  # each is muted by the cause itself
+        assert pages((0, [firing(cause, service)]), (60, first), (150, symptoms), (330, late)) == [((cause, service),)]
 
 
 @pytest.mark.parametrize("symptom", ["OrdersUndecided", "CheckoutBudgetBurn", "BreakerOpen"])
