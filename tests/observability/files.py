@@ -41,6 +41,16 @@ def alerts() -> list[Json]:
     return [rule for rule in rules() if "alert" in rule]
 
 
+def rules_of(alert: str) -> list[Json]:
+    """Return an alert, under each of its severities, and the recording rules that it reads."""
+    found, left = [], [each for each in alerts() if each["alert"] == alert]
+    while left:
+        found.append(left.pop())
+        read = metrics(found[-1]["expr"])
+        left += [rule for rule in rules() if rule.get("record") in read and rule not in [*found, *left]]
+    return found
+
+
 def recorded() -> set[str]:
     """Return the series that rules record."""
     return {rule["record"] for rule in rules() if "record" in rule}

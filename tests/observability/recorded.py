@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.observability import promtool
-from tests.observability.files import alerts, metrics, rules
+from tests.observability.files import rules_of
 from tests.observability.prometheus import Prometheus
 
 Labels = dict[str, str]
@@ -39,12 +39,7 @@ class Stage:
 
 def expressions(alert: str) -> str:
     """Return the expressions of an alert and of the recording rules that it reads."""
-    records = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
-    found, left = "", [each["expr"] for each in alerts() if each["alert"] == alert]
-    while left:
-        found += left[-1]
-        left += [records[name] for name in metrics(left.pop()) & records.keys()]
-    return found
+    return "".join(rule["expr"] for rule in rules_of(alert))
 
 
 def recorded(prometheus: Prometheus, alert: str, seconds: float) -> dict[str, Course]:
@@ -70,7 +65,7 @@ def check(folder: Path, alert: str, *stages: Stage, every: int = 15) -> None:
     series = [{"series": name, "values": " ".join(values(name, stages, step))} for name in names(stages)]
     test = {"interval": f"{step}s", "input_series": series, "alert_rule_test": cases}
     assert series
-    promtool.check(folder, {"evaluation_interval": f"{every}s", "tests": [test]}, annotations=())
+    promtool.check(folder, {"evaluation_interval": f"{every}s", "tests": [test]}, annotations=(), alert=alert)
 
 
 def names(stages: tuple[Stage, ...]) -> list[str]:
