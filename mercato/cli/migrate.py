@@ -16,11 +16,11 @@ from mercato.cli.services import attach_store, installed_services, load_service
 @click.argument("names", metavar="[SERVICE]...", nargs=-1)
 @as_json
 def migrate(names: tuple[str, ...], as_json: bool) -> None:
-    """Rewrite stored documents of earlier versions, while the platform runs.
+    """Rewrite stored documents of earlier versions.
 
-    Continues a pass that was interrupted, then reads all documents of the installed services, or of the named SERVICEs.
-    The workers do the same in the background; run this command once no process of the release before is left. The exit
-    code is 1 if a document could not be rewritten.
+    The platform may run meanwhile. Continues a pass that was interrupted, then reads all documents of the installed
+    services, or of the named SERVICEs. The workers do the same in the background; run this command once no process of
+    the release before is left. The exit code is 1 if a document could not be rewritten.
     """
     failed = 0
     for name in names or installed_services():

@@ -33,11 +33,12 @@ of_service = click.option("--service", "only", help="Only this service.")
 
 @click.group()
 def dlq() -> None:
-    """See the events that a service could not handle, and have them handled again or discarded.
+    """See events that could not be handled, and redrive them.
 
-    Such an event is stored as a dead letter, with the reason; DLQ stands for dead letter queue. Its key, mostly the id
-    of an order or a product, is parked: later events with that key wait behind it, so that they take effect in order.
-    Events with other keys are handled. Correct the cause, then redrive; or discard what must not take effect.
+    An event that a service could not handle is stored there as a dead letter, with the reason; DLQ stands for dead
+    letter queue. Its key, mostly the id of an order or a product, is parked: later events with that key wait behind it,
+    so that they take effect in order. Events with other keys are handled. Correct the cause, then redrive; or discard
+    what must not take effect.
 
     ID is the id of a dead letter, or a beginning of it that no other one of the service has.
     """
@@ -114,7 +115,7 @@ def dlq_discard(service: str, id: str, reason: str) -> None:
 @click.option("--retry", is_flag=True, help="Have the workers try again what is set aside.")
 @as_json
 def outbox(only: str | None, only_aside: bool, retry: bool, as_json: bool) -> None:
-    """Count the events that are not published yet, and what is set aside.
+    """Count events that are not published yet.
 
     A service stores an event together with the change that it reports, in an outbox; its worker publishes it within
     moments. `pending` stays high where the worker or the message bus is down; no event is lost.
@@ -140,9 +141,10 @@ def outbox(only: str | None, only_aside: bool, retry: bool, as_json: bool) -> No
 @click.argument("name", metavar="SERVICE")
 @as_json
 def replay(name: str, as_json: bool) -> None:
-    """Rebuild what a SERVICE derives from its events, such as the list of orders, while the platform runs.
+    """Rebuild the read models of a service.
 
-    Reads the events again, repairs every difference and shows it; exit code 1 if there was one.
+    That is what SERVICE derives from its events, such as the list of orders. The platform may run meanwhile. Reads the
+    events again, repairs every difference and shows it; exit code 1 if there was one.
     """
     service = attach_store(load_service(name))
     if service.replay is None:

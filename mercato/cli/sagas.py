@@ -39,11 +39,12 @@ _COLUMNS = {
 
 @click.group()
 def sagas() -> None:
-    """See what spans several services, such as a checkout, and step in where it cannot go on.
+    """See checkouts that have not ended, and step in.
 
-    A saga is a list of steps, each in one service; the steps of a checkout take stock and money. If a step is rejected,
-    those before it are undone in reverse order. Workers retry a step until it ends, so most sagas need nobody. A saga
-    is blocked, and waits for you, after its step failed five times by a defect, for a minute.
+    A checkout is a saga: work that spans several services, as a list of steps, each in one service. Its steps take
+    stock and money. If one is rejected, those before it are undone in reverse order. Workers retry a step until it
+    ends, so most sagas need nobody. A saga is blocked, and waits for you, after its step failed five times by a defect,
+    for a minute.
 
     ID is the id of a saga, which is that of its order, or a beginning of it that no other saga has.
     """

@@ -165,9 +165,9 @@ def remove_second_factor(user: str) -> None:
 
 
 @user.command()
-@click.option("--email", required=True)
-@click.option("--name", default="Administrator")
-@click.option("--role", type=click.Choice(["customer", "admin"]), default="customer")
+@click.option("--email", required=True, help="The address with which it signs in.")
+@click.option("--name", default="Administrator", help="The name that others see.")
+@click.option("--role", type=click.Choice(["customer", "admin"]), default="customer", help="What it may do.")
 def create(email: str, name: str, role: str) -> None:
     """Create an account. The password is read from standard input."""
     from services.users import application, passwords
