@@ -11,13 +11,14 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from tests.charts.rendering import of_kind, rendered, tool
+from tests.charts.rendering import of_kind, rendered, run, tool
 from tests.observability.files import (
     DASHBOARDS,
     FOLDER,
     Json,
     alerts,
     boards,
+    filled,
     listed,
     metrics,
     panels,
@@ -151,6 +152,21 @@ def test_first_screen_shows_orders_alerts_services_sagas_and_breakers():
     assert kinds["Circuit breakers"] == "state-timeline"
     assert {"Orders now and an hour ago", "Open sagas by step", "Availability budget left"} <= kinds.keys()
     assert not any(panel["type"] == "row" for panel in seen)
+
+
+@pytest.mark.parametrize("title", ["Availability budget left", "Checkout budget left"])
+@pytest.mark.parametrize(("recorded", "left"), [({"values": "0x10"}, [1]), (None, [])])
+def test_budget_is_whole_without_traffic_and_unknown_without_rules(title, recorded, left, tmp_path):
+    (panel,) = [panel for _, panel in panels("stat") if panel["title"] == title]
+    expr = filled(panel["targets"][0]["expr"])
+    names = metrics(expr) if recorded else ()
+    series = [{"series": f'{name}{{job="mercato", namespace="mercato"}}', **recorded} for name in names]
+    samples = [{"labels": "{}", "value": value} for value in left]
+    asked = {"expr": expr, "eval_time": "5m", "exp_samples": samples}
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump({"tests": [{"input_series": series, "promql_expr_test": [asked]}]}))
+    done = run("promtool", "test", "rules", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_firing_alert_links_to_its_runbook():

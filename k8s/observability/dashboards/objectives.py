@@ -8,16 +8,12 @@ CHECKOUT = (series("platform:checkouts_slow:rate5m"), series("platform:checkouts
 """Placed orders that were not decided in time, and all of them."""
 
 
-def bad_share(bad: str, all: str) -> str:
-    """Return the share of 30 days that was bad."""
-    return f"sum(sum_over_time({bad}[30d])) / sum(sum_over_time({all}[30d]))"
-
-
 def good_share(bad: str, all: str) -> str:
-    """Return the share of 30 days that was good."""
-    return f"1 - {bad_share(bad, all)}"
+    """Return the share of 30 days that was good, 1 if nothing happened."""
+    return budget_left(bad, all, 1)
 
 
 def budget_left(bad: str, all: str, budget: float) -> str:
-    """Return the share of the error budget that is left; negative if it is overspent."""
-    return f"1 - {bad_share(bad, all)} / {budget}"
+    """Return the share of the error budget that is left, 1 if nothing happened; negative if it is overspent."""
+    failed, every = (f"sum(sum_over_time({each}[30d]))" for each in (bad, all))
+    return f"1 - {failed} / ({every} > 0) / {budget} or 1 + 0 * {every}"
