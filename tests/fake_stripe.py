@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from chassis import clock
 
+PAGE = 3
+"""Intents of one page of a list; Stripe gives 100."""
 SECRET = "whsec_of_the_tests"
 _DECLINES = {"pm_declined": "generic_decline", "pm_insufficient_funds": "insufficient_funds"}
 _CHARGING = {"pm_ok": "succeeded", "pm_action": "requires_action", "pm_processing": "processing"}
@@ -101,7 +103,8 @@ class FakeStripe:
     def _serve(self, request: BaseHTTPRequestHandler, method: str) -> None:
         path = urlsplit(request.path).path.removeprefix("/v1")
         length = int(request.headers.get("Content-Length") or 0)
-        params = dict(parse_qsl(request.rfile.read(length).decode(), keep_blank_values=True))
+        given = urlsplit(request.path).query or request.rfile.read(length).decode()
+        params = dict(parse_qsl(given, keep_blank_values=True))
         self.requests.append((method, path))
         fault = self.fault(method, path)
         if fault == "hang":
@@ -144,6 +147,12 @@ class FakeStripe:
         match method, path.strip("/").split("/"):
             case "POST", ["payment_intents"]:
                 return self._create(params)
+            case "GET", ["payment_intents"]:
+                listed = list(reversed(self.intents.values()))
+                ids = [each["id"] for each in listed]
+                start = ids.index(params["starting_after"]) + 1 if "starting_after" in params else 0
+                page = listed[start : start + PAGE]
+                return {"object": "list", "url": path, "data": page, "has_more": len(listed) > start + PAGE}
             case "GET", ["payment_intents", id]:
                 return self._known(id)
             case "POST", ["payment_intents", id, "confirm"]:

@@ -27,8 +27,8 @@ def audit(names: tuple[str, ...], as_json: bool) -> None:
     Checks everything that the installed services audit, or the named SERVICEs, while the platform runs. The exit code
     is 0 if all agree, 1 if something does not, 2 if nothing was found and something could not be checked.
     """
-    report = _Report(as_json)
-    try:
+    report = Report(as_json)
+    with report.concluded():
         services = [service for service in map(load_service, names or installed_services()) if names or service.audited]
         for service in services:
             if not service.audited:
@@ -40,21 +40,27 @@ def audit(names: tuple[str, ...], as_json: bool) -> None:
             call_as(service)
             for each in service.audited:
                 report.check(service, each)
-    except click.ClickException as error:
-        report.add_unchecked(error.format_message())
-    except SystemExit as error:  # a setting is missing, or nothing runs here
-        report.add_unchecked(str(error.code).removeprefix("mercato: "))
-    report.print_summary()
-    sys.exit(DISAGREE if report.findings else NOT_CHECKED if report.unchecked else AGREE)
 
 
-class _Report:
+class Report:
     """What was checked and found, printed line by line: findings on standard output, the rest on standard error."""
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
         self.checked: dict[str, int] = {}
         self.findings = self.unchecked = 0
+
+    @contextmanager
+    def concluded(self) -> Iterator[None]:
+        """At the end, print the totals and exit with the code that they mean."""
+        try:
+            yield
+        except click.ClickException as error:
+            self.add_unchecked(error.format_message())
+        except SystemExit as error:  # a setting is missing, or nothing runs here
+            self.add_unchecked(str(error.code).removeprefix("mercato: "))
+        self.print_summary()
+        sys.exit(DISAGREE if self.findings else NOT_CHECKED if self.unchecked else AGREE)
 
     def check(self, service: Service, audit: Audit) -> None:
         """Run one audit to its end, whatever it raises."""

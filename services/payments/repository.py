@@ -14,6 +14,7 @@ payments = Collection(
     "payments",
     Index("userId"),
     Index("orderId"),
+    Index("createdAt"),
     Index("refundPending", partial={"refundPending": True}),
     outbox.PENDING_INDEX,
 )

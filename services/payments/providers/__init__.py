@@ -4,7 +4,9 @@
 captured, and rejects a charge that arrives later.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Protocol
 
@@ -18,6 +20,17 @@ class Capture:
 
     captured: int
     refunded: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """A capture as the provider lists it, in minor units; `id` is the provider's own."""
+
+    id: str
+    key: str
+    captured: int
+    refunded: int
+    currency: str
 
 
 class Provider(Protocol):
@@ -36,6 +49,9 @@ class Provider(Protocol):
 
     def refund(self, key: str) -> Capture:
         """Refund what was captured, and return what was captured and refunded."""
+
+    def held_since(self, since: datetime) -> Iterator[Held]:
+        """Yield what was captured under any key of this platform since a time, or earlier."""
 
 
 @cache

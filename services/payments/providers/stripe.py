@@ -8,7 +8,8 @@ about a day: from then on everything is done by the id, and Stripe's own rules k
 refunded twice. Search is never used: what it does not find may exist.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from chassis.money import digits
 from chassis.observe.log import log
 from chassis.store import Doc, Duplicate
 from services.payments.messages import PaymentDeclined
-from services.payments.providers import Capture
+from services.payments.providers import Capture, Held
 from services.payments.providers.stripe_http import HttpClient
 from services.payments.providers.stripe_records import intents
 from services.payments.settings import settings
@@ -73,6 +74,22 @@ class StripeProvider:
     def refund(self, key: str) -> Capture:
         intent = self._stored_intent(key)
         return self._refund(key, intent) if intent and intent.amount_received else Capture(0, 0)
+
+    def held_since(self, since: datetime) -> Iterator[Held]:
+        params: dict[str, Any] = {
+            "created": {"gte": int(since.timestamp())},
+            "limit": 100,
+            "expand": [f"data.{_CHARGES}"],
+        }
+        while True:
+            page = _known(lambda: self._payment_intents.list(params))
+            for intent in page.data:
+                if intent.amount_received and (key := intent.metadata.to_dict().get("order")):
+                    capture = _capture(intent)
+                    yield Held(intent.id, key, capture.captured, capture.refunded, intent.currency.upper())
+            if not page.has_more:
+                return
+            params["starting_after"] = page.data[-1].id
 
     @cached_property
     def _client(self) -> Any:

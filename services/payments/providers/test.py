@@ -4,11 +4,14 @@ tok_ok  tok_declined  tok_insufficient_funds  tok_slow (2 s)  tok_timeout (charg
 tok_error (500 once, then charges)
 """
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from chassis import clock, deadline
 from chassis.errors import OutcomeUnknown
 from chassis.store import Collection, Doc, Duplicate
 from services.payments.messages import PaymentDeclined
-from services.payments.providers import TIMEOUT_S, Capture
+from services.payments.providers import TIMEOUT_S, Capture, Held
 
 ledger = Collection("test_provider_ledger")
 """{_id: key, captured, refunded, blocked, failed}: stands for the data of the provider."""
@@ -49,6 +52,11 @@ class TestProvider:
             return Capture(0, 0)
         refunded = ledger.update(key, {"$set": {"refunded": entry["captured"]}}, when={"captured": entry["captured"]})
         return _capture(refunded or entry)
+
+    def held_since(self, since: datetime) -> Iterator[Held]:
+        for entry in ledger.iterate():  # it keeps no times
+            if entry["captured"]:
+                yield Held(entry["_id"], entry["_id"], entry["captured"], entry["refunded"], "")
 
     def _capture(self, key: str, amount: int) -> None:
         self._insert(key)
