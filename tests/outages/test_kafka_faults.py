@@ -6,6 +6,7 @@ lost. The documents are in SQLite, because these tests are about Kafka.
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -226,8 +227,10 @@ def test_worker_starts_without_kafka_and_recovers(tmp_path: Path, broker: tuple[
         _eventually(lambda: _status(port, "/readyz") == 200)
         _eventually(lambda: b"message bus unavailable" in (tmp_path / "log").read_bytes())
         assert _status(port, "/livez") == 200
+        _eventually(lambda: _bus_unavailable_s(port) > 1)
         engine.start()
         _eventually(lambda: _partitions(servers, "notifications.dead") == 4)
+        _eventually(lambda: _bus_unavailable_s(port) == 0)
         process.terminate()
         assert process.wait(30) == 0
     finally:
@@ -281,6 +284,12 @@ def _status(port: int, path: str) -> int:
         return requests.get(f"http://127.0.0.1:{port}{path}", timeout=20).status_code
     except requests.ConnectionError:
         return 0
+
+
+def _bus_unavailable_s(port: int) -> float:
+    """Return the metric that BusUnavailable reads."""
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+    return float(re.findall(r"^mercato_bus_unavailable_seconds (\S+)$", text, re.M)[0])
 
 
 def _partitions(servers: str, topic: str) -> int:

@@ -1,6 +1,7 @@
 """The store on a MongoDB that is killed or paused, and a service that starts while there is none."""
 
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -197,6 +198,11 @@ class Process:
         except requests.ConnectionError:
             return []
 
+    def store_unavailable_s(self) -> float:
+        """Return the metric that StoreDown reads, of reads and writes."""
+        text = requests.get(f"http://127.0.0.1:{self.health_port}/metrics", timeout=20).text
+        return max(map(float, re.findall(r"^mercato_store_unavailable_seconds{.*} (\S+)$", text, re.M)))
+
     def sign_up(self, name: str) -> requests.Response:
         body = {"email": f"{name}@example.com", "name": name, "password": "correct horse battery"}
         return requests.post(f"http://127.0.0.1:{self.port}/api/users", json=body, timeout=30)
@@ -224,10 +230,12 @@ def test_service_starts_before_its_store_and_recovers(server: Engine, process: C
     time.sleep(PAUSE_S)
     for each in (web, worker, other):
         assert each.probes() == [200, 503, 503], "still alive"
+        assert each.store_unavailable_s() > PAUSE_S
     assert other.end() == 0
     server.start()
     for each in (web, worker):
         eventually(lambda each=each: each.probes() == [200, 200, 200], RECOVERY_S)
+        assert each.store_unavailable_s() == 0
     assert web.sign_up("ann").status_code == 201
     accounts.attach(MongodbStore(uri, "users")).ensure_indexes()
     eventually(lambda: not accounts.find({"pending": {"$gt": 0}}))
