@@ -53,7 +53,9 @@ def _queries(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
     taken = route.parameters("query")
     for query in values.UNKNOWN_QUERIES:
         yield Input("an unknown query", f"{target}?{query}", REJECTED, good)
-    for name, schema in taken.items():
+    for name, described in taken.items():
+        schema = described["anyOf"][0] if "anyOf" in described else described
+        is_repeatable = schema is not described
         bad = values.INVALID_LIMITS if schema["type"] == "integer" else values.INVALID_QUERY_TEXT
         bad = [*bad, *(values.INVALID_CURSORS if name == "cursor" else ())]
         if "maxLength" in schema:
@@ -64,7 +66,8 @@ def _queries(route: Route, target: str, good: bytes | None) -> Iterator[Input]:
             bad = [*bad, ""]
         for value in bad:
             yield Input(f"an invalid {name}", f"{target}?{name}={value}", REJECTED, good)
-        for more in (f"=1&{name}=1", f"=&{name}=", "[$ne]=1", "[]=1", "[$regex]=.*", ".x=1"):
+        twice = () if is_repeatable else (f"=1&{name}=1", f"=&{name}=")
+        for more in (*twice, "[$ne]=1", "[]=1", "[$regex]=.*", ".x=1"):
             yield Input(f"{name} twice or as a list", f"{target}?{name}{more}", REJECTED, good)
 
 
