@@ -121,7 +121,8 @@ def test_export_holds_everything_that_a_service_keeps_of_a_person(shop: Shop, bu
     assert found["users"]["accounts"][0]["email"] == buyer.email
     assert order["id"] in [each["id"] for each in found["orders"]["summaries"]]
     assert order["id"] in [each["orderId"] for each in found["payments"]["payments"]]
-    assert found["notifications"]["recipients"] == [{"id": buyer.id, "email": buyer.email}]
+    recipient = {"id": buyer.id, "email": buyer.email, "language": "en", "marketing": False}
+    assert found["notifications"]["recipients"] == [recipient]
     assert len(found["notifications"]["notifications"]) == 3
     text = json.dumps(export)
     for secret in ("argon2", buyer.refresh_token.partition(".")[2], "tok_declined", "outbox", "dedupKey"):
