@@ -5,6 +5,7 @@ tests/system/test_runbooks.py runs those that a machine without a cluster can ru
 
 import ast
 import re
+import shutil
 import subprocess
 from functools import cache
 from typing import Any
@@ -95,6 +96,16 @@ def test_command_of_a_cluster_has_a_known_verb_with_its_options_and_names(writte
         assert (kind, name.removesuffix("-audit")) in {("cronjob", each) for each in audited()}
     if verb == "exec":
         assert inner[0] == "mercato"
+
+
+@pytest.mark.parametrize("tool", VERBS)
+def test_tool_itself_knows_the_options(tool: str) -> None:
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    words = {tuple(each.stages[0]) for each in OF_CLUSTER if each.tool == tool and not each.is_name}
+    for command in sorted(each[: each.index("--")] if "--" in each else each for each in words):
+        done = subprocess.run([*command, "--help"], capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
 def split_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
