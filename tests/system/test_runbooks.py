@@ -349,6 +349,8 @@ def test_keys_and_audit(shop: Shop, buyer: Client, on: Any) -> None:
     page = on("audit")
     for text in ("mercato audit", "mercato audit orders payments", "mercato audit --json"):
         assert "orders" in page.run(text)
+    reconcile = "kubectl -n mercato exec deploy/payments -- mercato reconcile payments --since 3d"
+    assert "0 findings" in on("payments").run(reconcile)
     with database(shop, "orders") as db:
         db.execute("UPDATE summaries SET doc = json_set(doc, '$.status', 'rejected') WHERE id = ?", (order,))
     assert order in page.run("mercato replay orders", code=1)
