@@ -98,6 +98,7 @@ def test_command_of_a_cluster_has_a_known_verb_with_its_options_and_names(writte
         assert inner[0] == "mercato"
 
 
+@pytest.mark.nightly  # a call of kubectl takes a tenth of a second
 @pytest.mark.parametrize("tool", VERBS)
 def test_tool_itself_knows_the_options(tool: str) -> None:
     if not shutil.which(tool):
