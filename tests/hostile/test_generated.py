@@ -34,7 +34,7 @@ def world(actors: Actors) -> World:
     return World(shop.url, ids, {"customer": buyer.token, "admin": actors.admin.token}, canaries)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(by_form(900, 3600))
 def test_generated_requests_get_responses_that_match_the_contracts(actors: Actors, world: World) -> None:
     reached = actors.shop.data / "reached"
     before = reached.stat().st_size
