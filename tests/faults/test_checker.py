@@ -199,6 +199,11 @@ CORRUPTIONS: list[tuple[str, str, Callable[[Data], None]]] = [
     ("I16", "catalog shows another stock", lambda data: data.change("products.products", data.product, stock=10)),
     (
         "I16",
+        "stock event not consumed",
+        lambda data: data.change("products.products", data.product, last_seq={"inventory": 1}),
+    ),
+    (
+        "I16",
         "recipient with old address",
         lambda data: data.change("notifications.recipients", data.user, email="old@example.com"),
     ),
