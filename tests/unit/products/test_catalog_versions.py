@@ -12,7 +12,8 @@ from chassis.errors import NotFound
 from chassis.events.outbox import EmbeddedOutbox
 from chassis.money import Money
 from chassis.store import Collection, Index, migration
-from services.products import application, domain, repository, vocabulary
+from services.products import application, domain, repository, searching, vocabulary
+from services.products.listing import Listing
 from services.products.messages import PriceItems, ProductCreated, ProductUpdated
 
 RELEASE_0_2_0 = {
@@ -126,6 +127,47 @@ def test_migrated_product_is_the_same_to_every_reader():
     words = ["emile", "mug", "kitchen", "steel"]
     assert stored() == {**RELEASE_0_2_0, **new, "words": words, "prefixes": prefixes}
     assert migrate()["rewritten"] == 0
+
+
+def searched(*words):
+    found = searching.find(Listing(sort=searching.RELEVANCE), words, 10, None, False)
+    return [doc["_id"] for doc in found.docs], found.did_you_mean
+
+
+def test_old_product_is_found_by_prefix_and_typo_after_the_migration(fake_clock):
+    assert (searched("emile"), searched("steel")) == ((["mug"], None), (["mug"], None)), "by what it has stored"
+    assert searched("emi") == searched("emlie") == searched("kitchen") == ([], None)
+    vocabulary.rebuild_if_due()
+    fake_clock.pass_time(1)
+    change = {"$set": {"name": "Zebra mug", "words": ["zebra", "mug", "steel"]}}
+    assert EARLIER.update("mug", change), "a process of the release before works on"
+    migrate()
+    fake_clock.pass_time(1)
+    vocabulary.rebuild_if_due()
+    assert searched("zeb") == searched("kitchen") == searched("mugs") == (["mug"], None)
+    assert searched("zebar") == (["mug"], "zebra")
+    assert searched("emile") == ([], None)
+
+
+def test_vocabulary_is_rebuilt_daily_and_after_a_migration_and_not_otherwise(fake_clock):
+    def is_rebuilt():
+        fake_clock.pass_time(1)
+        vocabulary.words.delete("steel")
+        vocabulary.rebuild_if_due()
+        return vocabulary.words.get("steel") is not None
+
+    assert is_rebuilt() and not is_rebuilt()
+    migrate()
+    assert is_rebuilt() and not is_rebuilt()
+    migrate()
+    assert not is_rebuilt(), "the pass rewrote nothing"
+    fake_clock.pass_time(vocabulary.REBUILD_AFTER_S)
+    assert is_rebuilt() and not is_rebuilt()
+    until = vocabulary.clock.timestamp_in(vocabulary.LEASE_S)
+    vocabulary.state.update("rebuild", {"$set": {"rebuiltAt": "", "until": until}})
+    assert not is_rebuilt(), "another worker is at it"
+    fake_clock.pass_time(vocabulary.LEASE_S)
+    assert is_rebuilt()
 
 
 def test_worker_migrates_until_it_is_stopped(products):

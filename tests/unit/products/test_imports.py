@@ -5,12 +5,14 @@ import pytest
 from chassis import calls
 from chassis.errors import NotAttempted
 from chassis.money import Money
+from chassis.web.auth import Caller
 from services.inventory import application as inventory
 from services.inventory import handlers as inventory_handlers
 from services.inventory import repository as stocks
 from services.inventory.messages import ConfirmStock, Line, Reserve
 from services.products import application, imports, repository, vocabulary
 from services.products.imports import ProductDeleted, Row, import_rows
+from services.products.imports_api import ProductImport, import_products
 from services.products.messages import ProductDeleted as Deleted
 from tests.unit.conftest import crashes
 
@@ -170,3 +172,21 @@ def test_another_import_that_comes_first_is_not_overwritten_with_a_second_event(
 def test_a_batch_has_at_most_as_many_rows_as_its_command_takes():
     rows = [row(f"mug-{number}") for number in range(imports.MAX_ROWS)]
     assert set(run(*rows).values()) == {"created"}
+
+
+def test_vendor_and_tags_are_kept_unless_a_row_has_them():
+    import_rows([Row("mug", "Mug", Money(990, "EUR"), 5, None, {"vendor": "Fell"}, ("red", "steel"))], False, "k")
+    run(row("mug"))
+    stored = repository.get("mug")
+    assert (stored["vendor"], stored["tags"]) == ("Fell", ["red", "steel"])
+    changed = Row("mug", "Mug", Money(990, "EUR"), 5, None, {"vendor": "Ash"}, ())
+    assert import_rows([changed], False, "k") == {"mug": "updated"}
+    assert import_rows([changed], False, "k") == {"mug": "unchanged"}
+    stored = repository.get("mug")
+    assert (stored["vendor"], stored["tags"]) == ("Ash", [])
+
+
+def test_id_of_a_route_is_refused():
+    body = {"items": [{"id": "categories", "name": "Mug", "price": "1"}, {"id": "mug", "name": "Mug", "price": "1"}]}
+    reply = import_products(ProductImport.read(body), Caller("u1", "admin", ""))
+    assert [(item.outcome, item.field) for item in reply.items] == [("refused", "id"), ("created", "")]

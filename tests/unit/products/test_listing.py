@@ -14,6 +14,7 @@ from chassis.store.documents import matches
 from services.products import application, domain, listing, repository, search_text, searching, vocabulary
 from services.products.listing import Listing
 from services.products.repository import products
+from tests.sizes import by_form
 
 BOUND = 6
 CATEGORIES, VENDORS, TAGS, CURRENCIES = ("cups", "pans", ""), ("Fell", "Ash", ""), ("red", "steel"), ("EUR", "USD")
@@ -105,7 +106,7 @@ def brute_force(where, query):
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=by_form(60, 2000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(bodies, max_size=2 * BOUND), terms_of_filters, st.sampled_from(SORTS), queries, st.booleans())
 def test_facets_are_those_of_all_that_is_found_or_absent(shelf, terms, sort, query, include_unpublished):
     clear()

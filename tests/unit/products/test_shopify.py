@@ -337,7 +337,25 @@ def test_pictures_belong_to_their_product_and_a_variants_picture_to_the_variant(
     assert pictures_of(jug) == [("https://x.example/jug", "")]
 
 
-@pytest.mark.parametrize("url", ["ftp://x.example/1", "/1.jpg", "javascript:alert(1)", "https://x.example/a b"])
+def test_picture_that_is_a_file_beside_the_catalog_is_uploaded():
+    found = item(row(picture="pictures/mug-1.WEBP", alt="In front"))
+    assert (found.files, pictures_of(found), found.notes) == ({"pictures/mug-1.WEBP": "In front"}, [], [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "../1.jpg",
+        "a/../1.jpg",
+        ".ssh/1.png",
+        "C:\\1.jpg",
+        "secret.key",
+        "ftp://x.example/1",
+        "/1.jpg",
+        "javascript:alert(1)",
+        "https://x.example/a b",
+    ],
+)
 def test_picture_without_a_usable_url_is_left_out_and_noted(url):
     found = item(row(picture=url))
     assert (pictures_of(found), found.notes) == ([], [shopify.NO_URL])
@@ -346,3 +364,14 @@ def test_picture_without_a_usable_url_is_left_out_and_noted(url):
 def test_a_product_has_at_most_twenty_pictures():
     rows = [row("mug", "", price="", stock="", picture=f"https://x.example/{number}") for number in range(30)]
     assert len(pictures_of(next(each for each in read(row(), *rows) if isinstance(each, Item)))) == 20
+
+
+def test_vendor_and_tags_are_those_of_the_head_and_tags_are_split():
+    header = "Handle,Title,Vendor,Tags,Option1 Value,Variant Price"
+    rows = ('mug,Mug,Fell & Fireside,"steel, two  people,,",Small,9.90', "mug,,,,Large,9.90", "jug,Jug,,,,5")
+    small, large, jug = (row.body for row in parse("\n".join((header, *rows))).rows)
+    assert (small["vendor"], small["tags"]) == ("Fell & Fireside", ["steel", "two people"])
+    assert (large["vendor"], large["tags"]) == (small["vendor"], small["tags"])
+    assert (jug["vendor"], jug["tags"]) == ("", [])
+    (bare,) = (row.body for row in parse("Handle,Title,Variant Price\nmug,Mug,1").rows)
+    assert not {"vendor", "tags"} & bare.keys()
