@@ -117,11 +117,14 @@ def test_settings_of_each_pod_are_valid(sample: str) -> None:
 @pytest.mark.parametrize("sample", ["replicas", "production"])
 def test_audit_has_image_and_settings_of_its_service(sample: str) -> None:
     docs = rendered(sample)
-    audits = {name for name, entry in VALUES["services"].items() if entry.get("audits")}
-    assert set(of_kind(docs, "CronJob")) == {f"{name}-audit" for name in audits}
-    for name in audits:
-        audit, web = pods(docs)[f"{name}-audit"], pods(docs)[name]
-        assert audit["spec"]["containers"][0]["command"] == ["mercato", "audit", name]
+    services = VALUES["services"].items()
+    checks = [(name, "audit") for name, entry in services if entry.get("audits")]
+    checks += [(name, "reconcile") for name, entry in services if entry.get("reconciles")]
+    assert set(of_kind(docs, "CronJob")) == {f"{name}-{check}" for name, check in checks}
+    assert ("payments", "reconcile") in checks
+    for name, check in checks:
+        audit, web = pods(docs)[f"{name}-{check}"], pods(docs)[name]
+        assert audit["spec"]["containers"][0]["command"] == ["mercato", check, name]
         assert audit["spec"]["containers"][0]["image"] == web["spec"]["containers"][0]["image"]
         assert audit["spec"]["serviceAccountName"] == name
         assert _environment(docs, audit) == _environment(docs, web)
