@@ -79,7 +79,7 @@ DRILLS = {
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    platform = Shop(tmp_path_factory.mktemp("shop"), RATE_LIMITS="off", OPEN_CHECKOUTS="1000")
+    platform = Shop(tmp_path_factory.mktemp("shop"), RATE_LIMITS="off", OPEN_CHECKOUTS="1000", ACCESS_TOKEN="3600")
     try:
         yield platform.up()
     finally:
