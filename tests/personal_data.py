@@ -5,7 +5,7 @@ INTERNAL = {
     *("credentialsVersion", "emailKey", "password", "secondFactor", "secondFactorOffer", "current", "previous"),
     *("erased", "erasurePending", "erasureRequests", "mailPending", "mailsDue", "retryAt", "refundPending"),
     *("tokenHash", "lines", "orders", "merged", "mergedInto", "abandonAt"),
-    *("unsubscribeSecret", "unsubscribePending"),
+    *("unsubscribeSecret", "unsubscribePending", "mailAttempts", "unknownOutcomes", "receipt"),
     *("revocationPending", "lastEndedSession", "userId", "signInNetworks"),
 }
 """Fields of exported documents that say nothing about a person, or are secret."""

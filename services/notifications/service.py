@@ -29,7 +29,9 @@ service.answers(SendAccountMail, application.send_account_mail)
 service.exports(
     PersonalData(repository.recipients, "_id", "email", "language", "marketing", "bounce"),
     PersonalData(repository.placed_orders, "userId", "lines", "total", "currency"),
-    PersonalData(repository.notifications, "userId", *"kind subject body channel status mailFailure createdAt".split()),
+    PersonalData(
+        repository.notifications, "userId", *"kind subject body language channel status mailFailure createdAt".split()
+    ),
     query=ExportUser,
 )
 service.schedules(jobs.finish_erasures, every_s=1)
