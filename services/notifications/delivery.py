@@ -16,7 +16,7 @@ from chassis import clock
 from chassis.errors import TransientError
 from chassis.events.set_aside import SetAside
 from chassis.observe.log import log
-from chassis.store import Collection, Doc, Update
+from chassis.store import Collection, Doc, Update, merge_updates
 from services.notifications import domain, mail, metrics, repository, texts
 from services.notifications.mail import Outcome, Reply, Transport
 from services.notifications.settings import settings
@@ -108,7 +108,7 @@ class _Sender:
         log.warning("mail not sent; retrying", mailId=doc["_id"], code=reply.code, text=reply.text, retryInS=wait_s)
         later: Update = {"$set": {"retryAt": clock.timestamp_in(wait_s)}}
         counted: Update = {"$inc": {"unknownOutcomes": -1}} if known else {}
-        self._collection.update(doc["_id"], {**later, **counted})
+        self._collection.update(doc["_id"], merge_updates(later, counted))
 
     def _fail(self, doc: Doc, reply: Reply) -> None:
         log.error("mail failed", mailId=doc["_id"], code=reply.code, text=reply.text)
