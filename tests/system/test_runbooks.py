@@ -146,7 +146,7 @@ def test_blocked_saga_and_compensation_that_fails(shop: Shop, buyer: Client, on:
             db.execute("UPDATE sagas SET doc = json_remove(doc, '$.data.currency') WHERE id = ?", (order,))
 
         def is_blocked() -> bool:
-            set_field(shop, "orders", "sagas", order, stepStartedAt=clock.timestamp_ago(90))
+            set_field(shop, "orders", "sagas", order, stepStartedAt=clock.timestamp_ago(90), defects=4)
             return order in page.run("mercato sagas list --blocked")
 
         eventually(is_blocked)
