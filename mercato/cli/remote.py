@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -20,6 +20,13 @@ _MAX_TRIES = 6
 _MAX_WAIT_S = 60.0
 _SHOWN_WAIT_S = 2.0
 _CODE_REQUIRED = problem_type("second_factor_required")
+
+
+class File(NamedTuple):
+    """A body that is not JSON."""
+
+    data: bytes
+    media_type: str
 
 
 class ShopError(click.ClickException):
@@ -102,7 +109,7 @@ class Administrator:
         self._tokens = self._read(response)
 
     def post(self, path: str, body: Any) -> Any:
-        """Return the JSON of the response. Raises ShopError."""
+        """Send JSON or a File, and return the JSON of the response. Raises ShopError."""
         response = self._send(path, body)
         if response.status_code == 401:
             self._refresh()
@@ -152,16 +159,17 @@ class Administrator:
         raise ShopError(why)
 
     def _post(self, path: str, body: Any) -> requests.Response:
+        file = body if isinstance(body, File) else File(orjson.dumps(body), "application/json")
         return self._session.post(
             self._url + path,
-            data=orjson.dumps(body),
-            headers={"Content-Type": "application/json"},
+            data=file.data,
+            headers={"Content-Type": file.media_type},
             timeout=_TIMEOUT_S,
             allow_redirects=False,
         )
 
     def _read(self, response: requests.Response) -> Any:
-        if response.status_code == 200:
+        if response.status_code in (200, 201):
             try:
                 return response.json()
             except ValueError:

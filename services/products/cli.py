@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import click
 import orjson
@@ -14,9 +15,11 @@ import orjson
 from chassis import clock
 
 if TYPE_CHECKING:
+    from mercato.cli.remote import Administrator
     from services.products.importing import Report
     from services.products.shopify import Catalog, Item
 
+_MEDIA_TYPES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _MAX_NAMED = 10
 """Products that a line of the report names."""
 
@@ -61,10 +64,13 @@ def import_products(
     request = {"stock": stock, "importId": clock.new_id()}
     with administrator(url) as shop, _progress_bar(len(catalog.rows)) as advance:
         report = import_catalog(catalog, shop.post, request, ShopError, advance)
+        pictures = _upload_pictures(shop, report.imported, file.parent)
     if as_json:
         click.echo(orjson.dumps(report.data()))
     else:
         _print_report(report)
+        for line in pictures:
+            click.echo(line)
     sys.exit(0 if report.is_complete else 1)
 
 
@@ -75,6 +81,23 @@ def _read(file: Path, encoding: str, unlimited: int | None) -> "Catalog":
         return shopify.parse(spreadsheet.decode(file.read_bytes(), encoding), unlimited)
     except ValueError as error:
         raise click.ClickException(f"{file}: {error}") from None
+
+
+def _upload_pictures(shop: "Administrator", items: Iterable["Item"], folder: Path) -> list[str]:
+    """Upload the pictures that are files beside the catalog; a repetition changes nothing. Return a report."""
+    from mercato.cli.remote import File, ShopError
+
+    uploaded, notes = 0, []
+    for item in items:
+        for name, alt in item.files.items():
+            media_type = _MEDIA_TYPES[name.rpartition(".")[2].lower()]
+            path = f"/api/products/{item.body['id']}/pictures?{urlencode({'alt': alt})}"
+            try:
+                shop.post(path, File((folder / name).read_bytes(), media_type))
+                uploaded += 1
+            except (OSError, ShopError) as error:
+                notes.append(f"picture not uploaded: line {item.line}: {name}: {error}")
+    return [*([f"pictures uploaded: {uploaded}"] if uploaded else []), *notes]
 
 
 @contextmanager
@@ -101,7 +124,7 @@ def _print_report(report: "Report") -> None:
     for note in report.catalog.notes:
         click.echo(f"note: {note}")
     _print_groups("note", ((note, item) for item in report.imported for note in item.notes))
-    if report.catalog.pictures:
+    if any("pictures" in item.body for item in report.imported):
         click.echo(f"pictures: {report.catalog.pictures}, downloaded by the shop if PICTURE_HOSTS has their hosts")
     if report.catalog.control_characters:
         click.echo(f"control characters left out: {report.catalog.control_characters}")

@@ -58,24 +58,30 @@ _CHARACTER_REFERENCE = re.compile(r"&#(?:x([0-9a-f]{1,6})|([0-9]{1,7}));?", re.I
 _DECIMAL_COMMA = re.compile(r"^([0-9]+),([0-9]{1,2})$")
 """A comma before one or two digits; before three it could be one of thousands."""
 
+_FILE = re.compile(r"([\w-]+/)*[\w-]+\.(jpe?g|png|webp)", re.ASCII | re.IGNORECASE)
+
 ONLY_PICTURE = "only a picture"
 NO_VARIANT = "neither a variant nor a picture"
 UNTRACKED = "not tracked there, so never sold out; here the stock is the quantity of the file, 0 if it has none"
 CONTINUED = "sold there when out of stock; here the sale ends with the stock"
 UNLIMITED = "never sold out there; here the stock is that of --unlimited"
-NO_URL = "a picture is left out: its address is no http or https URL"
+NO_URL = "a picture is left out: it is neither an http or https URL nor a file beside this one"
 SHORTENED = f"name shortened to {domain.MAX_NAME_CHARS} characters"
 
 
 @dataclass
 class Item:
-    """A product as the import route takes it; `unpublished` says why it is not for sale, "" if it is."""
+    """A product as the import route takes it; `unpublished` says why it is not for sale, "" if it is.
+
+    `files` are pictures beside the file, each with its description.
+    """
 
     line: int
     handle: str
     body: dict[str, Any]
     unpublished: str = ""
     notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 class Refused(NamedTuple):
@@ -282,14 +288,11 @@ class _Reader:
         found = {row["variant_picture"]: ""} if row["variant_picture"] else {}
         for url, alt in self._pictures.get(row["handle"], ()):
             found[url] = found.get(url) or alt
-        usable = [
-            {"url": url, "alt": alt[: domain.MAX_ALT_CHARS]}
-            for url, alt in found.items()
-            if domain.PICTURE_URL.fullmatch(url)
-        ]
-        if usable:
-            item.body["pictures"] = usable[: domain.MAX_PICTURES]
-        if len(usable) < len(found):
+        pictures = {url: alt[: domain.MAX_ALT_CHARS] for url, alt in [*found.items()][: domain.MAX_PICTURES]}
+        item.files = {path: alt for path, alt in pictures.items() if _FILE.fullmatch(path)}
+        if urls := [url for url in pictures if domain.PICTURE_URL.fullmatch(url)]:
+            item.body["pictures"] = [{"url": url, "alt": pictures[url]} for url in urls]
+        if len(urls) + len(item.files) < len(pictures):
             item.notes.append(NO_URL)
 
     def _name(self, meaning: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from chassis import clock
 from tests.sizes import by_form
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem, refused_fields
-from tests.system.running import Platform
+from tests.system.running import ROOT, Platform
 
 ROWS = by_form(300, 4000)
 """Rows of an import that is killed."""
@@ -206,3 +206,17 @@ def test_a_batch_that_cannot_be_answered_row_by_row_is_rejected(admin: Client, h
         refused_fields(admin.post("/api/products/imports", {"items": items}))
     large = {"id": handle, "name": "Sock", "price": "1", "description": "x" * 65_000}
     problem(admin.post("/api/products/imports", {"items": [large, large]}), 413)
+
+
+def test_picture_beside_the_catalog_is_uploaded_once(shop: Shop, buyer: Client, tmp_path: Path, handle: str) -> None:
+    (tmp_path / "sock.webp").write_bytes((ROOT / "data" / "pictures" / "camp-mug-1.webp").read_bytes())
+    (tmp_path / "page.jpg").write_text("<html>")
+    first = f"{handle},Sock,,F&F,Clothing,Size,Small,12.50,4,sock.webp,"
+    file = write(tmp_path, first, *(f"{handle},,,,,,,,,{name}," for name in ("page.jpg", "none.png")))
+    for _ in range(2):
+        done = shop.mercato("import", "products", file)
+        assert "pictures uploaded: 1\n" in done.stdout
+        assert "page.jpg" in done.stdout and "none.png" in done.stdout
+        product = expect(buyer.get(f"/api/products/{handle}"), 200)
+        assert len(product["pictures"]) == 1
+        assert buyer.get(product["pictures"][0]["url"]).headers["Content-Type"] == "image/webp"

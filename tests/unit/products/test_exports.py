@@ -9,7 +9,7 @@ from chassis import calls
 from chassis.web.auth import Caller
 from services.inventory import application as inventory
 from services.inventory import repository as stocks
-from services.products import repository, shopify, spreadsheet
+from services.products import repository, shopify, spreadsheet, vocabulary
 from services.products.importing import import_catalog
 from services.products.imports_api import ProductImport, import_products
 
@@ -18,7 +18,7 @@ EXPORTS = Path(__file__).parent / "exports"
 
 @pytest.fixture(autouse=True)
 def shop(store, fake_clock):
-    for collection in (repository.products, stocks.stock):
+    for collection in (repository.products, stocks.stock, vocabulary.words, vocabulary.state):
         collection.attach(store).ensure_indexes()
     calls.use(SimpleNamespace(send=lambda command, *_, **__: inventory.stock_products(command)))
     yield

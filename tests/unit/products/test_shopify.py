@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chassis.schema import ID
-from services.products import shopify
+from services.products import image_formats, shopify
 from services.products.product_ids import readable_id
 from services.products.shopify import Item, Refused, Skipped, parse
 
@@ -375,3 +375,11 @@ def test_vendor_and_tags_are_those_of_the_head_and_tags_are_split():
     assert (jug["vendor"], jug["tags"]) == ("", [])
     (bare,) = (row.body for row in parse("Handle,Title,Variant Price\nmug,Mug,1").rows)
     assert not {"vendor", "tags"} & bare.keys()
+
+
+def test_every_product_of_the_catalog_has_a_small_picture():
+    items = [each for each in parse(CATALOG.read_text(encoding="utf-8")).rows if isinstance(each, Item)]
+    assert all(each.files and not each.notes for each in items)
+    for name in {name for each in items for name in each.files}:
+        data = (CATALOG.parent / name).read_bytes()
+        assert len(data) < 8 * 1024 and image_formats.check(data).width == 640
