@@ -98,7 +98,7 @@ class _Sender:
 
     def _claim(self, doc: Doc) -> Doc | None:
         """Take a mail for some time, and count the attempt as one of unknown outcome until it is known."""
-        claim = {
+        claim: Update = {
             "$set": {"retryAt": clock.timestamp_in(CLAIM_S)},
             "$inc": {"mailAttempts": 1, "unknownOutcomes": 1},
         }

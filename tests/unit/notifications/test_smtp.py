@@ -25,7 +25,7 @@ MAIL = Mail(
     "m1",
     "u1",
     "ada@bücher.example",
-    "Ihre Bestellung ist bestätigt",
+    "Ihre Bestellung: bestätigt",
     "Grüße\n\nhttps://shop.example/reset#" + "x" * 80,
     "<p>Grüße</p>",
     "de",
