@@ -36,7 +36,7 @@ class Quantity(RequestBody):
 
 
 class GuestCart(RequestBody):
-    """The cart of a guest, and its token."""
+    """The cart of a guest, and the token that opens it."""
 
     cart_id: Id
     token: Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_TOKEN_CHARS}}}$")]

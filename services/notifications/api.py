@@ -56,7 +56,7 @@ class UnsubscribeQuery(QueryParams):
 def unsubscribe(query: UnsubscribeQuery) -> Response:
     """End the mails that advertise, with the token of such a mail, as mail programs do with one click (RFC 8058).
 
-    They send a form, which says nothing more.
+    They send a form, which says nothing more. It may be repeated.
     """
     application.unsubscribe(query.token)
     return Response()

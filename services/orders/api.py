@@ -57,6 +57,8 @@ class WantedItem(RequestBody):
 class NewOrder(RequestBody):
     """Either `items`, or one `productId` with its `quantity`, or your `cartId` in the `cartVersion` that you saw.
 
+    What was ordered leaves the cart, and what was added meanwhile stays.
+
     With `expectedTotal` and `expectedCurrency`, an order that costs something else is rejected.
     """
 

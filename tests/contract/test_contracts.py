@@ -9,7 +9,7 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from chassis.web.api import ADMIN, ANYONE
+from chassis.web.api import ADMIN, ANYONE, OPTIONAL
 from chassis.web.problem_document import problem_type
 from chassis.web.problems import STATUS
 from mercato.catalog import catalog
@@ -91,7 +91,7 @@ def test_openapi_document_is_valid(path):
 @each_service
 def test_every_route_is_described_with_its_security(name):
     paths = read(SERVICES / name / "contract" / "openapi.yaml")["paths"]
-    needs = {ANYONE: [], ADMIN: [{"bearer": ["admin"]}]}
+    needs = {ANYONE: [], OPTIONAL: [{}, {"bearer": []}], ADMIN: [{"bearer": ["admin"]}]}
     for api in load_service(name).apis:
         for operation in api.operations:
             described = paths[operation.path][operation.method.lower()]
