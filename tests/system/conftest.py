@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.system.platform import Client, Remote, Shop
-from tests.system.runbook import Commands
+from tests.system.runbook import Commands, Runbook
 
 HERE = Path(__file__).parent
 
@@ -43,6 +44,12 @@ def mercato(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     commands = Commands(tmp_path_factory.mktemp("commands"))
     yield commands
     commands.close()
+
+
+@pytest.fixture
+def on(shop: Shop, mercato: Commands) -> Any:
+    """Return a function that opens a page, with what replaces its words in capitals."""
+    return lambda page, **names: Runbook(page, shop, mercato, **names)
 
 
 @pytest.fixture

@@ -9,11 +9,16 @@
 import json
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.runbooks import Written, commands
+from tests.system.platform import Shop
 from tests.system.running import ROOT, Platform, eventually
 
 COMMANDS = set(commands())
@@ -86,3 +91,19 @@ class Runbook:
         done = subprocess.run(["bash", "-c", script], input=stdin, capture_output=True, text=True)
         assert code in (-1, done.returncode), f"{script}: {done.returncode}\n{done.stderr}"
         return done.stdout
+
+
+@contextmanager
+def database(shop: Shop, name: str) -> Iterator[sqlite3.Connection]:
+    """Open the store of a service, or the bus, for a change of its own."""
+    path = shop.data / "bus.db" if name == "bus" else shop.data / "store" / f"{name}.db"
+    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as db:
+        yield db
+
+
+def set_field(shop: Shop, service: str, table: str, id: str, **fields: Any) -> None:
+    """Change fields of a document, as a defect or the time would."""
+    with database(shop, service) as db:
+        for name, value in fields.items():
+            path = f"$.{name.replace('__', '.')}"
+            db.execute(f"UPDATE {table} SET doc = json_set(doc, ?, ?) WHERE id = ?", (path, value, id))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.embedded  # one case breaks a file of a store
 TABLE = re.findall(r"^\| `mercato ([\w -]+)` \| (\d) \|", (PAGES / "commands.md").read_text(), re.MULTILINE)
 ELSEWHERE = {
     ("audit", "1"): "tests/system/test_audit.py",
-    ("replay", "1"): "tests/system/test_runbooks.py",
+    ("replay", "1"): "tests/system/test_runbooks_accounts.py",
     ("demo", "1"): "tests/system/test_demo.py",
     ("contracts --check", "1"): "tests/contract/test_contracts.py",
     ("settings --check", "1"): "tests/unit/test_settings_reference.py",

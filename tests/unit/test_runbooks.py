@@ -1,6 +1,6 @@
 """The commands of docs/operations can be run: their tools, options and names exist, and what they search for is logged.
 
-tests/system/test_runbooks.py runs those that a machine without a cluster can run.
+tests/system/test_runbooks.py and test_runbooks_accounts.py run those that a machine without a cluster can run.
 """
 
 import ast
