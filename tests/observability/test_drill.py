@@ -44,8 +44,8 @@ class Drill:
 
 @contextmanager
 def poison(shop: Shop) -> Iterator[None]:
-    """An event that no handler can read."""
-    publish(shop, "orders", "order.cancelled")
+    """An event that its only consumer cannot read."""
+    publish(shop, "inventory", "stock.returned")
     yield
 
 
@@ -69,10 +69,10 @@ DRILLS = {
     "poison event": Drill(
         poison,
         "ticket",
-        ("DeadLetters", "payments"),
+        ("DeadLetters", "orders"),
         ("Waiting for an operator", ""),
         ("dlq", "list"),
-        "payments",
+        "stock.returned",
     ),
 }
 
