@@ -1,4 +1,4 @@
-"""Outboxes and their relays, consumers, dead letters."""
+"""Outboxes and their relays, consumers, dead letters, mails."""
 
 from board import board, row
 from looks import PER_S, outcomes
@@ -120,6 +120,20 @@ events = board(
                     about="Entries of outboxes and jobs that failed three times and wait for an operator.",
                     service=OF_SERIES,
                     limit=1,
+                ),
+            ],
+        ),
+        row(
+            "Mails",
+            [
+                timeseries(
+                    "Mails by outcome",
+                    "{{outcome}}: " + rate("mercato_mails_total", "outcome"),
+                    about="Attempts to send mails per second; failed mails were given up.",
+                    unit=PER_S,
+                    service="notifications",
+                    width=24,
+                    overrides=outcomes(),
                 ),
             ],
         ),

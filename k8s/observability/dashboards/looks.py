@@ -18,12 +18,12 @@ _COLORS = {
     r"\b4\d\d\b": "orange",
     r"\b5\d\d\b": "red",
     r"\b(placed|started)\b": "blue",
-    r"\b(confirmed|captured|done|handled)\b": "green",
+    r"\b(confirmed|captured|done|handled|sent)\b": "green",
     r"\b(rejected|refused)\b": "orange",
     r"\b(cancelled|undone|returned|refunded|released)\b": "purple",
-    r"\b(failed|unknown|parked|expired|not sent)\b": "red",
+    r"\b(failed|unknown|parked|expired|bounced|unavailable|not sent)\b": "red",
     r"\b(shipped|reserved|skipped)\b": "super-light-blue",
-    r"\b(delivered|retried)\b": "yellow",
+    r"\b(delivered|retried|deferred)\b": "yellow",
 }
 """Pattern of the name of a series -> its color: the same one on every panel."""
 
