@@ -28,6 +28,8 @@ router: POST /api/orders
             orders: checkout place
                 orders: send orders.events
                     orders: process orders.events
+                    notifications: process orders.events
+                    carts: process orders.events
             orders: checkout check buyer
                 orders: users/check-buyer
                     users: POST /internal/check-buyer
@@ -47,6 +49,7 @@ router: POST /api/orders
             orders: checkout confirm order
                 orders: send orders.events
                     orders: process orders.events
+                    carts: process orders.events
                     notifications: process orders.events
                         notifications: send notifications.events
 """
