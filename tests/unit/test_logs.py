@@ -14,7 +14,7 @@ from chassis.testing import capture_logs
 from mercato.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
-ALWAYS = {"time", "level", "message", "service", "process", "pid", "traceId", "stack", "sagaId"}
+ALWAYS = {"time", "level", "message", "service", "process", "pid", "traceId", "stack", "sagaId", "path"}
 
 
 def logged_fields():
