@@ -16,9 +16,9 @@ def reconcile() -> None:
 @click.option("--since", type=Duration(), default="3d", show_default=True, help="How far back to compare.")
 @as_json
 def payments(since: float, as_json: bool) -> None:
-    """Compare every charge and refund at the payment provider with the recorded payments, both ways.
+    """Compare charges at the payment provider with recorded ones.
 
-    The exit code is that of `mercato audit`: 0 if all agree, 1 if something does not, 2 if nothing was found and
+    It compares every charge and refund, both ways. The exit code is that of `mercato audit`: 0 if all agree, 1 if something does not, 2 if nothing was found and
     something could not be checked.
     """
     from services.payments import reconciliation

@@ -1,7 +1,5 @@
 """What fails three times is set aside: by the relay with its aggregate, by a job alone. Everything else goes on."""
 
-from types import SimpleNamespace
-
 import pytest
 from prometheus_client import REGISTRY
 
@@ -13,8 +11,8 @@ from chassis.events.eventsourcing import StreamOutbox, Streams
 from chassis.events.outbox import LatestStateOutbox, return_set_aside
 from chassis.events.relay import Relay
 from chassis.events.set_aside import SetAside
+from chassis.operations.outboxes import Outboxes
 from chassis.store import Collection, Index, StoreUnavailable
-from mercato.cli import operate
 from tests.unit.events.counters import TOPIC, Counted, append, counters, leases, open_counter, published
 
 streams = Streams("streams", Counted)
@@ -161,7 +159,7 @@ def test_what_fails_again_while_it_is_returned_stays_set_aside_with_its_entry(bu
         return done
 
     monkeypatch.setattr(counters, "update", update_and_fail)
-    assert operate._retry_set_aside(SimpleNamespace(outboxes=[outbox.EmbeddedOutbox("counters", counters)])) == 2
+    assert Outboxes("counters", [outbox.EmbeddedOutbox("counters", counters)]).retry_set_aside() == 2
     monkeypatch.undo()
     assert entries().keys() == {("counters", "broken")}
     assert [doc["_id"] for doc in counters.iterate(outbox.SET_ASIDE)] == ["broken"]
