@@ -176,7 +176,7 @@ def test_a_list_page_has_20_items_by_default(shop: Shop, guest: Client) -> None:
     for _ in range(21):
         shop.product(category="twenty-one")
     page = expect(guest.get("/api/products?category=twenty-one"), 200)
-    assert page.keys() == {"items", "nextCursor"}
+    assert page.keys() >= {"items", "nextCursor"}
     assert len(page["items"]) == 20
     rest = expect(guest.get(f"/api/products?category=twenty-one&cursor={page['nextCursor']}"), 200)
     assert (len(rest["items"]), rest["nextCursor"]) == (1, None)

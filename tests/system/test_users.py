@@ -29,7 +29,10 @@ def is_signed_out(client: Client, token: str) -> bool:
 def test_sign_up_returns_the_user_without_the_password(guest: Client) -> None:
     wanted = person(age=37)
     user = expect(guest.post("/api/users", wanted), 201)
-    assert user.keys() == {"id", "email", "name", "age", "role", "locked", "verified", "createdAt", "updatedAt"}
+    assert user.keys() == {
+        *("id", "email", "name", "age", "language", "marketing", "role", "locked", "verified"),
+        *("createdAt", "updatedAt"),
+    }
     assert {name: user[name] for name in ("email", "name", "age")} == {n: wanted[n] for n in ("email", "name", "age")}
     assert user["role"] == "customer"
 
