@@ -18,8 +18,8 @@ def reconcile() -> None:
 def payments(since: float, as_json: bool) -> None:
     """Compare charges at the payment provider with recorded ones.
 
-    It compares every charge and refund, both ways. The exit code is that of `mercato audit`: 0 if all agree, 1 if something does not, 2 if nothing was found and
-    something could not be checked.
+    It compares every charge and refund, both ways. The exit code is that of `mercato audit`: 0 if all agree, 1 if
+    something does not, 2 if nothing was found and something could not be checked.
     """
     from services.payments import reconciliation
 
