@@ -27,7 +27,7 @@ CLAIM_S = 120.0
 """Longer than one mail can take; a mail of a worker that was killed is sent again after this time."""
 MAX_UNKNOWN = 5
 UNSUBSCRIBED = Reply(Outcome.REFUSED, 0, "the user wants no more mails that advertise")
-SUPPRESSED = Reply(Outcome.REFUSED, 0, "the address bounced before; it gets no mail until it changes")
+BOUNCED_BEFORE = Reply(Outcome.REFUSED, 0, "the address bounced before; it gets no mail until it changes")
 
 _mails = SetAside("send_mail")
 
@@ -71,10 +71,10 @@ class _Sender:
             self._retry(doc, Reply(Outcome.DEFERRED, 0, "no address yet"), FIRST_RETRY_S)
             return
         if doc.get("kind") in domain.ADVERTISING and not repository.wants_advertising(doc["userId"]):
-            self._fail(doc, UNSUBSCRIBED)
+            self._suppress(doc, UNSUBSCRIBED)
             return
         if repository.is_suppressed(doc["userId"], address):
-            self._fail(doc, SUPPRESSED)
+            self._suppress(doc, BOUNCED_BEFORE)
             return
         claimed = self._claim(doc)
         if claimed is None:
@@ -94,6 +94,7 @@ class _Sender:
             case Outcome.UNKNOWN if claimed["unknownOutcomes"] < MAX_UNKNOWN:
                 self._retry(claimed, reply, _wait_s(claimed["mailAttempts"]))
             case _:
+                metrics.count("given_up")
                 self._fail(claimed, reply)
 
     def _claim(self, doc: Doc) -> Doc | None:
@@ -112,8 +113,12 @@ class _Sender:
 
     def _fail(self, doc: Doc, reply: Reply) -> None:
         log.error("mail failed", mailId=doc["_id"], code=reply.code, text=reply.text)
-        metrics.count("failed")
         repository.mark_failed(self._collection, doc, reply.code, reply.text)
+
+    def _suppress(self, doc: Doc, why: Reply) -> None:
+        log.info("mail suppressed", mailId=doc["_id"], text=why.text)
+        metrics.count("suppressed")
+        repository.mark_failed(self._collection, doc, why.code, why.text)
 
 
 def _to_mail(doc: Doc, address: str) -> mail.Mail:

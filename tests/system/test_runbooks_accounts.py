@@ -85,6 +85,11 @@ def test_keys_that_leaked(tmp_path: Path, mercato: Commands) -> None:
     page.run("kubectl --namespace mercato exec deploy/users-worker -- mercato keys rotate --emergency")
 
 
+def test_a_platform_whose_mails_arrive_logs_none_that_do_not(on: Any) -> None:
+    search = 'kubectl -n mercato logs deployment/notifications-worker --since 15m | grep "mail "'
+    assert on("mail-not-sent").run(search, code=1) == ""
+
+
 def test_questions_of_an_operator(shop: Shop, buyer: Client, on: Any) -> None:
     order = buyer.buy(shop.product())["id"]
     page = on("commands", ORDER=order, USER=buyer.email)
