@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from time import sleep
 from typing import Any
 
@@ -42,7 +42,7 @@ class LogExporter:
         self._url = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{otlp.endpoint('LOGS').rstrip('/')}/v1/logs"
         own = Resource.create({"service.name": service, "process": process, "pid": os.getpid()})
         resource = Resource(otlp.resource_defaults()).merge(own)
-        self._resource = {"attributes": _attributes(resource.attributes)}
+        self._resource = {"attributes": orjson.Fragment(_attributes(resource.attributes))}
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = otlp.variable("LOGS", "CERTIFICATE") or True
@@ -106,6 +106,7 @@ class LogExporter:
 
 
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17}
+_CACHED = 1000  # encoded parts of records: most lines repeat those of others
 
 
 def _records(lines: Iterable[Line]) -> Iterator[orjson.Fragment]:
@@ -117,30 +118,41 @@ def _records(lines: Iterable[Line]) -> Iterator[orjson.Fragment]:
 
 
 def _record(time: datetime, level: str, message: str, fields: Mapping[str, Any], traceparent: str) -> orjson.Fragment:
-    """Encode a line at once: bytes are not tracked by the garbage collector."""
-    record = {
-        "timeUnixNano": f"{round(time.timestamp() * 1e6)}000",
-        "severityNumber": _SEVERITY[level],
-        "severityText": level,
-        "body": {"stringValue": message},
-        "attributes": _attributes(fields),
-    }
+    microseconds, body, attributes = round(time.timestamp() * 1e6), _body(level, message), _attributes(fields)
+    record = f'{{"timeUnixNano":"{microseconds}000",{body},"attributes":{attributes}'
     if traceparent:
-        record |= {"traceId": traceparent[3:35], "spanId": traceparent[36:52], "flags": int(traceparent[53:], 16)}
+        trace, span, flags = traceparent[3:35], traceparent[36:52], int(traceparent[53:], 16)
+        record += f',"traceId":"{trace}","spanId":"{span}","flags":{flags}'
+    return orjson.Fragment(f"{record}}}".encode())  # bytes are not tracked by the garbage collector
+
+
+@lru_cache(_CACHED)
+def _body(level: str, message: str) -> str:
+    body = {"severityNumber": _SEVERITY[level], "severityText": level, "body": {"stringValue": message}}
+    return _dumps(body)[1:-1]
+
+
+def _attributes(fields: Mapping[str, Any]) -> str:
     try:
-        return orjson.Fragment(orjson.dumps(record))
-    except TypeError:  # text with a lone surrogate
-        return orjson.Fragment(json.dumps(record, ensure_ascii=False).encode(errors="replace"))
+        return f"[{','.join(map(_attribute, fields, fields.values()))}]"
+    except TypeError:  # a value without a hash, such as a list
+        return f"[{','.join(map(_attribute.__wrapped__, fields, fields.values()))}]"
 
 
-def _attributes(fields: Mapping[str, Any]) -> list[dict[str, object]]:
-    return [{"key": name, "value": _value(value)} for name, value in fields.items()]
-
-
-def _value(value: object) -> dict[str, object]:
+@lru_cache(_CACHED, typed=True)
+def _attribute(name: str, value: object) -> str:
     kind = type(value)
     if kind is bool:
-        return {"boolValue": value}
-    if kind is float:
-        return {"doubleValue": value}
-    return {"intValue" if kind is int else "stringValue": str(value)}  # protobuf's JSON writes ints as text
+        typed: dict[str, object] = {"boolValue": value}
+    elif kind is float:
+        typed = {"doubleValue": value}
+    else:
+        typed = {"intValue" if kind is int else "stringValue": str(value)}  # protobuf's JSON writes ints as text
+    return _dumps({"key": name, "value": typed})
+
+
+def _dumps(data: Mapping[str, object]) -> str:
+    try:
+        return orjson.dumps(data).decode()
+    except TypeError:  # text with a lone surrogate
+        return json.dumps(data, ensure_ascii=False).encode(errors="replace").decode()

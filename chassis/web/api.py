@@ -72,7 +72,7 @@ class Response:
             headers["ETag"] = tag = conditions.etag(self.version, body)
             if if_none_match and conditions.is_unchanged(if_none_match, tag):
                 return WsgiResponse(status=304, headers=headers)
-        return WsgiResponse(body, self.status, headers, content_type="application/json")
+        return WsgiResponse.of_json(body, self.status, headers)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,11 @@ def bare() -> Any:
             "price": str(Money(doc["price"], doc["currency"])),
             "currency": doc["currency"],
             "category": doc["category"],
+            "vendor": doc["vendor"],
+            "tags": doc["tags"],
             "stock": doc["stock"],
+            "published": doc["isPublished"],
+            "pictures": [dict(picture) for picture in doc["pictures"]],
             "createdAt": doc["createdAt"],
             "updatedAt": doc["updatedAt"],
         }

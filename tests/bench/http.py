@@ -14,9 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from chassis.money import Money
 from chassis.store.format import check_format
 from chassis.store.sqlite.store import SqliteStore
 from mercato.local.probes import is_ready
+from services.products.application import new_product
+from services.products.domain import Details
 from services.products.repository import products
 from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
@@ -24,25 +27,7 @@ from tests.system.running import ROOT, eventually, free_port
 _TURNS, _REQUESTS = 8, 250
 _PATH = "/api/products/p1"
 _TRACES = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
-_DOC = {
-    "_id": "p1",
-    "name": "Kettle",
-    "description": "Boils a liter of water in two minutes.",
-    "price": 2999,
-    "currency": "EUR",
-    "category": "kitchen",
-    "words": ["kettle"],
-    "nameKey": "kettle",
-    "isPublished": True,
-    "stock": 12,
-    "deleted": False,
-    "version": 1,
-    "dedupKey": "",
-    "createdAt": "2026-01-31T12:00:00.000Z",
-    "updatedAt": "2026-01-31T12:00:00.000Z",
-    "pending": 0,
-    "slot": 0,
-}
+_DETAILS = Details("Kettle", "Boils a liter of water in two minutes.", "kitchen")
 
 
 def run(short: bool) -> list[dict[str, Any]]:
@@ -105,7 +90,7 @@ def data_dir_with_product() -> Iterator[Path]:
         store = SqliteStore(Path(folder) / "store" / "products.db")
         check_format(store)
         products.attach(store).ensure_indexes()
-        products.insert(dict(_DOC))
+        products.insert({**new_product("p1", _DETAILS, Money(2999, "EUR"), stock=12), "pending": 0})
         store.close()
         yield Path(folder)
 

@@ -9,7 +9,7 @@ from tests.cluster import kube
 from tests.system.platform import eventually
 
 pytestmark = pytest.mark.timeout(600)
-AUDITS = ("inventory", "orders", "payments")
+AUDITS = ("inventory-audit", "orders-audit", "payments-audit", "payments-reconcile")
 MAX_REQUESTED_MIB = 1368
 """Sum of the memory requests of all services."""
 CONNECT = "import socket; socket.create_connection(('payments', 80), 3)"
@@ -26,17 +26,15 @@ def test_only_callers_of_payments_can_connect_to_it() -> None:
 def test_audit_jobs_find_nothing() -> None:
     with kube.restored():
         kube.upgrade("audit.enabled=true")
-        assert {job["metadata"]["name"] for job in kube.objects("cronjobs", component="audit")} == {
-            f"{name}-audit" for name in AUDITS
-        }
+        assert {job["metadata"]["name"] for job in kube.objects("cronjobs", component="audit")} == set(AUDITS)
         try:
             for name in AUDITS:
-                kube.kubectl("create", "job", f"try-{name}-audit", f"--from=cronjob/{name}-audit")
+                kube.kubectl("create", "job", f"try-{name}", f"--from=cronjob/{name}")
             for name in AUDITS:
-                kube.kubectl("wait", "--for=condition=complete", f"job/try-{name}-audit", "--timeout=180s")
-                print(kube.kubectl("logs", f"job/try-{name}-audit").strip().splitlines()[-1])
+                kube.kubectl("wait", "--for=condition=complete", f"job/try-{name}", "--timeout=180s")
+                print(kube.kubectl("logs", f"job/try-{name}").strip().splitlines()[-1])
         finally:
-            kube.kubectl("delete", "job", *(f"try-{name}-audit" for name in AUDITS), "--ignore-not-found")
+            kube.kubectl("delete", "job", *(f"try-{name}" for name in AUDITS), "--ignore-not-found")
 
 
 def test_memory_requests_cover_the_usage() -> None:

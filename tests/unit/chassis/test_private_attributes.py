@@ -23,6 +23,8 @@ from kafka.partitioner.default import murmur2
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.sender import Sender
 
+from chassis.web.response import WsgiResponse
+
 SIGNATURES = [
     # chassis/web/worker.py overrides these
     (ThreadWorker.get_thread_pool, "(self)"),
@@ -122,3 +124,10 @@ def test_flask_keeps_hooks_where_the_app_looks_for_them():
     assert app._got_first_request is False
     with app.test_request_context():
         assert flask.globals._cv_request.get()._after_request_functions == []
+
+
+def test_response_made_without_its_constructor_equals_one_made_by_it():
+    headers = {"Location": "/api/orders/1", "ETag": '"1-a"'}
+    ours = WsgiResponse.of_json(b"{}", 201, headers)
+    made = WsgiResponse([b"{}"], 201, {**headers, "Content-Type": "application/json", "Content-Length": "2"})
+    assert vars(ours) == vars(made)
