@@ -34,9 +34,10 @@ def encode(part: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def signing(shop: Shop) -> OKPKey:
-    """The signing key of the platform, from the store of `users`."""
+    """The key that signs now, from the store of `users`; others may be published already."""
     (doc,) = shop.documents("users", "signing_keys")
-    return OKPKey.import_key(doc["keys"][-1]["private"])
+    signing = [key for key in doc["keys"] if key["since"] <= clock.timestamp()]
+    return OKPKey.import_key(signing[-1]["private"])
 
 
 @pytest.fixture(scope="module")
