@@ -7,9 +7,18 @@ from ipaddress import ip_address
 from typing import Any
 
 import orjson
-from flask import Flask, Request, request, request_finished, request_started
+from flask import (
+    Flask,
+    Request,
+    appcontext_tearing_down,
+    request,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
 from flask import Response as FlaskResponse
 from flask.globals import _cv_request
+from flask.sessions import NullSession, SessionInterface
 from pydantic.alias_generators import to_camel
 from werkzeug.routing import MapAdapter
 
@@ -33,11 +42,25 @@ from chassis.web.response import WsgiResponse
 CommandHandler = Callable[[Any], Schema | None]
 
 
-class _App(Flask):
-    """Flask without host matching; without hooks, a request does not pay for them.
+class _NoSessions(SessionInterface):
+    """Null sessions: a token alone identifies a caller, and writing to a session raises."""
 
-    Each override saves 3 % of the CPU time of a request, or more: see docs/performance.md.
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+    def save_session(self, *_: Any) -> None:
+        """Null sessions have nothing to save."""
+
+
+class _App(Flask):
+    """Flask without sessions and host matching; without hooks, a request does not pay for them.
+
+    What each override saves: docs/performance.md.
     """
+
+    session_interface = _NoSessions()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None:
@@ -60,6 +83,14 @@ class _App(Flask):
             result = self.handle_user_exception(error)
         response = result if isinstance(result, WsgiResponse) else self.make_response(result)
         return self.process_response(response) if _cv_request.get()._after_request_functions else response
+
+    def do_teardown_request(self, *error: Any) -> None:
+        if self.teardown_request_funcs or request_tearing_down.receivers:
+            super().do_teardown_request(*error)
+
+    def do_teardown_appcontext(self, *error: Any) -> None:
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(*error)
 
 
 def make_app(
