@@ -1,5 +1,6 @@
 """Time, randomness and ids, all in one place so that a test can replace them."""
 
+import base64
 import os
 import re
 import time as _time
@@ -69,6 +70,11 @@ def random() -> float:
 def entropy(size: int) -> bytes:
     """Return `size` random bytes, fit for secrets."""
     return _clock.entropy(size)
+
+
+def new_secret() -> str:
+    """Return 256 random bits, fit for secrets, as text that a URL can hold."""
+    return base64.urlsafe_b64encode(entropy(32)).decode().rstrip("=")
 
 
 def random_bytes(size: int) -> bytes:

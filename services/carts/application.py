@@ -1,6 +1,5 @@
 """Use cases of a cart: create, read, change, merge."""
 
-import base64
 from collections.abc import Collection as Ids
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ class PricedCart:
 
 def create_guest_cart() -> tuple[PricedCart, str]:
     """Create the cart of a guest; return it, and the token that alone gives access to it."""
-    token = base64.urlsafe_b64encode(clock.entropy(32)).decode().rstrip("=")
+    token = clock.new_secret()
     cart = repository.new_cart(clock.new_id(), token=token)
     carts.insert(cart)
     return PricedCart(cart, []), token

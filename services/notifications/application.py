@@ -1,6 +1,5 @@
 """Use cases: notify a user, and mail a person about their account."""
 
-import base64
 import hmac
 
 from chassis import clock
@@ -19,7 +18,7 @@ def notify(user: str, kind: str, meta: Meta, receipt: Doc | None = None, **value
     """
     by_mail = mail.by_smtp()
     id = meta.id.replace(":", "-")
-    text = texts.text(kind, repository.language_of(user), **values)
+    is_mailed, text = mail.is_on(), texts.text(kind, repository.language_of(user), **values)
     events = [] if by_mail else [NotificationSent(notification_id=id, user_id=user, kind=kind)]
     notification = {
         "_id": id,
@@ -30,9 +29,9 @@ def notify(user: str, kind: str, meta: Meta, receipt: Doc | None = None, **value
         "language": text.language,
         "channel": "email" if by_mail else "record",
         "status": "pending" if by_mail else "sent",
-        **_pending_mail(is_on := mail.is_on()),
-        **({"receipt": receipt} if receipt and is_on else {}),
-        **({"unsubscribeSecret": _new_secret()} if kind in domain.ADVERTISING else {}),
+        **_pending_mail(is_mailed),
+        **({"receipt": receipt} if receipt and is_mailed else {}),
+        **({"unsubscribeSecret": clock.new_secret()} if kind in domain.ADVERTISING else {}),
         **outbox.new_outbox(id, *events),
     }
     repository.recipients.insert_about(user, repository.notifications, notification)
@@ -59,7 +58,7 @@ def send_account_mail(command: SendAccountMail) -> None:
 def unsubscribe(token: str) -> None:
     """End the mails that advertise for the recipient of the mail with this token; may be repeated. Raises InvalidInput.
 
-    `users`, which keeps what a user agreed to, is told by a job.
+    A job reports it to `users`, which stores what a user agreed to.
     """
     id, _, secret = token.partition(".")
     notification = repository.notifications.get(id)
@@ -68,10 +67,6 @@ def unsubscribe(token: str) -> None:
         raise InvalidInput(("token", "is not that of a mail that advertises"))
     repository.notifications.update(id, {"$set": {"unsubscribePending": True}})
     repository.recipients.update(notification["userId"], {"$set": {"marketing": False}}, when={"erased": False})
-
-
-def _new_secret() -> str:
-    return base64.urlsafe_b64encode(clock.entropy(32)).decode().rstrip("=")
 
 
 def _pending_mail(is_pending: bool) -> Doc:

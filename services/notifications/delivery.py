@@ -125,12 +125,16 @@ def _to_mail(doc: Doc, address: str) -> mail.Mail:
     language = doc.get("language", texts.LANGUAGES[0])  # release 0.2.0 stored none
     text, html = texts.parts(doc["subject"], doc["body"], language, doc.get("receipt"))
     created_at = doc.get("createdAt", clock.timestamp())
-    secret = doc.get("unsubscribeSecret")
-    token = urlencode({"token": f"{doc['_id']}.{secret}"})
-    unsubscribe_url = f"{settings().public_url.rstrip('/')}/api/notifications/unsubscribe?{token}" if secret else ""
     return mail.Mail(
-        doc["_id"], doc["userId"], address, doc["subject"], text, html, language, created_at, unsubscribe_url
+        doc["_id"], doc["userId"], address, doc["subject"], text, html, language, created_at, _unsubscribe_url(doc)
     )
+
+
+def _unsubscribe_url(doc: Doc) -> str:
+    if "unsubscribeSecret" not in doc:
+        return ""
+    token = urlencode({"token": f"{doc['_id']}.{doc['unsubscribeSecret']}"})
+    return f"{settings().public_url.rstrip('/')}/api/notifications/unsubscribe?{token}"
 
 
 def _wait_s(attempts: int) -> float:

@@ -13,6 +13,6 @@ ORDER_EVENTS: dict[type[Event], str] = {
 """Event -> kind of the notification of the buyer."""
 CART_ABANDONED = "cart_abandoned"
 ADVERTISING = frozenset({CART_ABANDONED})
-"""Kinds that only users get who agreed to mails that advertise; each mail can be answered with one click: no more."""
+"""Kinds that only users get who agreed to mails that advertise; each such mail has a link to unsubscribe."""
 DECISIONS = (OrderConfirmed, OrderRejected, OrderCancelled)
 """Events after which the lines of an order are not needed any more."""

@@ -1,4 +1,4 @@
-"""Background jobs: delete what is kept about erased users, and tell `users` who wants no more advertising."""
+"""Background jobs: delete the data of erased users, and report to `users` who unsubscribed."""
 
 from chassis import calls
 from chassis.events.set_aside import SetAside
@@ -15,7 +15,7 @@ def finish_erasures() -> None:
 
 
 def report_unsubscribed() -> None:
-    """Tell `users` of each user who unsubscribed, until it has heard."""
+    """Report each user who unsubscribed to `users`, until it accepts the report."""
     _unsubscribed.work_through(repository.notifications, {"unsubscribePending": True}, _report)
 
 

@@ -1,4 +1,4 @@
-"""E-mail: composes a mail, and hands it to the server that `SMTP_URL` names, or writes it to `MAIL_DIR`."""
+"""E-mail: composes a mail, and sends it to the server that `SMTP_URL` names, or writes it to `MAIL_DIR`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

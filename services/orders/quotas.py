@@ -40,7 +40,7 @@ FindOpened = Callable[[list[str]], set[str]]
 
 
 class QuotaExceeded(DomainError, category=ErrorCategory.RATE_LIMITED):
-    """The account has ordered as much of a product as it may for now, or as it may before its address is confirmed."""
+    """The account has reached its limit of units of a product; the limit is lower without a confirmed address."""
 
     def __init__(self, product_id: str, wait_s: int, unverified_limit: int = 0) -> None:
         detail = "You have ordered or canceled as much of this product as one account may in 24 hours."
@@ -50,7 +50,7 @@ class QuotaExceeded(DomainError, category=ErrorCategory.RATE_LIMITED):
 
 
 class TooManyCancels(DomainError, category=ErrorCategory.RATE_LIMITED):
-    """The account has canceled as many orders as it may for now."""
+    """The account has reached the limit of cancellations in an hour."""
 
     def __init__(self, wait_s: int) -> None:
         super().__init__("You have canceled too many orders. Try again later.", retryAfter=wait_s)

@@ -1,4 +1,4 @@
-"""Webhooks of Stripe: each is a hint to look at a payment, kept until that is done.
+"""Webhooks of Stripe: each makes a job compare a payment with Stripe, and is stored until the job has done so.
 
     POST ─► verify ─► stripe_events {pending: true} ─► job: ask Stripe what it holds, decide from that ─► pending: false
 

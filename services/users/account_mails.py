@@ -14,7 +14,6 @@ up the account, so neither its duration nor its response shows whether one exist
 A token is "<id>.<secret>". The store holds the secret until the mail is sent, then only its hash.
 """
 
-import base64
 import hashlib
 import hmac
 from typing import Any
@@ -70,7 +69,7 @@ def request(kind: AccountMail, asked: str) -> None:
 
 def issue(kind: AccountMail, account: Doc) -> str:
     """Return a new link for an account; nothing is mailed."""
-    id, secret = clock.new_id(), _new_secret()
+    id, secret = clock.new_id(), clock.new_secret()
     _insert(id, kind, **_subject(account), tokenHash=_hash(secret), due=False)
     return _link(kind, id, secret)
 
@@ -140,7 +139,7 @@ def _with_token(mail: Doc, account: Doc) -> Doc | None:
     """Return a due mail with its account and, if its kind has one, its token; None if another process was first."""
     fields = {} if mail["userId"] else _subject(account)
     if mail["kind"] in _PAGES and not mail["tokenHash"]:
-        secret = _new_secret()
+        secret = clock.new_secret()
         fields |= {"secret": secret, "tokenHash": _hash(secret)}
     if not fields:
         return mail
@@ -202,10 +201,6 @@ def _subject(account: Doc) -> Doc:
 
 def _link(kind: AccountMail, id: str, secret: str) -> str:
     return f"{settings().public_url.rstrip('/')}/{_PAGES[kind]}#{id}.{secret}"
-
-
-def _new_secret() -> str:
-    return base64.urlsafe_b64encode(clock.entropy(32)).decode().rstrip("=")
 
 
 def _hash(secret: str) -> str:
