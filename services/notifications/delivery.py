@@ -27,6 +27,7 @@ CLAIM_S = 120.0
 """Longer than one mail can take; a mail of a worker that was killed is sent again after this time."""
 MAX_UNKNOWN = 5
 UNSUBSCRIBED = Reply(Outcome.REFUSED, 0, "the user wants no more mails that advertise")
+NO_ADDRESS = Reply(Outcome.REFUSED, 0, "no address of the user became known for a day")
 BOUNCED_BEFORE = Reply(Outcome.REFUSED, 0, "the address bounced before; it gets no mail until it changes")
 
 _mails = SetAside("send_mail")
@@ -67,8 +68,8 @@ class _Sender:
 
     def send(self, doc: Doc) -> None:
         address = self._address_of(doc)
-        if not address:  # `user.created` may arrive after the event of an order
-            self._retry(doc, Reply(Outcome.DEFERRED, 0, "no address yet"), FIRST_RETRY_S)
+        if not address:
+            self._wait_for_address(doc)
             return
         if doc.get("kind") in domain.ADVERTISING and not repository.wants_advertising(doc["userId"]):
             self._suppress(doc, UNSUBSCRIBED)
@@ -104,6 +105,13 @@ class _Sender:
             "$inc": {"mailAttempts": 1, "unknownOutcomes": 1},
         }
         return self._collection.update(doc["_id"], claim, when={"mailPending": True, "retryAt": doc["retryAt"]})
+
+    def _wait_for_address(self, doc: Doc) -> None:
+        """Wait without a warning, for a day: `user.created` may arrive after the event of an order."""
+        if _age_s(doc) < GIVE_UP_AFTER_S:
+            self._collection.update(doc["_id"], {"$set": {"retryAt": clock.timestamp_in(FIRST_RETRY_S)}})
+        else:
+            self._fail(doc, NO_ADDRESS)
 
     def _retry(self, doc: Doc, reply: Reply, wait_s: float, known: bool = False) -> None:
         log.warning("mail not sent; retrying", mailId=doc["_id"], code=reply.code, text=reply.text, retryInS=wait_s)

@@ -190,13 +190,23 @@ def test_one_connection_carries_many_mails_up_to_the_limit_per_second(fake_clock
     assert transport.sessions == 2  # nothing is due: no connection
 
 
-def test_a_mail_waits_for_the_address_of_its_user(fake_clock, transport):
+def test_a_mail_waits_for_the_address_of_its_user(fake_clock, transport, capsys):
     ship()
     send_mail(fake_clock)
     assert transport.got == []
+    assert "mail not sent" not in capsys.readouterr().err, "nothing is wrong yet"
     sign_up()
     send_mail(fake_clock, delivery.FIRST_RETRY_S + 1)
     assert sorted(sent(transport)) == [WELCOME, (ADDRESS, "Your order is on its way")]
+
+
+def test_a_mail_whose_user_never_gets_an_address_fails_after_a_day(fake_clock, transport):
+    ship()
+    send_mail(fake_clock, delivery.GIVE_UP_AFTER_S - 60)
+    assert repository.notifications.find({"mailPending": True})
+    send_mail(fake_clock, 120)
+    assert repository.notifications.find({"mailPending": True}) == []
+    assert transport.got == []
 
 
 def test_an_erased_user_gets_no_mail(fake_clock, transport):
