@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
-from prometheus_client import REGISTRY
 
 from chassis.observe import metrics
 from chassis.observe.health import Health
@@ -47,8 +46,9 @@ def health() -> Health:
 @pytest.fixture
 def found(
     tmp_path: Path, process: subprocess.Popen[bytes], health: Health, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], dict[str, Any]]:
+) -> Iterator[Callable[[], dict[str, Any]]]:
     """Return a function that reports a platform of one worker, with this process as its launcher."""
+    _zero_gauges()
     port = free_port()
     health.serve("127.0.0.1", port)
     worker = {"name": "orders", "kind": "worker", "number": 1, "pid": process.pid, "started": start_time(process.pid)}
@@ -66,7 +66,16 @@ def found(
         assert found
         return found
 
-    return get
+    yield get
+    _zero_gauges()
+
+
+def _zero_gauges() -> None:
+    """Forget what this or another test of this process has set."""
+    for gauges in (metrics.breaker_state, metrics.sagas_open, metrics.saga_oldest, metrics.set_aside):
+        for gauge in gauges.values():
+            gauge.set(0)
+    metrics.dead_letters.set(0)
 
 
 def test_ready_platform_is_ready_and_its_store_takes_a_write(found: Any, tmp_path: Path) -> None:
@@ -138,9 +147,6 @@ def test_dead_process_and_silent_one_are_distinguished(
 
 
 def test_circuits_sagas_and_dead_letters_are_shown_and_change_no_exit_code(found: Any) -> None:
-    for family in REGISTRY.collect():  # what other tests have left
-        for sample in family.samples if family.name == "mercato_set_aside" else ():
-            metrics.set_aside[sample.labels["source"]].set(0)
     metrics.breaker_state["payments"].set(2)
     metrics.sagas_open["checkout", "take payment"].set(3)
     metrics.saga_oldest["checkout", "take payment"].set(720)
@@ -148,19 +154,14 @@ def test_circuits_sagas_and_dead_letters_are_shown_and_change_no_exit_code(found
     metrics.saga_oldest["checkout", "reserve stock"].set(299)
     metrics.dead_letters.set(4)
     metrics.set_aside["accounts"].set(2)
-    try:
-        shown = CliRunner().invoke(status)
-        assert shown.exit_code == 0
-        assert "circuit open: orders worker to payments" in shown.output
-        assert "sagas of orders: 3 at take payment, the oldest for 12 min" in shown.output
-        assert "reserve stock" not in shown.output, "it is not old"
-        assert "dead letters of orders: 4: see mercato dlq list --service orders" in shown.output
-        assert "set aside in orders: 2: see mercato outbox --set-aside --service orders" in shown.output
-    finally:
-        for gauge in (metrics.breaker_state["payments"], metrics.dead_letters, metrics.set_aside["accounts"]):
-            gauge.set(0)
-        for step in ("take payment", "reserve stock"):
-            metrics.sagas_open["checkout", step].set(0)
+    shown = CliRunner().invoke(status)
+    assert shown.exit_code == 0
+    assert "circuit open: orders worker to payments" in shown.output
+    assert "sagas of orders: 3 at take payment, the oldest for 12 min" in shown.output
+    assert "reserve stock" not in shown.output, "it is not old"
+    assert "dead letters of orders: 4: see mercato dlq list --service orders" in shown.output
+    assert "set aside in orders: 2: see mercato outbox --set-aside --service orders" in shown.output
+    _zero_gauges()
     assert "no circuit is open" in CliRunner().invoke(status).output
 
 
