@@ -2,6 +2,7 @@
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+BROWSER := .venv/.browser
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
 
@@ -18,7 +19,7 @@ NEEDS_ENGINES = test -n "$(ENGINES)" || { echo "mercato: set ENGINES: see docs/e
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status demo new test test-chart test-observability test-engines outages hostile chaos mixed soak bench nightly images cluster deploy observability e2e undeploy lint record-release lock clean
+.PHONY: help up down status demo new test test-chart test-observability test-browser test-engines outages hostile chaos mixed soak bench nightly images cluster deploy observability e2e undeploy lint record-release lock clean
 
 help: ## explain every target (what `make` alone does)
 	@echo "Mercato: an e-commerce platform of small services. Needs Python 3.11 or later, and nothing else."
@@ -50,6 +51,9 @@ test-chart: $(STAMP) ## render and validate the chart; needs helm, kubeconform a
 
 test-observability: $(STAMP) ## test dashboards and alerts; needs prometheus, promtool and dashcheck
 	@exec $(BIN)/pytest tests/observability
+
+test-browser: $(BROWSER) ## use the shop in Chromium, as shoppers do; needs chromium and npm
+	@exec $(BIN)/pytest tests/browser
 
 test-engines: $(STAMP) ## run contract, system and crash tests on MongoDB and Kafka: see docs/engines.md
 	@$(NEEDS_ENGINES)
@@ -126,4 +130,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat --editable .
+	@touch $@
+
+$(BROWSER): $(STAMP) tests/browser/requirements.lock tests/browser/package-lock.json
+	@command -v npm >/dev/null || { echo "mercato: npm is needed for the checkers of pages: apt-get install npm" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/browser/requirements.lock
+	@npm ci --prefix tests/browser --ignore-scripts --no-fund --no-audit --silent
 	@touch $@

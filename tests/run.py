@@ -113,6 +113,7 @@ def stages(kit: Path | None) -> dict[str, Stage]:
         "tests": Stage("pytest", ("-n", "3", *BY_FILE)),
         "chart": Stage("pytest", ("tests/charts",)),
         "observability": Stage("pytest", ("tests/observability",)),
+        "browser": Stage("pytest", ("tests/browser",)),
         "engines-busy": Stage("pytest", ("--engines", *BUSY), engines),
         "engines": Stage("pytest", ("-n", "3", *BY_FILE, *on_engines, *not_on_engines, *not_in_ci), engines),
         "engines-all": Stage("pytest", ("-n", "3", *BY_FILE, "--nightly", *on_engines, *not_on_engines), engines),
@@ -146,7 +147,7 @@ PLANS = {
         [["tests"]],
         [["engines-busy", "engines"]],
         [["outages", "docker", "containers"], ["chart", "observability"]],
-        [["cluster"], ["mutants", "upstreams", "chaos", "mixed", "hostile"]],
+        [["browser", "cluster"], ["mutants", "upstreams", "chaos", "mixed", "hostile"]],
         [["bench"]],
     ],
     "nightly": [
