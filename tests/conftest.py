@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "embedded: is about the embedded engines, or looks into their files")
+    config.addinivalue_line(
+        "markers", "any_engine: its subject is the same on every engine; on real ones, runs nightly"
+    )
     config.addinivalue_line("markers", "nightly: takes minutes; runs with --nightly alone")
     if config.getoption("--engines"):
         os.environ[engines.WANTED] = "1"
@@ -41,7 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--engines"):
         items[:] = [item for item in items if not _embedded(item)]
     if not config.getoption("--nightly"):
-        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        long = {"nightly", "any_engine"} if config.getoption("--engines") else {"nightly"}
+        nightly = [item for item in items if long & {marker.name for marker in item.iter_markers()}]
         items[:] = [item for item in items if item not in nightly]
         config.hook.pytest_deselected(items=nightly)
 

@@ -43,6 +43,8 @@ NO_ENGINE = tuple(
         "system/test_new",
         "system/test_router",
         "system/test_addresses",
+        "system/test_overload",
+        "system/test_reload",
         "faults/test_checker",
         "faults/test_price_changes",
         "faults/test_mutants",
@@ -53,19 +55,6 @@ NO_ENGINE = tuple(
 """Files that start no platform, or none of the real services: they run on no engine."""
 BUSY = ("tests/faults/test_drain.py", "tests/faults/test_race.py")
 """Files whose tests keep both cores busy: they run alone."""
-ENGINE_INDEPENDENT = tuple(
-    f"tests/system/{name}.py"
-    for name in (
-        "test_account_mail",
-        "test_administration",
-        "test_demo",
-        "test_first_administrator",
-        "test_import",
-        "test_metrics",
-        "test_reload",
-    )
-)
-"""Files whose subject does not depend on the engine: on engines they run nightly."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,6 @@ def stages(kit: Path | None) -> dict[str, Stage]:
     engines = {"ENGINES": str(kit / "engines")} if kit else {}
     on_engines = ("--engines", "tests/faults", "tests/contract", "tests/system")
     not_on_engines = tuple(f"--ignore={file}" for file in (*NO_ENGINE, *BUSY))
-    not_in_ci = tuple(f"--ignore={file}" for file in ENGINE_INDEPENDENT)
     return {
         "style": Stage("ruff", ("check", ".")),
         "spelling": Stage("codespell"),
@@ -115,7 +103,7 @@ def stages(kit: Path | None) -> dict[str, Stage]:
         "observability": Stage("pytest", ("tests/observability",)),
         "browser": Stage("pytest", ("tests/browser",)),
         "engines-busy": Stage("pytest", ("--engines", *BUSY), engines),
-        "engines": Stage("pytest", ("-n", "3", *BY_FILE, *on_engines, *not_on_engines, *not_in_ci), engines),
+        "engines": Stage("pytest", ("-n", "3", *BY_FILE, *on_engines, *not_on_engines), engines),
         "engines-all": Stage("pytest", ("-n", "3", *BY_FILE, "--nightly", *on_engines, *not_on_engines), engines),
         "outages": Stage("pytest", ("tests/outages",), engines),
         "outages-long": Stage("pytest", ("--nightly", "tests/outages"), engines),

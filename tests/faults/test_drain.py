@@ -79,6 +79,7 @@ def test_process_is_not_ready_while_it_drains(replicated: Shop) -> None:
     eventually(lambda: is_ready(process["port"], process["health_port"]), RESTART_TIMEOUT_S)
 
 
+@pytest.mark.any_engine
 @pytest.mark.timeout(600)
 def test_no_request_fails_while_the_platform_secret_is_replaced(replicated: Shop) -> None:
     """All services restart at once, one replica after the other, in each of the three steps."""

@@ -10,6 +10,8 @@ from tests.system.collector import Collector
 from tests.system.mail_server import MailServer
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:

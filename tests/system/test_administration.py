@@ -11,6 +11,8 @@ from tests.dump import read_store
 from tests.personal_data import INTERNAL, NOT_EXPORTED
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture
 def second(shop: Shop, admin: Client) -> Client:

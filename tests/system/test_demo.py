@@ -17,6 +17,8 @@ TIMEOUT_S = 170.0
 STOP_BEFORE_ACCOUNT = """
 import os, signal
 from mercato.local.launcher import Launcher
+
+pytestmark = pytest.mark.any_engine
 write_run = Launcher._write_run
 def write_once_and_stop(launcher):
     Launcher._write_run = write_run

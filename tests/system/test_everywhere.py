@@ -11,6 +11,7 @@ import pytest
 from mercato.catalog import catalog
 from tests.system.platform import PASSWORD, Client, Shop, expect, problem, refused_fields
 
+pytestmark = pytest.mark.any_engine
 SERVICES = tuple(catalog())
 JSON = {"Content-Type": "application/json"}
 

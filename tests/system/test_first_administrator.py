@@ -9,6 +9,7 @@ import pytest
 
 from tests.system.platform import PASSWORD, Shop, expect, problem
 
+pytestmark = pytest.mark.any_engine
 ADMIN = "admin@mercato.example"
 
 

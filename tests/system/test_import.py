@@ -12,6 +12,7 @@ from tests.sizes import by_form
 from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem, refused_fields
 from tests.system.running import ROOT, Platform
 
+pytestmark = pytest.mark.any_engine
 ROWS = by_form(300, 4000)
 """Rows of an import that is killed."""
 

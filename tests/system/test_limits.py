@@ -7,6 +7,8 @@ from chassis import clock
 from tests.faults.replica import Replica
 from tests.system.platform import Client, Shop, eventually, expect, problem
 
+pytestmark = pytest.mark.any_engine
+
 
 def from_address(shop: Shop, service: str, address: str) -> Client:
     """Return an anonymous client whose requests seem to come from this address through the router."""

@@ -2,12 +2,14 @@
 
 import re
 
+import pytest
 import requests
 
 from chassis import clock
 from tests.system.platform import Client, Shop, eventually
 from tests.system.scraping import Snapshot, samples, scrape
 
+pytestmark = pytest.mark.any_engine
 MAX_SERIES = 3000
 """Series of one process, each bucket counted."""
 MAX_NEW_SERIES = 5

@@ -15,6 +15,7 @@ from chassis.messages import ANY_SERVICE, Command
 from mercato.catalog import catalog
 from tests.system.platform import Client, Shop, eventually, expect, problem
 
+pytestmark = pytest.mark.any_engine
 HEADER = {"alg": "Ed25519", "typ": "at+jwt"}
 COMMANDS: list[type[Command]] = [
     command for name in catalog() for command in import_module(f"services.{name}.service").service.commands
