@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from chassis.web.access import GetRole
     from chassis.web.api import Api
     from chassis.web.middleware import Middleware
+    from chassis.web.pages import Pages
 
 JWKS_PATH = "/api/auth/jwks.json"
 """Where a service that issues access tokens serves its public keys."""
@@ -70,6 +71,7 @@ class Service:
         self.blobs: list[Blobs] = []
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
+        self.pages: Pages | None = None
         self.upstreams: tuple[str, ...] = ()
         self.breakers: dict[str, BreakerPolicy] = {}
         self.commands: dict[type[Command], Callable[[Any], Schema | None]] = {}
@@ -121,6 +123,10 @@ class Service:
         if idempotency.records not in self.collections:
             self.stores(idempotency.records)
             self.schedules(idempotency.delete_expired_records, every_s=60)
+
+    def serves_pages(self, pages: "Pages") -> None:
+        """Declare the pages of the web process."""
+        self.pages = pages
 
     def calls(self, *services: str, breaker: BreakerPolicy | None = None) -> None:
         """Declare the services that this one sends commands to or fetches from, and the policy of their breakers."""
@@ -245,7 +251,7 @@ class Service:
         threading.Thread(target=_exit_process_on_system_exit, args=(prepare,), name="preparing", daemon=True).start()
         verifier = Verifier(self._public_keys, self._token_issuer)
         access = Access(verifier, self._access_query, self._get_role, known)
-        return make_app(self.name, self.apis, self.commands, access, self._tokens())
+        return make_app(self.name, self.apis, self.commands, access, self._tokens(), self.pages)
 
     def drain(self) -> None:
         """Report not ready: requests under way finish, and no new ones should arrive."""

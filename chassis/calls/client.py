@@ -13,7 +13,7 @@ from chassis.calls.breaker import DEFAULT_POLICY, BreakerPolicy
 from chassis.calls.discovery import Endpoints, Policy, Resolve
 from chassis.calls.outcomes import NotRetryable, ResponseTimeout
 from chassis.calls.stale import StaleResponses
-from chassis.calls.tokens import ServiceTokens
+from chassis.calls.tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from chassis.calls.transport import MAX_CALL_S, Transport
 from chassis.calls.upstream import Upstream
 from chassis.errors import DeadlineExceeded, DomainError, OutcomeUnknown, TransientError
@@ -86,6 +86,21 @@ class Client:
 
         return self._stale.fall_back(service, path, run, stale_s)
 
+    def request(
+        self, service: str, method: str, path: str, target: str, headers: dict[str, str], body: bytes, repeatable: bool
+    ) -> tuple[requests.Response, Any]:
+        """Return the response of a public route, and its JSON, for a client that the `headers` tell of.
+
+        `path` is the template of the `target`. Raises as `send`, but for domain errors: a 4xx is returned.
+        """
+        call = Call(self._upstream(service), method, path, f"{method} {path}")
+        headers = headers | {SERVICE_TOKEN_HEADER: self._tokens.issue(service)}
+
+        def exchange(address: str) -> tuple[requests.Response, Any]:
+            return call.read_public(self._transport.exchange(method, address, target, body, headers, MAX_CALL_S))
+
+        return call.run(exchange, MAX_ATTEMPTS, repeatable)
+
     def _upstream(self, name: str) -> Upstream:
         upstream = self._upstreams.get(name)
         if upstream is None:
@@ -122,6 +137,11 @@ class Call:
         """Return the JSON of the response. Raises as `outcomes.read`."""
         self._status = str(response.status_code)
         return outcomes.read(self._upstream.name, response, errors)
+
+    def read_public(self, response: requests.Response) -> tuple[requests.Response, Any]:
+        """Return the response and its JSON. Raises as `outcomes.read_public`."""
+        self._status = str(response.status_code)
+        return response, outcomes.read_public(self._upstream.name, response)
 
     def run(self, exchange: Callable[[str], T], attempts: int, repeatable: bool) -> T:
         """Attempt the exchange until it succeeds or may not be repeated; measure it.

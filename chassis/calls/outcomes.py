@@ -12,12 +12,13 @@
 `retry_after` of each error is the `Retry-After` of the response in seconds, 0 without one.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import requests
 
-from chassis.errors import DomainError, NotAttempted, NotFound, OutcomeUnknown, rebuild
+from chassis.errors import DomainError, NotAttempted, NotFound, OutcomeUnknown, ServiceError, TransientError, rebuild
 
 _PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "traceId"}
 _PROBLEM_TYPES = "/problems/"
@@ -52,35 +53,80 @@ class UpstreamDefect(OutcomeUnknown):
     """The upstream responded 500."""
 
 
+class ProblemResponse(ServiceError):
+    """A public route responded 4xx: it says no to this client, with this request.
+
+    `body` is the problem document, with `type`, `title` and `detail` as its members; `kind` is that of the domain
+    error, such as `not_found`, "" if it is none.
+    """
+
+    def __init__(self, upstream: str, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        problem = _Problem(body)
+        super().__init__(f"{upstream} responded {status} {problem.title}".rstrip())
+        self.upstream, self.status, self.body, self.headers = upstream, status, problem.members, headers
+        self.type, self.kind, self.title, self.detail = problem.type, problem.kind, problem.title, problem.detail
+
+
+class _Problem:
+    """The members of a problem document; of anything else, empty ones."""
+
+    def __init__(self, data: Any) -> None:
+        self.members: dict[str, Any] = data if isinstance(data, dict) else {}
+        self.type, self.title = str(self.members.get("type", "")), str(self.members.get("title", ""))
+        self.detail, self.kind = str(self.members.get("detail", "")), ""
+        if self.type.startswith(_PROBLEM_TYPES):
+            self.kind = self.type.removeprefix(_PROBLEM_TYPES).replace("-", "_")
+
+
 def read(upstream: str, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
     """Return the JSON of a 200.
 
     Raises: the DomainError that the upstream responded with, as its class among `errors`; NotAttempted, NotRetryable or
     OutcomeUnknown.
     """
-    status = response.status_code
-    try:
-        data = orjson.loads(response.content)
-    except ValueError:
-        data = None
+    status, data = response.status_code, _json(response)
     if status == 200 and data is not None:
         return data
-    problem = data if isinstance(data, dict) else {}
-    problem_type, title = str(problem.get("type", "")), str(problem.get("title", ""))
-    kind = ""
-    if problem_type.startswith(_PROBLEM_TYPES):
-        kind = problem_type.removeprefix(_PROBLEM_TYPES).replace("-", "_")
-    message, retry_after = f"{upstream} responded {status} {title}".rstrip(), _retry_after(response)
-    if kind and (status in (404, 409) or any(error.kind == kind for error in errors)):
-        extra = {name: value for name, value in problem.items() if name not in _PROBLEM_MEMBERS}
-        raise rebuild((*errors, NotFound), kind, title, str(problem.get("detail", "")), extra)
-    if kind == "not_done" or status in (408, 429):
-        raise NotAttempted(message, retry_after)
+    problem = _Problem(data)
+    if problem.kind and (status in (404, 409) or any(error.kind == problem.kind for error in errors)):
+        extra = {name: value for name, value in problem.members.items() if name not in _PROBLEM_MEMBERS}
+        raise rebuild((*errors, NotFound), problem.kind, problem.title, problem.detail, extra)
+    raise _failure(upstream, response, problem)
+
+
+def read_public(upstream: str, response: requests.Response) -> Any:
+    """Return the JSON of a response that is meant for the client, None without a body: any but those raised.
+
+    Raises: NotAttempted, NotServed, OutcomeUnknown.
+    """
+    status, data = response.status_code, _json(response)
+    problem = _Problem(data)
+    if 400 <= status < 500 and status != 408 and (problem.kind or status != 404):
+        return data
+    if status >= 400:
+        raise _failure(upstream, response, problem)
+    if data is None and response.content:
+        raise OutcomeUnknown(f"{upstream} sent a malformed response")
+    return data
+
+
+def _failure(upstream: str, response: requests.Response, problem: _Problem) -> TransientError:
+    status, retry_after = response.status_code, _retry_after(response)
+    message = f"{upstream} responded {status} {problem.title}".rstrip()
+    if problem.kind == "not_done" or status in (408, 429):
+        return NotAttempted(message, retry_after)
     if status == 404:
-        raise NotServed(message)
+        return NotServed(message)
     if 400 <= status < 500:
-        raise RequestRejected(message, retry_after, is_invalid=status in _INVALID)
-    raise (UpstreamDefect if status == 500 else OutcomeUnknown)(message, retry_after)
+        return RequestRejected(message, retry_after, is_invalid=status in _INVALID)
+    return (UpstreamDefect if status == 500 else OutcomeUnknown)(message, retry_after)
+
+
+def _json(response: requests.Response) -> Any:
+    try:
+        return orjson.loads(response.content)
+    except ValueError:
+        return None
 
 
 def _retry_after(response: requests.Response) -> float:

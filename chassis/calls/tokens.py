@@ -12,6 +12,9 @@ from joserfc.jwk import OctKey
 from chassis import clock
 from chassis.settings import PLATFORM
 
+SERVICE_TOKEN_HEADER, CLIENT_ADDRESS_HEADER = "X-Service-Token", "X-Client-Address"  # noqa: S105  names
+"""Headers of a call on behalf of a client: the token of the calling service, which proves what it says of the client,
+and the client's address."""
 LIFETIME_S = 60
 LEEWAY_S = 30
 MIN_SECRET = 32

@@ -1,10 +1,8 @@
 """The Flask app of a service: its public routes, its commands, its health."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from http import HTTPStatus
-from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import (
@@ -33,11 +31,16 @@ from chassis.web import bodies, limits, problems
 from chassis.web.access import Access
 from chassis.web.api import OPERATIONS, Api, Operation, add_response_headers
 from chassis.web.auth import Caller
+from chassis.web.client_address import client_address
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
 from chassis.web.middleware import CALLER, CALLING_SERVICE, ROUTE, Middleware
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
+
+if TYPE_CHECKING:
+    from chassis.web.page_views import PageViews
+    from chassis.web.pages import Pages
 
 CommandHandler = Callable[[Any], Schema | None]
 
@@ -99,6 +102,7 @@ def make_app(
     commands: Mapping[type[Command], CommandHandler],
     access: Access,
     tokens: ServiceTokens,
+    pages: "Pages | None" = None,
 ) -> Middleware:
     """Return the WSGI app of the service `name`; its `flask` takes hooks before the first request."""
     app = _App(name, static_folder=None)
@@ -124,26 +128,26 @@ def make_app(
     for path in ("/health", f"/api/{name}/health"):
         app.add_url_rule(path, path, _health(name), methods=["GET"], provide_automatic_options=False)
 
+    views = _page_views(pages, app, declared) if pages else None
+
     @app.errorhandler(Exception)
     def respond_to_error(error: Exception) -> WsgiResponse:
-        endpoint = request.endpoint or ""
-        return problems.to_response(error, request.path, declared.get(endpoint, ()), endpoint.startswith("/internal/"))
+        endpoint, path = request.endpoint or "", request.path
+        problem = problems.to_response(error, path, declared.get(endpoint, ()), endpoint.startswith("/internal/"))
+        if views is None or path.startswith(("/api/", "/internal/")):
+            return problem
+        return views.show_problem(problem)
 
     return Middleware(app, tokens)
 
 
-def client_address(request: Request) -> str:
-    """Return the client's address; X-Forwarded-For counts only from a trusted proxy."""
-    address = request.remote_addr or ""
-    if address and _is_trusted(address):
-        forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        return forwarded[:64] or address
-    return address
+def _page_views(pages: "Pages", app: Flask, declared: dict[str, tuple[type[DomainError], ...]]) -> "PageViews":
+    """Add the pages to the app. Only a service with pages imports what they need."""
+    from chassis.web.page_views import PageViews
 
-
-@lru_cache(1024)
-def _is_trusted(address: str) -> bool:
-    return any(ip_address(address) in network for network in settings().trusted_proxies)
+    views = PageViews(pages)
+    views.add_to(app, declared)
+    return views
 
 
 def _public(operation: Operation, access: Access) -> Callable[..., WsgiResponse]:

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 
 from chassis import clock, deadline
-from chassis.calls.tokens import ServiceTokens
+from chassis.calls.tokens import CLIENT_ADDRESS_HEADER, SERVICE_TOKEN_HEADER, ServiceTokens
 from chassis.observe import metrics, paths, trace
 from chassis.observe.log import log
 from chassis.settings import settings
@@ -28,7 +28,11 @@ ROUTER_TOKEN = "X-Router-Token"  # noqa: S105  a name
 RESPONSE_HEADERS, CALLING_SERVICE = "chassis.response_headers", "chassis.calling_service"
 """Keys of the WSGI environment, set here: headers for any response, to which the app adds; the service that sent the
 request, "" for any other client."""
-
+ON_BEHALF_OF = "chassis.on_behalf_of"
+"""Key of the WSGI environment, set here: the address of the client that a service calls a public route for, else ""."""
+_SERVICE_TOKEN, _CLIENT_ADDRESS = (
+    f"HTTP_{name.upper().replace('-', '_')}" for name in (SERVICE_TOKEN_HEADER, CLIENT_ADDRESS_HEADER)
+)
 
 WHOLE_SERVER, SERVER_OPTIONS = "*", {"Allow": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"}
 """The target of OPTIONS that asks about the server as a whole, and the headers of the response (RFC 9110, 9.3.7)."""
@@ -56,9 +60,12 @@ class Middleware:
 
         method = environ["REQUEST_METHOD"]
         environ[RESPONSE_HEADERS] = self._default_headers | self._cors.headers(environ)
-        parent = limit_ms = ""
+        parent = limit_ms = environ[ON_BEHALF_OF] = ""
         environ[CALLING_SERVICE] = caller = self._calling_service(environ)
-        if caller:
+        is_on_behalf = _SERVICE_TOKEN in environ and self._tokens.caller(environ[_SERVICE_TOKEN]) != ""
+        if is_on_behalf:
+            environ[ON_BEHALF_OF] = environ.get(_CLIENT_ADDRESS, "")
+        if caller or is_on_behalf:
             parent, limit_ms = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_DEADLINE_MS", "")
         elif (token := environ.get("HTTP_X_ROUTER_TOKEN")) and self._tokens.caller(token):
             parent = environ.get("HTTP_TRACEPARENT", "")

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from chassis.calls.outcomes import ProblemResponse
 from chassis.errors import DeadlineExceeded, DomainError, ErrorCategory, TransientError
 from chassis.observe import trace
 from chassis.observe.log import log
@@ -98,6 +99,8 @@ def to_response(
             "undeclared domain error; declare it in `errors` of the route or command", error=error, kind=error.kind
         )
         return respond(500, _TITLES[500], _INTERNAL_ERROR, instance)
+    if isinstance(error, ProblemResponse):
+        return _passed_on(error, instance)
     if isinstance(error, ValidationError):
         return respond(
             422,
@@ -130,6 +133,15 @@ def _domain_error(error: DomainError, instance: str, is_command: bool) -> WsgiRe
     status = (COMMAND_STATUS if is_command else STATUS)[error.category]
     wait = {"Retry-After": str(error.extra.get("retryAfter", 1))} if status == 429 else None
     return respond(status, error.title, error.detail, instance, error.kind, wait, **error.extra)
+
+
+def _passed_on(error: ProblemResponse, instance: str) -> WsgiResponse:
+    """Return what another service responded to the same client; a request that it cannot read is our defect."""
+    if error.status not in _TITLES.keys() | STATUS.values() or error.status in (400, 405, 413, 415):
+        return defect(error, instance)
+    wait = {name: error.headers[name] for name in ("Retry-After",) if name in error.headers}
+    errors = {"errors": error.body["errors"]} if "errors" in error.body else {}
+    return respond(error.status, error.title, error.detail, instance, error.kind, wait, **errors)
 
 
 def invalid_fields(error: ValidationError) -> list[dict[str, str]]:
