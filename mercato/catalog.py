@@ -7,15 +7,18 @@ from pathlib import Path
 
 import yaml
 
+from chassis.settings import PLATFORM
+
 CHART = Path(__file__).resolve().parent.parent / "charts" / "mercato" / "values.yaml"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One service: its public path prefixes, whether it has a worker, and the services that it calls."""
+    """One service: its public paths, as prefixes and as exact ones, its worker, if any, and the services it calls."""
 
     name: str
     routes: tuple[str, ...]
+    exact: tuple[str, ...]
     worker: bool
     calls: tuple[str, ...]
 
@@ -28,7 +31,8 @@ def catalog() -> dict[str, Entry]:
     return {
         name: Entry(
             name,
-            routes=tuple(entry.get("routes", ())),
+            routes=_prefixes(name, entry.get("routes", ())),
+            exact=tuple(entry.get("exact", ())),
             worker=bool(entry.get("worker")),
             calls=tuple(entry.get("calls", ())),
         )
@@ -37,11 +41,23 @@ def catalog() -> dict[str, Entry]:
 
 
 def owner(path: str) -> tuple[str, str]:
-    """Return the longest route of whole segments that this raw path begins with, and its service, or "" for both."""
+    """Return the route of this raw path and its service, or "" for both.
+
+    An exact route is the whole path. Of the others, the longest one counts whose segments the path begins with.
+    """
     longest, found = "", ""
     for entry in catalog().values():
+        if path in entry.exact:
+            return path, entry.name
         for route in entry.routes:
             prefix = route.rstrip("/")
             if len(route) > len(longest) and (path == prefix or path.startswith(prefix + "/")):
                 longest, found = route, entry.name
     return longest, found
+
+
+def _prefixes(name: str, routes: list[str]) -> tuple[str, ...]:
+    """Return the prefixes. Raises SystemExit for one of all paths: it would publish /internal and /metrics."""
+    if any(not route.strip("/") for route in routes):
+        raise SystemExit(f"{PLATFORM}: the routes of {name} have the prefix of all paths; put / under `exact`")
+    return tuple(routes)

@@ -1,6 +1,6 @@
 """The router: on one machine it replaces the Ingress and sends each public path, unchanged, to its service.
 
-client ──► router ──► the service whose longest prefix the path is under
+client ──► router ──► the service with this exact path, else with the longest prefix that the path is under
              └──────► 404 for everything else, so that /internal/ and /metrics cannot be reached
 
 Its span is the first of a trace: a service believes its traceparent, and that of no client, by its service token.
@@ -27,6 +27,7 @@ THREADS = 48
 _HOP_BY_HOP = {"CONNECTION", "KEEP_ALIVE", "PROXY_AUTHENTICATE", "PROXY_AUTHORIZATION", "PROXY_CONNECTION"}
 _HOP_BY_HOP |= {"TE", "TRAILER", "TRANSFER_ENCODING", "UPGRADE", "EXPECT"}
 _SPOOFED = {"X_DEADLINE_MS", "FORWARDED", "X_REAL_IP", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "X_ROUTER_TOKEN"}
+_SPOOFED |= {"X_SERVICE_TOKEN", "X_CLIENT_ADDRESS"}
 _DROPPED = {f"HTTP_{name}" for name in _HOP_BY_HOP | _SPOOFED}
 """Removed from a request, as keys of a WSGI environment."""
 
@@ -41,7 +42,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 class Router:
     """A WSGI app. It replaces the client's X-Forwarded-For and -Proto, and adds X-Request-Id if there is none.
 
-    It measures, traces and logs each request as the services do; its route is the prefix of the service.
+    It measures, traces and logs each request as the services do; its route is that of the catalog.
     """
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent / "golden"
 SERVICES = {
     "users": {"routes": ["/api/users", "/api/auth"], "worker": True, "calls": []},
     "notifications": {"routes": ["/api/notifications"], "worker": True, "audits": True, "calls": ["users"]},
-    "front": {"routes": ["/"], "calls": ["users", "notifications"]},
+    "front": {"routes": ["/shop"], "exact": ["/"], "calls": ["users", "notifications"]},
 }
 _SCRIPT = (CHART / "files" / "order.py").read_text()
 

@@ -12,7 +12,7 @@ from mercato.catalog import catalog
 from mercato.cli.audit import DISAGREE, NOT_CHECKED
 from mercato.settings import models
 from tests.charts import golden
-from tests.charts.rendering import CHART, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, template, text
+from tests.charts.rendering import CHART, MINIMAL, SAMPLES, Doc, of_kind, pods, rendered, run, schemas, template, text
 
 VERSIONS = ("1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
 MAX_LINES = 480
@@ -200,17 +200,34 @@ def test_large_bodies_pass_to_pictures_alone() -> None:
     } == {"products"}
 
 
+def edge_paths(sample: str = MINIMAL) -> set[tuple[str, str, str]]:
+    """Return (type, path, service) of each route of the Ingresses."""
+    specs = [each["spec"] for each in of_kind(rendered(sample), "Ingress").values()]
+    paths = [path for spec in specs for rule in spec["rules"] for path in rule["http"]["paths"]]
+    return {(path["pathType"], path["path"], path["backend"]["service"]["name"]) for path in paths}
+
+
 def test_edge_routes_equal_those_of_the_services() -> None:
-    expected = {(route, name) for name, entry in catalog().items() for route in entry.routes}
-    ingresses = of_kind(rendered(), "Ingress")
-    paths = [path for each in ingresses.values() for rule in each["spec"]["rules"] for path in rule["http"]["paths"]]
-    assert {(path["path"], path["backend"]["service"]["name"]) for path in paths} == expected
-    assert {path["pathType"] for path in paths} == {"Prefix"}
+    prefixes = {("Prefix", route, name) for name, entry in catalog().items() for route in entry.routes}
+    exact = {("Exact", route, name) for name, entry in catalog().items() for route in entry.exact}
+    assert edge_paths() == prefixes | exact
     assert not of_kind(rendered("http-route"), "Ingress")
     rules = of_kind(rendered("http-route"), "HTTPRoute")["mercato"]["spec"]["rules"]
-    assert {
-        (match["path"]["value"], rule["backendRefs"][0]["name"]) for rule in rules for match in rule["matches"]
-    } == expected
+    matches = {
+        (match["path"]["type"].removeprefix("Path"), match["path"]["value"], rule["backendRefs"][0]["name"])
+        for rule in rules
+        for match in rule["matches"]
+    }
+    assert matches == prefixes | exact
+
+
+@pytest.mark.parametrize("path", ["/internal/x", "/metrics", "/livez", "/api/nope", "/api", "/health/x", "/x"])
+def test_ingress_has_no_backend_for_private_and_unknown_paths(path: str) -> None:
+    assert not [
+        (kind, route)
+        for kind, route, _ in edge_paths()
+        if path == route or kind == "Prefix" and path.startswith(route.rstrip("/") + "/")
+    ]
 
 
 def test_every_process_accepts_a_second_secret_and_restarts_when_it_changes() -> None:

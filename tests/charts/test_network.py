@@ -55,7 +55,7 @@ def test_unrelated_pods_reach_nothing(world: World) -> None:
 
 def test_edge_reaches_only_web_pods_with_routes(world: World) -> None:
     reached = {name for name, place in world.pods.items() if world.may(EDGE, place, 8080)}
-    assert reached >= {entry.name for entry in catalog().values() if entry.routes}
+    assert reached >= {entry.name for entry in catalog().values() if entry.routes or entry.exact}
     assert {world.pods[name][1]["app.kubernetes.io/name"] for name in reached} <= set(catalog())
     assert not any(world.may(EDGE, place, 9090) for place in world.pods.values())
 

@@ -43,17 +43,21 @@ def get(shop, target: str, *fields: str) -> tuple[int, dict[str, str], bytes]:
         ("/api/people/of", "people"),
         ("/api/people/of/shops", "people"),
         ("/api/shop/%2e%2e/%00//x?q=%2F&q=%zz", "shop"),
+        ("/", "people"),
+        ("/?a=b", "people"),
+        ("/people.txt", "people"),
     ],
 )
-def test_path_goes_unchanged_to_the_longest_matching_prefix(shop, target, service):
+def test_path_goes_unchanged_to_its_exact_route_or_longest_prefix(shop, target, service):
     status, _, body = get(shop, target)
     assert (status, json.loads(body)["service"], json.loads(body)["target"]) == (200, service, target)
 
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/api", "/api/shopping", "/internal/shop", "/metrics", "/readyz", "//api/shop", "/API/shop", "/x/../api/shop",
-     "/api%2Fshop", "/;/api/shop", "http://elsewhere/", "http://elsewhere", "http://elsewhere/internal/shop"],
+    ["//", "/api", "/api/nope", "/people.txt/", "/people.txt/x", "/people%2Etxt", "/metrics/", "/internal/",
+     "/api/shopping", "/internal/shop", "/metrics", "/readyz", "//api/shop", "/API/shop", "/x/../api/shop",
+     "/api%2Fshop", "/;/api/shop", "http://elsewhere/internal/shop"],
 )  # fmt: skip
 def test_other_paths_are_not_found(shop, target):
     status, fields, body = get(shop, target)

@@ -7,7 +7,7 @@ from tests.system.running import ROOT, Platform
 VALUES = """
 services:
   shop: {routes: [/api/shop, /api/people/of/shop], worker: true, calls: [people]}
-  people: {routes: [/api/people], worker: false, calls: []}
+  people: {routes: [/api/people], exact: [/, /people.txt], worker: false, calls: []}
 """
 
 TOY = """
