@@ -40,7 +40,7 @@ def read_fields(request: Request) -> dict[str, list[str]]:
         raise Problem(415, f"Send {MEDIA_TYPE}.")
     try:
         body = request.get_data().decode("ascii")
-        pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=None)
+        pairs = parse_qsl(body, keep_blank_values=True, errors="strict")
     except ValueError:
         raise Problem(400, "The form is not in UTF-8 with percent-encoding.") from None
     if len(pairs) > MAX_FIELDS:

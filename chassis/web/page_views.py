@@ -126,18 +126,18 @@ class _View:
         values: dict[str, Any] = {**parts, "user": user, "is_fragment": FRAGMENT in current.headers}
         if route.query:
             values["query"] = forms.read_query(route.query, current)
-        if route.form:
-            fields = forms.read_fields(current)
-            try:
+        fields = forms.read_fields(current) if route.form else {}
+        try:
+            if route.form:
                 values["form"] = forms.read_form(route.form, fields)
-            except FormErrors as invalid:
-                if route.invalid is None:
-                    raise
-                values |= {"form_data": forms.as_typed(fields), "errors": invalid.reasons}
-                page = route.invalid(**_chosen(values, self._again_arguments))
-                page.status = 422
-                return page
-        return route.handler(**_chosen(values, self._arguments))
+            return route.handler(**_chosen(values, self._arguments))
+        except FormErrors as invalid:
+            if route.invalid is None:
+                raise
+            values |= {"form_data": forms.as_typed(fields), "errors": invalid.reasons}
+            page = route.invalid(**_chosen(values, self._again_arguments))
+            page.status = 422
+            return page
 
     def _sign_in_first(self, current: Request) -> Redirect:
         """Return the way to the sign-in page; from a form, it leads back to the page of the form."""

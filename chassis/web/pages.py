@@ -124,8 +124,8 @@ class GetOptions(RouteOptions, total=False):
 class PostOptions(RouteOptions, total=False):
     form: type[Form]
     invalid: Callable[..., Page]
-    """Returns the page again for a form that is not valid; its arguments are those of the handler, and `form_data` (the
-    texts by field) and `errors` (reasons by field) in the place of `form`."""
+    """Returns the page again for a form that is not valid, or for which the handler raises FormErrors. Its arguments are
+    those of the handler, with `form_data` (the texts by field) and `errors` (reasons by field) in the place of `form`."""
 
 
 @dataclass(frozen=True)
