@@ -156,11 +156,11 @@ class FakeStripe:
             case "GET", ["payment_intents", id]:
                 return self._known(id)
             case "POST", ["payment_intents", id, "confirm"]:
-                return self._confirm(self._known(id), params["payment_method"])
+                return self._confirm(self._known(id), params["payment_method"], params.get("return_url", ""))
             case "POST", ["payment_intents", id, "cancel"]:
                 intent = self._known(id)
                 self._require(intent, "requires_payment_method", "requires_confirmation", "requires_action")
-                return self._set(intent, status="canceled")
+                return self._set(intent, status="canceled", next_action=None)
             case "POST", ["refunds"]:
                 return self._refund(self._known(params["payment_intent"]), params)
         raise Refused(404, "invalid_request_error", "resource_missing")
@@ -177,20 +177,28 @@ class FakeStripe:
             "status": "requires_payment_method",
             "amount_received": 0,
             "last_payment_error": None,
+            "next_action": None,
+            "redirects": params["automatic_payment_methods[allow_redirects]"],
             "latest_charge": None,
             "created": int(clock.now().timestamp()),
         }
         return intent
 
-    def _confirm(self, intent: Json, method: str) -> Json:
+    def _confirm(self, intent: Json, method: str, return_url: str) -> Json:
         self._require(intent, "requires_payment_method", "requires_confirmation")
+        if intent["redirects"] == "always" and not return_url:
+            raise Refused(400, "invalid_request_error", "parameter_missing", param="return_url")
         if code := _DECLINES.get(method):
             self._decline(intent, code)
             raise Refused(402, "card_error", "card_declined", decline_code=code, payment_intent=intent)
         if method not in _CHARGING:
             raise Refused(400, "invalid_request_error", "resource_missing", param="payment_method")
         status = _CHARGING[method]
-        return self._charge(intent) if status == "succeeded" else self._set(intent, status=status)
+        if status == "succeeded":
+            return self._charge(intent)
+        redirect = {"url": f"https://bank.example/{intent['id']}", "return_url": return_url}
+        asked = {"type": "redirect_to_url", "redirect_to_url": redirect} if status == "requires_action" else None
+        return self._set(intent, status=status, next_action=asked)
 
     def _refund(self, intent: Json, params: Json) -> Json:
         charge = intent["latest_charge"]
@@ -204,11 +212,13 @@ class FakeStripe:
 
     def _charge(self, intent: Json) -> Json:
         charge = {"id": f"ch_{intent['id']}", "object": "charge", "amount_refunded": 0}
-        return self._set(intent, status="succeeded", amount_received=intent["amount"], latest_charge=charge)
+        return self._set(
+            intent, status="succeeded", next_action=None, amount_received=intent["amount"], latest_charge=charge
+        )
 
     def _decline(self, intent: Json, code: str) -> None:
         error = {"type": "card_error", "code": "card_declined", "decline_code": code}
-        self._set(intent, status="requires_payment_method", last_payment_error=error)
+        self._set(intent, status="requires_payment_method", next_action=None, last_payment_error=error)
 
     def _known(self, id: str) -> Json:
         if id not in self.intents:

@@ -144,6 +144,7 @@ saga_steps = counter("saga_steps_total", "Attempts of saga steps, by outcome", "
 sagas_open = gauge("saga_open", "Open sagas by current step", "saga", "step")
 saga_oldest = gauge("saga_oldest_age_seconds", "Age of the oldest open saga by current step", "saga", "step")
 sagas_blocked = gauge("saga_blocked", "Sagas that wait for an operator, by current step", "saga", "step")
+sagas_waiting = gauge("saga_waiting", "Sagas that wait for a person, by current step", "saga", "step")
 sagas_stuck = gauge("saga_stuck", "Sagas with a compensation that failed ten times or more", "saga")
 
 lost_log_lines = Counter(platform_name("log_lines_lost_total"), "Log lines that could not be written or exported")

@@ -25,10 +25,13 @@ from chassis.errors import DomainError, NotAttempted, OutcomeUnknown, rebuild
 from chassis.messages import Command
 from chassis.sagas import log
 from chassis.sagas.fields import check_fields
+from chassis.sagas.waiting import Abandoned, UserAction, Waiting
 from chassis.schema import SagaData, Schema
 
 if TYPE_CHECKING:
     from chassis.sagas.run import Run
+
+__all__ = ["Abandoned", "UserAction", "Waiting"]
 
 Payload = dict[str, Any]
 Action = type[Command] | Callable[[Payload], Schema | None]
@@ -50,7 +53,7 @@ class Done:
     reply: Payload = field(default_factory=dict)
 
 
-OUTCOMES_OF_ATTEMPTS = ("done", "refused", "not sent", "unknown", "failed", "undone", "undo failed")
+OUTCOMES_OF_ATTEMPTS = ("done", "refused", "not sent", "unknown", "failed", "undone", "undo failed", "waiting")
 """How the log of a saga names the outcomes."""
 
 
@@ -58,8 +61,8 @@ class Defect(OutcomeUnknown):
     """The attempt failed by a defect of this service or of the called one; a retry is unlikely to succeed."""
 
 
-Outcome = Done | DomainError | NotAttempted | OutcomeUnknown
-"""The outcome of one attempt: done, rejected, not attempted, or unknown."""
+Outcome = Done | DomainError | NotAttempted | OutcomeUnknown | Waiting | Abandoned
+"""The outcome of one attempt: done, rejected, not attempted, unknown, or that a person must act."""
 
 
 class SagaAborted(DomainError, kind="aborted", title="Aborted"):
@@ -103,6 +106,8 @@ class Step:
     that of the earlier step, is the time after which the next one is due."""
     errors: tuple[type[DomainError], ...] = ()
     """The domain errors of `do` where it is a function; a command declares its own."""
+    before_waiting: Callable[[Payload], None] | None = None
+    """Called before the saga waits for a person; a domain error that it raises compensates the saga instead."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,10 @@ class State:
     """Attempts of the current action that ended by a defect."""
     blocked: bool = False
     """Whether the saga waits for an operator."""
+    waiting: Payload | None = None
+    """{since, until} while the saga waits for a person."""
+    waited_ms: int = 0
+    """Milliseconds for which the saga has waited for a person so far."""
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> "State":
@@ -142,7 +151,7 @@ class State:
 
 
 _STORED_NAMES = {name: to_camel(name) for name in State.__dataclass_fields__}
-_SINCE_0_3_0 = ("defects", "blocked")
+_SINCE_0_3_0 = ("defects", "blocked", "waiting", "waited_ms")
 
 
 class Saga:
@@ -190,11 +199,12 @@ class Saga:
         return next((saga for saga in (self, *self.earlier) if saga.version == version), None)
 
     def action_data(self, state: State) -> Payload:
-        """Return what an action gets: the saga's data, and the reason of a compensation."""
+        """Return what an action gets: the saga's data, the reason of a compensation, and the time it waited."""
         fields = self.data.model_fields if self.data else {}
         optional = {name: field for name, field in fields.items() if not field.is_required()}
         defaults = {name: field.get_default(call_default_factory=True) for name, field in optional.items()}
-        return {**defaults, **state.data, **({"reason": state.reason} if state.reason else {})}
+        of_state = {"reason": state.reason, "waited_ms": state.waited_ms}
+        return {**defaults, **state.data, **{name: value for name, value in of_state.items() if value}}
 
     @property
     def errors(self) -> tuple[type[DomainError], ...]:
@@ -241,6 +251,8 @@ class Saga:
         if isinstance(outcome, DomainError):
             state = self._append_log(state, "refused", outcome.kind)
             return self.unwind(state, outcome, state.step - 1)
+        if isinstance(outcome, Waiting | Abandoned):
+            return self._wait(state, outcome)
         outcome_unknown = state.outcome_unknown or isinstance(outcome, OutcomeUnknown)
         state = self._append_log(state, _logged(outcome), str(outcome))
         if isinstance(outcome, Defect):
@@ -251,6 +263,30 @@ class Saga:
         is_defective = state.defects >= BLOCKING_DEFECTS and isinstance(outcome, Defect)
         blocked = is_defective and elapsed_s >= MIN_BLOCKING_S
         return replace(state, attempts=state.attempts + 1, outcome_unknown=outcome_unknown, blocked=blocked)
+
+    def _wait(self, state: State, outcome: Waiting | Abandoned) -> State:
+        """Let a person act; if it is too late for that, compensate the current step, too: it may be done meanwhile."""
+        late = isinstance(outcome, Waiting) and outcome.until <= clock.timestamp()
+        error = outcome.error if isinstance(outcome, Abandoned) else self.timed_out(self.steps[state.step].name)
+        if late or isinstance(outcome, Abandoned):
+            return self.unwind(self._append_log(state, "refused", error.kind), error, state.step)
+        state = self._append_log(replace(state, data={**state.data, **outcome.reply}), "waiting")
+        waiting = {"since": clock.timestamp(), "until": outcome.until}
+        return replace(state, waiting=waiting, attempts=0, defects=0, outcome_unknown=True)
+
+    def wake(self, state: State) -> State:
+        """Return the state in which a step that waits for a person is due, any other state as it is."""
+        if not state.waiting:
+            return state
+        waited_ms = round(1000 * max(0.0, clock.seconds_since(state.waiting["since"])))
+        return self.restart(replace(state, waiting=None, waited_ms=state.waited_ms + waited_ms))
+
+    def restart(self, state: State) -> State:
+        """Return the state in which the current `do` has its whole time limit, and its heartbeat command is due."""
+        data = {**state.data, "renew_after_ms": 0} if "renew_after_ms" in state.data else state.data
+        attempts = int(self.steps[state.step].heartbeat_command is not None)  # it is sent before a retry
+        begun = replace(state, data=data, blocked=False, defects=0, attempts=attempts)
+        return replace(begun, step_started_at=clock.timestamp())
 
     def _after_undo(self, state: State, outcome: Outcome) -> State:
         if isinstance(outcome, Done):
@@ -276,12 +312,12 @@ class Saga:
         return self._end(state, "done") if state.step + 1 == len(self.steps) else self._go_to(state, state.step + 1)
 
     def _go_to(self, state: State, step: int) -> State:
-        begun = replace(state, step=step, attempts=0, defects=0, blocked=False, outcome_unknown=False)
+        begun = replace(state, step=step, attempts=0, defects=0, blocked=False, outcome_unknown=False, waiting=None)
         return replace(begun, step_started_at=clock.timestamp())
 
     def _end(self, state: State, ended: str) -> State:
         data = {name: value for name, value in state.data.items() if name not in self.secrets}
-        return replace(state, data=data, ended=ended, attempts=0, defects=0, blocked=False)
+        return replace(state, data=data, ended=ended, attempts=0, defects=0, blocked=False, waiting=None)
 
     def _append_log(self, state: State, outcome: str, detail: str = "") -> State:
         return replace(state, log=log.append(state.log, self.steps[state.step].name, outcome, detail))

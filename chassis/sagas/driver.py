@@ -1,11 +1,14 @@
 """The saga orchestrator (driver): runs sagas, with one write for each step, so that another can continue after a crash.
 
-    {_id, saga, ...State, open, concurrencySlot, fence: 3, due: "end of the lease, or time of the next attempt"}
+    {_id, saga, ...State, open, concurrencySlot, fence: 3, due: "end of the lease, or time of the next attempt", hints}
 
 A driver claims a saga that is due by incrementing its fencing token (`fence`). Each of its writes is a conditional
 write (`when=`) that requires this token, so a driver that resumes after its lease expired writes nothing. A call that
 it still sends is harmless: it carries the step's idempotency key, or a tombstone rejects it. One write stores the
 outcome of a step and the beginning of the next.
+
+A saga that waits for a person is due when the time for that is over, and at once after a `hint`. Hints are counted, so
+that one which comes while a driver looks is not lost.
 """
 
 import threading
@@ -13,6 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from chassis import calls, clock, deadline
 from chassis.background import run_until
@@ -24,6 +29,7 @@ from chassis.observe.log import log
 from chassis.observe.throttled import Throttled
 from chassis.sagas import (
     STUCK_ATTEMPTS,
+    Abandoned,
     Action,
     Defect,
     Done,
@@ -33,7 +39,10 @@ from chassis.sagas import (
     Saga,
     State,
     Step,
+    UserAction,
+    Waiting,
 )
+from chassis.sagas.waiting import age_s
 from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Filter, Index, Update, cursor_after
 
 DUE_INDEX = Index("open", "due", partial={"open": True})
@@ -104,6 +113,13 @@ class Driver:
             if state.blocked:
                 log.error("saga blocked", step=step, attempts=state.defects, error=str(outcome))
                 return self._write(doc, state, due=NEVER_DUE)
+            if state.waiting:
+                written = self._write(doc, state, due=_next_look(saga, state))
+                hinted = written["fence"] == doc["fence"] and written.get("hints", 0) != doc.get("hints", 0)
+                if not hinted or (claimed := self.claim(written)) is None:
+                    return written
+                doc = claimed
+                continue
             backoff_s = saga.backoff_s(state)
             if backoff_s and (ends_at is None or clock.monotonic() + backoff_s >= ends_at):
                 return self._write(doc, state, due=clock.timestamp_in(backoff_s))
@@ -131,8 +147,20 @@ class Driver:
         The last driver may have sent the command of the current step: its outcome is unknown.
         """
         due = clock.timestamp_in(self._lease_s())
-        change: Update = {"$set": {"due": due, "outcomeUnknown": True}, "$inc": {"fence": 1}}
+        state = State.from_doc(doc)
+        woken = self.definition(doc).wake(state).to_doc() if state.waiting else {}
+        change: Update = {"$set": {**woken, "due": due, "outcomeUnknown": True}, "$inc": {"fence": 1}}
         return self.collection.update(doc["_id"], change, when={"fence": doc["fence"], "due": doc["due"], "open": True})
+
+    def hint(self, id: str) -> None:
+        """Make a saga that waits for a person due: something may have happened. Any other saga goes on as before."""
+        doc = self.collection.get(id)
+        if doc is None or not doc["open"]:
+            return
+        doc = self.collection.update(id, {"$inc": {"hints": 1}}, when={"open": True})
+        if doc and State.from_doc(doc).waiting:
+            now = {"$set": {"due": clock.timestamp()}}
+            self.collection.update(id, now, when={"fence": doc["fence"], "due": doc["due"], "open": True})
 
     def resume(self, doc: Doc) -> None:
         """Claim a saga that is due, and run it."""
@@ -203,6 +231,9 @@ class Driver:
                     reply = self._send(_build_command(action, data), saga.idempotency_key(id, state))
                 else:
                     reply = action(data)
+                wanted = getattr(reply, "action", None)
+                if isinstance(wanted, UserAction) and not state.undoing:
+                    return _waiting(step, data, reply, wanted.until)
             return Done(reply.model_dump(mode="json") if hasattr(reply, "model_dump") else {})
         except (DomainError, NotAttempted, OutcomeUnknown) as error:
             if isinstance(error, DomainError) and state.undoing:
@@ -251,30 +282,50 @@ class Driver:
             return self.collection.get(doc["_id"]) or doc
         if state.ended:
             ended = self.saga.name, state.ended
-            duration_s = max(0.0, clock.seconds_since(doc["openedAt"]))
+            duration_s = age_s(written)
             metrics.sagas_finished[ended].inc()
             metrics.saga_duration[ended].observe(duration_s, trace.exemplar(doc["traceparent"]))
         return written
 
     def _export_metrics(self) -> None:
         """Export the open and blocked sagas and the oldest age, by step; each driver exports all sagas."""
-        opened_at: dict[str, list[str]] = {name: [] for name in self._exported_steps}
-        blocked, stuck, after = Counter[str](), 0, None
+        ages_s: dict[str, list[float]] = {name: [] for name in self._exported_steps}
+        blocked, waiting, stuck, after = Counter[str](), Counter[str](), 0, None
         while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
             for doc in page:
                 saga = self.find_definition(doc)
                 step = saga.steps[doc["step"]].name if saga else ""  # a step of a later release
-                opened_at.setdefault(step, []).append(doc["openedAt"])
+                ages_s.setdefault(step, []).append(age_s(doc))
                 blocked[step] += doc.get("blocked", False)
+                waiting[step] += bool(doc.get("waiting"))
                 stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
             after = cursor_after(page, "due")
-        self._exported_steps |= opened_at.keys()  # exported from now on, so that each returns to 0
-        for step, times in opened_at.items():
-            metrics.sagas_open[self.saga.name, step].set(len(times))
-            age_s = max(0.0, clock.seconds_since(min(times))) if times else 0.0
-            metrics.saga_oldest[self.saga.name, step].set(age_s)
+        self._exported_steps |= ages_s.keys()  # exported from now on, so that each returns to 0
+        for step, of_step in ages_s.items():
+            metrics.sagas_open[self.saga.name, step].set(len(of_step))
+            metrics.saga_oldest[self.saga.name, step].set(max(of_step, default=0.0))
+            metrics.sagas_waiting[self.saga.name, step].set(waiting[step])
             metrics.sagas_blocked[self.saga.name, step].set(blocked[step])
         metrics.sagas_stuck[self.saga.name].set(stuck)
+
+
+def _waiting(step: Step, data: Payload, reply: Any, until: str) -> Waiting | Abandoned:
+    try:
+        if step.before_waiting is not None:
+            step.before_waiting(data)
+    except DomainError as error:
+        return Abandoned(error)
+    return Waiting(until, reply.model_dump(mode="json"))
+
+
+def _next_look(saga: Saga, state: State) -> str:
+    """Return when a waiting saga is due: when its time is over, or its heartbeat command before that."""
+    until = str((state.waiting or {})["until"])
+    renew_after_ms = state.data.get("renew_after_ms", 0) if saga.steps[state.step].heartbeat_command else 0
+    if not renew_after_ms:
+        return until
+    renewed_at = clock.parse_timestamp(max(state.step_started_at, state.data.get("renewed_at", "")))
+    return min(until, clock.timestamp(renewed_at + timedelta(milliseconds=renew_after_ms)))
 
 
 def _left_s(ends_at: float | None) -> float:

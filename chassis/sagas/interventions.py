@@ -35,17 +35,18 @@ class ChangedMeanwhile(DomainError):
 def retry(saga: Saga, state: State) -> State:
     """Return the state in which the current action is due at once; a blocked `do` gets its whole time limit again.
 
-    Its heartbeat command is due at once, too: while it was blocked, none was sent.
+    Its heartbeat command is due at once, too: while it was blocked, none was sent. A step that waits for a person asks
+    whether that has acted.
 
     Raises NotAllowed.
     """
     if state.undoing:
         return state
+    if state.waiting:
+        return saga.wake(state)
     if not state.blocked:
         raise NotAllowed("It is not blocked: it is retried by itself.")
-    data = {**state.data, "renew_after_ms": 0} if "renew_after_ms" in state.data else state.data
-    attempts = int(saga.steps[state.step].heartbeat_command is not None)  # it is sent before a retry
-    return replace(state, data=data, blocked=False, defects=0, attempts=attempts, step_started_at=clock.timestamp())
+    return saga.restart(state)
 
 
 def abort(saga: Saga, state: State) -> State:
@@ -60,7 +61,7 @@ def abort(saga: Saga, state: State) -> State:
         raise NotAllowed("Its first step is neither done nor blocked, and may be done just now; try again later.")
     if _is_after(saga, state, saga.no_abort_after):
         raise NotAllowed(f"It cannot be aborted after {saga.no_abort_after}; correct the cause, and retry it.")
-    return saga.unwind(state, SagaAborted(), state.step)
+    return saga.unwind(saga.wake(state), SagaAborted(), state.step)
 
 
 def skip(saga: Saga, state: State) -> State:

@@ -26,6 +26,14 @@ class Run:
         self.state = self.saga.advance(self.state, outcome)
         return self
 
+    def waits(self, step: str, until: str) -> "Run":
+        """Assert that the saga waits at this step for a person, until this time; then go on as after a hint."""
+        self._expects(step, undoing=False)
+        if (self.state.waiting or {}).get("until") != until:
+            raise AssertionError(f"the saga does not wait until {until}: {self.state}")
+        self.state = self.saga.wake(self.state)
+        return self
+
     def ends(self, ended: str) -> "Run":
         """Assert that the saga has ended "done" or "undone"."""
         if self.state.ended != ended:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chassis.errors import Forbidden, InvalidInput
+from chassis.sagas import UserAction
 from chassis.sagas.interventions import OUTCOMES
 from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp, Total, growing
 from chassis.store import Doc
@@ -95,6 +96,8 @@ class Order(Schema):
     status: Annotated[Status, growing(*get_args(Status))]
     reason: Annotated[str, growing(*REASONS)] | None
     payment_id: Id | None
+    action: UserAction | None
+    """What the buyer has to do before the order is confirmed: `redirect` to `url`, before `until`."""
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -130,7 +133,7 @@ class Timeline(Schema):
     ),
 )
 def place_order(body: NewOrder, caller: Caller, attempt: Attempt) -> Response:
-    """Place an order: 201 when it is confirmed, 202 while it is pending."""
+    """Place an order: 201 when it is confirmed, 202 while it is pending, perhaps with an `action` for the buyer."""
     user_id = body.user_id or caller.id
     if user_id != caller.id and not caller.is_admin:
         raise Forbidden("You can only place orders for yourself.")
@@ -156,7 +159,8 @@ def list_orders(query: OrderQuery, caller: Caller) -> Orders:
     if query.status:
         where["status"] = query.status
     docs, cursor = find_page(projection.summaries, where, query, sort="-_id")
-    return Orders(items=[_list_view(doc) for doc in docs], next_cursor=cursor)
+    actions = checkout.actions([doc["_id"] for doc in docs if doc["status"] == "pending"])
+    return Orders(items=[_list_view(doc, actions.get(doc["_id"])) for doc in docs], next_cursor=cursor)
 
 
 @api.get("/api/orders/{id}", auth=SIGNED_IN, responses={200: Order})
@@ -185,6 +189,17 @@ def cancel_order(id: str, caller: Caller, attempt: Attempt) -> Response:
     placed = _own_order(id, caller)
     order = checkout.cancel(placed, caller.id == placed.user_id, attempt.dedup_key)
     return _reply(order, 202 if order.status == "pending" else 200)
+
+
+@api.post("/api/orders/{id}/resume", auth=SIGNED_IN, responses={202: Order})
+def resume_order(id: str, caller: Caller) -> Response:
+    """Have a pending order look at once whether its payment was confirmed, as when the buyer comes back from the bank.
+
+    Any other order stays as it is.
+    """
+    order = _own_order(id, caller)
+    checkout.resume(id)
+    return _reply(order, 202)
 
 
 @api.post("/api/orders/{id}/ship", auth=ADMIN, responses={200: Order}, errors=(WrongStatus,))
@@ -234,12 +249,13 @@ def _reply(order: OrderState, status: int = 200, headers: dict[str, str] | None 
         status=order.status,  # type: ignore[arg-type]
         reason=order.reason or None,
         payment_id=order.payment_id or None,
+        action=checkout.actions([order.id]).get(order.id) if order.status == "pending" else None,
         created_at=order.created_at,
         updated_at=order.updated_at,
     )
     return Response(view, status, version=order.version, headers=headers or {})
 
 
-def _list_view(doc: Doc) -> Order:
+def _list_view(doc: Doc, action: UserAction | None) -> Order:
     fields = {**doc, "id": doc["_id"], "reason": doc["reason"] or None, "paymentId": doc["paymentId"] or None}
-    return Order.read(fields)
+    return Order.read({**fields, "action": action and action.data()})

@@ -23,13 +23,14 @@ def deliver(id: str, dedup_key: str) -> Order:
     return execute(id, domain.deliver, dedup_key)
 
 
-def execute(order_id: str, decide: Callable[[Order], Event | None], dedup_key: str = "") -> Order:
+def execute(order_id: str, decide: Callable[[Order], Event | None], dedup_key: str = "", waited: bool = False) -> Order:
     """Append the event that `decide` returns, update the order summary, and return the resulting order.
 
-    A repeated call with the same `dedup_key` appends nothing.
+    A repeated call with the same `dedup_key` appends nothing. `waited`: its checkout has waited for the buyer.
     """
     trace.bind(orderId=order_id)
-    order = repository.streams.execute(order_id, domain.NEW, decide, dedup_key, metrics.count)
+    count = metrics.count_waited if waited else metrics.count
+    order = repository.streams.execute(order_id, domain.NEW, decide, dedup_key, count)
     if order.status:  # the order exists
         projection.update_summary(order)
     return order

@@ -1,6 +1,7 @@
 """The checkout saga: place the order, check the buyer, reserve the stock, take the payment, confirm both.
 
-If a step is rejected, the steps before it are compensated, in reverse order.
+If a step is rejected, the steps before it are compensated, in reverse order. While the buyer has to confirm the payment
+at the bank, the saga waits; it goes on when `payments` says what became of it, or the buyer comes back.
 
     POST /api/orders -> place_order: inserts the saga, drives it until `checkout_deadline`
     worker           -> driver:      resumes every open saga until it ends
@@ -12,13 +13,13 @@ from typing import Any, NamedTuple
 from chassis import calls, clock
 from chassis.calls.outcomes import NotServed
 from chassis.errors import DomainError, ErrorCategory, InvalidInput
-from chassis.sagas import Saga, Step, StepTimedOut
+from chassis.sagas import Saga, Step, StepTimedOut, UserAction
 from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
 from chassis.schema import Id, SagaData
 from chassis.store import Collection, Doc, Duplicate
 from services.carts.messages import GetCart
 from services.inventory.messages import ConfirmStock, Line, Release, RenewReservation, Reserve
-from services.orders import application, domain, quotas, repository
+from services.orders import application, domain, metrics, quotas, repository
 from services.orders.domain import Order
 from services.orders.messages import OrderItem, OrderPlaced
 from services.orders.settings import settings
@@ -42,6 +43,7 @@ class CheckoutData(SagaData):
     currency: str
     payment_token: str
     cart_id: Id | None = None
+    may_wait: bool = True
 
 
 class CartVersion(NamedTuple):
@@ -77,12 +79,23 @@ def place(data: dict[str, Any]) -> None:
 
 def reject(data: dict[str, Any]) -> None:
     """Reject the order, or cancel it if the buyer asked for that."""
-    application.execute(data["order_id"], lambda order: domain.reject(order, data["reason"]["kind"]))
+    reason = data["reason"]["kind"]
+    application.execute(data["order_id"], lambda order: domain.reject(order, reason), waited="waited_ms" in data)
 
 
 def confirm(data: dict[str, Any]) -> None:
     """Confirm the order. Raises CancelledByBuyer."""
-    application.execute(data["order_id"], lambda order: domain.confirm(order, data["payment_id"]))
+    payment = data["payment_id"]
+    application.execute(data["order_id"], lambda order: domain.confirm(order, payment), waited="waited_ms" in data)
+
+
+def require_wanted(data: dict[str, Any]) -> None:
+    """Check that the buyer still wants the order whose payment is to be confirmed. Raises CancelledByBuyer."""
+    order = repository.get(data["order_id"])
+    if order.cancel_requested:
+        raise domain.CancelledByBuyer
+    if not data.get("action"):
+        metrics.count_waiting(order)
 
 
 checkout = Saga(
@@ -91,11 +104,18 @@ checkout = Saga(
         Step("place", do=place, undo=reject),
         Step("check buyer", do=CheckBuyer),
         Step("reserve stock", do=Reserve, undo=Release, time_limit_s=30),
-        Step("take payment", do=Charge, undo=CancelPayment, time_limit_s=600, heartbeat_command=RenewReservation),
+        Step(
+            "take payment",
+            do=Charge,
+            undo=CancelPayment,
+            time_limit_s=600,
+            heartbeat_command=RenewReservation,
+            before_waiting=require_wanted,
+        ),
         Step("confirm stock", do=ConfirmStock, undo=Release, time_limit_s=None),
         Step("confirm order", do=confirm, time_limit_s=None, errors=(domain.CancelledByBuyer,)),
     ),
-    secrets=("payment_token",),
+    secrets=("payment_token", "action"),
     log_id_field="orderId",
     timed_out=CheckoutTimedOut,
     no_skip_after="take payment",
@@ -136,7 +156,25 @@ def cancel(order: Order, by_owner: bool, dedup_key: str) -> Order:
     if by_owner and order.status in ("pending", "confirmed"):
         units = {item.product_id: item.quantity for item in order.items}
         quotas.count_cancel(order.user_id, order.id, units, lambda: is_verified(order.user_id))
-    return application.cancel(order.id, dedup_key)
+    cancelled = application.cancel(order.id, dedup_key)
+    resume(order.id)  # it does not wait for a payment that nobody wants
+    return cancelled
+
+
+def resume(id: str) -> None:
+    """Let a checkout that waits for its buyer ask `payments` at once what became of the payment."""
+    driver.hint(id)
+
+
+def actions(ids: list[str]) -> dict[str, UserAction]:
+    """Return what the buyers of these orders have to do now, of those that wait for that."""
+    found = {saga["_id"]: saga for saga in sagas.find({"_id": {"$in": ids}}, limit=max(1, len(ids)))} if ids else {}
+    wanted = {id: UserAction.read(saga["data"]["action"]) for id, saga in found.items() if _waits(saga)}
+    return {id: action for id, action in wanted.items() if clock.timestamp() < action.until}
+
+
+def _waits(saga: Doc) -> bool:
+    return bool(saga["open"] and not saga["undoing"] and saga["data"].get("action"))
 
 
 def find_opened(ids: list[str]) -> set[str]:

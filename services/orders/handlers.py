@@ -3,9 +3,14 @@
 from chassis.events.envelope import Meta
 from chassis.messages import Event
 from services.inventory.messages import StockReturned
-from services.orders import application, domain, projection, quotas
+from services.orders import application, checkout, domain, projection, quotas
 from services.orders.messages import OrderRejected
-from services.payments.messages import PaymentRefunded
+from services.payments.messages import PaymentCompleted, PaymentFailed, PaymentRefunded
+
+
+def on_payment_decided(event: PaymentCompleted | PaymentFailed, meta: Meta) -> None:
+    """Let a checkout that waits for its buyer ask what became of the payment."""
+    checkout.resume(event.order_id)
 
 
 def on_payment_refunded(event: PaymentRefunded, meta: Meta) -> None:

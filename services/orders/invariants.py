@@ -18,6 +18,7 @@ from chassis.errors import OutcomeUnknown, TransientError
 from chassis.events.eventsourcing import fold
 from chassis.messages import Command, Event
 from chassis.money import Money, decimal_string
+from chassis.sagas.waiting import age_s, is_overdue
 from chassis.schema import ID
 from chassis.store import Collection, Doc
 from services.inventory.messages import GetReservations, Line, ListReservations, ReservationState
@@ -50,7 +51,7 @@ ALLOWED_STATUSES: dict[type[Event], tuple[str, ...]] = {
 CONSISTENT_AFTER_S = 300.0
 """Time in which an event takes effect everywhere."""
 DECIDED_AFTER_S = 900.0
-"""Time in which a checkout ends, whatever it waits for."""
+"""Time in which a checkout ends, without that in which it waits for its buyer."""
 
 
 def check_history(id: str, events: list[Event], versions: list[int], sequences: list[int]) -> Iterator[Finding]:
@@ -74,7 +75,9 @@ def check_saga_outcome(id: str, order: Order, saga: Doc | None) -> Iterator[Find
         if order.status:
             yield Finding(id, "I9", "has no saga")
     elif saga["open"]:
-        if saga["openedAt"] < clock.timestamp_ago(DECIDED_AFTER_S):
+        if saga.get("waiting") and is_overdue(saga["waiting"]):
+            yield Finding(id, "I5", f"its saga waits for the buyer, who had time until {saga['waiting']['until']}")
+        elif age_s(saga) > DECIDED_AFTER_S:
             yield Finding(id, "I5", f"its saga is open since {saga['openedAt']}")
     elif order.status in ("", "pending"):
         yield Finding(id, "I5", f"{'is pending' if order.status else 'does not exist'}, but its saga has ended")

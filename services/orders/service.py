@@ -7,7 +7,7 @@ from services.inventory.messages import StockReturned
 from services.orders import checkout, domain, handlers, invariants, projection, quotas, repository
 from services.orders.api import api
 from services.orders.messages import ExportUser
-from services.payments.messages import PaymentRefunded
+from services.payments.messages import PaymentCompleted, PaymentFailed, PaymentRefunded
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
 
 service = Service("orders")
@@ -21,6 +21,8 @@ service.calls("users", "products", "carts", "inventory", "payments")
 service.runs(checkout.driver)
 service.replays(projection.rebuild)
 service.schedules(quotas.delete_ended, every_s=60)
+service.on(PaymentCompleted, handlers.on_payment_decided)
+service.on(PaymentFailed, handlers.on_payment_decided)
 service.on(PaymentRefunded, handlers.on_payment_refunded)
 service.on(StockReturned, handlers.on_stock_returned)
 for event in domain.EVENTS:

@@ -9,6 +9,7 @@ from chassis.errors import OutcomeUnknown
 from chassis.events import inbox, outbox
 from chassis.failure_limits import FailureLimit
 from chassis.observe.log import log
+from chassis.sagas.waiting import UserAction
 from chassis.store import MAX_PAGE_SIZE, Doc, Duplicate
 from services.payments import domain, repository
 from services.payments.messages import (
@@ -28,13 +29,16 @@ DECLINES = FailureLimit("declines", max_failures=3, window_s=600.0, first_wait_s
 
 
 def charge(command: Charge) -> Charge.Reply:
-    """Capture the payment of an order, once however often it is repeated.
+    """Capture the payment of an order, once however often it is repeated, or say what the buyer has to do first.
 
     Raises PaymentDeclined, PaymentCancelled, TooManyDeclines, OutcomeUnknown.
     """
-    payment = _get_or_refuse(command)
+    payment, url = _get_or_refuse(command), ""
     if payment["status"] in domain.OPEN:
-        payment = _charge(payment, command.payment_token)
+        payment, url = _charge(payment, command)
+    if url:
+        action = UserAction(type="redirect", url=url, until=payment["waitsUntil"])
+        return Charge.Reply(payment_id=payment["_id"], action=action)
     if payment["status"] in domain.OPEN:
         raise OutcomeUnknown("another attempt changed the payment meanwhile")
     if payment["status"] != "completed":
@@ -68,12 +72,14 @@ def refund(payment: Doc) -> Doc:
 def reconcile(payment: Doc) -> None:
     """Bring a payment in line with what its provider holds. Raises OutcomeUnknown.
 
-    A capture of a payment that failed is refunded. A partial refund that was made at the provider is recorded, and
-    publishes nothing.
+    A payment that the bank refused after it had asked the buyer is declined. A capture of a payment that failed is
+    refunded. A partial refund that was made at the provider is recorded, and publishes nothing.
     """
     capture = find_capture(payment)
     if payment["status"] in domain.OPEN and capture.captured:
         payment = repository.change_status(payment, "completed", domain.completed(payment))
+    elif payment["status"] in domain.OPEN and (reason := provider_of(payment).refusal(payment["_id"])):
+        payment = _decline(payment, reason)
     if payment["status"] == "failed" and capture.refunded < capture.captured:
         log.error("captured after it failed; refunding", orderId=payment["_id"])
         provider_of(payment).refund(payment["_id"])
@@ -144,22 +150,46 @@ def _get_or_create(command: Charge | CancelPayment, status: str, reason: str = "
     return payment
 
 
-def _charge(payment: Doc, token: str) -> Doc:
-    """Charge the payment, unless an earlier attempt captured it and lost the answer. Raises OutcomeUnknown."""
-    provider = provider_of(payment)
+def _charge(payment: Doc, command: Charge) -> tuple[Doc, str]:
+    """Charge the payment, unless an earlier attempt captured it and lost the answer, or its buyer must confirm it.
+
+    Return it as it is then, with the address at which the buyer confirms it, or "". Raises OutcomeUnknown.
+    """
+    provider, url = provider_of(payment), ""
+    waits = command.may_wait and domain.may_wait(payment)
     try:
         if payment["amount"] and provider.find(payment["_id"]) is None:
-            provider.charge(payment["_id"], payment["amount"], payment["currency"], token)
+            url = provider.charge(payment["_id"], payment["amount"], payment["currency"], command.payment_token, waits)
     except PaymentDeclined as declined:
-        reason = declined.extra["reason"]
-        moved = repository.move(payment, "failed", domain.failed(payment, reason), reason=reason)
-        if moved:  # else another process decided it, and counted it if it was a decline
-            DECLINES.count(payment["userId"])
-        return moved or repository.get(payment["_id"])
+        return _decline(payment, declined.extra["reason"]), ""
     except OutcomeUnknown:
         repository.change_status(payment, "unknown")
         raise
-    return repository.change_status(payment, "completed", domain.completed(payment))
+    if url:
+        return _wait(payment), url
+    return repository.change_status(payment, "completed", domain.completed(payment)), ""
+
+
+def _decline(payment: Doc, reason: str) -> Doc:
+    """End a payment that the provider declined; return it as it is then."""
+    moved = repository.move(payment, "failed", domain.failed(payment, reason), reason=reason)
+    if moved and reason != domain.CANCELLED:  # else another process decided it, and counted it if it was a decline
+        DECLINES.count(payment["userId"])
+    return moved or repository.get(payment["_id"])
+
+
+def _wait(payment: Doc) -> Doc:
+    """Give the buyer time to confirm a payment, once; return it with that. Raises OutcomeUnknown."""
+    if payment.get("waitsUntil"):
+        return payment
+    changed = {"waitsUntil": clock.timestamp_in(settings().bank_confirmation), "updatedAt": clock.timestamp()}
+    unchanged = {"status": payment["status"], "updatedAt": payment["updatedAt"]}
+    payment = repository.payments.update(payment["_id"], {"$set": changed}, when=unchanged) or repository.get(
+        payment["_id"]
+    )
+    if not payment.get("waitsUntil"):
+        raise OutcomeUnknown("another attempt changed the payment meanwhile")
+    return payment
 
 
 def _state(payment: Doc) -> PaymentState:

@@ -5,6 +5,7 @@ pending -> completed -> refunded
    +-> failed
 """
 
+from chassis import clock
 from chassis.money import decimal_string
 from chassis.store import Doc
 from services.payments.messages import (
@@ -24,6 +25,12 @@ REPEATED_WAIT_S = 60
 """The wait in the error of a repeated charge of a refused payment. Only a new order can be charged."""
 TOO_MANY_DECLINES = "too_many_declines"
 """The reason of a failed payment that was not tried, because too many payments of its user were declined."""
+
+
+def may_wait(payment: Doc) -> bool:
+    """Return whether the buyer still has time to confirm a payment at the bank, or was not asked yet."""
+    until: str = payment.get("waitsUntil", "")  # 0.2.0 stored none
+    return not until or clock.timestamp() < until
 
 
 def completed(payment: Doc) -> PaymentCompleted:

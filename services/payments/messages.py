@@ -7,6 +7,7 @@ from pydantic import Field
 from chassis.errors import DomainError, ErrorCategory
 from chassis.messages import Command, Event
 from chassis.personal_data import ExportQuery
+from chassis.sagas.waiting import UserAction
 from chassis.schema import Id, Schema, growing
 
 Minor = Annotated[int, Field(ge=0)]
@@ -63,9 +64,14 @@ class Charge(Command, callers=("orders",), timeout_s=3.5, errors=(PaymentDecline
     total: Minor
     currency: str
     payment_token: str
+    may_wait: bool = False
+    """Whether the caller can wait for the buyer; else a payment that needs the buyer is declined."""
 
     class Reply(Schema):
+        """With an `action`, nothing is taken yet: the buyer must confirm the payment; repeat the command then."""
+
         payment_id: Id
+        action: UserAction | None = None
 
 
 class CancelPayment(Command, callers=("orders",), timeout_s=3.5):

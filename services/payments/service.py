@@ -7,6 +7,7 @@ from chassis.service import Service
 from services.orders.messages import OrderCancelled
 from services.payments import application, handlers, invariants, jobs, messages, repository, webhooks
 from services.payments.api import api
+from services.payments.bank import bank_api
 from services.payments.providers.stripe_records import events, intents
 from services.payments.providers.test import ledger
 from services.users.messages import GetAccess, SessionsRevoked, UserDeleted
@@ -21,6 +22,7 @@ service.publishes(
     messages.PaymentRefunded,
 )
 service.serves(api)
+service.serves(bank_api)
 service.verifies("users", access=GetAccess)
 service.revokes(UserDeleted, SessionsRevoked)
 service.answers(messages.Charge, application.charge)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import SecretStr, StringConstraints, model_validator
 
-from chassis.settings import Settings
+from chassis.settings import Seconds, Settings, WebAddress
 
 ApiBase = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+$")]
 
@@ -21,6 +21,10 @@ class PaymentsSettings(Settings):
     """Signing secret of the Stripe webhook endpoint, `whsec_...`. Empty: webhooks are refused."""
     stripe_api_base: ApiBase = "https://api.stripe.com"
     """Address of Stripe's API."""
+    bank_confirmation: Seconds = 600.0
+    """Time that a buyer has to confirm a payment at the bank; then it is canceled. Shorter than `RESERVATION`."""
+    public_url: WebAddress = "http://127.0.0.1:8080"
+    """Address of the shop, to whose pages a bank sends the buyer back: `PUBLIC_URL/shop/orders/<id>`."""
 
     @model_validator(mode="after")
     def _require_key(self) -> Self:

@@ -47,9 +47,13 @@ def receive(payload: bytes, signature: str) -> None:
     payment = next((each["_id"] for each in intents.find({"intentId": intent}, limit=1)), None) if intent else None
     if payment is None or not isinstance(id, str):
         return  # not a payment of this shop; one that is confirmed has a stored intent
-    row = {"_id": id, "payment": payment, "pending": True, "receivedAt": clock.timestamp()}
+    keep(id, payment)
+
+
+def keep(id: str, payment: str) -> None:
+    """Have a payment compared with its provider, once for each id of an event."""
     try:
-        events.insert(row)
+        events.insert({"_id": id, "payment": payment, "pending": True, "receivedAt": clock.timestamp()})
     except Duplicate:
         pass
 

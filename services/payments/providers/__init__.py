@@ -38,8 +38,15 @@ class Provider(Protocol):
 
     name: str
 
-    def charge(self, key: str, amount: int, currency: str, token: str) -> None:
-        """Capture the amount, in minor units. Raises PaymentDeclined."""
+    def charge(self, key: str, amount: int, currency: str, token: str, waits: bool = False) -> str:
+        """Capture the amount, in minor units. Raises PaymentDeclined.
+
+        If it `waits` and the buyer has to confirm the payment, return the address for that, and capture nothing yet;
+        otherwise return "". Without `waits`, such a payment is canceled and declined.
+        """
+
+    def refusal(self, key: str) -> str:
+        """Return why the provider declined a payment for good, or "" if it did not."""
 
     def find(self, key: str) -> Capture | None:
         """Return what is captured under the key, or None if the provider does not know it."""

@@ -1,6 +1,7 @@
 """The provider `stripe`: a PaymentIntent for each payment, in two steps, so that `find` and `cancel` are exact.
 
     create, without a charge (key <order>:intent) ─► store its id ─► confirm, which charges (key <order>:confirm)
+                                                                     └─► or asks the buyer: 3-D Secure, at the bank
 
 An intent is confirmed only after its id is stored. So a payment without a stored id has captured nothing, and `cancel`
 of such a payment stores a block in its place, which keeps a late attempt from storing an id. Stripe forgets keys after
@@ -20,6 +21,7 @@ from chassis.errors import OutcomeUnknown
 from chassis.money import digits
 from chassis.observe.log import log
 from chassis.store import Doc, Duplicate
+from services.payments.domain import CANCELLED
 from services.payments.messages import PaymentDeclined
 from services.payments.providers import Capture, Held
 from services.payments.providers.stripe_http import HttpClient
@@ -31,6 +33,7 @@ API_VERSION = "2026-10-28.endive"
 _DIGITS = {"ISK": 2, "UGX": 2, "MGA": 0}
 """Currencies that Stripe writes with another number of decimal places than ISO 4217."""
 _CANCELLED = "the payment was cancelled"
+_NOT_CONFIRMED = "the buyer did not confirm it at the bank"
 _CHARGES = "latest_charge"
 
 T = TypeVar("T")
@@ -41,15 +44,25 @@ class StripeProvider:
 
     name = "stripe"
 
-    def charge(self, key: str, amount: int, currency: str, token: str) -> None:
+    def charge(self, key: str, amount: int, currency: str, token: str, waits: bool = False) -> str:
         intent = self._intent(key, amount, currency)
         if intent.status == "requires_confirmation" or _is_untried(intent):
             intent = self._confirm(key, intent.id, token)
         if intent.status == "requires_action":
+            if waits and (url := _address(intent)):
+                return url
             intent = self._cancel(intent.id)
             if intent.status == "canceled":
-                raise PaymentDeclined("the bank asks for a confirmation by the buyer")
+                raise PaymentDeclined(_NOT_CONFIRMED)
         _require_success(intent)
+        return ""
+
+    def refusal(self, key: str) -> str:
+        intent = self._stored_intent(key)
+        if intent and intent.status == "canceled":
+            return CANCELLED
+        refused = intent and intent.status == "requires_payment_method" and intent.last_payment_error
+        return _reason(intent.last_payment_error) if refused else ""
 
     def find(self, key: str) -> Capture | None:
         intent = self._stored_intent(key)
@@ -113,7 +126,7 @@ class StripeProvider:
                 "amount": to_stripe(amount, currency),
                 "currency": currency.lower(),
                 "metadata": {"order": key},
-                "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                "automatic_payment_methods": {"enabled": True, "allow_redirects": "always"},
             }
             intent = _decided(lambda: self._payment_intents.create(params, _with_key(f"{key}:intent")))
             try:
@@ -134,7 +147,8 @@ class StripeProvider:
         return _known(lambda: self._payment_intents.retrieve(id, {"expand": [_CHARGES]}))
 
     def _confirm(self, key: str, id: str, token: str) -> Any:
-        params = {"payment_method": token, "expand": [_CHARGES]}
+        back = f"{settings().public_url.rstrip('/')}/shop/orders/{key}"
+        params = {"payment_method": token, "return_url": back, "expand": [_CHARGES]}
         try:
             return _decided(lambda: self._payment_intents.confirm(id, params, _with_key(f"{key}:confirm")))
         except _UnexpectedState:
@@ -223,6 +237,12 @@ def _unusable(error: stripe.StripeError) -> OutcomeUnknown:
 def _reason(error: Any) -> str:
     code = getattr(error, "decline_code", None) or getattr(error, "code", None) or "card declined"
     return str(code).replace("_", " ")
+
+
+def _address(intent: Any) -> str:
+    """Return where the buyer confirms a payment; "" if Stripe wants something else than a redirect."""
+    action = intent.next_action
+    return str(action.redirect_to_url.url) if action and action.type == "redirect_to_url" else ""
 
 
 def _is_untried(intent: Any) -> bool:

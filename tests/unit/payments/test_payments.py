@@ -82,11 +82,10 @@ def test_a_charge_after_a_cancel_is_rejected():
 
 
 def test_a_charge_canceled_while_it_runs_captures_nothing():
-    payment = application._get_or_create(
-        Charge(order_id="o1", user_id="u1", total=3000, currency="EUR", payment_token="tok_ok"), "pending"
-    )
+    command = Charge(order_id="o1", user_id="u1", total=3000, currency="EUR", payment_token="tok_ok")
+    payment = application._get_or_create(command, "pending")
     cancel("o1")
-    assert application._charge(payment, "tok_ok")["status"] == "failed"
+    assert application._charge(payment, command)[0]["status"] == "failed"
     assert net("o1") == 0
 
 

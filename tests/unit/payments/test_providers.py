@@ -201,7 +201,7 @@ def test_a_cancel_that_a_charge_overtakes_refunds_it(stripe, fake_clock):
 
 
 def test_what_needs_the_buyer_at_the_bank_is_canceled_and_declined(stripe, fake_clock):
-    with pytest.raises(PaymentDeclined, match="confirmation by the buyer"):
+    with pytest.raises(PaymentDeclined, match="did not confirm it"):
         StripeProvider().charge("o1", 3000, "EUR", "pm_action")
     assert [each["status"] for each in stripe.of("o1")] == ["canceled"]
 
