@@ -15,23 +15,23 @@ state. A test plays a saga step by step, without a driver:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
 from chassis import clock
-from chassis.errors import DomainError, NotAttempted, OutcomeUnknown, rebuild
+from chassis.errors import DomainError, OutcomeUnknown, rebuild
 from chassis.messages import Command
 from chassis.sagas import log
 from chassis.sagas.fields import check_fields
-from chassis.sagas.waiting import Abandoned, UserAction, Waiting
+from chassis.sagas.outcomes import Abandoned, Defect, Done, Outcome, Waiting, logged
 from chassis.schema import SagaData, Schema
 
 if TYPE_CHECKING:
     from chassis.sagas.run import Run
 
-__all__ = ["Abandoned", "UserAction", "Waiting"]
+__all__ = ["Abandoned", "Defect", "Done", "Outcome", "Waiting"]
 
 Payload = dict[str, Any]
 Action = type[Command] | Callable[[Payload], Schema | None]
@@ -44,25 +44,6 @@ BLOCKING_DEFECTS = 5
 MIN_BLOCKING_S = 60.0
 """Seconds after the start of a step in which no defect blocks it: a defective process may be replaced by then.
 A step whose time limit is not longer is compensated, and never blocked."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """The step succeeded; the fields of `reply` are added to the saga's data."""
-
-    reply: Payload = field(default_factory=dict)
-
-
-OUTCOMES_OF_ATTEMPTS = ("done", "refused", "not sent", "unknown", "failed", "undone", "undo failed", "waiting")
-"""How the log of a saga names the outcomes."""
-
-
-class Defect(OutcomeUnknown):
-    """The attempt failed by a defect of this service or of the called one; a retry is unlikely to succeed."""
-
-
-Outcome = Done | DomainError | NotAttempted | OutcomeUnknown | Waiting | Abandoned
-"""The outcome of one attempt: done, rejected, not attempted, unknown, or that a person must act."""
 
 
 class SagaAborted(DomainError, kind="aborted", title="Aborted"):
@@ -254,7 +235,7 @@ class Saga:
         if isinstance(outcome, Waiting | Abandoned):
             return self._wait(state, outcome)
         outcome_unknown = state.outcome_unknown or isinstance(outcome, OutcomeUnknown)
-        state = self._append_log(state, _logged(outcome), str(outcome))
+        state = self._append_log(state, logged(outcome), str(outcome))
         if isinstance(outcome, Defect):
             state = replace(state, defects=state.defects + 1)
         elapsed_s = clock.seconds_since(state.step_started_at)
@@ -327,10 +308,3 @@ class Saga:
         from chassis.sagas.run import Run
 
         return Run(self, self.begin(data))
-
-
-def _logged(outcome: NotAttempted | OutcomeUnknown) -> str:
-    """Return how the log of the saga names an outcome that is neither done nor rejected."""
-    if isinstance(outcome, Defect):
-        return "failed"
-    return "unknown" if isinstance(outcome, OutcomeUnknown) else "not sent"

@@ -12,7 +12,6 @@ that one which comes while a driver looks is not lost.
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -39,11 +38,11 @@ from chassis.sagas import (
     Saga,
     State,
     Step,
-    UserAction,
     Waiting,
 )
-from chassis.sagas.waiting import age_s
-from chassis.store import MAX_PAGE_SIZE, Collection, Doc, Filter, Index, Update, cursor_after
+from chassis.sagas.gauges import Gauges
+from chassis.sagas.waiting import UserAction, age_s
+from chassis.store import Collection, Doc, Filter, Index, Update, cursor_after
 
 DUE_INDEX = Index("open", "due", partial={"open": True})
 """The index that a collection of sagas needs."""
@@ -69,7 +68,7 @@ class Driver:
 
     def __init__(self, saga: Saga, collection: Collection, lease_s: Callable[[], float], send: Send = _send) -> None:
         self.saga, self.collection, self._lease_s, self._send = saga, collection, lease_s, send
-        self._exported_steps = {step.name for each in (saga, *saga.earlier) for step in each.steps}
+        self.gauges = Gauges(saga)
 
     def open(self, id: str, data: Payload, concurrency_slot: str = "") -> Doc:
         """Open a saga and claim it, with one insert; return its document.
@@ -183,7 +182,7 @@ class Driver:
     def run(self, stop: threading.Event) -> None:
         """Resume due sagas, several at once, until `stop` is set."""
         resuming: set[str] = set()
-        pool, export = ThreadPoolExecutor(MAX_CONCURRENT, "saga"), Throttled(self._export_metrics)
+        pool, export = ThreadPoolExecutor(MAX_CONCURRENT, "saga"), Throttled(self.export_gauges)
 
         def resume_due() -> float:
             try:
@@ -199,6 +198,10 @@ class Driver:
             run_until(stop, resume_due, "saga driver failed", max_backoff_s=MAX_BACKOFF_S)
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def export_gauges(self) -> None:
+        """Export how many sagas are open, and how old they are; each driver exports all sagas."""
+        self.gauges.export(self.collection)
 
     def _resume_in_pool(self, doc: Doc, resuming: set[str]) -> None:
         try:
@@ -286,27 +289,6 @@ class Driver:
             metrics.sagas_finished[ended].inc()
             metrics.saga_duration[ended].observe(duration_s, trace.exemplar(doc["traceparent"]))
         return written
-
-    def _export_metrics(self) -> None:
-        """Export the open and blocked sagas and the oldest age, by step; each driver exports all sagas."""
-        ages_s: dict[str, list[float]] = {name: [] for name in self._exported_steps}
-        blocked, waiting, stuck, after = Counter[str](), Counter[str](), 0, None
-        while page := self.collection.find({"open": True}, sort="due", limit=MAX_PAGE_SIZE, after=after):
-            for doc in page:
-                saga = self.find_definition(doc)
-                step = saga.steps[doc["step"]].name if saga else ""  # a step of a later release
-                ages_s.setdefault(step, []).append(age_s(doc))
-                blocked[step] += doc.get("blocked", False)
-                waiting[step] += bool(doc.get("waiting"))
-                stuck += doc["undoing"] and doc["attempts"] >= STUCK_ATTEMPTS
-            after = cursor_after(page, "due")
-        self._exported_steps |= ages_s.keys()  # exported from now on, so that each returns to 0
-        for step, of_step in ages_s.items():
-            metrics.sagas_open[self.saga.name, step].set(len(of_step))
-            metrics.saga_oldest[self.saga.name, step].set(max(of_step, default=0.0))
-            metrics.sagas_waiting[self.saga.name, step].set(waiting[step])
-            metrics.sagas_blocked[self.saga.name, step].set(blocked[step])
-        metrics.sagas_stuck[self.saga.name].set(stuck)
 
 
 def _waiting(step: Step, data: Payload, reply: Any, until: str) -> Waiting | Abandoned:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from chassis import clock
 from chassis.errors import DomainError, NotFound
-from chassis.sagas import OUTCOMES_OF_ATTEMPTS, Saga, SagaAborted, State
+from chassis.sagas import Saga, SagaAborted, State
 from chassis.sagas.driver import Driver
+from chassis.sagas.outcomes import OUTCOMES_OF_ATTEMPTS
 from chassis.store import Doc
 
 LOGGED = ("retried", "aborted", "skipped")

@@ -7,11 +7,9 @@ The service of the step decides at `until`: a saga whose step would wait longer 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from chassis import clock
-from chassis.errors import DomainError
 from chassis.schema import Schema, Timestamp, growing
 
 OVERDUE_AFTER_S = 60.0
@@ -24,21 +22,6 @@ class UserAction(Schema):
     type: Annotated[str, growing("redirect")]
     url: str
     until: Timestamp
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """The step succeeds only after a person has acted; the fields of `reply` are added to the saga's data."""
-
-    until: str
-    reply: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Abandoned:
-    """The step would wait for a person, but the saga is compensated because of this error, with this step."""
-
-    error: DomainError
 
 
 def is_overdue(waiting: Mapping[str, str]) -> bool:

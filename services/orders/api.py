@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chassis.errors import Forbidden, InvalidInput
-from chassis.sagas import UserAction
 from chassis.sagas.interventions import OUTCOMES
+from chassis.sagas.waiting import UserAction
 from chassis.schema import DecimalString, Id, RequestBody, Schema, Timestamp, Total, growing
 from chassis.store import Doc
 from chassis.web.api import ADMIN, SIGNED_IN, Api, Response, require_self

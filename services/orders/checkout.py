@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from chassis import calls, clock
 from chassis.calls.outcomes import NotServed
 from chassis.errors import DomainError, ErrorCategory, InvalidInput
-from chassis.sagas import Saga, Step, StepTimedOut, UserAction
+from chassis.sagas import Saga, Step, StepTimedOut
 from chassis.sagas.driver import CONCURRENCY_SLOT_INDEX, DUE_INDEX, Driver
+from chassis.sagas.waiting import UserAction
 from chassis.schema import Id, SagaData
 from chassis.store import Collection, Doc, Duplicate
 from services.carts.messages import GetCart

@@ -38,7 +38,7 @@ def test_do_that_ends_by_a_defect_five_times_is_blocked_and_alerts(
     assert [line["message"] for line in lines].count("saga blocked") == 1
     fake_clock.pass_time(365 * DAY_S)
     assert driver.find_due() == []
-    driver._export_metrics()
+    driver.export_gauges()
     of_steps = {
         each.name: REGISTRY.get_sample_value("mercato_saga_blocked", {"saga": "buy", "step": each.name})
         for each in SAGA.steps

@@ -181,7 +181,7 @@ def test_metrics_show_open_sagas_by_step_and_count_ended_ones_once(
     services.errors["release"] = [OutcomeUnknown("lost")] * 11
     driver.drive(driver.open("o1", {"order_id": "o1", "token": "t"}), max_s=60)
     fake_clock.pass_time(40)
-    driver._export_metrics()
+    driver.export_gauges()
     assert (
         exported("mercato_saga_open", step="reserve"),
         exported("mercato_saga_open", step="charge"),
@@ -191,7 +191,7 @@ def test_metrics_show_open_sagas_by_step_and_count_ended_ones_once(
     while due := driver.find_due() or driver.collection.find({"open": True}):
         fake_clock.pass_time(15)
         driver.resume(due[0])
-    driver._export_metrics()
+    driver.export_gauges()
     assert not exported("mercato_saga_open", step="reserve") and not exported("mercato_saga_stuck")
     assert exported("mercato_saga_finished_total", outcome="undone") == before + 1
 

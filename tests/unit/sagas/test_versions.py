@@ -97,7 +97,7 @@ def test_driver_leaves_sagas_of_a_later_release_to_its_drivers(
     assert old.find_due() == []
     with pytest.raises(LaterVersion):
         interventions.intervene(old, "o1", interventions.abort, "aborted", "no")
-    old._export_metrics()
+    old.export_gauges()
     assert sagas.get("o1") == opened and sent == []
     for doc in new.find_due():
         new.resume(doc)
@@ -124,9 +124,9 @@ def test_gauges_of_steps_of_other_versions_return_to_zero(sagas: Collection, fak
     doc = Driver(earlier, sagas, lambda: 10.0, lambda command, key: None).open("o1", {"order_id": "o1"})
     sagas.update("o1", {"$set": {"step": 1}})
     Driver(later, sagas, lambda: 10.0, lambda command, key: None).open("o2", {"order_id": "o2"})
-    driver._export_metrics()
+    driver.export_gauges()
     assert [exported(step) for step in ("offer", "haggle", "")] == [0, 1, 1]
     for id in (doc["_id"], "o2"):
         sagas.update(id, {"$set": {"open": False}})
-    driver._export_metrics()
+    driver.export_gauges()
     assert [exported(step) for step in ("offer", "haggle", "")] == [0, 0, 0]
