@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from tests.sizes import by_form
 from tests.system.platform import Shop
 from tests.system.running import Platform, eventually
 
+pytestmark = pytest.mark.any_engine
 TIMEOUT_S = 170.0
 """For a start and two imports on a busy machine."""
 STOP_BEFORE_ACCOUNT = """
 import os, signal
 from mercato.local.launcher import Launcher
-
-pytestmark = pytest.mark.any_engine
 write_run = Launcher._write_run
 def write_once_and_stop(launcher):
     Launcher._write_run = write_run
@@ -46,7 +46,8 @@ def play(platform: Platform) -> tuple[int, str]:
 
 @pytest.mark.timeout(2 * TIMEOUT_S + 60)
 def test_demo_starts_a_platform_and_succeeds_each_time(empty: Shop) -> None:
-    for started in (True, False):
+    """In the short form once: test_readme plays it on a platform that runs and has its catalog."""
+    for started in by_form((True,), (True, False)):
         code, output = play(empty)
         assert code == 0 and "✗" not in output, output
         assert ("No platform runs here" in output) is started
@@ -57,7 +58,7 @@ def test_demo_starts_a_platform_and_succeeds_each_time(empty: Shop) -> None:
 
 
 @pytest.mark.timeout(2 * TIMEOUT_S + 60)
-def test_demo_can_be_played_once_the_status_is_ready(empty: Shop) -> None:
+def test_account_of_the_demo_exists_once_the_status_is_ready_and_without_it_a_step_fails(empty: Shop) -> None:
     def status() -> Any:
         return json.loads(empty.mercato("status", "--json").stdout)
 
@@ -67,13 +68,7 @@ def test_demo_can_be_played_once_the_status_is_ready(empty: Shop) -> None:
     assert not status()["ready"]
     launcher.send_signal(signal.SIGCONT)
     eventually(lambda: status()["ready"], TIMEOUT_S)
-    code, output = play(empty)
-    assert code == 0, output
-
-
-@pytest.mark.timeout(TIMEOUT_S + 60)
-def test_demo_fails_at_a_step_with_another_outcome(empty: Shop) -> None:
-    empty.up()
+    assert empty.admin().account["role"] == "admin"
     account = json.loads((empty.data / "admin.json").read_text())
     (empty.data / "admin.json").write_text(json.dumps(account | {"password": "another"}))
     code, output = play(empty)
