@@ -16,13 +16,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partialmethod
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 
 from chassis import calls
 from chassis.calls.outcomes import ProblemResponse
 from chassis.calls.tokens import CLIENT_ADDRESS_HEADER
+from chassis.schema import ID
+
+_NOT_FOUND = {"type": "/problems/not-found", "title": "Not found", "detail": "There is no such object."}
 
 _address: ContextVar[str] = ContextVar("client address", default="")
 
@@ -73,7 +76,11 @@ class PublicRoutes:
 
         Raises: ProblemResponse, NotAttempted, OutcomeUnknown, DeadlineExceeded.
         """
-        target = path.format_map({name: quote(part, safe="") for name, part in parts.items()})
+        if not all(ID.fullmatch(part) for part in parts.values()):
+            return self._answer(
+                404, _NOT_FOUND, {}, accept
+            )  # as the callee would: in a path it could name another route
+        target = path.format_map(parts)
         if given := {name: value for name, value in (query or {}).items() if value is not None}:
             target += f"?{urlencode(given, doseq=True)}"
         sent = {CLIENT_ADDRESS_HEADER: _address.get(), **(headers or {})}
@@ -86,9 +93,12 @@ class PublicRoutes:
             body, sent["Content-Type"] = orjson.dumps(json), "application/json"
         client, repeatable = calls.current(), method == "GET" or bool(key)
         response, data = client.request(self.service, method, path, target, sent, body, repeatable)
-        if response.status_code >= 400 and response.status_code not in accept:
-            raise ProblemResponse(self.service, response.status_code, data, response.headers)
-        return Answer(response.status_code, data, response.headers)
+        return self._answer(response.status_code, data, response.headers, accept)
+
+    def _answer(self, status: int, body: Any, headers: Mapping[str, str], accept: Sequence[int]) -> Answer:
+        if status >= 400 and status not in accept:
+            raise ProblemResponse(self.service, status, body, headers)
+        return Answer(status, body, headers)
 
     get = partialmethod(request, "GET")
     post = partialmethod(request, "POST")
