@@ -16,6 +16,7 @@ from chassis.sagas import (
     Saga,
     State,
     Step,
+    Waiting,
     interventions,
     log,
 )
@@ -31,8 +32,9 @@ class Rejected(DomainError):
 def nothing(data: dict[str, Any]) -> None: ...
 
 
+WAITING = Waiting("9999-12-31T23:59:59.999Z")
 OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
-    [Done({"seen": "x"}), Rejected(), NotAttempted("away"), OutcomeUnknown("late"), Defect("TypeError")]
+    [Done({"seen": "x"}), Rejected(), NotAttempted("away"), OutcomeUnknown("late"), Defect("TypeError"), WAITING]
 )
 UNDONE: st.SearchStrategy[Outcome] = st.sampled_from(
     [Done(), OutcomeUnknown("late"), NotAttempted("away"), Defect("TypeError")]
@@ -74,6 +76,10 @@ def played(draw: st.DrawFn) -> tuple[Saga, list[tuple[str, bool, Outcome]], Stat
                 assert not state.undoing
                 state = interventions.retry(saga, state)
             wait = saga.backoff_s(state)
+            if state.waiting:
+                assert isinstance(outcome, Waiting) and not state.undoing and not wait
+                time.pass_time(1)
+                state = saga.wake(state)
             assert 0 <= wait <= (MAX_UNDO_BACKOFF_S if state.undoing else MAX_BACKOFF_S)
             assert (wait > 0) == (state.attempts > 0)
             time.pass_time(wait)
@@ -100,7 +106,9 @@ def test_steps_that_may_be_done_are_undone_once_in_reverse(run: tuple[Saga, list
     done = [name for name, undoing, outcome in actions if not undoing and isinstance(outcome, Done)]
     last, _, final = [action for action in actions if not action[1]][-1]
     outcome_unknown = any(
-        isinstance(outcome, OutcomeUnknown) for name, undoing, outcome in actions if name == last and not undoing
+        isinstance(outcome, OutcomeUnknown | Waiting)
+        for name, undoing, outcome in actions
+        if name == last and not undoing
     )
     if outcome_unknown and not isinstance(final, DomainError):
         done.append(last)
@@ -133,7 +141,7 @@ def test_ended_saga_has_no_secret_and_a_complete_log(run: tuple[Saga, list[Any],
 def test_log_of_a_step_stays_small_while_outcomes_alternate_for_days(fake_clock: FakeClock) -> None:
     saga = Saga("one", (Step("first", nothing), Step("confirm", nothing, time_limit_s=None)))
     state = saga.advance(saga.begin({}), Done())
-    alternating = [NotAttempted("circuit open"), OutcomeUnknown("no response")]
+    alternating: list[Outcome] = [NotAttempted("circuit open"), OutcomeUnknown("no response")]
     attempts = 3 * 86_400 // int(MAX_BACKOFF_S)
     for number in range(attempts):
         state = saga.advance(state, alternating[number % 2])
