@@ -1,7 +1,8 @@
 """The security headers of pages: what a page may load, and who may frame, open or read it.
 
 The Content-Security-Policy allows files of the same origin and nothing else, no inline script or style, and no page of
-ours in a frame. A page that needs more, such as that of a payment provider, says which sources a directive has.
+ours in a frame. No script writes markup but htmx, by a policy of Trusted Types: see docs/building-a-service.md. A page
+that needs more, such as that of a payment provider, says which sources a directive has.
 """
 
 import re
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 
 Csp = Mapping[str, str]
-"""Directive -> its sources: {"script-src": "'self' https://js.stripe.com"}."""
+"""Directive -> its sources: {"script-src": "'self' https://js.stripe.com"}; "" drops the directive."""
 
 _CSP = {
     "default-src": "'none'",
@@ -22,6 +23,8 @@ _CSP = {
     "form-action": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "htmx",
 }
 _SOURCE = re.compile(r"'(?:none|self|sha256-[A-Za-z0-9+/=]+)'|data:|https?://[A-Za-z0-9*.-]+(?::[0-9]+)?(?:/[\w./-]*)?")
 _DIRECTIVE = re.compile(r"[a-z-]+")
@@ -48,4 +51,4 @@ def _policy(changes: tuple[tuple[str, str], ...]) -> str:
     for directive, sources in changes:
         if not _DIRECTIVE.fullmatch(directive) or not all(_SOURCE.fullmatch(source) for source in sources.split()):
             raise ValueError(f"{directive} {sources!r}: name origins, 'self', 'none', data: or a hash")
-    return "; ".join(f"{directive} {sources}" for directive, sources in (_CSP | dict(changes)).items())
+    return "; ".join(f"{directive} {sources}" for directive, sources in (_CSP | dict(changes)).items() if sources)

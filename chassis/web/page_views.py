@@ -24,7 +24,6 @@ from chassis.web.middleware import CALLER, ROUTE
 from chassis.web.pages import Answer, Page, Pages, Redirect, Route, User
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
-from chassis.web.static_files import PREFIX
 
 FRAGMENT = "HX-Request"
 """Header by which htmx asks for a part of a page."""
@@ -50,7 +49,8 @@ class PageViews:
             app.add_url_rule(route.rule, endpoint, view, methods=[route.method], provide_automatic_options=False)
         for path in self._pages.files:
             app.add_url_rule(path, path, self._file, methods=["GET"], provide_automatic_options=False)
-        app.add_url_rule(f"{PREFIX}<path:name>", PREFIX, self._static, methods=["GET"], provide_automatic_options=False)
+        static = f"{self._pages.static.path}/<path:name>"
+        app.add_url_rule(static, static, self._static, methods=["GET"], provide_automatic_options=False)
 
     def render(self, page: Page) -> WsgiResponse:
         """Return a page as a response, without the cookies that its request has set."""
@@ -75,12 +75,14 @@ class PageViews:
         return response
 
     def _static(self, name: str) -> WsgiResponse:
-        request.environ[ROUTE] = f"{PREFIX}{{file}}"
-        return self._pages.static.respond(PREFIX + name, request.environ)
+        static = self._pages.static
+        request.environ[ROUTE] = f"{static.path}/{{file}}"
+        return static.respond(f"{static.path}/{name}", request.environ)
 
     def _file(self) -> WsgiResponse:
-        request.environ[ROUTE] = request.path
-        response = self._pages.static.respond(PREFIX + self._pages.files[request.path], request.environ)
+        static, path = self._pages.static, request.path
+        request.environ[ROUTE] = path
+        response = static.respond(static.url(self._pages.files[path]), request.environ)
         response.headers["Cache-Control"] = f"public, max-age={FILE_CACHE_S}"
         return response
 

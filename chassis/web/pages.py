@@ -124,8 +124,11 @@ class GetOptions(RouteOptions, total=False):
 class PostOptions(RouteOptions, total=False):
     form: type[Form]
     invalid: Callable[..., Page]
-    """Returns the page again for a form that is not valid, or for which the handler raises FormErrors. Its arguments are
-    those of the handler, with `form_data` (the texts by field) and `errors` (reasons by field) in the place of `form`."""
+    """Returns the page again for a form that is not valid, or for which the handler raises FormErrors.
+
+    Its arguments are those of the handler, with `form_data` (texts by field) and `errors` (reasons by field) in the place
+    of `form`.
+    """
 
 
 @dataclass(frozen=True)
@@ -154,11 +157,11 @@ class Route:
 
 
 class Pages:
-    """The pages of one service.
+    """The pages of one service: folders of its templates and of its static files, and the template of its problems.
 
     `identify` returns the user of a request, or None; a page for users sends anybody else to the path `sign_in`, with
     the page itself as `next`. `context` returns values for every template. `csp` replaces directives of the
-    Content-Security-Policy of every page.
+    Content-Security-Policy of every page. Static files are served below `static_path`.
     """
 
     def __init__(
@@ -172,8 +175,9 @@ class Pages:
         filters: Mapping[str, Callable[..., Any]] | None = None,
         tests: Mapping[str, Callable[..., Any]] | None = None,
         csp: page_security.Csp | None = None,
+        static_path: str = "/static",
     ) -> None:
-        self.static = StaticFiles(static)
+        self.static = StaticFiles(static, static_path)
         self.templates = Templates(templates, context, {"static_url": self.static.url}, filters or {}, tests or {})
         self.routes: list[Route] = []
         self.files: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Static files: each under a name with the digest of its content, compressed once, and kept by browsers for a year.
 
-    files.url("shop.css")       /static/shop.1f0c9a66b0e5.css
+    StaticFiles(folder, "/static").url("shop.css")       /static/shop.1f0c9a66b0e5.css
 
 They are served from memory by the rules of WhiteNoise (media type, encoding, conditional requests): nothing is written.
 During an upgrade, a page of one release may name a file of another: a digest that is unknown here gets the file as it
@@ -20,7 +20,6 @@ from whitenoise.responders import StaticFile
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
-PREFIX = "/static/"
 IMMUTABLE, CURRENT = "public, max-age=31536000, immutable", "no-cache"
 _DIGEST_BYTES = 6
 _HASHED = re.compile(r"(.+)\.[0-9a-f]{12}(\.[A-Za-z0-9]+)?")
@@ -33,15 +32,16 @@ class UnknownStaticFile(Exception):
 
 
 class StaticFiles:
-    """The files of a folder and those below it."""
+    """The files of a folder and those below it, served below `path`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, path: str) -> None:
+        self.path = path
         contents = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(".")
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.is_file() and not file.name.startswith(".")
         }
-        self._urls = {name: PREFIX + _hashed(name, content) for name, content in contents.items()}
+        self._urls = {name: f"{path}/{_hashed(name, content)}" for name, content in contents.items()}
         self._hashed = {self._urls[name]: _file(name, content, IMMUTABLE) for name, content in contents.items()}
         self._current = {name: _file(name, content, CURRENT) for name, content in contents.items()}
 
@@ -58,7 +58,7 @@ class StaticFiles:
         """
         file = self._hashed.get(path)
         if file is None:
-            name = path.removeprefix(PREFIX)
+            name = path.removeprefix(f"{self.path}/")
             hashed = _HASHED.fullmatch(name)
             file = self._current.get(name) or (self._current.get(hashed[1] + (hashed[2] or "")) if hashed else None)
         if file is None:

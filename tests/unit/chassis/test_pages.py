@@ -17,10 +17,16 @@ def test_page_escapes_values_and_may_load_only_files_of_the_shop(client):
     policy = found.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
     assert "img-src 'self' https://pictures.example;" in policy and "frame-ancestors 'none'" in policy
+    assert "require-trusted-types-for 'script'; trusted-types htmx" in policy
     assert "unsafe" not in policy and "frame-src" not in policy
     assert found.headers["X-Content-Type-Options"] == "nosniff"
     assert found.headers["Referrer-Policy"] == "same-origin"
     assert {found.headers[f"Cross-Origin-{name}-Policy"] for name in ("Opener", "Resource")} == {"same-origin"}
+
+
+def test_directive_without_sources_is_dropped():
+    headers = page_security.headers({"trusted-types": "", "require-trusted-types-for": ""})
+    assert "trusted" not in headers["Content-Security-Policy"]
 
 
 def test_policy_of_one_page_allows_more_for_that_page_alone(client):
