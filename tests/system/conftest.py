@@ -28,10 +28,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 @pytest.fixture(scope="module")
 def strict_shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Shop]:
-    """Start a platform with the default rate limits and with reservations that expire after two seconds."""
+    """Start a platform with the default rate limits, where reservations and buyers at the bank have two seconds."""
     if pytestconfig.getoption("--at"):
         pytest.skip("needs settings of its own")
-    platform = Shop(tmp_path_factory.mktemp("strict"), RATE_LIMITS="on", RESERVATION="2")
+    platform = Shop(tmp_path_factory.mktemp("strict"), RATE_LIMITS="on", RESERVATION="2", BANK_CONFIRMATION="2")
     try:
         yield platform.up()
     finally:

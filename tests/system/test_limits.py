@@ -1,13 +1,19 @@
 """Rate limits and expiring reservations, on a platform with settings of its own."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import requests
 
 from chassis import clock
+from chassis.web.pacing import INTERVAL_S
 from tests.faults.replica import Replica
 from tests.system.platform import Client, Shop, eventually, expect, problem
 
 pytestmark = pytest.mark.any_engine
+
+CONNECTIONS = 8
 
 
 def from_address(shop: Shop, service: str, address: str) -> Client:
@@ -135,6 +141,38 @@ def test_requests_with_an_invalid_token_are_limited_by_address(strict_shop: Shop
     expect(from_address(strict_shop, "orders", "198.51.100.70").get("/api/orders/health"), 200)
 
 
+@pytest.mark.parametrize("through", ["proxy", "router"])
+def test_a_caller_above_its_limit_is_paced_and_others_are_not(strict_shop: Shop, through: str) -> None:
+    """The refusals have an upper bound on any machine: one for each interval, and the first one of each connection."""
+
+    def connect(token: str, address: str) -> Client:
+        if through == "router":
+            return Client(strict_shop.url, token)
+        return Client(strict_shop.url_of("products"), token, {"X-Forwarded-For": address})
+
+    abuser, other = connect("expired", "198.51.100.80"), connect("", "198.51.100.81")
+    statuses = [abuser.put("/api/products/none", {}).status_code for _ in range(101)]
+    assert statuses == [401] * 100 + [429]
+    began, stopped = clock.monotonic(), threading.Event()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        refused = [pool.submit(refusals, connect("expired", "198.51.100.80"), stopped) for _ in range(CONNECTIONS)]
+        try:
+            for _ in range(50):
+                expect(other.get("/api/products?limit=1"), 200)
+        finally:
+            stopped.set()
+    assert 0 < sum(each.result() for each in refused) <= (clock.monotonic() - began) / INTERVAL_S + 2 * CONNECTIONS
+
+
+def refusals(client: Client, stopped: threading.Event) -> int:
+    """Send requests until `stopped` is set. Return how many; each must get a 429."""
+    count = 0
+    while not stopped.is_set():
+        problem(client.put("/api/products/none", {}), 429)
+        count += 1
+    return count
+
+
 def has_expired(shop: Shop, order: str) -> bool:
     """Return whether the reservation of an order has expired, and its units are available again."""
     found = next(doc for doc in shop.documents("inventory", "reservations") if doc["_id"] == order)
@@ -259,3 +297,13 @@ def test_requests_for_mails_are_limited(strict_shop: Shop, route: str, address: 
         expect(guest.post(f"/api/auth/{route}", {"email": email}), 202)
     problem(guest.post(f"/api/auth/{route}", {"email": email.upper()}), 429)
     expect(guest.post(f"/api/auth/{route}", {"email": f"not.{email}"}), 202)
+
+
+def test_order_whose_buyer_never_answers_the_bank_is_rejected_and_holds_nothing(strict_shop: Shop) -> None:
+    buyer, product = strict_shop.shopper(), strict_shop.product(stock=3)
+    order = expect(buyer.order(product, paymentToken="tok_action"), 202)["id"]
+    done = buyer.final_order(order)
+    assert (done["status"], done["reason"], done["action"]) == ("rejected", "payment_declined", None)
+    buyer.post(f"/api/payments/bank/{order}/approve", allow_redirects=False)
+    assert strict_shop.captures(order) == [(0, 0)]
+    assert strict_shop.stock(product) == (3, 0, 0)
