@@ -204,7 +204,7 @@ def _open_and_drive(
     quantities = wanted if isinstance(wanted, dict) else _units_of_cart(user_id, wanted)
     _require_allowed(quantities)
     prices = calls.send(PriceItems(product_ids=list(quantities)))
-    items, total = domain.priced(quantities, prices.items)
+    items, total = domain.priced(quantities, prices.items, prices.with_variants)
     domain.require_expected(items, total, expected_total, expected_currency)
     data = CheckoutData(
         order_id=id,

@@ -5,6 +5,7 @@ pending -> confirmed -> shipped -> delivered
    +-> cancelled <+
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -130,11 +131,23 @@ class Order:
 NEW = Order()
 
 
-def priced(quantities: dict[str, int], prices: list[PricedItem]) -> tuple[list[OrderItem], Money]:
-    """Return the items of an order and their total, at the prices of the catalog. Raises InvalidInput."""
+def priced(
+    quantities: dict[str, int], prices: list[PricedItem], with_variants: Collection[str] = ()
+) -> tuple[list[OrderItem], Money]:
+    """Return the items of an order and their total, at the prices of the catalog.
+
+    Of the products `with_variants` only a variant can be ordered. Raises InvalidInput.
+    """
     found = {item.product_id: item for item in prices}
     if missing := [product for product in quantities if product not in found]:
-        raise InvalidInput(*(("items", f"there is no product {product}") for product in missing))
+        raise InvalidInput(
+            *(
+                ("items", f"the product {product} has variants: order one of them")
+                if product in with_variants
+                else ("items", f"there is no product {product}")
+                for product in missing
+            )
+        )
     currencies = sorted({item.currency for item in prices})
     if len(currencies) > 1:
         raise InvalidInput(("items", f"products in {' and '.join(currencies)} cannot be in one order"))

@@ -10,9 +10,10 @@ from chassis.schema import ID, SINGLE_LINE, DecimalString, Schema
 from chassis.web.api import ANYONE, Api
 from chassis.web.paging import Page, PageQuery, read_cursor, write_cursor
 from services.products import facets, listing, search_text, searching
-from services.products.api import Currency, Product, Visibility, view
+from services.products.api import Currency, Visibility
 from services.products.listing import Listing
 from services.products.settings import settings
+from services.products.views import Product, views
 
 catalog_api = Api()
 
@@ -110,7 +111,7 @@ def list_products(query: CatalogQuery) -> ProductPage:
     include_unpublished = query.published == "any"
     if query.ids is not None:
         docs = listing.find_by_ids(_ids(query), include_unpublished)
-        return ProductPage(items=[view(doc) for doc in docs], next_cursor=None)
+        return ProductPage(items=views(docs), next_cursor=None)
     words = [] if query.q is None else _search_words(query.q)
     sort: str = query.sort or ("stock" if query.max_stock else "relevance")
     if sort == "relevance" and not words:
@@ -123,7 +124,7 @@ def list_products(query: CatalogQuery) -> ProductPage:
     else:
         found = listing.find(where, query.limit, after, with_facets)
     return ProductPage(
-        items=[view(doc) for doc in found.docs],
+        items=views(found.docs),
         next_cursor=write_cursor(found.after, scope) if found.after else None,
         facets=_facets(found.facets) if found.facets else None,
         more_than=found.more_than,

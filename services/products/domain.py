@@ -42,13 +42,13 @@ def check_currency(code: str) -> str:
     return code
 
 
-def parse_price(amount: object, currency: str) -> Money:
+def parse_price(amount: object, currency: str, field: str = "price") -> Money:
     """Parse a price in its currency. Raises InvalidInput that names the wrong field."""
     try:
         return Money.parse(amount, currency)  # type: ignore[arg-type]
     except ValueError as error:
-        field = "currency" if "ISO 4217" in str(error) else "price"
-        raise InvalidInput((field, str(error))) from None
+        wrong = "currency" if "ISO 4217" in str(error) else field
+        raise InvalidInput((wrong, str(error))) from None
 
 
 def name_key(name: str) -> str:
@@ -59,19 +59,21 @@ def name_key(name: str) -> str:
 
 @dataclass(frozen=True)
 class Details:
-    """What a product is called and described by; `vendor` is its brand."""
+    """What a product is called and described by; `vendor` is its brand, `options` are the values of its variants."""
 
     name: str
     description: str = ""
     category: str = ""
     vendor: str = ""
     tags: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, product: Mapping[str, Any]) -> Self:
         """Return those of a stored product."""
         texts = {name: product[name] for name in ("name", "description", "category", "vendor")}
-        return cls(**texts, tags=tuple(product["tags"]))
+        options = (value for variant in product.get("variants", ()) for value in variant["options"])
+        return cls(**texts, tags=tuple(product["tags"]), options=tuple(dict.fromkeys(options)))
 
     def stored(self) -> dict[str, Any]:
         """Return the stored fields, with those that lists and searches read."""
@@ -87,7 +89,7 @@ class Details:
 
     def search_fields(self) -> dict[str, list[str]]:
         """Return the words and prefixes by which a search finds the product."""
-        main = search_text.split(self.name, self.category, self.vendor)
+        main = search_text.split(self.name, self.category, self.vendor, *self.options)
         return {
             "words": search_text.indexed_words(self.words()),
             "prefixes": search_text.indexed_prefixes(main[: search_text.MAX_WORDS]),
@@ -95,4 +97,4 @@ class Details:
 
     def words(self) -> list[str]:
         """Return all words, the most important first."""
-        return search_text.split(self.name, self.category, self.vendor, *self.tags, self.description)
+        return search_text.split(self.name, self.category, self.vendor, *self.tags, *self.options, self.description)

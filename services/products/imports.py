@@ -103,12 +103,14 @@ def _import_row(row: Row, stored: Doc | None, level: StockLevel | None) -> Outco
         application.change(row.id, differing, None, clock.new_id())
     if level is None:
         return "updated" if differing else "unchanged"
-    repository.update_stock(row.id, level.available, level.sequence)
+    application.update_stock(row.id, level.available, level.sequence)
     return "updated" if differing or level.available != stored["stock"] else "unchanged"
 
 
 def _insert(row: Row, level: StockLevel) -> None:
-    details = domain.Details(row.name, **row.texts, tags=row.tags or ())
+    details = domain.Details.of(
+        {"description": "", "category": "", "vendor": "", **row.texts, "name": row.name, "tags": row.tags or ()}
+    )
     application.insert(row.id, details, row.price, level.available, row.published is not False, level.sequence)
 
 

@@ -87,10 +87,13 @@ def find(
 
 
 def find_by_ids(ids: Sequence[str], include_unpublished: bool) -> list[Doc]:
-    """Return these products, in this order, without those that are not listed."""
-    found: dict[str, Doc] = {}
-    for base in Listing(include_unpublished=include_unpublished).bases():
-        found |= {doc["_id"]: doc for doc in repository.products.find({**base, "_id": {"$in": [*ids]}}, limit=len(ids))}
+    """Return these products and variants, in this order, without those that the caller does not see."""
+    stored = repository.products.find({"deleted": False, "_id": {"$in": [*ids]}}, limit=len(ids))
+    found = {
+        doc["_id"]: doc
+        for doc in stored
+        if (doc["isListed"] or doc["parentId"]) and (doc["isPublished"] or include_unpublished)
+    }
     return [found[id] for id in dict.fromkeys(ids) if id in found]
 
 

@@ -1,4 +1,7 @@
-"""The events and the command of `products`."""
+"""The events and the command of `products`.
+
+Events are about what can be ordered. `parent_id` is the product that a variant belongs to; that has no events itself.
+"""
 
 from typing import Annotated
 
@@ -16,6 +19,7 @@ class ProductCreated(Event, type="product.created", key="product_id"):
     category: str
     initial_stock: int
     published: bool = True
+    parent_id: Id | None = None
 
 
 class ProductUpdated(Event, type="product.updated", key="product_id"):
@@ -25,10 +29,12 @@ class ProductUpdated(Event, type="product.updated", key="product_id"):
     currency: str
     category: str
     published: bool = True
+    parent_id: Id | None = None
 
 
 class ProductDeleted(Event, type="product.deleted", key="product_id"):
     product_id: Id
+    parent_id: Id | None = None
 
 
 class PricedItem(Schema):
@@ -49,4 +55,7 @@ class PriceItems(Command, callers=("orders", "carts"), read_only=True):
     product_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
     class Reply(Schema):
+        """`with_variants` are ids of products that cannot be ordered themselves: only their variants can."""
+
         items: list[PricedItem]
+        with_variants: list[Id] = []

@@ -8,7 +8,7 @@ from chassis import clock
 from chassis.blobs import Blobs
 from chassis.errors import DomainError, NotFound
 from chassis.store import Doc, Update
-from services.products import imaging, repository
+from services.products import imaging, repository, variants
 from services.products.domain import MAX_PICTURES
 from services.products.imaging import SIZES_PX, Renditions
 
@@ -96,7 +96,10 @@ def replace(product: Doc, pictures: list[Doc], sources: list[Doc]) -> Doc | None
     if pictures != product["pictures"]:
         update = {"$set": {**fields, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
     guard = {"version": product["version"], "picturesDue": product["picturesDue"]}
-    return repository.products.update(product["_id"], update, when=guard)
+    changed = repository.products.update(product["_id"], update, when=guard)
+    if changed:
+        variants.refresh(product["_id"])
+    return changed
 
 
 def next_source(sources: list[Doc]) -> Doc | None:

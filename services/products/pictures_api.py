@@ -3,10 +3,10 @@
 from chassis.errors import NotFound
 from chassis.schema import QueryParams
 from chassis.web.api import ADMIN, ANYONE, Api, Content, Response
-from services.products import domain, imaging, pictures
-from services.products.api import Product, view
+from services.products import domain, imaging, pictures, repository
 from services.products.image_formats import PictureRefused
 from services.products.pictures import TooManyPictures
+from services.products.views import Product, view
 
 pictures_api = Api()
 
@@ -36,7 +36,8 @@ def add_picture(id: str, query: NewPicture, content: bytes) -> Response:
     The shop stores it without its metadata. The same picture again changes its text only.
     """
     product = pictures.add(id, content, query.alt)
-    return Response(view(product), 201, version=product["version"], headers={"Location": f"/api/products/{id}"})
+    body = view(product, repository.parent_of(product))
+    return Response(body, 201, version=product["version"], headers={"Location": f"/api/products/{id}"})
 
 
 @pictures_api.delete("/api/products/{id}/pictures/{picture_id}", auth=ADMIN, responses={204: None}, errors=(NotFound,))

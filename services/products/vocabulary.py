@@ -122,8 +122,11 @@ def rebuild() -> None:
     forget()
 
 
-def rebuild_if_due() -> None:
-    """Rebuild daily, and soon after a migration that rewrote products; one process does it at a time."""
+def rebuild_if_due() -> bool:
+    """Rebuild daily, and soon after a migration that rewrote products; return whether this process did it.
+
+    One process does it at a time.
+    """
     try:
         state.insert({"_id": "rebuild", "rebuiltAt": "", "until": ""})
     except Duplicate:
@@ -131,10 +134,12 @@ def rebuild_if_due() -> None:
     found = state.get("rebuild") or {}
     now = clock.timestamp()
     if found["rebuiltAt"] > max(clock.timestamp_ago(REBUILD_AFTER_S), *_migrated_at()) or found["until"] > now:
-        return
+        return False
     if state.update("rebuild", {"$set": {"until": clock.timestamp_in(LEASE_S)}}, when={"until": found["until"]}):
         rebuild()
         state.update("rebuild", {"$set": {"rebuiltAt": now, "until": ""}})
+        return True
+    return False
 
 
 def _migrated_at() -> Iterator[str]:

@@ -20,7 +20,7 @@ from chassis.store import Collection, Store
 from chassis.store.mongodb.store import MongodbStore
 from chassis.store.sqlite.store import SqliteStore
 from services.products import domain, listing, repository, search_text, searching, vocabulary
-from services.products.application import new_product
+from services.products.documents import new_product
 from services.products.listing import Listing
 from tests import engines
 

@@ -18,7 +18,7 @@ from chassis.money import Money
 from chassis.store.format import check_format
 from chassis.store.sqlite.store import SqliteStore
 from mercato.local.probes import is_ready
-from services.products.application import new_product
+from services.products.documents import new_product
 from services.products.domain import Details
 from services.products.repository import products
 from tests.bench.load import rate

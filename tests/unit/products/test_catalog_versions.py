@@ -121,8 +121,9 @@ def test_migrated_product_is_the_same_to_every_reader():
     before = repository.get("mug")
     assert migrate()["rewritten"] == 1
     assert repository.get("mug") == before
-    new = {"isPublished": True, "nameKey": "emile mug\x01Émile mug", "vendor": "", "tags": [], "_v": 3}
-    new |= {"pictures": [], "pictureSources": [], "picturesDue": ""}
+    new = {"isPublished": True, "nameKey": "emile mug\x01Émile mug", "vendor": "", "tags": [], "_v": 4}
+    new |= {"pictures": [], "pictureSources": [], "picturesDue": "", "isListed": True}
+    new |= {"variantsDue": "", **repository.NO_VARIANTS}
     prefixes = "em emi emil emile mu mug ki kit kitc kitch kitche kitchen".split()
     words = ["emile", "mug", "kitchen", "steel"]
     assert stored() == {**RELEASE_0_2_0, **new, "words": words, "prefixes": prefixes}
