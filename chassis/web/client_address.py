@@ -20,12 +20,13 @@ def client_address(request: Request) -> str:
     if stated:
         return stated[:MAX_CHARS]
     address = request.remote_addr or ""
-    if address and _is_trusted(address):
+    if address and is_trusted(address):
         forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         return forwarded[:MAX_CHARS] or address
     return address
 
 
 @lru_cache(1024)
-def _is_trusted(address: str) -> bool:
+def is_trusted(address: str) -> bool:
+    """Whether the address is that of a trusted proxy."""
     return any(ip_address(address) in network for network in settings().trusted_proxies)

@@ -15,12 +15,15 @@ from chassis.settings import RATE, settings
 from chassis.store import Collection, Duplicate, Index, Store
 from chassis.web.auth import Caller
 from chassis.web.problems import Problem
+from chassis.web.request_buffer import is_above_limit
 
 counters = Collection("limits", Index("until"))
 """{_id: "hash of limit and caller", count, until: "end of the window"}"""
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _MAX_WINDOWS = 10_000
+_OF_CALLER = {"read", "user", "anonymous", "unauthenticated", "unauthenticated-read"}
+"""Limits of all requests of a caller; all others count a single route."""
 
 Count = Callable[[str, int], tuple[int, float]]
 """(key, seconds of a window) -> (requests in the current window, this one included; seconds until its end)"""
@@ -125,7 +128,15 @@ def refuse_exceeded(method: str, caller: Caller) -> None:
         raise _exceeded(name, rule, left_s)
 
 
+def is_of_caller(headers: list[tuple[str, str]]) -> bool:
+    """Whether the limit that a response names is one of all requests of its caller."""
+    names = (value.split('"')[1:2] for name, value in headers if name.lower() == "ratelimit")
+    return any(name and name[0] in _OF_CALLER for name in names)
+
+
 def _exceeded(name: str, rule: str, left_s: float) -> RateLimited:
+    if name in _OF_CALLER:
+        is_above_limit.set(True)
     headers = _headers(name, rule, 0, left_s)
     wait = headers["Retry-After"] = str(_wait_s(left_s))
     return RateLimited(429, f"More than {rule} of these requests; wait {wait} s.", headers=headers)

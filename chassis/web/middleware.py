@@ -18,7 +18,7 @@ from chassis.observe.log import log
 from chassis.settings import settings
 from chassis.web import bodies, cors, problems
 from chassis.web.problems import Problem
-from chassis.web.request_buffer import arrived
+from chassis.web.request_buffer import arrived, is_above_limit
 from chassis.web.response import WsgiResponse
 
 ROUTE, CALLER = "chassis.route", "chassis.caller"
@@ -65,10 +65,11 @@ class Middleware:
         is_on_behalf = _SERVICE_TOKEN in environ and self._tokens.caller(environ[_SERVICE_TOKEN]) != ""
         if is_on_behalf:
             environ[ON_BEHALF_OF] = environ.get(_CLIENT_ADDRESS, "")
-        if caller or is_on_behalf:
+        is_passed_on = bool(caller or is_on_behalf)
+        if is_passed_on:
             parent, limit_ms = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_DEADLINE_MS", "")
         elif (token := environ.get("HTTP_X_ROUTER_TOKEN")) and self._tokens.caller(token):
-            parent = environ.get("HTTP_TRACEPARENT", "")
+            is_passed_on, parent = True, environ.get("HTTP_TRACEPARENT", "")
         with (
             trace.continue_trace(parent, method, "server") as span,
             deadline.within(_time_left_s(limit_ms, arrived_at)),
@@ -84,6 +85,7 @@ class Middleware:
             except Problem as problem:
                 return problems.to_response(problem, environ["PATH_INFO"])(environ, start_with_headers)
             finally:
+                is_above_limit.set(not is_passed_on and is_refused(status, environ, is_above_limit.get()))
                 duration_s = clock.monotonic() - arrived_at
                 route = environ.get(ROUTE, "")
                 metric_method = method if route or method in trace.METHODS else "_OTHER"
@@ -107,6 +109,15 @@ class Middleware:
             return ""
         kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return self._tokens.caller(token) if kind == "Bearer" else ""
+
+
+def is_refused(status: str, environ: dict[str, Any], is_above_limit: bool) -> bool:
+    """Whether the server paces the caller after this response; `is_above_limit`: of all its requests.
+
+    A token or cookie is that of one caller. An address may be that of many, and only a limit of all their requests
+    refuses each of them.
+    """
+    return status.startswith("429") and (is_above_limit or "HTTP_AUTHORIZATION" in environ or "HTTP_COOKIE" in environ)
 
 
 def _default_headers() -> dict[str, str]:

@@ -5,6 +5,8 @@ from contextvars import ContextVar
 
 arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
 """When the request of this thread was complete, on the monotonic clock."""
+is_above_limit: ContextVar[bool] = ContextVar("is_above_limit", default=False)
+"""Whether the response to the request of this thread makes the server pace its caller."""
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d+)[ \t]*\r\n")
 _IMAGE = re.compile(rb"\r\ncontent-type:[ \t]*image/")
@@ -37,6 +39,11 @@ class RequestBuffer:
         self._max_image_bytes = max_image_bytes
         self._body_start = self._end = self._searched = 0
         self._chunked = False
+
+    @property
+    def head(self) -> bytes:
+        """The request line and the header fields of a complete request."""
+        return bytes(self.buffer[: self._body_start])
 
     def add(self, data: bytes) -> int:
         """Add received bytes. Return INCOMPLETE, COMPLETE, or the status to reject the request with."""

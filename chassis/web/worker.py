@@ -1,7 +1,7 @@
 """gunicorn's gthread worker, changed to buffer a whole request before it takes a thread, and to shed load.
 
-    accepted or kept alive ──► buffering ──complete──► queue ──► thread ──► kept alive, or lingering ──► closed
-                                   └─too large, too slow─┴─full, waited too long─► rejected ──► lingering ──► closed
+  accepted or kept alive ──► buffering ──complete, paced──► queue ──► thread ──► kept alive, or lingering ──► closed
+                                 └─too large, too slow────────┴─full, waited too long─► rejected ──► lingering ──► closed
 
 A client that sends slowly, or never leaves, costs a socket and a buffer but no thread, and a request beyond capacity
 costs one short response. This module replaces how the main loop handles connections, and the thread pool; parsing,
@@ -27,11 +27,13 @@ from chassis import clock
 from chassis.observe import metrics
 from chassis.web import problem_document, request_rules
 from chassis.web.admission_queue import AdmissionQueue
+from chassis.web.pacing import Pacing
 from chassis.web.request_buffer import (
     COMPLETE,
     INCOMPLETE,
     RequestBuffer,
     arrived,
+    is_above_limit,
     is_internal,
     priority_of,
     time_left_s,
@@ -66,6 +68,8 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(*args)
         self._worker = worker
         self.incoming = RequestBuffer(0, 0)
+        self.head = b""  # of its current request
+        self.is_above_limit = False  # its caller, by the response to its current request
         self.audience = metrics.PUBLIC  # of its current request
         self.since = 0.0  # when its current state began
         self.polled = False
@@ -92,11 +96,13 @@ class Threads:
                 self._worker.method_queue.defer(self._worker.shed, conn)
                 continue
             arrived.set(conn.since)
+            is_above_limit.set(False)
             done: Future[Any] = Future()
             try:
                 done.set_result(self._worker.handle(conn))
             except BaseException as error:
                 done.set_exception(error)
+            conn.is_above_limit = is_above_limit.get()
             self._worker.method_queue.defer(self._worker.finish_request, conn, done)
 
     def shutdown(self, wait: bool) -> None:
@@ -117,6 +123,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._buffering: OrderedDict[Connection, None] = OrderedDict()
         self._lingering: OrderedDict[Connection, None] = OrderedDict()
         self._large: set[Connection] = set()
+        self._pacing = Pacing[Connection]()
 
     def get_thread_pool(self) -> Threads:
         return Threads(self, self.cfg.threads)
@@ -175,7 +182,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._large.add(conn)
         if result == COMPLETE:
             self._forget(conn)
-            self._enqueue(conn)
+            conn.head = conn.incoming.head
+            if conn in self._large or not self._pacing.hold(conn, conn.head, conn.client[0]):
+                self._enqueue(conn)
         elif result != INCOMPLETE:
             self._forget(conn)
             self._reject(conn, result)
@@ -207,7 +216,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         self._large.discard(conn)
+        if conn.is_above_limit:
+            self._pacing.note_refusal(conn.head, conn.client[0])
         super().finish_request(conn, fs)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for events, and start the requests whose caller was paced; a shutdown waits for no turn."""
+        super().wait_for_and_dispatch_events(self._pacing.wait_s(timeout))
+        for conn in self._pacing.take_due(everything=not self.alive):
+            self._enqueue(conn)
 
     def _reject(self, conn: Connection, status: int) -> None:
         self._large.discard(conn)

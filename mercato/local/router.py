@@ -17,8 +17,9 @@ from chassis.observe import export, metrics, paths, trace
 from chassis.observe.health import Health
 from chassis.observe.log import log
 from chassis.settings import settings
-from chassis.web import problem_document
-from chassis.web.middleware import ROUTER_TOKEN, SERVER_OPTIONS, WHOLE_SERVER
+from chassis.web import limits, problem_document
+from chassis.web.middleware import ROUTER_TOKEN, SERVER_OPTIONS, WHOLE_SERVER, is_refused
+from chassis.web.request_buffer import is_above_limit
 from mercato.catalog import catalog, owner
 from mercato.local.upstream import ConnectionLost, ResponseTimeout, Unreachable, Upstream
 
@@ -100,6 +101,7 @@ class Router:
             with trace.span(name, "client", {"server.address": name}):
                 head = _head(environ, target, len(body), self._tokens.issue(name))
                 status, headers, content = upstream.send(environ["REQUEST_METHOD"], head, body)
+            is_above_limit.set(is_refused(status, environ, limits.is_of_caller(headers)))
         except Unreachable as error:
             return _problem(start, 503, f"The service {name} is unavailable.", environ, error)
         except ConnectionLost as error:

@@ -33,6 +33,8 @@ SIGNATURES = [
     (ThreadWorker.accept, "(self, listener)"),
     (ThreadWorker.enqueue_req, "(self, conn)"),
     (ThreadWorker.murder_pending, "(self)"),
+    (ThreadWorker.wait_for_and_dispatch_events, "(self, timeout)"),
+    (ThreadWorker.finish_request, "(self, conn, fs)"),
     (ThreadWorker.handle_request, "(self, req, conn)"),
     (Worker.handle_error, "(self, req, client, addr, exc)"),
     (TConn.__init__, "(self, cfg, sock, client, server)"),
@@ -42,7 +44,6 @@ SIGNATURES = [
     (Logger.setup, "(self, cfg)"),
     # chassis/web/worker.py calls these
     (ThreadWorker.handle, "(self, conn)"),
-    (ThreadWorker.finish_request, "(self, conn, fs)"),
     (PollableMethodQueue.defer, "(self, callback, *args)"),
     (Unreader.take_buffered, "(self)"),
     (Unreader.unread, "(self, data)"),
