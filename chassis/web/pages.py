@@ -126,7 +126,7 @@ class PostOptions(RouteOptions, total=False):
     invalid: Callable[..., Page]
     """Returns the page again for a form that is not valid, or for which the handler raises FormErrors.
 
-    Its arguments are those of the handler, with `form_data` (texts by field) and `errors` (reasons by field) in the place
+    Its arguments are those of the handler, with `form_data` (texts by field) and `errors` (reasons by field) in place
     of `form`.
     """
 
