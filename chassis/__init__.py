@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chassis.calls import fetch, send
+    from chassis.calls import Part, ProblemResponse, fetch, in_parallel, on_behalf, send
     from chassis.calls.breaker import BreakerPolicy
     from chassis.errors import (
         DeadlineExceeded,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from chassis.web.paging import Page, PageQuery, find_page
 
 _MODULES = {
-    "calls": "fetch send",
+    "calls": "Part ProblemResponse fetch in_parallel on_behalf send",
     "calls.breaker": "BreakerPolicy",
     "errors": "DeadlineExceeded DomainError ErrorCategory Forbidden InvalidInput NotAttempted NotFound OutcomeUnknown "
     "ServiceError TransientError VersionConflict",
@@ -109,6 +109,8 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "PageQuery",
+    "Part",
+    "ProblemResponse",
     "QueryParams",
     "RequestBody",
     "Response",
@@ -132,8 +134,10 @@ __all__ = [
     "append_event",
     "fetch",
     "find_page",
+    "in_parallel",
     "merge_updates",
     "new_outbox",
+    "on_behalf",
     "send",
 ]
 
