@@ -1,7 +1,7 @@
 """gunicorn's gthread worker, changed to buffer a whole request before it takes a thread, and to shed load.
 
   accepted or kept alive ──► buffering ──complete, paced──► queue ──► thread ──► kept alive, or lingering ──► closed
-                                 └─too large, too slow────────┴─full, waited too long─► rejected ──► lingering ──► closed
+                                 └─too large, too slow────────┴─full, too late─► rejected ──► lingering ──► closed
 
 A client that sends slowly, or never leaves, costs a socket and a buffer but no thread, and a request beyond capacity
 costs one short response. This module replaces how the main loop handles connections, and the thread pool; parsing,
