@@ -128,25 +128,28 @@ def make_app(
     for path in ("/health", f"/api/{name}/health"):
         app.add_url_rule(path, path, _health(name), methods=["GET"], provide_automatic_options=False)
 
-    views = _page_views(pages, app, declared) if pages else None
+    middleware = Middleware(app, tokens)
+    views = _page_views(pages, middleware, declared) if pages else None
 
     @app.errorhandler(Exception)
     def respond_to_error(error: Exception) -> WsgiResponse:
         endpoint, path = request.endpoint or "", request.path
         problem = problems.to_response(error, path, declared.get(endpoint, ()), endpoint.startswith("/internal/"))
-        if views is None or path.startswith(("/api/", "/internal/")):
-            return problem
-        return views.show_problem(problem)
+        return views.show_problem(problem, path) if views else problem
 
-    return Middleware(app, tokens)
+    return middleware
 
 
-def _page_views(pages: "Pages", app: Flask, declared: dict[str, tuple[type[DomainError], ...]]) -> "PageViews":
+def _page_views(
+    pages: "Pages", middleware: Middleware, declared: dict[str, tuple[type[DomainError], ...]]
+) -> "PageViews":
     """Add the pages to the app. Only a service with pages imports what they need."""
+    from chassis.web import html_problems
     from chassis.web.page_views import PageViews
 
     views = PageViews(pages)
-    views.add_to(app, declared)
+    views.add_to(middleware.flask, declared)
+    middleware.face = html_problems.face
     return views
 
 

@@ -41,6 +41,15 @@ def read(problem: WsgiResponse) -> ProblemPage:
     )
 
 
+def face(problem: WsgiResponse, path: str) -> WsgiResponse:
+    """Return a problem that no app saw as a page without a template, if one is wanted."""
+    if not is_wanted(path):
+        return problem
+    page = plain(read(problem))
+    keep_headers(problem, page)
+    return page
+
+
 def plain(problem: ProblemPage) -> WsgiResponse:
     """Return a page without a template."""
     shown = {name: escape(value) for name, value in vars(problem).items() if isinstance(value, str)}
@@ -48,6 +57,11 @@ def plain(problem: ProblemPage) -> WsgiResponse:
     return WsgiResponse(
         [_PLAIN.format_map(shown).encode()], problem.status, headers, content_type="text/html; charset=utf-8"
     )
+
+
+def is_wanted(path: str) -> bool:
+    """Whether people read the errors of this path of a service with pages, and not programs."""
+    return not path.startswith(("/api/", "/internal/"))
 
 
 def keep_headers(problem: WsgiResponse, page: WsgiResponse) -> None:

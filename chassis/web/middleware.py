@@ -45,6 +45,8 @@ class Middleware:
         self.flask, self._app, self._tokens = flask, flask.wsgi_app, tokens
         self._cors = cors.Cors(settings().cors_origins)
         self._default_headers = _default_headers() | self._cors.always
+        self.face: Callable[[WsgiResponse, str], WsgiResponse] = lambda problem, path: problem
+        """Gives a problem of this path the form in which its clients want it."""
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         arrived_at = arrived.get() or clock.monotonic()
@@ -83,7 +85,8 @@ class Middleware:
                     return WsgiResponse(status=204, headers=SERVER_OPTIONS)(environ, start_with_headers)
                 return self._app(environ, start_with_headers)
             except Problem as problem:
-                return problems.to_response(problem, environ["PATH_INFO"])(environ, start_with_headers)
+                path = environ["PATH_INFO"]
+                return self.face(problems.to_response(problem, path), path)(environ, start_with_headers)
             finally:
                 is_above_limit.set(not is_passed_on and is_refused(status, environ, is_above_limit.get()))
                 duration_s = clock.monotonic() - arrived_at

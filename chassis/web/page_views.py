@@ -59,8 +59,10 @@ class PageViews:
         media_type = templates.media_type(page.template)
         return WsgiResponse([body], page.status, headers, content_type=media_type)
 
-    def show_problem(self, problem: WsgiResponse) -> WsgiResponse:
-        """Return a problem document as a page, with its status, its headers and its trace id."""
+    def show_problem(self, problem: WsgiResponse, path: str) -> WsgiResponse:
+        """Return a problem document as a page, with its status, its headers and its trace id, if one is wanted."""
+        if not html_problems.is_wanted(path):
+            return problem
         document = html_problems.read(problem)
         try:
             page = Page(

@@ -89,3 +89,10 @@ def test_invalid_form_of_a_page_without_an_answer_shows_the_problem(client, hand
 def test_forms_have_one_media_type_and_encoding(client, handled, body, content_type, status):
     assert client.post("/shop/cart", data=body, content_type=content_type).status_code == status
     assert len(handled) == (status == 303)
+
+
+def test_too_large_a_form_is_refused_with_a_page(client, handled):
+    found = client.post("/shop/cart", data={"productId": "a" * 70_000})
+    assert (found.status_code, found.content_type, handled) == (413, "text/html; charset=utf-8", [])
+    assert found.headers["X-Trace-Id"] in found.text
+    assert client.post("/api/shop", data=b"a" * 70_000).content_type == "application/problem+json"
