@@ -1,22 +1,14 @@
 """The HTML face of a problem document (RFC 9457): the same status, the same words, the same trace id."""
 
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import orjson
 
-from chassis.web import page_security
+from chassis.web import page_security, problem_document
 from chassis.web.response import WsgiResponse
 
 _OWN = {"Content-Type", "Content-Length"}
-_PLAIN = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title></head>
-<body><main><h1>{title}</h1><p>{detail}</p><p>Trace id: <code>{trace_id}</code></p><p><a href="/">Home</a></p></main>
-</body>
-</html>
-"""
 
 
 @dataclass(frozen=True)
@@ -52,11 +44,9 @@ def face(problem: WsgiResponse, path: str) -> WsgiResponse:
 
 def plain(problem: ProblemPage) -> WsgiResponse:
     """Return a page without a template."""
-    shown = {name: escape(value) for name, value in vars(problem).items() if isinstance(value, str)}
+    body = problem_document.encode_page(problem.title, problem.detail, problem.trace_id)
     headers = page_security.headers()
-    return WsgiResponse(
-        [_PLAIN.format_map(shown).encode()], problem.status, headers, content_type="text/html; charset=utf-8"
-    )
+    return WsgiResponse([body], problem.status, headers, content_type=problem_document.PAGE_MEDIA_TYPE)
 
 
 def is_wanted(path: str) -> bool:

@@ -15,6 +15,7 @@ _MAX_LENGTH_DIGITS = 18  # a longer length is too large anyway
 _MAX_SIZE_LINE_BYTES = 256  # the size line of a chunk
 
 _HEALTH = re.compile(rb"(/api/[^/]+)?/health")
+_HTML = re.compile(rb"\r\naccept:[^\r]*text/html", re.IGNORECASE)
 _DEADLINE = re.compile(rb"\r\nx-deadline-ms:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 INCOMPLETE, COMPLETE = 0, 200
@@ -101,6 +102,11 @@ class RequestBuffer:
 def is_internal(request: bytes) -> bool:
     """Whether it is for a route of other services alone, which no Ingress serves."""
     return _path(request).startswith(b"/internal/")
+
+
+def is_for_people(request: bytes) -> bool:
+    """Whether a browser shows the response to its user: it asks for HTML, and for no route of the API."""
+    return bool(_HTML.search(request)) and not _path(request).startswith((b"/api/", b"/internal/"))
 
 
 def priority_of(request: bytes) -> int:

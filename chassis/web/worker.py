@@ -34,6 +34,7 @@ from chassis.web.request_buffer import (
     RequestBuffer,
     arrived,
     is_above_limit,
+    is_for_people,
     is_internal,
     priority_of,
     time_left_s,
@@ -228,7 +229,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _reject(self, conn: Connection, status: int) -> None:
         self._large.discard(conn)
-        write_problem(conn.sock, status, HTTPStatus(status).phrase, "")
+        write_problem(conn.sock, status, HTTPStatus(status).phrase, "", as_page=is_for_people(conn.head))
         self.nr_conns -= 1
         self.linger(conn)
 
@@ -310,12 +311,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
 
-def write_problem(sock: socket.socket, status: int, reason: str, detail: str) -> None:
-    """Send a problem document for a request that no app sees, and announce the end of the connection."""
+def write_problem(sock: socket.socket, status: int, reason: str, detail: str, as_page: bool = False) -> None:
+    """Send a problem document, or a page, for a request that no app sees, and announce the end of the connection."""
     shed = status == HTTPStatus.SERVICE_UNAVAILABLE
     kind, retry = ("not_done", "Retry-After: 1\r\n") if shed else ("", "")
-    body = problem_document.encode(status, reason, detail, "", clock.entropy(16).hex(), kind)
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problem_document.MEDIA_TYPE}\r\n"
+    trace_id, media_type = clock.entropy(16).hex(), problem_document.MEDIA_TYPE
+    if as_page:
+        media_type = f"{problem_document.PAGE_MEDIA_TYPE}\r\nContent-Security-Policy: default-src 'none'"
+        body = problem_document.encode_page(reason, "Please try again in a moment." if shed else detail, trace_id)
+    else:
+        body = problem_document.encode(status, reason, detail, "", trace_id, kind)
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {media_type}\r\n"
     head += f"{retry}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
     try:
         util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)

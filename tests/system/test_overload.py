@@ -30,7 +30,9 @@ def send(small: Platform) -> Iterator[Send]:
     """Return a function that sends a request to the shop in a thread, on a connection of its own."""
     url = f"http://127.0.0.1:{small.process('shop', 'web')['port']}"
     with ThreadPoolExecutor(100) as pool:
-        yield lambda path, method="GET": pool.submit(requests.request, method, url + path, timeout=60)
+        yield lambda path, method="GET", **headers: pool.submit(
+            requests.request, method, url + path, headers=headers, timeout=60
+        )
 
 
 def occupy(small: Platform, send: Send, seconds: float) -> list[Future[requests.Response]]:
@@ -47,11 +49,15 @@ def occupy(small: Platform, send: Send, seconds: float) -> list[Future[requests.
 def test_a_request_that_waits_too_long_is_shed(small: Platform, send: Send) -> None:
     running = occupy(small, send, 6)
     started_at = clock.monotonic()
-    shed = send("/api/shop").result()
+    of_browser = send("/cart", Accept="text/html,*/*;q=0.8")
+    shed = send("/api/shop", Accept="text/html").result()
     assert clock.monotonic() - started_at < 6
     assert (shed.status_code, shed.headers["Retry-After"]) == (503, "1")
     assert shed.headers["Content-Type"] == "application/problem+json"
     assert shed.json()["type"] == "/problems/not-done"
+    page = of_browser.result()
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "1")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8" and "<h1>Service Unavailable</h1>" in page.text
     assert [each.result().status_code for each in running] == [200] * THREADS
     assert send("/api/shop").result().status_code == 200
 
