@@ -1,11 +1,11 @@
-"""Changes of source code, found by polling: works on every system and in every container."""
+"""Changes of source code, templates and static files, found by polling: works on every system and in every container."""
 
 from pathlib import Path
 
 POLL_S = 0.5
 """Seconds between two polls of the files."""
 
-_SUFFIXES = {".py", ".html"}
+_SUFFIXES = {".py", ".html", ".xml", ".txt", ".css", ".js", ".svg"}
 
 
 class CodeWatch:
