@@ -1,4 +1,4 @@
-"""Changes of source code, templates and static files, found by polling: works on every system and in every container."""
+"""Changes of code, templates and static files, found by polling: works on every system and in every container."""
 
 from pathlib import Path
 
