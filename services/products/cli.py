@@ -88,15 +88,20 @@ def _upload_pictures(shop: "Administrator", items: Iterable["Item"], folder: Pat
     from mercato.cli.remote import File, ShopError
 
     uploaded, notes = 0, []
+    wanted: dict[tuple[str, str], tuple[Item, str]] = {}
     for item in items:
+        for name, alt in item.parent_files.items():
+            wanted.setdefault((item.body["parentId"], name), (item, alt))
         for name, alt in item.files.items():
-            media_type = _MEDIA_TYPES[name.rpartition(".")[2].lower()]
-            path = f"/api/products/{item.body['id']}/pictures?{urlencode({'alt': alt})}"
-            try:
-                shop.post(path, File((folder / name).read_bytes(), media_type))
-                uploaded += 1
-            except (OSError, ShopError) as error:
-                notes.append(f"picture not uploaded: line {item.line}: {name}: {error}")
+            wanted[item.body["id"], name] = item, alt
+    for (id, name), (item, alt) in wanted.items():
+        media_type = _MEDIA_TYPES[name.rpartition(".")[2].lower()]
+        path = f"/api/products/{id}/pictures?{urlencode({'alt': alt})}"
+        try:
+            shop.post(path, File((folder / name).read_bytes(), media_type))
+            uploaded += 1
+        except (OSError, ShopError) as error:
+            notes.append(f"picture not uploaded: line {item.line}: {name}: {error}")
     return [*([f"pictures uploaded: {uploaded}"] if uploaded else []), *notes]
 
 

@@ -10,7 +10,7 @@ from chassis.money import Money
 from chassis.store import Doc
 from services.products import domain, repository, variant_rules
 from services.products.messages import ProductCreated, ProductUpdated
-from services.products.variant_rules import Entry, NewVariant
+from services.products.variant_rules import Entry
 
 
 def new_product(
@@ -32,7 +32,7 @@ def new_parent(
     details: domain.Details,
     currency: str,
     option_names: Sequence[str],
-    new: Sequence[NewVariant],
+    entries: Sequence[Entry],
     published: bool,
     due: str,
 ) -> Doc:
@@ -40,14 +40,13 @@ def new_parent(
 
     `details` are without the values of the variants' options.
     """
-    entries = [each.entry() for each in new]
     fields = {
         **with_options(details, entries).stored(),
         "currency": currency,
         "isPublished": published,
         "isListed": False,
         "optionNames": [*option_names],
-        "variants": entries,
+        "variants": [*entries],
         "variantsDue": due,
         **variant_rules.summary(entries),
     }

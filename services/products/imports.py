@@ -6,19 +6,21 @@ A crash leaves some rows done. Repeated, the batch finds them unchanged and does
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chassis import calls, clock, deadline
-from chassis.errors import DomainError
+from chassis.errors import DomainError, InvalidInput
 from chassis.money import Money
 from chassis.settings import settings
 from chassis.store import Doc, Duplicate
 from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockLevel, StockProducts
-from services.products import application, domain, downloads, repository
+from services.products import application, domain, downloads, repository, variants
+from services.products.variant_rules import HasVariants, NewVariant
 
 MAX_ROWS = MAX_STOCKED_PRODUCTS
 Outcome = Literal["created", "updated", "unchanged"]
+_OF_VARIANTS = ("price", "currency", "sku")
 
 
 class ProductDeleted(DomainError):
@@ -32,7 +34,8 @@ class ProductDeleted(DomainError):
 class Row:
     """A product to import. `stock` and `texts` hold what the row has; the rest is kept.
 
-    `texts` has description, category and vendor; `tags` is None without them.
+    `texts` has description, category and vendor; `tags` is None without them. With a `parent_id` it is a variant of
+    that product, which has the name, texts and pictures of the row.
     """
 
     id: str
@@ -43,6 +46,15 @@ class Row:
     texts: Mapping[str, str]
     tags: tuple[str, ...] | None = None
     pictures: tuple[downloads.Source, ...] = ()
+    sku: str | None = None
+    parent_id: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    picture: downloads.Source | None = None
+
+    def details(self) -> domain.Details:
+        """Return the details of a new product."""
+        texts = {name: "" for name in ("description", "category", "vendor")} | dict(self.texts)
+        return domain.Details.of({**texts, "name": self.name, "tags": self.tags or ()})
 
 
 def import_rows(
@@ -55,17 +67,79 @@ def import_rows(
     """
     ids = [row.id for row in rows]
     stored = {doc["_id"]: doc for doc in repository.products.find({"_id": {"$in": ids}}, limit=MAX_ROWS)}
-    levels = _stock(_rows_to_stock(rows, stored, sets_stock), sets_stock, dedup_key, by)
-    outcomes: dict[str, Outcome | DomainError] = {}
-    for row in rows:
+    outcomes, changed = _import_parents(rows, stored, by)
+    rest = [row for row in rows if row.id not in outcomes]
+    levels = _stock(_rows_to_stock(rest, stored, sets_stock), sets_stock, dedup_key, by)
+    for row in rest:
         deadline.remaining(settings().deadline)
         try:
-            outcome = _import_row(row, stored.get(row.id), levels.get(row.id))
-            has_new_pictures = bool(row.pictures) and downloads.add_sources(row.id, row.pictures)
+            outcome = _import_row(row, stored.get(row.id), levels.get(row.id), row.id in changed)
+            has_new_pictures = _add_pictures(row)
             outcomes[row.id] = "updated" if has_new_pictures and outcome == "unchanged" else outcome
         except DomainError as error:
             outcomes[row.id] = error
     return outcomes
+
+
+def _import_parents(
+    rows: Sequence[Row], stored: dict[str, Doc], by: str
+) -> tuple[dict[str, Outcome | DomainError], set[str]]:
+    """Store the products of variants, and insert the variants that are new: their rows are then in `stored`.
+
+    Return the outcomes of variants that were inserted or refused, and the ids of the others that changed with it.
+    """
+    outcomes: dict[str, Outcome | DomainError] = {}
+    changed: set[str] = set()
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if error := _kind_error(row, stored.get(row.id)):
+            outcomes[row.id] = error
+        elif row.parent_id:
+            groups.setdefault(row.parent_id, []).append(row)
+    for parent_id, group in groups.items():
+        new = [row for row in group if row.id not in stored]
+        try:
+            if _import_parent(parent_id, group):
+                changed |= {row.id for row in group}
+            variants.complete(parent_id, by)
+            for row in new:
+                is_created = repository.products.get(row.id) is not None
+                outcomes[row.id] = "created" if is_created else ProductDeleted()
+                if is_created:
+                    _add_pictures(row)
+        except DomainError as error:
+            outcomes |= {row.id: error for row in group}
+    return outcomes, changed
+
+
+def _kind_error(row: Row, stored: Doc | None) -> DomainError | None:
+    """Return why the row cannot be that of the stored product: another kind, or deleted."""
+    if stored is None:
+        return None
+    if stored["deleted"]:
+        return ProductDeleted()
+    if stored["variants"]:
+        return HasVariants(row.id)
+    if row.parent_id and stored["parentId"] not in ("", row.parent_id):
+        return InvalidInput(("parentId", f"is {stored['parentId']} in the shop, and cannot change"))
+    return None
+
+
+def _import_parent(id: str, rows: Sequence[Row]) -> bool:
+    """Store a product with these variants in its list; return whether that changed it. Raises DomainError."""
+    first = rows[0]
+    new = [(row.options, NewVariant(row.id, (), row.price.minor, row.stock or 0, row.sku or "")) for row in rows]
+    if any(row.price.currency != first.price.currency for row in rows):
+        raise InvalidInput(("currency", "differs from that of another variant"))
+    is_changed = variants.add(id, first.details(), first.price.currency, new, first.published is not False)
+    parent = repository.get(id)
+    if parent["currency"] != first.price.currency:
+        raise InvalidInput(("currency", f"is {parent['currency']} in the shop, and cannot change"))
+    differing = {name: value for name, value in _differing(first, parent).items() if name not in _OF_VARIANTS}
+    if differing:
+        application.change(id, differing, None, clock.new_id())
+    has_new_pictures = bool(first.pictures) and downloads.add_sources(id, first.pictures)
+    return is_changed or bool(differing) or has_new_pictures
 
 
 def _rows_to_stock(rows: Sequence[Row], stored: Mapping[str, Doc], sets_stock: bool) -> list[Row]:
@@ -85,7 +159,7 @@ def _stock(rows: Sequence[Row], replaces: bool, dedup_key: str, by: str) -> dict
     return {level.product_id: level for level in reply.items}
 
 
-def _import_row(row: Row, stored: Doc | None, level: StockLevel | None) -> Outcome:
+def _import_row(row: Row, stored: Doc | None, level: StockLevel | None, is_changed: bool) -> Outcome:
     """Create a product or change what differs; `level` is its stock, if that was opened or set. Raises DomainError."""
     if stored is None:
         if level is None:
@@ -98,20 +172,36 @@ def _import_row(row: Row, stored: Doc | None, level: StockLevel | None) -> Outco
             return "created"
     if stored["deleted"]:
         raise ProductDeleted
-    differing = _differing(row, stored)
+    if row.parent_id:
+        stored = repository.get(row.id)  # as its product has made it
+        differing = {name: value for name, value in _differing(row, stored).items() if name in ("price", "sku")}
+    else:
+        differing = _differing(row, _with_shared_fields(stored))
     if differing:
         application.change(row.id, differing, None, clock.new_id())
-    if level is None:
-        return "updated" if differing else "unchanged"
-    application.update_stock(row.id, level.available, level.sequence)
-    return "updated" if differing or level.available != stored["stock"] else "unchanged"
+    if level is not None:
+        application.update_stock(row.id, level.available, level.sequence)
+        is_changed = is_changed or level.available != stored["stock"]
+    return "updated" if differing or is_changed else "unchanged"
+
+
+def _add_pictures(row: Row) -> bool:
+    """Have the pictures of a row downloaded, of a variant its own; return whether there are new ones."""
+    wanted = row.pictures
+    if row.parent_id:
+        wanted = (row.picture,) if row.picture else ()
+    return bool(wanted) and downloads.add_sources(row.id, wanted)
 
 
 def _insert(row: Row, level: StockLevel) -> None:
-    details = domain.Details.of(
-        {"description": "", "category": "", "vendor": "", **row.texts, "name": row.name, "tags": row.tags or ()}
-    )
-    application.insert(row.id, details, row.price, level.available, row.published is not False, level.sequence)
+    is_published = row.published is not False
+    application.insert(row.id, row.details(), row.price, level.available, is_published, level.sequence, row.sku or "")
+
+
+def _with_shared_fields(stored: Doc) -> Doc:
+    """Return a product as a client sees it: a variant has the texts of its product."""
+    parent = repository.parent_of(stored) or {}
+    return stored | {name: parent[name] for name in ("description", "vendor", "tags") if parent}
 
 
 def _differing(row: Row, stored: Doc) -> dict[str, Any]:
@@ -123,6 +213,8 @@ def _differing(row: Row, stored: Doc) -> dict[str, Any]:
         found["tags"] = [*row.tags]
     if row.published not in (None, stored["isPublished"]):
         found["published"] = row.published
+    if row.sku not in (None, stored["sku"]):
+        found["sku"] = row.sku
     if (row.price.minor, row.price.currency) != (stored["price"], stored["currency"]):
         found |= {"price": str(row.price), "currency": row.price.currency}
     return found

@@ -10,7 +10,7 @@ from chassis.schema import Amount, Id, RequestBody, Schema, growing
 from chassis.web.api import ADMIN, Api
 from chassis.web.auth import Caller
 from chassis.web.problems import invalid_fields
-from services.products import domain, imports
+from services.products import domain, imports, variant_rules
 from services.products.api import Currency
 from services.products.settings import settings
 
@@ -25,7 +25,10 @@ class PictureSource(RequestBody):
 
 
 class ImportedProduct(RequestBody):
-    """The fields of a row; one that is left out is kept, or has its default in a new product."""
+    """The fields of a row; one that is left out is kept, or has its default in a new product.
+
+    A row with `parentId` is a variant of that product, whose name, texts and pictures it has; `picture` is its own.
+    """
 
     id: Id
     name: domain.Name
@@ -38,10 +41,18 @@ class ImportedProduct(RequestBody):
     tags: domain.Tags = []
     published: bool = True
     pictures: Annotated[list[PictureSource], Field(max_length=domain.MAX_PICTURES)] = []
+    sku: variant_rules.Sku = ""
+    parent_id: Id | None = None
+    options: Annotated[
+        dict[variant_rules.OptionText, variant_rules.OptionText], Field(max_length=variant_rules.MAX_OPTIONS)
+    ] = {}
+    picture: PictureSource | None = None
 
 
 class ImportRow(Schema):
     """A product: its `id`, `name`, `price`, `currency`, `stock`, `published`, `pictures`, and the texts about it.
+
+    A variant also has the `parentId` of its product, its `options` such as {"size": "L"}, and its own `picture`.
 
     They are as in POST /api/products, and checked row by row.
     """
@@ -117,6 +128,12 @@ def _row(item: dict[str, Any]) -> imports.Row | Refusal:
     except InvalidInput as error:
         first = error.extra["errors"][0]
         return first["field"], first["reason"]
+    if product.parent_id and not product.options:
+        return "options", "a variant has a value of at least one option"
+    if product.options and not product.parent_id:
+        return "parentId", "is missing: options are those of a variant"
+    if product.parent_id == product.id:
+        return "parentId", "is the id of the row itself"
     given = product.model_fields_set
     return imports.Row(
         id=product.id,
@@ -127,11 +144,18 @@ def _row(item: dict[str, Any]) -> imports.Row | Refusal:
         texts={name: getattr(product, name) for name in ("description", "category", "vendor") if name in given},
         tags=tuple(dict.fromkeys(product.tags)) if "tags" in given else None,
         pictures=tuple((picture.url, picture.alt) for picture in product.pictures),
+        sku=product.sku if "sku" in given else None,
+        parent_id=product.parent_id or "",
+        options=product.options,
+        picture=(product.picture.url, product.picture.alt) if product.picture else None,
     )
 
 
 def _result(id: str, outcome: imports.Outcome | DomainError | Refusal) -> ImportResult:
     if isinstance(outcome, str):
         return ImportResult(id=id, outcome=outcome, field="", reason="")
+    if isinstance(outcome, InvalidInput):
+        first = outcome.extra["errors"][0]
+        outcome = first["field"], first["reason"]
     field, reason = outcome if isinstance(outcome, tuple) else ("", str(outcome))
     return ImportResult(id=id, outcome="refused", field=field, reason=reason)

@@ -1,5 +1,6 @@
 """The ids of imported products: the handle, and for each further variant its options behind it.
 
+    mug__product   the product mug, if it has options
     mug            the first variant of the product mug
     mug_red        another variant
     mug-red        a product of its own
@@ -15,15 +16,22 @@ from collections.abc import Iterable, Sequence
 
 from chassis.schema import ID
 
+_PARENT = "_product"
 _HASH_LENGTH = 12
 _MAX_ID_LENGTH = 64
 
 
 class ProductIds:
-    """The ids of one file. A handle has precedence over a variant of another product with the same readable id."""
+    """The ids of one file. A handle has precedence over a variant of another product with the same readable id.
 
-    def __init__(self, handles: Iterable[str]) -> None:
+    `variants` are the handle and the options of each row.
+    """
+
+    def __init__(self, handles: Iterable[str], variants: Iterable[tuple[str, Sequence[str]]] = ()) -> None:
         self._keys_by_id: dict[str, tuple[str, ...]] = {readable_id(handle): (handle,) for handle in handles}
+        self._other_ids = {*self._keys_by_id}
+        for handle, options in variants:
+            self._other_ids.add(readable_id(handle, [option for option in options if option]))
         self._lines_by_key: dict[tuple[str, ...], tuple[int, str]] = {}
 
     def take(self, handle: str, options: Sequence[str], is_first: bool, line: int) -> str:
@@ -35,6 +43,11 @@ class ProductIds:
             raise ValueError(f"is the same product as line {other}: {id}")
         self._lines_by_key[key] = line, id
         return id
+
+    def of_parent(self, handle: str) -> str:
+        """Return the id of a product with options: that of no handle and no variant of the file."""
+        id = readable_id(handle, (_PARENT,))
+        return _with_hash(id, f"{handle}\0{_PARENT}") if id in self._other_ids else id
 
     def _variant_id(self, key: tuple[str, ...]) -> str:
         handle, *options = key

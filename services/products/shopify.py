@@ -1,56 +1,35 @@
 """Parser of the product CSV that Shopify exports, of its present template and of the one before.
 
     Handle     Title      Option1 Value  Variant Price  Variant Inventory Qty
-    camp-mug   Camp mug   Small          12.90          40                      -> camp-mug        Camp mug - Small
-    camp-mug              Large          14.90          -3                      -> camp-mug_large  Camp mug - Large, 0
+    camp-mug   Camp mug   Small          12.90          40                      -> camp-mug        Small
+    camp-mug              Large          14.90          -3                      -> camp-mug_large  Large, 0
     camp-mug                                                                    another picture: no product
 
-Each variant becomes a product. The first row of a handle with a title gives the title, text, vendor, type, tags and
-status of all. A negative quantity means that more was sold than was in stock: it is imported as 0, as is an empty one.
-A product that is not for sale there is imported unpublished.
+The variants of a handle that has options belong to one product, camp-mug__product, with the title, text, vendor, type,
+tags and status of the first row with a title. A negative quantity means that more was sold than was in stock: it is
+imported as 0, as is an empty one. A product that is not for sale there is imported unpublished.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from services.products import domain, spreadsheet
+from services.products import domain, spreadsheet, variant_rules
 from services.products.html import plain_text
 from services.products.product_ids import ProductIds
-
-COLUMNS = {
-    "handle": ("Handle", "URL handle"),
-    "title": ("Title",),
-    "body": ("Body (HTML)", "Description"),
-    "vendor": ("Vendor",),
-    "type": ("Type", "Custom Product Type"),
-    "tags": ("Tags",),
-    "published": ("Published", "Published on online store"),
-    "status": ("Status",),
-    "gift_card": ("Gift Card",),
-    "option1": ("Option1 Value",),
-    "option2": ("Option2 Value",),
-    "option3": ("Option3 Value",),
-    "sku": ("Variant SKU", "SKU"),
-    "price": ("Variant Price", "Price"),
-    "quantity": ("Variant Inventory Qty", "Inventory quantity"),
-    "tracker": ("Variant Inventory Tracker", "Inventory tracker"),
-    "policy": ("Variant Inventory Policy", "Continue selling when out of stock"),
-    "picture": ("Image Src", "Product image URL"),
-    "alt": ("Image Alt Text",),
-    "variant_picture": ("Variant Image", "Variant image URL"),
-}
-"""Meaning -> the names of the column that has it; other columns are ignored."""
-_MEANINGS = {name.lower(): meaning for meaning, names in COLUMNS.items() for name in names}
-_REQUIRED = ("handle", "title", "price")
-_OPTIONS = ("option1", "option2", "option3")
-_VARIANT = (*_OPTIONS, "sku", "price", "quantity")
-"""A row with a value in one of these is a variant."""
-_TEXTS = frozenset({"title", "body", "vendor", "type", "tags", "alt", *_OPTIONS})
-NO_OPTION = "Default Title"
-"""The option value of a product without variants."""
+from services.products.shopify_rows import (
+    COLUMNS,
+    MEANINGS,
+    REQUIRED,
+    TEXTS,
+    Row,
+    find_options,
+    is_variant,
+    one_line,
+    values,
+)
+from services.products.variant_rules import MAX_OPTION_CHARS, MAX_VARIANTS
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _CHARACTER_REFERENCE = re.compile(r"&#(?:x([0-9a-f]{1,6})|([0-9]{1,7}));?", re.IGNORECASE)
@@ -66,14 +45,15 @@ UNTRACKED = "not tracked there, so never sold out; here the stock is the quantit
 CONTINUED = "sold there when out of stock; here the sale ends with the stock"
 UNLIMITED = "never sold out there; here the stock is that of --unlimited"
 NO_URL = "a picture is left out: it is neither an http or https URL nor a file beside this one"
+MANY_VARIANTS = f"has more than {MAX_VARIANTS} variants: each becomes a product of its own"
 SHORTENED = f"name shortened to {domain.MAX_NAME_CHARS} characters"
 
 
 @dataclass
 class Item:
-    """A product as the import route takes it; `unpublished` says why it is not for sale, "" if it is.
+    """A product or variant as the import route takes it; `unpublished` says why it is not for sale, "" if it is.
 
-    `files` are pictures beside the file, each with its description.
+    `files` are pictures beside the file, each with its description; `parent_files` those of the product of a variant.
     """
 
     line: int
@@ -82,6 +62,7 @@ class Item:
     unpublished: str = ""
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    parent_files: dict[str, str] = field(default_factory=dict)
 
 
 class Refused(NamedTuple):
@@ -125,11 +106,11 @@ def parse(text: str, unlimited: int | None = None) -> Catalog:
     `unlimited` is the stock of what never sells out there; by default it has the quantity of the file.
     Raises ValueError if a column is missing or there twice.
     """
-    rows = spreadsheet.read_rows(text, _MEANINGS.keys())
+    rows = spreadsheet.read_rows(text, MEANINGS.keys())
     line, header = next(rows, (1, []))
     if not isinstance(header, list):
         raise ValueError(f"line {line}: {header}")
-    meanings = [_MEANINGS.get(_plain(name).lower(), "") for name in header]
+    meanings = [MEANINGS.get(_plain(name).lower(), "") for name in header]
     catalog = Catalog(_columns(header, meanings))
     return _Reader(catalog, meanings, unlimited).read(list(rows))
 
@@ -142,19 +123,9 @@ def _columns(header: list[str], meanings: list[str]) -> dict[str, str]:
             raise ValueError(f"there are two columns {' and '.join(names)}: delete the wrong one")
         if meaning:
             columns[meaning] = name
-    if missing := [COLUMNS[meaning][0] for meaning in _REQUIRED if meaning not in columns]:
+    if missing := [COLUMNS[meaning][0] for meaning in REQUIRED if meaning not in columns]:
         raise ValueError(f"there is no column {', '.join(missing)}: this is not a product CSV of Shopify")
     return columns
-
-
-@dataclass
-class _Row:
-    line: int
-    cells: Mapping[str, str]
-    control_characters: int
-
-    def __getitem__(self, meaning: str) -> str:
-        return self.cells.get(meaning, "")
 
 
 class _Reader:
@@ -166,14 +137,15 @@ class _Reader:
 
     def read(self, rows: list[spreadsheet.Row]) -> Catalog:
         readable = {line: self._row(line, cells) for line, cells in rows if isinstance(cells, list)}
-        heads: dict[str, _Row] = {}
+        heads: dict[str, Row] = {}
         for row in readable.values():
             if row["handle"] and (row["handle"] not in heads or (row["title"] and not heads[row["handle"]]["title"])):
                 heads[row["handle"]] = row
-        self._ids = ProductIds(heads)
+        self._ids = ProductIds(heads, [(row["handle"], values(row)) for row in readable.values()])
+        self._options, self._too_many = find_options(readable.values())
         for row in readable.values():
             if row["picture"]:
-                self._pictures.setdefault(row["handle"], []).append((row["picture"], _one_line(row["alt"])))
+                self._pictures.setdefault(row["handle"], []).append((row["picture"], one_line(row["alt"])))
         for line, cells in rows:
             if isinstance(cells, str):
                 self._catalog.rows.append(Refused(line, "", cells))
@@ -187,54 +159,61 @@ class _Reader:
                     self._catalog.rows.append(Refused(line, row["handle"], str(error)))
         return self._catalog
 
-    def _row(self, line: int, cells: list[str]) -> _Row:
+    def _row(self, line: int, cells: list[str]) -> Row:
         found, count = {}, 0
         for meaning, cell in zip(self._meanings, cells, strict=False):
             if meaning:
                 text, removed = _CONTROL_CHARACTERS.subn("", cell)
-                found[meaning] = text.strip() if meaning in _TEXTS else _plain(text)
+                found[meaning] = text.strip() if meaning in TEXTS else _plain(text)
                 count += removed
-        return _Row(line, found, count)
+        return Row(line, found, count)
 
-    def _read_row(self, row: _Row, head: _Row) -> Item | Skipped:
+    def _read_row(self, row: Row, head: Row) -> Item | Skipped:
         """Return the product of a row; `head` is the row with the title. Raises ValueError."""
         self._catalog.pictures += bool(row["picture"])
         self._catalog.control_characters += row.control_characters
         if not row["handle"]:
             raise ValueError(f"{self._name('handle')}: empty")
-        if row is not head and not any(row[meaning] for meaning in _VARIANT):
+        if row is not head and not is_variant(row):
             return Skipped(row.line, row["handle"], ONLY_PICTURE if row["picture"] else NO_VARIANT)
         if not row["price"]:
             raise ValueError(f"{self._name('price')}: empty")
-        title = row["title"] or head["title"]
+        names = self._options.get(row["handle"])
+        shared = head if names else row
+        title = one_line(shared["title"] or head["title"])
         if not title:
             raise ValueError(f"{self._name('title')}: empty")
-        options = ["" if row[meaning] == NO_OPTION else row[meaning] for meaning in _OPTIONS]
+        options = values(row)
         id = self._ids.take(row["handle"], options, row is head, row.line)
         item = Item(row.line, row["handle"], {"id": id, "price": _DECIMAL_COMMA.sub(r"\1.\2", row["price"])})
-        item.body["name"] = self._full_name(item, title, [option for option in options if option])
+        suffix = " / ".join(one_line(option) for option in options if option)
+        item.body["name"] = title if names else variant_rules.full_name(title, [suffix])
+        if suffix and len(f"{title} - {suffix}") > domain.MAX_NAME_CHARS:
+            item.notes.append(SHORTENED)
+        if row["handle"] in self._too_many:
+            item.notes.append(MANY_VARIANTS)
+        if names:
+            item.body["parentId"] = self._ids.of_parent(row["handle"])
+            item.body["options"] = {
+                name: one_line(value)[:MAX_OPTION_CHARS] for name, value in zip(names, options, strict=True) if value
+            }
+        if row["sku"]:
+            item.body["sku"] = row["sku"]
+        self._set_texts(item, shared, head)
+        self._set_published(item, shared, head)
+        self._set_stock(item, row)
+        self._set_pictures(item, row, bool(names))
+        return item
+
+    def _set_texts(self, item: Item, row: Row, head: Row) -> None:
         if "body" in self._catalog.columns:
             item.body["description"] = self._text(row["body"] or head["body"])
         if "type" in self._catalog.columns:
-            item.body["category"] = _one_line(row["type"] or head["type"])
+            item.body["category"] = one_line(row["type"] or head["type"])
         if "vendor" in self._catalog.columns:
-            item.body["vendor"] = _one_line(row["vendor"] or head["vendor"])
+            item.body["vendor"] = one_line(row["vendor"] or head["vendor"])
         if "tags" in self._catalog.columns:
-            item.body["tags"] = [tag for tag in map(_one_line, (row["tags"] or head["tags"]).split(",")) if tag]
-        self._set_published(item, row, head)
-        self._set_stock(item, row)
-        self._set_pictures(item, row)
-        return item
-
-    def _full_name(self, item: Item, title: str, options: list[str]) -> str:
-        title, suffix = _one_line(title), _one_line(" / ".join(options))
-        name = f"{title} - {suffix}" if suffix else title
-        if not suffix or len(title) > domain.MAX_NAME_CHARS or len(name) <= domain.MAX_NAME_CHARS:
-            return name
-        item.notes.append(SHORTENED)
-        suffix = suffix[: domain.MAX_NAME_CHARS // 2]
-        left = domain.MAX_NAME_CHARS - len(f" - {suffix}")
-        return f"{title if len(title) <= left else title[: left - 1] + '…'} - {suffix}"
+            item.body["tags"] = [tag for tag in map(one_line, (row["tags"] or head["tags"]).split(",")) if tag]
 
     def _text(self, html: str) -> str:
         """Return the plain text of HTML, which variants share. Raises ValueError."""
@@ -257,7 +236,7 @@ class _Reader:
         self._catalog.control_characters += removed
         return text.strip()
 
-    def _set_published(self, item: Item, row: _Row, head: _Row) -> None:
+    def _set_published(self, item: Item, row: Row, head: Row) -> None:
         for meaning, for_sale in (
             ("status", ("active", "")),
             ("published", ("true", "")),
@@ -270,7 +249,7 @@ class _Reader:
                     item.body["published"] = False
                     item.unpublished = item.unpublished or f"{self._name(meaning)}: {value.lower()}"
 
-    def _set_stock(self, item: Item, row: _Row) -> None:
+    def _set_stock(self, item: Item, row: Row) -> None:
         if not re.fullmatch("-?[0-9]{1,12}", row["quantity"] or "0"):
             raise ValueError(f"{self._name('quantity')}: not an integer")
         if "quantity" in self._catalog.columns:
@@ -283,24 +262,36 @@ class _Reader:
             else:
                 item.notes.append(UNTRACKED if is_untracked else CONTINUED)
 
-    def _set_pictures(self, item: Item, row: _Row) -> None:
-        """Give a variant its own picture first, then those of its product."""
-        found = {row["variant_picture"]: ""} if row["variant_picture"] else {}
+    def _set_pictures(self, item: Item, row: Row, is_variant: bool) -> None:
+        """Give a variant with a product its own picture, and the others to its product; any other item has both."""
+        own = {row["variant_picture"]: ""} if row["variant_picture"] else {}
+        shared: dict[str, str] = {}
         for url, alt in self._pictures.get(row["handle"], ()):
-            found[url] = found.get(url) or alt
-        pictures = {url: alt[: domain.MAX_ALT_CHARS] for url, alt in [*found.items()][: domain.MAX_PICTURES]}
-        item.files = {path: alt for path, alt in pictures.items() if _FILE.fullmatch(path)}
-        if urls := [url for url in pictures if domain.PICTURE_URL.fullmatch(url)]:
-            item.body["pictures"] = [{"url": url, "alt": pictures[url]} for url in urls]
-        if len(urls) + len(item.files) < len(pictures):
+            shared[url] = shared.get(url) or alt
+        if is_variant:
+            own = {url: shared.get(url, "") for url in own}
+            urls, item.parent_files = self._split(item, shared)
+            if urls:
+                item.body["pictures"] = urls
+            urls, item.files = self._split(item, own)
+            if urls:
+                item.body["picture"] = urls[0]
+        else:
+            urls, item.files = self._split(item, {url: shared.get(url, "") for url in {**own, **shared}})
+            if urls:
+                item.body["pictures"] = urls
+
+    def _split(self, item: Item, pictures: dict[str, str]) -> tuple[list[dict[str, str]], dict[str, str]]:
+        """Return those that the shop downloads, and those that are files."""
+        first = {path: alt[: domain.MAX_ALT_CHARS] for path, alt in [*pictures.items()][: domain.MAX_PICTURES]}
+        files = {path: alt for path, alt in first.items() if _FILE.fullmatch(path)}
+        urls = [{"url": url, "alt": alt} for url, alt in first.items() if domain.PICTURE_URL.fullmatch(url)]
+        if len(urls) + len(files) < len(first) and NO_URL not in item.notes:
             item.notes.append(NO_URL)
+        return urls, files
 
     def _name(self, meaning: str) -> str:
         return self._catalog.columns[meaning]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _plain(cell: str) -> str:

@@ -18,10 +18,10 @@ from chassis.errors import DomainError, ErrorCategory, InvalidInput
 from chassis.schema import SINGLE_LINE
 from services.products import domain
 
-MAX_VARIANTS, MAX_OPTIONS = 100, 3
-"""Variants of one product, and what they may differ in."""
+MAX_VARIANTS, MAX_OPTIONS, MAX_OPTION_CHARS = 100, 3, 100
+"""Variants of one product, what they may differ in, and the length of the name or value of an option."""
 PLANNED, OPEN, DELETED = "planned", "open", "deleted"
-OptionText = Annotated[str, StringConstraints(min_length=1, max_length=100), SINGLE_LINE]
+OptionText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_OPTION_CHARS), SINGLE_LINE]
 Sku = Annotated[str, StringConstraints(max_length=255), SINGLE_LINE]
 Entry = dict[str, Any]
 """A variant in the list of its product."""
@@ -57,6 +57,30 @@ class NewVariant:
             "picture": None,
             "state": PLANNED,
         }
+
+
+WantedVariant = tuple[Mapping[str, str], NewVariant]
+"""The options of an imported variant by their names, and the variant; its own `options` are not read."""
+
+
+def merged(parent: Mapping[str, Any] | None, wanted: Sequence[WantedVariant]) -> tuple[list[str], list[Entry]]:
+    """Return the options and the list of a product, with these variants added or with their present options.
+
+    An option that no variant has a value of is dropped. Raises InvalidInput if there are too many.
+    """
+    old_names: list[str] = parent["optionNames"] if parent else []
+    names = list(dict.fromkeys([*old_names, *(name for options, _ in wanted for name in options)]))
+    entries = {entry["id"]: entry for entry in (parent["variants"] if parent else ())}
+    values = {id: dict(zip(old_names, entry["options"], strict=True)) for id, entry in entries.items()}
+    for options, variant in wanted:
+        entries.setdefault(variant.id, variant.entry())
+        values[variant.id] = dict(options)
+    names = [name for name in names if any(found.get(name) for found in values.values())]
+    if len(entries) > MAX_VARIANTS:
+        raise InvalidInput(("parentId", f"the product would have more than {MAX_VARIANTS} variants"))
+    if len(names) > MAX_OPTIONS:
+        raise InvalidInput(("options", f"the product would have more than {MAX_OPTIONS} options"))
+    return names, [{**entry, "options": [values[id].get(name, "") for name in names]} for id, entry in entries.items()]
 
 
 def option_names(variants: Sequence[Mapping[str, str]]) -> tuple[str, ...]:

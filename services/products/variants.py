@@ -6,16 +6,17 @@
 Each step compares what is stored with what should be, and may be repeated: by the request, by an event, or by the job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chassis import calls, clock
+from chassis.errors import InvalidInput
 from chassis.events import outbox
 from chassis.store import Doc, Duplicate, Update, merge_updates
 from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockProducts
 from services.products import documents, domain, repository, variant_rules, vocabulary
 from services.products.messages import ProductDeleted
 from services.products.repository import products
-from services.products.variant_rules import Entry, NewVariant
+from services.products.variant_rules import Entry, NewVariant, WantedVariant
 
 LEASE_S = 5.0
 """Time that a request has to store variants before the job does, too. Both may do it at the same time."""
@@ -34,7 +35,8 @@ def create(
     by: str = "",
 ) -> Doc:
     """Create a product with these variants and return it, or complete and return the product that has this id."""
-    parent = documents.new_parent(id, details, currency, option_names, new, published, due())
+    entries = [each.entry() for each in new]
+    parent = documents.new_parent(id, details, currency, option_names, entries, published, due())
     vocabulary.add(domain.Details.of(parent).words())
     try:
         products.insert(parent)
@@ -42,6 +44,38 @@ def create(
         pass
     complete(id, by)
     return repository.get(id)
+
+
+def add(
+    id: str, details: domain.Details, currency: str, wanted: Sequence[WantedVariant], published: bool = True
+) -> bool:
+    """List these variants in a product, which is inserted if it does not exist; `complete` stores them.
+
+    `details` and `published` are those of a new product. Return whether the product changed.
+    Raises InvalidInput, or NotFound if it was deleted.
+    """
+    while True:
+        parent = products.get(id)
+        if parent is not None:
+            parent = repository.get(id)
+            if not parent["variants"]:
+                raise InvalidInput(("parentId", "is the id of a product without variants"))
+        names, entries = variant_rules.merged(parent, wanted)
+        if parent is None:
+            new = documents.new_parent(id, details, currency, names, entries, published, due())
+            vocabulary.add(domain.Details.of(new).words())
+            try:
+                products.insert(new)
+            except Duplicate:
+                continue
+            return True
+        if (names, entries) == (parent["optionNames"], parent["variants"]):
+            return False
+        found = domain.Details.of({**parent, "variants": entries})
+        vocabulary.add(found.words())
+        fields = {**found.search_fields(), "optionNames": names, "variantsDue": due()}
+        if _set_entries(parent, entries, fields):
+            return True
 
 
 def due() -> str:
@@ -105,7 +139,7 @@ def _stored(entries: Sequence[Entry]) -> dict[str, Doc]:
     return {doc["_id"]: doc for doc in products.find({"_id": {"$in": ids}}, limit=len(ids))}
 
 
-def _set_entries(parent: Doc, entries: Sequence[Entry], fields: dict[str, object]) -> bool:
+def _set_entries(parent: Doc, entries: Sequence[Entry], fields: Mapping[str, object]) -> bool:
     """Store the list of a product, and what follows from it; return False if another write came first."""
     update: Update = {
         "$set": {"variants": [*entries], **variant_rules.summary(entries), **fields},

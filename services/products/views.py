@@ -87,10 +87,7 @@ def view(doc: Doc, parent: Doc | None = None) -> Product:
         in_stock=doc["stock"] > 0,
         published=shared["isPublished"],
         pictures=[_picture(each) for each in {each["id"]: each for each in _pictures(doc, shared)}.values()],
-        options=[
-            Option(name=name, values=list(dict.fromkeys(each["options"][place] for each in shown)))
-            for place, name in enumerate(names)
-        ],
+        options=[Option(name=name, values=_values(shown, place)) for place, name in enumerate(names)],
         variants=[_variant(each, names, shared["currency"]) for each in shown],
         parent_id=doc["parentId"] or None,
         created_at=doc["createdAt"],
@@ -106,10 +103,14 @@ def views(docs: list[Doc]) -> list[Product]:
     ]
 
 
+def _values(entries: list[Doc], place: int) -> list[str]:
+    return [value for value in dict.fromkeys(each["options"][place] for each in entries) if value]
+
+
 def _variant(entry: Doc, names: list[str], currency: str) -> Variant:
     return Variant(
         id=entry["id"],
-        options=dict(zip(names, entry["options"], strict=True)),
+        options={name: value for name, value in zip(names, entry["options"], strict=True) if value},
         price=str(Money(entry["price"], currency)),
         sku=entry["sku"],
         stock=entry["stock"],

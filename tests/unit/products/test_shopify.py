@@ -12,6 +12,7 @@ from chassis.schema import ID
 from services.products import image_formats, shopify
 from services.products.product_ids import readable_id
 from services.products.shopify import Item, Refused, Skipped, parse
+from services.products.variant_rules import MAX_VARIANTS, full_name
 
 CATALOG = Path(__file__).parents[3] / "data" / "catalog.csv"
 FIELDS = {
@@ -79,6 +80,11 @@ def item(*rows, **options):
     return found
 
 
+def name_of(body):
+    """The name under which a product or variant is ordered."""
+    return full_name(body["name"], body.get("options", {}).values())
+
+
 def reason(*rows):
     """Why the last of the rows is refused."""
     refused = read(*rows)[-1]
@@ -113,7 +119,7 @@ def test_variants_become_products_with_shared_fields():
         row("sock", "", option="Extra Large", second="Red", price="12", published="", status="", gift=""),
     )
     found = [each.body for each in read(*rows)]
-    assert [(body["id"], body["name"], body["price"]) for body in found] == [
+    assert [(body["id"], name_of(body), body["price"]) for body in found] == [
         ("sock", "Sock - Small / Red", "9.90"),
         ("sock_extra-large_red", "Sock - Extra Large / Red", "12"),
     ]
@@ -122,9 +128,45 @@ def test_variants_become_products_with_shared_fields():
     }
 
 
+def test_variants_belong_to_a_product_under_an_id_of_its_own():
+    header = "Handle,Title,Option1 Name,Option1 Value,Option2 Name,Option2 Value,Variant SKU,Variant Price"
+    rows = (
+        "camp-mug,Camp mug,Size,Small,Color,Red,A1,9",
+        "camp-mug,,,Large,,Red,A2,9",
+        "jug,Jug,Title,Default Title,,,,5",
+    )
+    small, large, jug = (row.body for row in parse("\n".join((header, *rows))).rows)
+    assert (small["id"], small["parentId"], small["name"], small["sku"]) == (
+        "camp-mug",
+        "camp-mug__product",
+        "Camp mug",
+        "A1",
+    )
+    assert small["options"] == {"Size": "Small", "Color": "Red"}
+    assert (large["id"], large["options"]) == ("camp-mug_large_red", {"Size": "Large", "Color": "Red"})
+    assert not {"parentId", "options"} & jug.keys()
+
+
+@pytest.mark.parametrize("other", [row("mug__product", "Other"), row("mug", "", option="_product")])
+def test_id_of_a_product_is_that_of_nothing_else_in_the_file(other):
+    found = [each.body for each in read(row(option="S"), row(title="", option="M"), other)]
+    (parent,) = {body["parentId"] for body in found if "parentId" in body}
+    assert parent not in {body["id"] for body in found} and ID.fullmatch(parent)
+    assert "mug__product" in {body["id"] for body in found}
+
+
+def test_very_many_variants_are_products_of_their_own():
+    rows = [row(title="Mug" if n == 0 else "", option=f"V{n}") for n in range(MAX_VARIANTS + 1)]
+    for count, has_parent in ((MAX_VARIANTS, True), (MAX_VARIANTS + 1, False)):
+        found = read(*rows[:count])
+        assert {"parentId" in each.body for each in found} == {has_parent}
+        assert (shopify.MANY_VARIANTS in found[0].notes) is not has_parent
+        assert name_of(found[1].body) == "Mug - V1"
+
+
 def test_variants_may_be_separated_by_another_product():
     items = read(row("sock", "Sock", option="S"), row("mug", "Mug"), row("sock", "", option="M"))
-    assert [each.body["name"] for each in items] == ["Sock - S", "Mug", "Sock - M"]
+    assert [name_of(each.body) for each in items] == ["Sock - S", "Mug", "Sock - M"]
 
 
 def test_the_row_with_the_title_is_the_first_of_its_handle():
@@ -148,7 +190,7 @@ def test_a_variant_without_a_price_is_refused(variant):
 
 def test_a_refused_first_row_does_not_change_the_ids_of_others():
     refused, kept = read(row("sock", "Sock", option="S", price=""), row("sock", "", option="M"))
-    assert (refused.line, kept.body["id"], kept.body["name"]) == (2, "sock_m", "Sock - M")
+    assert (refused.line, kept.body["id"], name_of(kept.body)) == (2, "sock_m", "Sock - M")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +252,7 @@ def test_control_characters_are_left_out_and_counted():
     body = "a\x85b<p>Levi&#153;s &#x80; &#11;&#0;&#x81;\x0b</p>"
     catalog = parse(sheet(row("m\x00ug", "M\x0bug", body=body, option="S\x99", price="9\x08.90"), row("m\x00ug", "")))
     (found, _) = catalog.rows
-    assert (found.body["id"], found.body["name"], found.body["price"]) == ("mug", "Mug - S", "9.90")
+    assert (found.body["id"], name_of(found.body), found.body["price"]) == ("mug", "Mug - S", "9.90")
     assert found.body["description"] == "ab\nLevi™s €"
     assert catalog.control_characters == 10
 
@@ -221,7 +263,7 @@ def test_a_handle_goes_before_a_variant_with_the_same_readable_id():
     found = read(*rows, row("oc_light-blue", "Another"), row("oc", "", option="Light", second="Blue"))
     (refused,) = (each for each in found if isinstance(each, Refused))
     assert refused == Refused(5, "oc", "is the same product as line 2: oc")
-    ids = {each.body["name"]: each.body["id"] for each in found if isinstance(each, Item)}
+    ids = {name_of(each.body): each.body["id"] for each in found if isinstance(each, Item)}
     assert (ids["OC - Light Blue"], ids["OC - light_blue"], ids["Another"]) == ("oc", "oc_light_blue", "oc_light-blue")
     assert len(set(ids.values())) == len(ids) == 5 and all(ID.fullmatch(id) for id in ids.values())
 
@@ -240,9 +282,9 @@ def test_a_long_name_is_shortened_but_keeps_its_option():
     title = "t" * 255
     assert item(row(title=title)).body["name"] == title and not item(row(title=title)).notes
     found = item(row(title=title, option="a very long option value", second="o" * 20))
-    assert len(found.body["name"]) == 255 and found.notes == [shopify.SHORTENED]
-    assert found.body["name"].endswith("t… - a very long option value / " + "o" * 20)
-    assert len(item(row(option="o" * 255, second="p" * 255)).body["name"]) <= 255
+    assert len(name_of(found.body)) == 255 and found.notes == [shopify.SHORTENED]
+    assert name_of(found.body).endswith("t… - a very long option value / " + "o" * 20)
+    assert len(name_of(item(row(option="o" * 255, second="p" * 255)).body)) <= 255
 
 
 @pytest.mark.parametrize(
@@ -332,8 +374,8 @@ def test_pictures_belong_to_their_product_and_a_variants_picture_to_the_variant(
     second = row(title="", option="L", variant_picture="https://x.example/large")
     small, large, _, jug = read(first, second, picture(), row("jug", "Jug", picture="https://x.example/jug"))
     shared = [("https://x.example/1", "In front")]
-    assert pictures_of(small) == shared
-    assert pictures_of(large) == [("https://x.example/large", ""), *shared]
+    assert pictures_of(small) == pictures_of(large) == shared
+    assert (small.body.get("picture"), large.body["picture"]) == (None, {"url": "https://x.example/large", "alt": ""})
     assert pictures_of(jug) == [("https://x.example/jug", "")]
 
 
@@ -379,7 +421,7 @@ def test_vendor_and_tags_are_those_of_the_head_and_tags_are_split():
 
 def test_every_product_of_the_catalog_has_a_small_picture():
     items = [each for each in parse(CATALOG.read_text(encoding="utf-8")).rows if isinstance(each, Item)]
-    assert all(each.files and not each.notes for each in items)
-    for name in {name for each in items for name in each.files}:
+    assert all((each.files or each.parent_files) and not each.notes for each in items)
+    for name in {name for each in items for name in each.files | each.parent_files}:
         data = (CATALOG.parent / name).read_bytes()
         assert len(data) < 8 * 1024 and image_formats.check(data).width == 640

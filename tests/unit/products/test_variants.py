@@ -11,11 +11,23 @@ from chassis import calls, clock
 from chassis.errors import InvalidInput, NotAttempted, NotFound
 from chassis.events.envelope import Meta
 from chassis.store.sqlite.store import SqliteStore
+from chassis.web.auth import Caller
 from services.inventory import application as inventory
 from services.inventory import handlers as inventory_handlers
 from services.inventory import repository as stocks
 from services.inventory.messages import AdjustStock, StockChanged, StockProduct, StockProducts
-from services.products import application, domain, handlers, listing, repository, searching, variants, vocabulary
+from services.products import (
+    application,
+    domain,
+    handlers,
+    listing,
+    repository,
+    searching,
+    shopify,
+    variants,
+    vocabulary,
+)
+from services.products.imports_api import ProductImport, import_products
 from services.products.listing import Listing
 from services.products.messages import PriceItems, ProductCreated, ProductDeleted, ProductUpdated
 from services.products.variant_rules import HasVariants, NewVariant, option_names
@@ -272,6 +284,99 @@ def test_product_imported_before_keeps_its_id_and_becomes_a_variant():
     ]
     assert events("camp-mug") == [("product.created", None), ("product.updated", "camp-mug__product")]
     assert priced("camp-mug")[0] == {"camp-mug": ("Camp mug - Small", 1200)}
+
+
+HEADER = (
+    "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Inventory Qty,Image Src,Variant Image"
+)
+MUGS = (
+    "camp-mug,Camp mug,Size,Small,A1,12.90,4,https://x.example/1,",
+    "camp-mug,,,Large,A2,14.90,6,,https://x.example/2",
+)
+
+
+def imported(*rows, stock="keep"):
+    """Import these rows of a Shopify export, and return the outcome of each."""
+    items = [row.body for row in shopify.parse("\n".join((HEADER, *rows))).rows]
+    reply = import_products(ProductImport.read({"items": items, "stock": stock}), Caller("u1", "admin", ""))
+    return [item.outcome if item.outcome != "refused" else f"{item.field}: {item.reason}" for item in reply.items]
+
+
+def test_import_makes_variants_of_the_rows_of_a_handle():
+    assert imported(*MUGS) == ["created", "created"]
+    assert imported(*MUGS) == ["unchanged", "unchanged"]
+    product = shown("camp-mug__product")
+    assert (product.name, product.price, product.stock) == ("Camp mug", "12.90", 10)
+    assert [(each.id, each.options, each.sku) for each in product.variants] == [
+        ("camp-mug", {"Size": "Small"}, "A1"),
+        ("camp-mug_large", {"Size": "Large"}, "A2"),
+    ]
+    assert listed() == ["camp-mug__product"] and shown("camp-mug").name == "Camp mug - Small"
+    sources = [repository.get(id)["pictureSources"] for id in ("camp-mug__product", "camp-mug", "camp-mug_large")]
+    assert [[each["url"] for each in found] for found in sources] == [
+        ["https://x.example/1"],
+        [],
+        ["https://x.example/2"],
+    ]
+
+
+def test_second_import_changes_what_differs_and_adds_variants():
+    imported(*MUGS)
+    small, large = (row.replace("Camp mug", "Tin mug") for row in MUGS)
+    assert imported(small, large.replace("14.90", "11.00"), "camp-mug,,,Huge,A3,20,1,,") == [
+        "updated",
+        "updated",
+        "created",
+    ]
+    product = shown("camp-mug__product")
+    assert (product.name, product.price, [each.id for each in product.variants]) == (
+        "Tin mug",
+        "11.00",
+        ["camp-mug", "camp-mug_large", "camp-mug_huge"],
+    )
+    assert shown("camp-mug_huge").name == "Tin mug - Huge"
+    assert imported(small.replace(",4,", ",9,"), stock="set") == ["updated"] and shown("camp-mug").stock == 9
+    assert shown("camp-mug__product").stock == 16
+    colored = HEADER.replace("Variant SKU", "Option2 Name,Option2 Value,Variant SKU")
+    items = shopify.parse(f"{colored}\ncamp-mug,Tin mug,Size,Small,Color,Red,A1,12.90,4,,").rows
+    import_products(ProductImport.read({"items": [items[0].body]}), Caller("u1", "admin", ""))
+    assert [each.options for each in shown("camp-mug__product").variants][:2] == [
+        {"Size": "Small", "Color": "Red"},
+        {"Size": "Large"},
+    ]
+
+
+def test_products_of_an_import_before_become_variants_with_their_stock():
+    for id, name, price in (("camp-mug", "Camp mug - Small", "12.90"), ("camp-mug_large", "Camp mug - Large", "13.00")):
+        application.create(id, domain.Details(name), domain.parse_price(price, "EUR"), 3)
+    assert imported(*MUGS) == ["updated", "updated"] and imported(*MUGS) == ["unchanged", "unchanged"]
+    assert listed() == ["camp-mug__product"]
+    assert [(each.price, each.stock) for each in shown("camp-mug__product").variants] == [("12.90", 3), ("14.90", 3)]
+    assert [type for type, _ in events("camp-mug")] == ["product.created", "product.updated"]
+
+
+def test_rows_of_another_kind_of_product_are_refused():
+    imported(*MUGS)
+    plain = "camp-mug__product,Camp mug,,,,1,1,,"
+    assert imported(plain) == [": The product camp-mug__product has variants. Use the id of one of them."]
+    (renamed,) = imported("camp-mug,Tin mug,,,,12.90,4,,")
+    assert renamed == "name: is that of the product camp-mug__product: change it there"
+    application.create("jug__product", domain.Details("Jug"), domain.parse_price("5", "EUR"), 1)
+    assert imported("jug,Jug,Size,S,,5,1,,") == ["parentId: is the id of a product without variants"]
+    application.delete("camp-mug__product", None)
+    assert all(": was deleted" in outcome or "no such product" in outcome for outcome in imported(*MUGS))
+
+
+def test_import_that_a_crash_at_any_write_interrupts_is_completed_by_a_repeat(store):
+    def rows(place):
+        return [row.replace("camp-mug", place) for row in MUGS]
+
+    for place in interruptions(store, lambda place: None, lambda place: imported(*rows(place))):
+        imported(*rows(place))
+        product = shown(f"{place}__product")
+        assert [each.id for each in product.variants] == [place, f"{place}_large"]
+        assert (product.price, product.stock) == ("12.90", 10)
+        assert events(place) == [("product.created", f"{place}__product")]
 
 
 OPERATIONS = st.lists(
