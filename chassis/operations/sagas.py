@@ -29,6 +29,8 @@ class Selection:
     """Include the sagas that have ended."""
     blocked: bool = False
     """Only those that wait for an operator."""
+    waiting: bool = False
+    """Only those that wait for a person, such as a buyer who has to confirm the payment."""
     undoing: bool = False
     """Only those that are being compensated, or were."""
     step: str = ""
@@ -40,6 +42,7 @@ class Selection:
         """Whether a saga at this step is to be listed."""
         return (
             (not self.blocked or bool(doc.get("blocked")))
+            and (not self.waiting or _waiting_until(doc) != "")
             and (not self.undoing or doc["undoing"])
             and self.step in ("", step)
             and (not self.min_age_s or clock.seconds_since(doc["openedAt"]) >= self.min_age_s)
@@ -79,7 +82,14 @@ class Sagas:
         data = {name: value for name, value in doc["data"].items() if name not in self._driver.saga.secrets}
         row = self._row(doc)
         steps = _steps(self._driver.find_definition(doc), doc)
-        return {**doc, "data": data, "at": row["at"], "service": row["service"], "steps": steps}
+        return {
+            **doc,
+            "data": data,
+            "at": row["at"],
+            "service": row["service"],
+            "waitingUntil": row["waitingUntil"],
+            "steps": steps,
+        }
 
     def intervene(self, id: str, outcome: str, reason: str) -> None:
         """Have a saga "retried", "aborted" or "skipped"; its log keeps the reason.
@@ -104,7 +114,14 @@ class Sagas:
             "openedAt": doc["openedAt"],
             "reason": (doc["reason"] or {}).get("kind", ""),
             "blocked": doc.get("blocked", False),
+            "waitingUntil": _waiting_until(doc),
         }
+
+
+def _waiting_until(doc: Doc) -> str:
+    """Return until when a saga waits for a person, "" if it does not."""
+    waits = doc["open"] and not doc["undoing"] and doc.get("waiting")
+    return str(waits["until"]) if waits else ""
 
 
 def _steps(saga: Saga | None, doc: Doc) -> list[Row]:

@@ -27,13 +27,20 @@ from mercato.cli.output import (
 )
 from mercato.cli.services import attach_store, installed_services, load_service
 
+
+def _note(row: Row) -> object:
+    if row["blocked"]:
+        return cell("blocked", "bold red")
+    return f"waits for a person until {row['waitingUntil']}" if row["waitingUntil"] else row["reason"]
+
+
 _COLUMNS = {
     "id": lambda row: row["id"],
     "at": lambda row: cell(row["at"], "yellow" if row["at"].startswith("undo ") else ""),
     "service": lambda row: row["service"],
     "tries": lambda row: row["attempts"],
     "age": lambda row: age(row["openedAt"]),
-    "note": lambda row: cell("blocked", "bold red") if row["blocked"] else row["reason"],
+    "note": _note,
 }
 
 
@@ -44,7 +51,7 @@ def sagas() -> None:
     A checkout is a saga: work that spans several services, as a list of steps, each in one service. Its steps take
     stock and money. If one is rejected, those before it are undone in reverse order. Workers retry a step until it
     ends, so most sagas need nobody. A saga is blocked, and waits for you, after its step failed five times by a defect,
-    for a minute.
+    for a minute. Others wait for a person, such as a buyer who has to confirm the payment at the bank, until a time.
 
     ID is the id of a saga, which is that of its order, or a beginning of it that no other saga has.
     """
@@ -53,18 +60,21 @@ def sagas() -> None:
 @sagas.command("list")
 @click.option("--all", "include_ended", is_flag=True, help="Include the sagas that have ended.")
 @click.option("--blocked", is_flag=True, help="Only those that wait for an operator.")
+@click.option("--waiting", is_flag=True, help="Only those that wait for a person, such as a buyer at the bank.")
 @click.option("--undoing", is_flag=True, help="Only those that are being undone.")
 @click.option("--step", default="", help="Only those at this step, such as 'take payment', forward or undone.")
 @click.option("--older-than", "min_age_s", type=Duration(), default=0.0, help="Only those open for 90s, 5m, 2h, 1d ...")
 @as_json
-def sagas_list(include_ended: bool, blocked: bool, undoing: bool, step: str, min_age_s: float, as_json: bool) -> None:
+def sagas_list(
+    include_ended: bool, blocked: bool, waiting: bool, undoing: bool, step: str, min_age_s: float, as_json: bool
+) -> None:
     """List the sagas that have not ended.
 
     Each with its step, the service that carries that out, and `tries`, the failed attempts of that step. A line below
     the table sums up.
     """
     undoing, step = undoing or step.startswith("undo "), step.removeprefix("undo ")  # as the column `at` has it
-    selection = Selection(include_ended, blocked, undoing, step, min_age_s)
+    selection = Selection(include_ended, blocked, waiting, undoing, step, min_age_s)
     found = [Sagas(driver) for driver in _drivers()]
     known = list(dict.fromkeys(name for each in found for name in each.steps()))
     if step and step not in known:
@@ -111,8 +121,9 @@ def _print_saga(saga: Row) -> None:
         state = f"has ended {saga['ended']}"
     else:
         blocked = ", blocked" if saga.get("blocked") else ""
+        waits = f", waits for a person until {saga['waitingUntil']}" if saga["waitingUntil"] else ""
         tries = f", {saga['attempts']} failed attempts" if saga["attempts"] else ""
-        state = f"is at {saga['at']} ({saga['service']}){tries}{blocked}"
+        state = f"is at {saga['at']} ({saga['service']}){tries}{blocked}{waits}"
     click.echo(f"{saga['saga']} {saga['_id']} {state}; opened {age(saga['openedAt'])} ago")
     if saga["reason"]:
         click.echo(f"it is undone because of {saga['reason']['kind']}: {saga['reason']['detail']}")

@@ -113,3 +113,14 @@ def test_show_is_readable_on_a_terminal(shop: None, mercato: Any, monkeypatch: p
     assert "it is undone because of " in output and "tok" not in output
     assert [line.split()[:2] for line in output.splitlines() if "▶" in line] == [["▶", "charge"]]
     assert "buy ended has ended done" in mercato("show", "ended")[1]
+
+
+def test_list_and_show_say_which_sagas_wait_for_a_person(driver: Driver, mercato: Any) -> None:
+    for id in ("at-bank", "elsewhere"):
+        driver.open(id, {"order_id": id, "token": "tok"})
+    until = "2030-01-01T00:10:00.000Z"
+    driver.collection.update("at-bank", {"$set": {"waiting": {"since": "2030-01-01T00:00:00.000Z", "until": until}}})
+    listed = mercato("list", "--waiting", "--json")[1]
+    assert listed.count("\n") == 1 and json.loads(listed)["waitingUntil"] == until
+    assert json.loads(mercato("show", "at-bank", "--json")[1])["waitingUntil"] == until
+    assert json.loads(mercato("show", "elsewhere", "--json")[1])["waitingUntil"] == ""
