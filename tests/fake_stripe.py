@@ -42,13 +42,13 @@ class FakeStripe:
         self.intents: dict[str, Json] = {}
         self.requests: list[tuple[str, str]] = []
         self.fault: Callable[[str, str], str] = lambda method, path: ""
-        self.hangs = threading.Event()
+        self.hangs, self.page = threading.Event(), PAGE
         self._keys: dict[str, tuple[Json, int, Json]] = {}
         self._lock, self._number = threading.RLock(), 0
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
             def do_GET(self) -> None:  # noqa: N802  the name of http.server
                 fake._serve(self, "GET")
@@ -151,8 +151,8 @@ class FakeStripe:
                 listed = list(reversed(self.intents.values()))
                 ids = [each["id"] for each in listed]
                 start = ids.index(params["starting_after"]) + 1 if "starting_after" in params else 0
-                page = listed[start : start + PAGE]
-                return {"object": "list", "url": path, "data": page, "has_more": len(listed) > start + PAGE}
+                page = listed[start : start + self.page]
+                return {"object": "list", "url": path, "data": page, "has_more": len(listed) > start + self.page}
             case "GET", ["payment_intents", id]:
                 return self._known(id)
             case "POST", ["payment_intents", id, "confirm"]:

@@ -134,7 +134,7 @@ def test_work_that_fails_at_any_request_to_stripe_is_completed_by_a_repetition(s
             interrupted = True
         stripe.fault = lambda method, path: ""
         act()
-        assert stripe.charged(order) == 3000
+        assert (stripe.charged(order), len(stripe.of(order))) == (3000, 1)
         assert stripe.refunded(order) == (0 if work == "charge" else 3000)
         if not interrupted:
             break
