@@ -2,6 +2,7 @@
 
 import inspect
 from hashlib import blake2b
+from string import punctuation
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -153,7 +154,8 @@ class _View:
 
     def _to_response(self, current: Request, answer: Answer) -> WsgiResponse:
         if isinstance(answer, Redirect):
-            response = WsgiResponse(status=303, headers={"Location": answer.path, **answer.headers})
+            location = quote(answer.path, safe=punctuation, errors="replace")
+            response = WsgiResponse(status=303, headers={"Location": location, **answer.headers})
         elif isinstance(answer, Content):
             headers = page_security.headers(self._pages.csp)
             response = WsgiResponse([answer.data], 200, headers, content_type=answer.media_type)

@@ -1,7 +1,13 @@
 """Forms of a toy shop: which ones reach their handler."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
 
+from chassis.web import forms
+from chassis.web.problems import Problem
 from tests.unit.chassis.page_shop import SESSION, Add
 
 
@@ -96,3 +102,16 @@ def test_too_large_a_form_is_refused_with_a_page(client, handled):
     assert (found.status_code, found.content_type, handled) == (413, "text/html; charset=utf-8", [])
     assert found.headers["X-Trace-Id"] in found.text
     assert client.post("/api/shop", data=b"a" * 70_000).content_type == "application/problem+json"
+
+
+@given(st.binary(max_size=100) | st.text("aproductIdquantity=&%+;1\x00", max_size=100).map(str.encode))
+@example(b"quantity=" + b"9" * 5000)
+@example(b"%=%&=&&productId=%00")
+def test_any_body_is_read_or_refused(body):
+    sent = EnvironBuilder(method="POST", data=body, content_type=forms.MEDIA_TYPE).get_environ()
+    try:
+        forms.read_form(Add, forms.read_fields(Request(sent)))
+    except Problem as refused:
+        assert refused.status in (400, 413)
+    except forms.FormErrors as invalid:
+        assert invalid.reasons

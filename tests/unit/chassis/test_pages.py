@@ -1,6 +1,11 @@
 """Pages of a toy shop: what a browser gets."""
 
+import re
+from urllib.parse import urljoin, urlsplit
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import TemplateSyntaxError, UndefinedError
 
 from chassis.settings import Settings
@@ -66,7 +71,15 @@ def test_redirect_leads_to_no_other_site(client, target):
     assert local_path(target, "/shop") == "/shop"
 
 
+@given(st.text(st.sampled_from("/\\:?#@.\t\r\n%aé€\ud800")) | st.text())
+def test_local_path_stays_on_this_site_and_fits_into_a_header(path):
+    found = local_path(path, "/shop")
+    assert urlsplit(urljoin("https://shop.example/a/b", found)).netloc == "shop.example"
+    assert not re.search(r"[\x00-\x20\x7f\\]", found) and not found.startswith("//")
+
+
 def test_redirect_leads_to_paths_of_this_site(client):
+    assert client.post("/shop/go", query_string={"q": "/ä€"}).headers["Location"] == "/%C3%A4%E2%82%AC"
     assert client.post("/shop/go", query_string={"q": "/a?b=%2F/c"}).headers["Location"] == "/a?b=%2F/c"
     assert local_path("/", "/shop") == "/"
 
