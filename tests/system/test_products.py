@@ -452,3 +452,62 @@ def test_the_stock_view_follows_sales(shop: Shop, buyer: Client) -> None:
 def test_an_unknown_product_gets_404(guest: Client, admin: Client) -> None:
     problem(guest.get("/api/products/none"), 404)
     problem(admin.patch("/api/products/none/stock", {"adjustment": 1}), 404)
+
+
+SIZES = [
+    {"options": {"size": "S", "color": "red"}, "price": "12.90", "stock": 4, "sku": "M-S"},
+    {"options": {"color": "red", "size": "L"}, "price": "14.90"},
+]
+
+
+def test_a_product_with_variants_is_listed_once_and_its_variants_are_bought(
+    admin: Client, guest: Client, buyer: Client
+) -> None:
+    tag = f"tag-{clock.new_id().lower()}"
+    sent = {"name": "Mug", "stock": 6, "category": "Cooking", "tags": [tag], "variants": SIZES}
+    key = clock.new_id()
+    product = expect(admin.post("/api/products", sent, key=key), 201)
+    assert expect(admin.post("/api/products", sent, key=key), 201) == product
+    assert product["options"] == [{"name": "size", "values": ["S", "L"]}, {"name": "color", "values": ["red"]}]
+    assert (product["price"], product["stock"], product["inStock"]) == ("12.90", 10, True)
+    small, large = product["variants"]
+    assert [small[name] for name in ("options", "price", "sku", "stock", "picture")] == [
+        {"size": "S", "color": "red"},
+        "12.90",
+        "M-S",
+        4,
+        None,
+    ]
+    refused = problem(buyer.order(product), 422)
+    assert "order one of them" in refused["errors"][0]["reason"]
+    assert buyer.buy(small, 4)["totalAmount"] == "51.60"
+    eventually(lambda: expect(guest.get(f"/api/products?tag={tag}"), 200)["items"][0]["stock"] == 6)
+    (listed,) = expect(guest.get(f"/api/products?tag={tag}&facets=true"), 200)["items"]
+    assert (listed["id"], [each["stock"] for each in listed["variants"]]) == (product["id"], [0, 6])
+    found = expect(guest.get(f"/api/products/{large['id']}"), 200)
+    assert (found["name"], found["parentId"], found["tags"]) == ("Mug - L / red", product["id"], [tag])
+    assert problem(admin.patch(f"/api/products/{product['id']}/stock", {"adjustment": 1}), 422)
+    expect(admin.put(f"/api/products/{large['id']}", {"price": "9.00"}), 200)
+    assert expect(guest.get(f"/api/products/{product['id']}"), 200)["price"] == "9.00"
+    assert names(guest, f"ids={large['id']},{product['id']}") == ["Mug - L / red", "Mug"]
+    expect(admin.delete(f"/api/products/{product['id']}"), 204)
+    problem(guest.get(f"/api/products/{large['id']}"), 404)
+    assert buyer.order(large).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"variants": [{"options": {}, "price": "1", "stock": 1}]}, "variants[0].options"),
+        ({"variants": [{"options": {"size": "S"}, "stock": 1}]}, "variants[0].price"),
+        ({"variants": [{"options": {"size": "S"}, "price": "1"}]}, "variants[0].stock"),
+        ({"variants": SIZES + SIZES[:1], "stock": 1}, "variants[2].options"),
+        ({"variants": [*SIZES, {"options": {"size": "M"}, "price": "1"}], "stock": 1}, "variants[2].options"),
+        ({"variants": [{"options": {"size": "S"}, "price": "1.999", "stock": 1}]}, "variants[0].price"),
+        ({"variants": [{"options": {"size": "S"}, "price": "1", "stock": 1}], "sku": "M"}, "sku"),
+        ({"price": "1"}, "stock"),
+        ({"stock": 1}, "price"),
+    ],
+)
+def test_invalid_variants_get_422(admin: Client, sent: dict[str, Any], field: str) -> None:
+    assert field in refused_fields(admin.post("/api/products", {"name": "Mug", **sent}))
