@@ -145,6 +145,10 @@ class Route:
     errors: tuple[type[DomainError], ...] = ()
     cache_s: int = 0
 
+    def __post_init__(self) -> None:
+        if self.cache_s and self.auth != ANYONE:
+            raise ValueError(f"{self.path}: a page with cache_s is the same for everybody, and so is for ANYONE")
+
     @property
     def rule(self) -> str:
         """The path as Flask writes it."""

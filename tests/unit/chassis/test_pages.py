@@ -11,7 +11,7 @@ from jinja2 import TemplateSyntaxError, UndefinedError
 from chassis.settings import Settings
 from chassis.testing import capture_logs
 from chassis.web import limits, page_security
-from chassis.web.pages import cookies, local_path
+from chassis.web.pages import OPTIONAL, cookies, local_path
 from tests.unit.chassis.page_shop import SESSION, User, app_of
 
 
@@ -188,6 +188,11 @@ def test_public_page_has_an_etag_and_knows_no_cookies(client):
     other = client.get("/shop/search?q=chair", headers={"If-None-Match": found.headers["ETag"]})
     assert (other.status_code, other.headers["ETag"] != found.headers["ETag"]) == (200, True)
     assert client.get("/shop/leak").status_code == 500
+
+
+def test_page_of_a_user_cannot_be_declared_public(pages):
+    with pytest.raises(ValueError, match="cache_s"):
+        pages.get("/shop/mine", auth=OPTIONAL, cache_s=30)(lambda: None)
 
 
 def test_fragment_is_one_block_of_the_page(client):
