@@ -19,7 +19,7 @@ from chassis.audit import Finding, Suspect
 from chassis.errors import TransientError
 from chassis.testing import FakeClock
 from services.inventory import repository as inventory
-from services.orders import checkout, invariants, repository
+from services.orders import checkout, invariants, quotas, repository
 from services.orders.domain import WrongStatus
 from services.orders.settings import OrdersSettings
 from services.payments import application, reconciliation, webhooks
@@ -146,7 +146,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         )
         for module in (stripe_module, stripe_http, application, webhooks, reconciliation):
             patch.setattr(module, "settings", lambda: chosen)
-        patch.setattr(checkout, "settings", lambda: OrdersSettings(payment_provider="stripe", rate_limits="off"))
+        unlimited = OrdersSettings(payment_provider="stripe", rate_limits="off")
+        for limited in (checkout, quotas):
+            patch.setattr(limited, "settings", lambda: unlimited)
         patch.setattr(application.DECLINES.__class__, "wait_s", lambda self, user: 0)  # one buyer stands for all
         patch.setattr(webhooks, "_signed_at", lambda signature: 0.0)  # signed by the real clock
         ask = stripe_http.HttpClient.request
