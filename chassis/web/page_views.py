@@ -170,8 +170,9 @@ class _View:
         """Return the response for any cache, or a 304."""
         tag = f'"{blake2b(response.get_data(), digest_size=_DIGEST_BYTES).hexdigest()}"'
         headers = {"ETag": tag, "Cache-Control": f"public, max-age={self._route.cache_s}"}
-        if "is_fragment" in self._arguments:
-            headers["Vary"] = FRAGMENT
+        fragment = FRAGMENT if "is_fragment" in self._arguments else ""
+        if vary := ", ".join(filter(None, (response.headers.get("Vary"), fragment))):
+            headers["Vary"] = vary
         if conditions.is_unchanged(current.headers.get("If-None-Match", ""), tag):
             return WsgiResponse(status=304, headers=headers)
         response.headers.update(headers)

@@ -86,7 +86,9 @@ def declare_catalog(pages, handled):
     @pages.get("/shop/search", query=Search, cache_s=30)
     def search(query: Search, is_fragment: bool) -> Page:
         text = f"{query.q} {query.page}"
-        return Fragment("text.html", block="main", text=text) if is_fragment else Page("text.html", text=text)
+        if is_fragment:
+            return Fragment("text.html", block="main", text=text)
+        return Page("text.html", text=text, headers={"Vary": "Accept-Language"})
 
     @pages.get("/shop/products/{id}", errors=(SoldOut,))
     def product(id: str) -> Page:
