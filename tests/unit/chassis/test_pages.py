@@ -211,6 +211,7 @@ def test_head_has_the_headers_of_the_page(client):
     assert client.head("/shop/search").data == b""
 
 
+@pytest.mark.usefixtures("fake_clock")
 def test_page_has_less_time_than_other_requests(client):
     assert ">0.8<" in client.get("/shop/time").text
 

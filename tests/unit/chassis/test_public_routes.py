@@ -19,7 +19,7 @@ from chassis.errors import DeadlineExceeded, DomainError, NotAttempted, OutcomeU
 from chassis.observe import trace
 from chassis.schema import QueryParams, RequestBody, Schema
 from chassis.settings import Settings
-from chassis.web import limits
+from chassis.web import limits, page_views
 from chassis.web.access import Access
 from chassis.web.api import OPTIONAL, Api, Response
 from chassis.web.app import make_app
@@ -116,9 +116,9 @@ def things(callee, monkeypatch):
 
 
 def test_callee_knows_user_address_deadline_and_trace_of_the_client(things):
-    with acting_for(SHOPPER), deadline.within(0.9), trace.continue_trace(f"00-{TRACE}-00f067aa0ba902b7-01"):
+    with acting_for(SHOPPER), deadline.within(4), trace.continue_trace(f"00-{TRACE}-00f067aa0ba902b7-01"):
         found = things.get("/api/things/{id}", id="lamp", token="token-of-ada", query={"colors": ["red", "blue"]})
-    assert found.body.pop("seconds") <= 0.9
+    assert found.body.pop("seconds") <= 4
     assert found.body == {
         "id": "lamp", "user": "ada", "address": SHOPPER, "traceId": TRACE, "colors": ["red", "blue"]
     }  # fmt: skip
@@ -153,7 +153,7 @@ def test_client_cannot_choose_its_address_or_its_deadline(callee, token):
     if "Authorization" in token:
         assert found.status_code == 401
     else:
-        assert (found.json["address"], found.json["seconds"] > 4) == (OTHER, True)
+        assert (found.json["address"], found.json["seconds"] > 0.9) == (OTHER, True)
 
 
 def test_each_client_of_the_shop_has_a_rate_limit_of_its_own(things, monkeypatch):
@@ -251,7 +251,9 @@ def test_malformed_response_is_no_answer(things, monkeypatch):
             things.get("/x")
 
 
-def test_page_passes_on_what_a_service_rejects(pages, things):
+def test_page_passes_on_what_a_service_rejects(pages, things, monkeypatch):
+    monkeypatch.setattr(page_views, "GET_DEADLINE_S", 4)
+
     @pages.get("/shop/things/{id}")
     def thing(id: str) -> object:
         return things.get("/api/things/{id}", id=f"{id} ") if id == "lost" else things.put("/api/things", json=[])
@@ -262,7 +264,8 @@ def test_page_passes_on_what_a_service_rejects(pages, things):
     assert found.headers["X-Trace-Id"] in found.text
 
 
-def test_page_calls_on_behalf_of_its_client(pages, things):
+def test_page_calls_on_behalf_of_its_client(pages, things, monkeypatch):
+    monkeypatch.setattr(page_views, "GET_DEADLINE_S", 4)
     found = []
 
     @pages.get("/shop/things")
@@ -275,7 +278,7 @@ def test_page_calls_on_behalf_of_its_client(pages, things):
     shown = browser.get("/shop/things", environ_base={"REMOTE_ADDR": SHOPPER})
     assert [each["address"] for each in found] == [SHOPPER] * 2
     assert {each["traceId"] for each in found} == {shown.headers["X-Trace-Id"]}
-    assert all(each["seconds"] <= 0.8 for each in found)
+    assert all(each["seconds"] <= 4 for each in found)
 
 
 def test_parallel_works_run_at_the_same_time_with_one_deadline():
