@@ -58,8 +58,8 @@ def _measure(shop: Shop, orders: "Orders", seconds: float, hangs: bool) -> float
 class Orders:
     """Orders at a constant rate (open loop)."""
 
-    def __init__(self, buyers: list[Client], products: list[Product]) -> None:
-        self._buyers, self._products = buyers, products
+    def __init__(self, buyers: list[Client], products: list[Product], token: str = "tok_ok") -> None:
+        self._buyers, self._products, self._token = buyers, products, token
         self._accepted: list[tuple[Client, str]] = []
 
     def place(self, stopped: threading.Event) -> None:
@@ -80,6 +80,6 @@ class Orders:
 
     def _place_one(self, number: int) -> None:
         buyer, product = self._buyers[number % len(self._buyers)], self._products[number % len(self._products)]
-        response = buyer.order(product, key=clock.new_id())
+        response = buyer.order(product, key=clock.new_id(), paymentToken=self._token)
         assert response.status_code in (201, 202), response.text
         self._accepted.append((buyer, response.json()["id"]))
