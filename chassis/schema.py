@@ -31,6 +31,10 @@ class Schema(BaseModel):
         """Return camelCase JSON, with the fields that are None."""
         return self.__pydantic_serializer__.to_json(self, by_alias=True)
 
+    def to_compact_json(self) -> bytes:
+        """Return camelCase JSON without the fields that are None."""
+        return self.__pydantic_serializer__.to_json(self, by_alias=True, exclude_none=True)
+
     def data(self) -> dict[str, Any]:
         """Return camelCase data without the fields that are None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import orjson
-import requests
 from pydantic import ValidationError
 
 from chassis import clock, deadline
 from chassis.calls import outcomes
 from chassis.calls.breaker import DEFAULT_POLICY, BreakerPolicy
 from chassis.calls.discovery import Endpoints, Policy, Resolve
-from chassis.calls.outcomes import NotRetryable, ResponseTimeout
+from chassis.calls.outcomes import HttpResponse, NotRetryable, ResponseTimeout
 from chassis.calls.stale import StaleResponses
 from chassis.calls.tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from chassis.calls.transport import MAX_CALL_S, Transport
@@ -60,16 +58,28 @@ class Client:
         if stale_s and not command.read_only:
             raise ValueError(f"{command.name} changes data: only a read-only command has a stale reply")
         call = Call(self._upstream(command.service), "POST", f"/internal/{command.name}", command.name)
+        body = command.to_compact_json()
+        headers = {
+            "Authorization": f"Bearer {self._tokens.issue(command.service)}",
+            "Content-Type": "application/json",
+        }
+        if key:
+            headers["Idempotency-Key"] = key
 
         def exchange(address: str) -> Schema:
-            return self._exchange(call, command, key, address)
+            response = self._transport.exchange("POST", address, call.path, body, headers, command.timeout_s)
+            data = call.read(response, command.errors)
+            try:
+                return command.Reply.read(data)
+            except ValidationError as error:
+                raise OutcomeUnknown(f"{command.service} sent a malformed reply to {command.name}") from error
 
         def run() -> Schema:
             return call.run(exchange, attempts, repeatable=command.read_only or bool(key))
 
         if not stale_s:
             return run()
-        return self._stale.fall_back(command.service, (command.name, orjson.dumps(command.data())), run, stale_s)
+        return self._stale.fall_back(command.service, (command.name, body), run, stale_s)
 
     def fetch(self, service: str, path: str, stale_s: float) -> Any:
         """Return the JSON of a public route; if the call fails, a response that is at most `stale_s` seconds old.
@@ -88,7 +98,7 @@ class Client:
 
     def request(
         self, service: str, method: str, path: str, target: str, headers: dict[str, str], body: bytes, repeatable: bool
-    ) -> tuple[requests.Response, Any]:
+    ) -> tuple[HttpResponse, Any]:
         """Return the response of a public route, and its JSON, for a client that the `headers` tell of.
 
         `path` is the template of the `target`. Raises as `send`, but for domain errors: a 4xx is returned.
@@ -96,7 +106,7 @@ class Client:
         call = Call(self._upstream(service), method, path, f"{method} {path}")
         headers = headers | {SERVICE_TOKEN_HEADER: self._tokens.issue(service)}
 
-        def exchange(address: str) -> tuple[requests.Response, Any]:
+        def exchange(address: str) -> tuple[HttpResponse, Any]:
             return call.read_public(self._transport.exchange(method, address, target, body, headers, MAX_CALL_S))
 
         return call.run(exchange, MAX_ATTEMPTS, repeatable)
@@ -109,21 +119,6 @@ class Client:
             upstream = self._upstreams.setdefault(name, new)
         return upstream
 
-    def _exchange(self, call: "Call", command: Command, key: str, address: str) -> Schema:
-        headers = {
-            "Authorization": f"Bearer {self._tokens.issue(command.service)}",
-            "Content-Type": "application/json",
-        }
-        if key:
-            headers["Idempotency-Key"] = key
-        body = orjson.dumps(command.data())
-        response = self._transport.exchange("POST", address, call.path, body, headers, command.timeout_s)
-        data = call.read(response, command.errors)
-        try:
-            return command.Reply.read(data)
-        except ValidationError as error:
-            raise OutcomeUnknown(f"{command.service} sent a malformed reply to {command.name}") from error
-
 
 class Call:
     """One call with its retries: measured as a whole, with a span for each attempt."""
@@ -133,14 +128,14 @@ class Call:
         self._upstream, self._method, self._name = upstream, method, f"{upstream.name}/{name}"
         self._status = ""
 
-    def read(self, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
+    def read(self, response: HttpResponse, errors: tuple[type[DomainError], ...] = ()) -> Any:
         """Return the JSON of the response. Raises as `outcomes.read`."""
-        self._status = str(response.status_code)
+        self._status = str(response.status)
         return outcomes.read(self._upstream.name, response, errors)
 
-    def read_public(self, response: requests.Response) -> tuple[requests.Response, Any]:
+    def read_public(self, response: HttpResponse) -> tuple[HttpResponse, Any]:
         """Return the response and its JSON. Raises as `outcomes.read_public`."""
-        self._status = str(response.status_code)
+        self._status = str(response.status)
         return response, outcomes.read_public(self._upstream.name, response)
 
     def run(self, exchange: Callable[[str], T], attempts: int, repeatable: bool) -> T:

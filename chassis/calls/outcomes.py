@@ -12,17 +12,45 @@
 `retry_after` of each error is the `Retry-After` of the response in seconds, 0 without one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPMessage
 from typing import Any
 
 import orjson
-import requests
 
 from chassis.errors import DomainError, NotAttempted, NotFound, OutcomeUnknown, ServiceError, TransientError, rebuild
 
 _PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "traceId"}
 _PROBLEM_TYPES = "/problems/"
 _INVALID = (400, 413, 415, 422)
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a response. Their names have no case; a repeated one has its values joined."""
+
+    def __init__(self, message: HTTPMessage) -> None:
+        self._message = message
+
+    def __getitem__(self, name: str) -> str:
+        if (values := self._message.get_all(name)) is None:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(self._message.keys()))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A whole response."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Unreachable(NotAttempted):
@@ -78,13 +106,13 @@ class _Problem:
             self.kind = self.type.removeprefix(_PROBLEM_TYPES).replace("-", "_")
 
 
-def read(upstream: str, response: requests.Response, errors: tuple[type[DomainError], ...] = ()) -> Any:
+def read(upstream: str, response: HttpResponse, errors: tuple[type[DomainError], ...] = ()) -> Any:
     """Return the JSON of a 200.
 
     Raises: the DomainError that the upstream responded with, as its class among `errors`; NotAttempted, NotRetryable or
     OutcomeUnknown.
     """
-    status, data = response.status_code, _json(response)
+    status, data = response.status, _json(response)
     if status == 200 and data is not None:
         return data
     problem = _Problem(data)
@@ -94,12 +122,12 @@ def read(upstream: str, response: requests.Response, errors: tuple[type[DomainEr
     raise _failure(upstream, response, problem)
 
 
-def read_public(upstream: str, response: requests.Response) -> Any:
+def read_public(upstream: str, response: HttpResponse) -> Any:
     """Return the JSON of a response that is meant for the client, None without a body: any but those raised.
 
     Raises: NotAttempted, NotServed, OutcomeUnknown.
     """
-    status, data = response.status_code, _json(response)
+    status, data = response.status, _json(response)
     problem = _Problem(data)
     if 400 <= status < 500 and status != 408 and (problem.kind or status != 404):
         return data
@@ -110,8 +138,8 @@ def read_public(upstream: str, response: requests.Response) -> Any:
     return data
 
 
-def _failure(upstream: str, response: requests.Response, problem: _Problem) -> TransientError:
-    status, retry_after = response.status_code, _retry_after(response)
+def _failure(upstream: str, response: HttpResponse, problem: _Problem) -> TransientError:
+    status, retry_after = response.status, _retry_after(response)
     message = f"{upstream} responded {status} {problem.title}".rstrip()
     if problem.kind == "not_done" or status in (408, 429):
         return NotAttempted(message, retry_after)
@@ -122,14 +150,14 @@ def _failure(upstream: str, response: requests.Response, problem: _Problem) -> T
     return (UpstreamDefect if status == 500 else OutcomeUnknown)(message, retry_after)
 
 
-def _json(response: requests.Response) -> Any:
+def _json(response: HttpResponse) -> Any:
     try:
         return orjson.loads(response.content)
     except ValueError:
         return None
 
 
-def _retry_after(response: requests.Response) -> float:
+def _retry_after(response: HttpResponse) -> float:
     """Return `Retry-After` in seconds; services do not send its date form."""
     given = response.headers.get("Retry-After", "")
     return float(given) if given.isascii() and given.isdigit() and len(given) <= 6 else 0.0

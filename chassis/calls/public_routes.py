@@ -93,7 +93,7 @@ class PublicRoutes:
             body, sent["Content-Type"] = orjson.dumps(json), "application/json"
         client, repeatable = calls.current(), method == "GET" or bool(key)
         response, data = client.request(self.service, method, path, target, sent, body, repeatable)
-        return self._answer(response.status_code, data, response.headers, accept)
+        return self._answer(response.status, data, response.headers, accept)
 
     def _answer(self, status: int, body: Any, headers: Mapping[str, str], accept: Sequence[int]) -> Answer:
         if status >= 400 and status not in accept:

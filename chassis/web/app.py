@@ -17,32 +17,27 @@ from flask import (
 from flask import Response as FlaskResponse
 from flask.globals import _cv_request
 from flask.sessions import NullSession, SessionInterface
-from pydantic.alias_generators import to_camel
 from werkzeug.routing import MapAdapter
 
-from chassis import deadline
 from chassis.calls.tokens import ServiceTokens
-from chassis.errors import DomainError, InvalidInput
-from chassis.messages import ANY_SERVICE, Command
-from chassis.observe import metrics, trace
-from chassis.schema import Schema
-from chassis.settings import settings
-from chassis.web import bodies, limits, problems
+from chassis.errors import DomainError
+from chassis.messages import Command
+from chassis.observe import metrics
+from chassis.web import limits, problems
 from chassis.web.access import Access
 from chassis.web.api import OPERATIONS, Api, Operation, add_response_headers
 from chassis.web.auth import Caller
 from chassis.web.client_address import client_address
+from chassis.web.commands import CommandApp, CommandHandler
 from chassis.web.idempotency import REPLAYED
 from chassis.web.limits import RateLimited
-from chassis.web.middleware import CALLER, CALLING_SERVICE, ROUTE, Middleware
+from chassis.web.middleware import CALLER, ROUTE, Middleware
 from chassis.web.problems import Problem
 from chassis.web.response import WsgiResponse
 
 if TYPE_CHECKING:
     from chassis.web.page_views import PageViews
     from chassis.web.pages import Pages
-
-CommandHandler = Callable[[Any], Schema | None]
 
 
 class _NoSessions(SessionInterface):
@@ -120,21 +115,19 @@ def make_app(
             methods=[operation.method],
             provide_automatic_options=False,
         )
-    for command, handler in commands.items():
-        path = f"/internal/{command.name}"
-        view = _internal(command, handler)
-        declared[path] = (InvalidInput, *command.errors)
-        app.add_url_rule(path, path, view, methods=["POST"], provide_automatic_options=False)
+    command_apps = [CommandApp(command, handler) for command, handler in commands.items()]
+    for command_app in command_apps:  # without a view: Flask rejects the other methods
+        app.add_url_rule(command_app.path, command_app.path, methods=["POST"], provide_automatic_options=False)
     for path in ("/health", f"/api/{name}/health"):
         app.add_url_rule(path, path, _health(name), methods=["GET"], provide_automatic_options=False)
 
-    middleware = Middleware(app, tokens)
+    middleware = Middleware(app, tokens, {each.path: each for each in command_apps})
     views = _page_views(pages, middleware, declared) if pages else None
 
     @app.errorhandler(Exception)
     def respond_to_error(error: Exception) -> WsgiResponse:
-        endpoint, path = request.endpoint or "", request.path
-        problem = problems.to_response(error, path, declared.get(endpoint, ()), endpoint.startswith("/internal/"))
+        path = request.path
+        problem = problems.to_response(error, path, declared.get(request.endpoint or "", ()))
         return views.show_problem(problem, path) if views else problem
 
     return middleware
@@ -187,28 +180,6 @@ def _authenticate(operation: Operation, request: Request, access: Access) -> Cal
         raise
     request.environ[CALLER] = caller.id
     return caller
-
-
-def _internal(command: type[Command], handler: CommandHandler) -> Callable[[], WsgiResponse]:
-    anyone = ANY_SERVICE in command.callers
-    id_field = next((name for name in command.model_fields if name.endswith("_id")), "")
-
-    def view() -> WsgiResponse:
-        current = _current_request(f"/internal/{command.name}")
-        caller = current.environ[CALLING_SERVICE]
-        if not caller:
-            raise problems.unauthenticated()
-        current.environ[CALLER] = caller
-        if not anyone and caller not in command.callers:
-            raise Problem(403, f"{caller} is not among the callers of this command.")
-        deadline.remaining(settings().deadline)
-        received = command.read(bodies.read_json(current))
-        if id_field:
-            trace.bind(**{to_camel(id_field): getattr(received, id_field)})
-        reply = handler(received)
-        return WsgiResponse(orjson.dumps(reply.data() if reply else {}), content_type="application/json")
-
-    return view
 
 
 def _current_request(route: str) -> Request:

@@ -5,7 +5,7 @@ trace id, have its requests sampled or change a deadline: its `traceparent` and 
 Ingress passes them on or not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -39,10 +39,10 @@ WHOLE_SERVER, SERVER_OPTIONS = "*", {"Allow": "DELETE, GET, HEAD, OPTIONS, PATCH
 
 
 class Middleware:
-    """One WSGI layer around a Flask app."""
+    """One WSGI layer around a Flask app, and around the app of each command by its path."""
 
-    def __init__(self, flask: Flask, tokens: ServiceTokens) -> None:
-        self.flask, self._app, self._tokens = flask, flask.wsgi_app, tokens
+    def __init__(self, flask: Flask, tokens: ServiceTokens, commands: Mapping[str, Callable[..., Any]]) -> None:
+        self.flask, self._app, self._tokens, self._commands = flask, flask.wsgi_app, tokens, commands
         self._cors = cors.Cors(settings().cors_origins)
         self._default_headers = _default_headers() | self._cors.always
         self.face: Callable[[WsgiResponse, str], WsgiResponse] = lambda problem, path: problem
@@ -83,7 +83,8 @@ class Middleware:
                     return WsgiResponse(status=204, headers=cors.PREFLIGHT)(environ, start_with_headers)
                 if method == "OPTIONS" and environ["PATH_INFO"] == WHOLE_SERVER:
                     return WsgiResponse(status=204, headers=SERVER_OPTIONS)(environ, start_with_headers)
-                return self._app(environ, start_with_headers)
+                command = self._commands.get(environ["PATH_INFO"]) if method == "POST" else None
+                return (command or self._app)(environ, start_with_headers)
             except Problem as problem:
                 path = environ["PATH_INFO"]
                 return self.face(problems.to_response(problem, path), path)(environ, start_with_headers)
