@@ -15,7 +15,7 @@ import pytest
 import stripe as library
 
 from chassis import clock
-from chassis.audit import Finding, Suspect
+from chassis.audit import BATCH, Finding, Suspect
 from chassis.errors import TransientError
 from chassis.testing import FakeClock
 from services.inventory import repository as inventory
@@ -125,11 +125,16 @@ class Shop:
         self.clock.pass_time(301)
         self.work()
         found: list[Finding | Suspect] = []
-        for start in range(0, len(ids), 100):
-            part = ids[start : start + 100]
+        for part in _batches(ids):
             found += [*invariants.check_orders(part), *payment_invariants.check_payments(part)]
         held = reconciliation.over(10 * 86_400)
-        return [*found, *held.check(list(held.ids()))]
+        for part in _batches(list(held.ids())):
+            found += held.check(part)
+        return found
+
+
+def _batches(ids: list[str]) -> list[list[str]]:
+    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
 
 
 @pytest.fixture(scope="module")
