@@ -173,6 +173,26 @@ def refusals(client: Client, stopped: threading.Event) -> int:
     return count
 
 
+def test_creating_carts_is_limited_by_address(strict_shop: Shop) -> None:
+    """Else one client could fill the database with carts of guests that do not exist."""
+    before = {cart["_id"] for cart in strict_shop.documents("carts", "carts")}
+    client = from_address(strict_shop, "carts", "198.51.100.90")
+    created = [client.post("/api/carts") for _ in range(101)]
+    assert [response.status_code for response in created] == [201] * 100 + [429]
+    assert rate_limit(created[-1], "anonymous")[:2] == (100, 0)
+    first = created[0].json()
+    mine = {"headers": {"Cart-Token": first["token"]}}
+    expect(client.get(f"/api/carts/{first['id']}", **mine), 200)
+    expect(from_address(strict_shop, "carts", "198.51.100.91").post("/api/carts"), 201)
+    buyer = from_address(strict_shop, "carts", "198.51.100.90")
+    buyer.token = strict_shop.shopper().token
+    product = strict_shop.product()["id"]
+    expect(buyer.post("/api/carts/mine/items", {"productId": product, "quantity": 1}), 200)
+    kept = {cart["_id"] for cart in strict_shop.documents("carts", "carts")}
+    assert kept - before >= {response.json()["id"] for response in created[:100]}
+    assert len(kept - before) == 102, "those two, and none for the refused request"
+
+
 def has_expired(shop: Shop, order: str) -> bool:
     """Return whether the reservation of an order has expired, and its units are available again."""
     found = next(doc for doc in shop.documents("inventory", "reservations") if doc["_id"] == order)
