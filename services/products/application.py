@@ -54,8 +54,7 @@ def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -
     while True:
         product = repository.get(id)
         if product["dedupKey"] == dedup_key:
-            variants.complete(id)
-            return repository.get(id)
+            return _followed(product)
         require_version(if_match, product["version"])
         variant_rules.require_own_fields(product, fields)
         new = {**product, **fields, "isPublished": fields.get("published", product["isPublished"])}
@@ -71,10 +70,8 @@ def change(id: str, fields: dict[str, Any], if_match: IfMatch, dedup_key: str) -
             changed |= details.stored()
         changed |= {"dedupKey": dedup_key, "updatedAt": clock.timestamp()}
         vocabulary.add(details.words())
-        if _update(product, {"$set": changed, "$inc": {"version": 1}}, documents.updated(new)):
-            variants.complete(id)
-            variants.refresh(id)
-            return repository.get(id)
+        if stored := _update(product, {"$set": changed, "$inc": {"version": 1}}, documents.updated(new)):
+            return _followed(stored)
 
 
 def delete(id: str, if_match: IfMatch) -> None:
@@ -83,23 +80,32 @@ def delete(id: str, if_match: IfMatch) -> None:
         product = repository.get(id)
         require_version(if_match, product["version"])
         event = ProductDeleted(product_id=id, parent_id=product["parentId"] or None)
-        if _update(product, variants.deletion(), event):
-            variants.complete(id)
-            variants.refresh(id)
+        if stored := _update(product, variants.deletion(), event):
+            _followed(stored)
             return
 
 
-def _update(product: Doc, update: Update, event: Event) -> bool:
-    """Store a change with its event, for a product with variants without; return False if another write came first.
+def _followed(product: Doc) -> Doc:
+    """Return a changed product once its variants have followed, or the product that it is a variant of."""
+    if product["variants"]:
+        variants.complete(product["_id"])
+        return repository.products.get(product["_id"]) or product
+    if product["parentId"]:
+        variants.refresh(product["_id"])
+    return product
 
-    The variants of a product follow, with events of their own.
+
+def _update(product: Doc, update: Update, event: Event) -> Doc | None:
+    """Store a change with its event, and return the result; None if another write came first.
+
+    A product with variants has no event: its variants follow, with their own.
     """
     publish: Update = {"$set": {"variantsDue": variants.due()}}
     guard: Filter = {}
     if not product["variants"]:
         publish, guard = outbox.append_event(product, event)
     when = {**guard, "version": product["version"]}
-    return repository.products.update(product["_id"], merge_updates(update, publish), when=when) is not None
+    return repository.products.update(product["_id"], merge_updates(update, publish), when=when)
 
 
 def adjust_stock(id: str, adjustment: int, dedup_key: str, by: str, reason: str) -> Doc:
@@ -117,8 +123,9 @@ def adjust_stock(id: str, adjustment: int, dedup_key: str, by: str, reason: str)
 
 def update_stock(id: str, available: int, sequence: int) -> None:
     """Store the stock that the catalog shows, unless a newer one is stored; `sequence` is that of the stock's event."""
-    repository.update_stock(id, available, sequence)
-    variants.refresh(id)
+    changed = repository.update_stock(id, available, sequence)
+    if changed is None or changed["parentId"]:  # None, too: a crash may have come before the refresh
+        variants.refresh(id)
 
 
 def price_items(command: PriceItems) -> PriceItems.Reply:

@@ -97,7 +97,7 @@ def replace(product: Doc, pictures: list[Doc], sources: list[Doc]) -> Doc | None
         update = {"$set": {**fields, "updatedAt": clock.timestamp()}, "$inc": {"version": 1}}
     guard = {"version": product["version"], "picturesDue": product["picturesDue"]}
     changed = repository.products.update(product["_id"], update, when=guard)
-    if changed:
+    if changed and changed["parentId"]:
         variants.refresh(product["_id"])
     return changed
 

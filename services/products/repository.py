@@ -95,7 +95,10 @@ def catalog(is_published: bool = True) -> dict[str, Any]:
     return {"deleted": False, "isPublished": is_published, "isListed": True}
 
 
-def update_stock(id: str, available: int, sequence: int) -> None:
-    """Store the stock that the catalog shows, unless a newer one is stored; `sequence` is that of the stock's event."""
+def update_stock(id: str, available: int, sequence: int) -> Doc | None:
+    """Store the stock that the catalog shows; return None if this or a newer one is stored.
+
+    `sequence` is that of the stock's event.
+    """
     update = {"$set": {"stock": available, "last_seq.inventory": sequence}}
-    products.update(id, update, when={"last_seq.inventory": {"$lt": sequence}})
+    return products.update(id, update, when={"last_seq.inventory": {"$lt": sequence}})
