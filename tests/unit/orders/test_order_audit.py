@@ -221,6 +221,23 @@ def test_audit_finds_a_saga_that_does_not_end():
     ]
 
 
+@pytest.mark.parametrize(("over_s", "late"), [(-300, False), (55, False), (65, True)])
+def test_audit_gives_a_buyer_the_time_to_confirm_the_payment(over_s, late):
+    waiting = {"since": clock.timestamp_ago(5000), "until": clock.timestamp_ago(over_s)}
+    found = details(
+        invariants.check_saga_outcome("o1", order("pending"), {**saga(open=True, age=5001), "waiting": waiting})
+    )
+    assert found == ([f"I5 its saga waits for the buyer, who had time until {waiting['until']}"] if late else [])
+
+
+def test_audit_finds_a_saga_that_does_not_end_after_its_buyer_was_at_the_bank():
+    age_s = invariants.DECIDED_AFTER_S + 600
+    for waited_s in (590, 610):
+        came_back = {**saga(open=True, age=age_s), "waitedMs": waited_s * 1000, "waiting": None}
+        found = details(invariants.check_saga_outcome("o1", order("pending"), came_back))
+        assert found == ([f"I5 its saga is open since {came_back['openedAt']}"] if waited_s == 590 else [])
+
+
 def test_audit_compares_the_list_with_the_events():
     old, fresh = order(), order(age=invariants.CONSISTENT_AFTER_S - 1)
     right = projection.summary_of(old)
