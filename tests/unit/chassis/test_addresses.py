@@ -53,11 +53,11 @@ def test_listed_address_resolves_to_itself():
 def test_forwarded_address_is_believed_only_from_trusted_proxies(monkeypatch, proxy, believed):
     trusting: Settings = Settings.from_environment({"TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1,fc00::/7"})
     monkeypatch.setattr(client_address, "settings", lambda: trusting)
-    client_address._is_trusted.cache_clear()
+    client_address.is_trusted.cache_clear()
     headers = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2"}
     request = Request(EnvironBuilder(headers=headers, environ_overrides={"REMOTE_ADDR": proxy}).get_environ())
     assert client_address.client_address(request) == ("2.2.2.2" if believed else proxy)
-    client_address._is_trusted.cache_clear()
+    client_address.is_trusted.cache_clear()
 
 
 def test_wrong_network_is_rejected_with_the_name_of_the_setting():
