@@ -31,6 +31,8 @@ from tests.fake_stripe import SECRET, FakeStripe
 from tests.faults.in_process import InProcessPlatform
 from tests.sizes import by_form
 
+pytestmark = pytest.mark.any_engine
+
 OPERATIONS = ("insert", "get", "find", "count", "update", "bulk_update", "delete", "rewrite")
 STOCK, PRICE = 100_000, 1000
 STRIDE = by_form(8, 1)
