@@ -1,6 +1,6 @@
 """One HTTP exchange on a kept connection, within one deadline: a timeout of a plain socket would restart at each read.
 
-Why `http.client`: docs/decisions/050-kept-connections.md.
+Why `http.client`: docs/decisions/051-kept-connections.md.
 """
 
 import select

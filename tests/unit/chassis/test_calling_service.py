@@ -148,3 +148,37 @@ def test_an_internal_route_ignores_the_trace_of_whoever_is_no_service(client, to
 )
 def test_a_command_is_carried_out_for_its_callers_only(client, command, caller, status):
     assert client.post(f"/internal/{command}", json={}, headers=as_service(caller)).status_code == status
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+def test_a_command_is_json(client, content_type):
+    headers = as_service("orders") | {"Content-Type": content_type}
+    assert client.post("/internal/look", data=b"{}", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Content-Type": "text/plain"}, b"{}", 415),
+        ({"Content-Type": ""}, b"{}", 415),
+        ({"Content-Encoding": "gzip"}, b"{}", 415),
+        ({}, b"", 400),
+        ({}, b'{"a": 1, "a": 2}', 400),
+        ({}, b"[" * 30 + b"]" * 30, 400),
+        ({}, b"[]", 422),
+        ({}, b'"' + b"x" * 70_000 + b'"', 413),
+    ],
+)
+def test_a_malformed_command_is_rejected_with_a_problem(client, headers, body, status):
+    headers = {"Content-Type": "application/json"} | as_service("orders") | headers
+    response = client.post("/internal/look", data=body, headers=headers)
+    assert (response.status_code, response.json["status"]) == (status, status)
+    assert response.content_type == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store" and response.headers["X-Trace-Id"]
+
+
+def test_a_command_is_sent_by_post_to_its_exact_path(client):
+    wrong = client.get("/internal/look", headers=as_service("orders"))
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "POST")
+    for path in ("/internal/look/", "/internal/Look", "/internal/", "/internal/nothing"):
+        assert client.post(path, json={}, headers=as_service("orders")).status_code == 404, path
