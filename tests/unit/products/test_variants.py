@@ -88,9 +88,17 @@ def priced(*ids):
 
 def deliver():
     """Handle all events that are pending in both services, each at least once."""
+    deliver_stocks()
+    deliver_products()
+
+
+def deliver_stocks():
     for doc in list(stocks.stock.iterate({"pending": {"$gt": 0}})):
         event = StockChanged(product_id=doc["_id"], available=doc["available"])
         handlers.on_stock_changed(event, Meta("", "inventory", "", "", doc["_id"], doc["seq"]))
+
+
+def deliver_products():
     types = {event.type: event for event in (ProductCreated, ProductUpdated, ProductDeleted)}
     for doc in list(repository.products.iterate({"pending": {"$gt": 0}})):
         for entry in doc["outbox"]:
@@ -272,6 +280,41 @@ def test_a_change_that_comes_while_a_product_is_refreshed_is_not_lost(monkeypatc
     repository.update_stock("mug-s", 2, 7)
     variants.refresh("mug-s")
     assert [each.stock for each in shown("mug").variants] == [2, 1]
+
+
+def test_a_variant_is_read_after_the_product_that_guards_it(monkeypatch):
+    create()
+    real, interfered = repository.products.get, []
+
+    def interfere(id):
+        if id == "mug" and not interfered:
+            interfered.append(True)
+            repository.update_stock("mug-s", 1, 8)
+            variants.refresh("mug-s")
+        return real(id)
+
+    repository.update_stock("mug-s", 2, 7)
+    monkeypatch.setattr(repository.products, "get", interfere)
+    variants.refresh("mug-s")
+    assert shown("mug").variants[0].stock == 1
+
+
+def test_events_complete_what_a_crash_left_between_a_variant_and_its_product(store):
+    def change(place):
+        application.change(f"{place}mug-s", {"price": "5.00"}, None, "k")
+
+    for place in interruptions(store, lambda place: create(place, prefix=place), change):
+        deliver_products()
+        assert shown(place).price == shown(place).variants[0].price == shown(f"{place}mug-s").price
+    assert shown(place).price == "5.00"
+
+    def sell(place):
+        event = StockChanged(product_id=f"{place}-sold-mug-s", available=0)
+        handlers.on_stock_changed(event, Meta("", "inventory", "", "", event.product_id, 2))
+
+    for place in interruptions(store, lambda place: create(f"{place}-sold", prefix=f"{place}-sold-"), sell):
+        sell(place)
+        assert [each.stock for each in shown(f"{place}-sold").variants] == [0, 6]
 
 
 def test_product_imported_before_keeps_its_id_and_becomes_a_variant():
