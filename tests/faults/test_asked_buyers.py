@@ -167,7 +167,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         platform = InProcessPlatform(folder, stock=STOCK)
         for name in ("orders", "payments"):
             for collection in platform.services[name].collections:
-                collection.attach(DyingStore(platform.stores[name], calls))  # type: ignore[arg-type]
+                collection.attach(DyingStore(platform.stores[name], calls))
         yield Shop(platform, stripe, fake_clock, calls)
         platform.close()
     by_name.cache_clear()
@@ -210,7 +210,8 @@ def cancel(shop: Shop, id: str) -> None:
     shop.work()
 
 
-ENDS = {
+Deed = Callable[[Shop, str], None]
+ENDS: dict[Deed, str] = {
     approve_and_resume: "confirmed",
     approve_and_tell: "confirmed",
     refuse_and_tell: "rejected",
@@ -220,7 +221,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("deed", ENDS, ids=lambda deed: deed.__name__)
-def test_order_ends_by_what_its_buyer_does(shop: Shop, deed: Callable[[Shop, str], None]) -> None:
+def test_order_ends_by_what_its_buyer_does(shop: Shop, deed: Deed) -> None:
     id = clock.new_id()
     place(shop, id)
     assert shop.status(id) == "pending" and checkout.actions([id])[id].url.startswith("https://bank.example/")
@@ -235,9 +236,7 @@ def test_order_ends_by_what_its_buyer_does(shop: Shop, deed: Callable[[Shop, str
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("deed", [place, *ENDS], ids=lambda deed: deed.__name__)
-def test_process_that_dies_at_any_call_leaves_one_charge_or_none(
-    shop: Shop, deed: Callable[[Shop, str], None], after: bool
-) -> None:
+def test_process_that_dies_at_any_call_leaves_one_charge_or_none(shop: Shop, deed: Deed, after: bool) -> None:
     ids, at, died = [], 1, True
     while died:
         ids.append(id := clock.new_id())

@@ -7,7 +7,8 @@ import pytest
 from chassis import clock
 from tests.system.platform import Client, Shop, eventually, expect, problem, refused_fields
 
-FIELDS = {"id", "userId", "items", "totalAmount", "currency", "status", "reason", "paymentId", "createdAt", "updatedAt"}
+AMOUNTS, TIMES = {"items", "totalAmount", "currency"}, {"createdAt", "updatedAt"}
+FIELDS = {"id", "userId", "status", "reason", "paymentId", "action", *AMOUNTS, *TIMES}
 
 
 def line(product: dict[str, Any], quantity: Any = 1) -> dict[str, Any]:
