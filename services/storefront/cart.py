@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from chassis.calls import ProblemResponse, on_behalf
-from chassis.errors import ServiceError
+from chassis.errors import ServiceError, TransientError
 from chassis.observe.log import log
 from chassis.schema import Id
 from chassis.web.pages import OPTIONAL, Form, Fragment, Page, Redirect
@@ -71,8 +71,12 @@ def cart_page() -> Page:
 
 @pages.get("/shop/cart/summary", auth=OPTIONAL)
 def summary() -> Page:
-    """Show how many units the cart has; every page loads this part."""
-    return Fragment("parts/summary.html", block="summary", units=units(read()), added="", headers=NOT_CACHED)
+    """Show how many units the cart has; every page loads this part, and does without it while `carts` is away."""
+    try:
+        found = units(read())
+    except TransientError:
+        found = 0
+    return Fragment("parts/summary.html", block="summary", units=found, added="", headers=NOT_CACHED)
 
 
 @pages.post("/shop/cart/items", form=NewLine, auth=OPTIONAL)

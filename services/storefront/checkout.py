@@ -1,26 +1,32 @@
 """Checkout: the total that is shown is the one that is charged, or the order is refused and nothing is lost."""
 
+from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chassis import clock
+from chassis import deadline
 from chassis.calls import ProblemResponse, on_behalf
-from chassis.errors import NotAttempted, OutcomeUnknown
+from chassis.errors import NotAttempted, TransientError
 from chassis.schema import Id
 from chassis.web.pages import SIGNED_IN, Form, Page, Redirect
 from services.storefront import cart as carts
+from services.storefront import session
 from services.storefront.session import Session
+from services.storefront.settings import settings
 from services.storefront.site import NOT_CACHED, pages, translate
 
 orders = on_behalf("orders")
+_ORDER_SHARE = 0.6
+"""Share of the deadline that the order may take; the rest is for the page that says what became of it."""
+_SAME_KEY = "key_in_use", "key_reused"
+"""Kinds of errors that say: this cart was ordered before, and perhaps with another card."""
 Method = Literal["tok_ok", "tok_declined", "tok_insufficient_funds", "tok_action"]
 
 
 class Checkout(Form):
-    """What the buyer has seen; the key makes a second click, a reload or another tab the same order."""
+    """What the buyer has seen."""
 
-    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     cart_id: Id
     cart_version: Annotated[int, Field(ge=0)]
     total: Annotated[str, StringConstraints(max_length=30)]
@@ -44,33 +50,43 @@ def place(user: Session, form: Checkout) -> Page | Redirect:
         "paymentToken": form.payment,
     }
     try:
-        order = orders.post("/api/orders", token=user.access_token, key=form.key, json=body).body
+        with deadline.within(settings().deadline * _ORDER_SHARE):
+            order = orders.post("/api/orders", token=user.access_token, key=_key(user, form), json=body).body
     except ProblemResponse as problem:
         return _refused(problem)
     except NotAttempted:
-        notice = translate("Orders cannot be taken just now. Your cart is kept, and nothing was charged.")
-        return _review(notice, status=503, key=form.key)
-    except OutcomeUnknown:
+        return _review(translate("Orders cannot be taken just now. Your cart is kept, and nothing was charged."), 503)
+    except TransientError:
         notice = translate("We do not know yet whether your order arrived. Press the button again: you pay once.")
-        return _review(notice, status=503, key=form.key)
+        return _review(notice, 503)
     return Redirect(f"/shop/orders/{order['id']}")
 
 
+def _key(user: Session, form: Checkout) -> str:
+    """Return the Idempotency-Key: a second click, a reload or another tab is the same order of the same cart."""
+    seen = f"{user.attempt}:{form.cart_id}:{form.cart_version}"
+    return "cart:" + blake2b(seen.encode(), digest_size=16).hexdigest()
+
+
 def _refused(problem: ProblemResponse) -> Page | Redirect:
-    if order := problem.body.get("orderId"):
-        if problem.kind != "price_changed":
-            return Redirect(f"/shop/orders/{order}")  # it says why it was rejected
-        return _review(translate("A price has changed. Look at the new total before you order."), status=409)
+    order = problem.body.get("orderId")
+    if order:
+        session.allow_another_order()
     if problem.kind == "price_changed":
-        return _review(translate("A price has changed. Look at the new total before you order."), status=409)
+        return _review(translate("A price has changed. Look at the new total before you order."), 409)
+    if order:
+        return Redirect(f"/shop/orders/{order}")  # it says why it was rejected
+    if problem.kind in _SAME_KEY:
+        notice = translate("This cart is being ordered already. Look at your orders before you order again.")
+        return _review(notice, 409)
     if problem.status in (404, 412):
-        return _review(translate("Your cart has changed. Look at it before you order."), status=409)
+        return _review(translate("Your cart has changed. Look at it before you order."), 409)
     if problem.status in (409, 422):
-        return _review(problem.detail, status=409)
+        return _review(problem.detail, 409)
     raise problem
 
 
-def _review(notice: str = "", status: int = 200, key: str = "") -> Page:
+def _review(notice: str = "", status: int = 200) -> Page:
     cart: dict[str, Any] = carts.read()
     return Page(
         "checkout.html",
@@ -78,6 +94,5 @@ def _review(notice: str = "", status: int = 200, key: str = "") -> Page:
         headers=NOT_CACHED,
         cart=cart,
         can_order=bool(cart["items"]) and cart["total"] is not None,
-        key=key or clock.new_id(),
         notice=notice,
     )

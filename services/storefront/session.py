@@ -42,6 +42,8 @@ class Session:
     """When the access token expires, in seconds since 1970."""
     cart_id: str = ""
     cart_token: str = ""
+    attempt: str = ""
+    """Changes when an order was rejected: the same cart may then be ordered once more."""
 
     @property
     def id(self) -> str:
@@ -108,6 +110,11 @@ def sign_out() -> None:
 def keep_cart(id: str, token: str) -> None:
     """Keep the cart of a guest."""
     _keep(replace(current(), cart_id=id, cart_token=token))
+
+
+def allow_another_order() -> None:
+    """Let the same cart be ordered once more."""
+    _keep(replace(current(), attempt=clock.new_id()))
 
 
 def forget_cart() -> None:

@@ -26,6 +26,7 @@ class Window:
     def __init__(self, browser: Browser, url: str, width: int = 1280, language: str = "en-US", **options: Any) -> None:
         self.url = url
         self.errors: list[str] = []
+        self.has_scripts = bool(options.get("java_script_enabled", True))
         self._host = urlsplit(url).netloc
         self.context = browser.new_context(
             base_url=url, locale=language, viewport={"width": width, "height": HEIGHT_PX}, **options

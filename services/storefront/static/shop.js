@@ -16,6 +16,13 @@ document.addEventListener("htmx:after:swap", () => {
     said.removeAttribute("data-status");
   }
 });
+// A part that cannot be had leaves the page as it is. Who has pressed a button learns of it; a poll tries again.
+const fail = (event) => {
+  const status = document.getElementById("status");
+  if (event.detail.ctx.request.method !== "GET") status.textContent = status.dataset.failed;
+};
+document.addEventListener("htmx:response:error", fail);
+document.addEventListener("htmx:error", fail);
 // The secret of a mailed link is behind its #, which no server sees; it goes into the form, and out of the address.
 const token = document.getElementById("token");
 if (token && location.hash) {
