@@ -1,11 +1,12 @@
 """Real engines for tests: MongoDB and Kafka, by the commands `mongodb` and `kafka` in the folder that ENGINES names.
 
     mongodb = Engine("mongodb", "w0")
-    mongodb.up()          # mongodb://127.0.0.1:27117/
+    mongodb.up()          # mongodb://127.0.0.1:20117/
     mongodb.kill()
 
-Each takes `--name NAME` and one of: up (prints the address), start, down, kill (-9), pause, resume, wipe; `mongodb up`
-also `--auth USER:PASSWORD`, which turns logins on, and `kafka up` `--set KEY=VALUE`, a setting of the broker.
+Each takes `--name NAME` and one of: up (prints the address), start, down, kill (-9), pause, resume, wipe; `up` takes
+`--port PORT`, `mongodb up` also `--auth USER:PASSWORD`, which turns logins on, and `kafka up` `--set KEY=VALUE`, a
+setting of the broker.
 """
 
 import itertools
@@ -23,7 +24,7 @@ from kafka.errors import KafkaError
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from tests.system.running import eventually
+from tests.system.running import eventually, free_port
 
 Kind = Literal["mongodb", "kafka"]
 WANTED = "ON_ENGINES"
@@ -46,8 +47,13 @@ class Engine:
     """USER:PASSWORD, where one is needed."""
 
     def up(self) -> str:
-        """Start it if need be; its address, once it answers."""
-        return self._do("up").strip().splitlines()[-1]
+        """Start it, empty; return its address, once it answers.
+
+        Its port is ours: engines that start at the same time could be given the same one.
+        """
+        self.wipe()
+        port = free_port(span=2)  # the second one is the controller's of Kafka
+        return self._do("up", "--port", str(port)).strip().splitlines()[-1]
 
     def start(self) -> None:
         """Start it again on the same data."""
@@ -71,13 +77,13 @@ class Engine:
         """kill -9, and remove its data."""
         self._do("wipe")
 
-    def _do(self, verb: str) -> str:
+    def _do(self, verb: str, *options: str) -> str:
         found = folder()
         if found is None:
             pytest.skip(f"no {self.kind} for tests here: ENGINES names a folder with the commands mongodb and kafka")
         login = ["--auth", self.login] if self.login else []
         short = ["--set", "group.min.session.timeout.ms=1000"] if self.kind == "kafka" else []  # so may leases be
-        command = [found / self.kind, "--name", self.name, *login, *short, verb]
+        command: list[str | Path] = [found / self.kind, "--name", self.name, *login, *short, *options, verb]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{self.kind} {verb}: {done.stderr}"
         return done.stdout
@@ -102,7 +108,6 @@ def take(kind: Kind) -> tuple[Engine, str]:
     with suppress(IndexError):
         return _spare[kind].pop()
     engine = Engine(kind, f"{worker()}-{next(_numbers)}")
-    engine.wipe()
     return engine, engine.up()
 
 

@@ -36,12 +36,14 @@ def eventually(what: Callable[[], Any], within: float = 30.0) -> Any:
     return found
 
 
-def free_port() -> int:
-    """Return a port of loopback that is free, and that this process did not get before."""
-    while (port := secrets.choice(_PORTS)) in _given or not _is_free(port):
-        pass
-    _given.add(port)
-    return port
+def free_port(span: int = 1) -> int:
+    """Return the first of so many ports of loopback that are free, and that this process did not get before."""
+    while True:
+        port = secrets.choice(_PORTS)
+        ports = range(port, port + span)
+        if not _given & set(ports) and all(map(_is_free, ports)):
+            _given.update(ports)
+            return port
 
 
 def _is_free(port: int) -> bool:
