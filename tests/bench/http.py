@@ -25,13 +25,20 @@ from tests.bench.load import rate
 from tests.system.running import ROOT, eventually, free_port
 
 _TURNS, _REQUESTS = 8, 250
+_RESTARTS, _FEW_RESTARTS = 22, 6
+_MIN_RATIO = 0.9
+_RATIOS = {
+    "whole chassis / bare Flask": ("whole chassis", "bare Flask"),
+    "metrics, traces at 1 %, log / no telemetry": ("with traces", "no telemetry"),
+    "the same, log lines by OTLP / no telemetry": ("with traces, log by OTLP", "no telemetry"),
+}
 _PATH = "/api/products/p1"
 _TRACES = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
 _DETAILS = Details("Kettle", "Boils a liter of water in two minutes.", "kitchen")
 
 
 def run(short: bool) -> list[dict[str, Any]]:
-    """Return the medians of the ratios over many restarts."""
+    """Return the medians of the ratios over many restarts; in the short form over few, and many for a missed one."""
     with _collector() as url:
         traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **_TRACES}
         servers = {
@@ -41,27 +48,33 @@ def run(short: bool) -> list[dict[str, Any]]:
             "with traces": ("full", traces),
             "with traces, log by OTLP": ("full", {"OTEL_LOGS_EXPORTER": "otlp", **traces}),
         }
-        found = _measure_in_turn(servers, 9 if short else 22)
-
-    def ratio(name: str, one: str, other: str) -> dict[str, Any]:
-        value = statistics.median(x / y for x, y in zip(found[one], found[other], strict=True))
-        return {"name": name, "value": value, "unit": "", "bar": ">= 0.9", "ok": value >= 0.9}
-
-    return [
-        *({"name": f"read, {name}", "value": statistics.median(found[name]), "unit": "requests/s"} for name in found),
-        ratio("whole chassis / bare Flask", "whole chassis", "bare Flask"),
-        ratio("metrics, traces at 1 %, log / no telemetry", "with traces", "no telemetry"),
-        ratio("the same, log lines by OTLP / no telemetry", "with traces, log by OTLP", "no telemetry"),
-    ]
+        found = _measure_in_turn(servers, _FEW_RESTARTS if short else _RESTARTS)
+        if short and (missed := [row["name"] for row in _ratios(found) if not row["ok"]]):
+            again = {name: servers[name] for ratio in missed for name in _RATIOS[ratio]}
+            found += _measure_in_turn(again, _RESTARTS - _FEW_RESTARTS)
+    rates = {name: [each[name] for each in found if name in each] for name in servers}
+    medians = {f"read, {name}": statistics.median(values) for name, values in rates.items()}
+    return [*({"name": name, "value": each, "unit": "requests/s"} for name, each in medians.items()), *_ratios(found)]
 
 
-def _measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], restarts: int) -> dict[str, list[float]]:
-    """Return the requests/s of each server (app, settings), one figure per restart.
+def _ratios(found: list[dict[str, float]]) -> list[dict[str, Any]]:
+    """Return a row for the median of each ratio; `full` tells that its servers were started as often as in full."""
+    rows = []
+    for name, (one, other) in _RATIOS.items():
+        values = [each[one] / each[other] for each in found if {one, other} <= each.keys()]
+        value = statistics.median(values)
+        row = {"name": name, "value": value, "unit": "", "bar": f">= {_MIN_RATIO}", "ok": value >= _MIN_RATIO}
+        rows.append(row | {"full": len(values) >= _RESTARTS})
+    return rows
+
+
+def _measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], restarts: int) -> list[dict[str, float]]:
+    """Return the requests/s of each server (app, settings), for each restart.
 
     Two processes of the same code differ by some percent while they live, and the machine from second to second. Each
     turn begins with another server: what the one before leaves to the next is shared evenly.
     """
-    found: dict[str, list[float]] = {name: [] for name in servers}
+    found = []
     for _ in range(restarts):
         with data_dir_with_product() as folder, ExitStack() as running:
             ports = {
@@ -77,8 +90,7 @@ def _measure_in_turn(servers: dict[str, tuple[str, dict[str, str]]], restarts: i
                 for name in order:
                     seconds[name] += _REQUESTS / rate(ports[name], _PATH, _REQUESTS)
                 order.rotate()
-            for name, took in seconds.items():
-                found[name].append(_TURNS * _REQUESTS / took)
+            found.append({name: _TURNS * _REQUESTS / took for name, took in seconds.items()})
     return found
 
 
