@@ -53,6 +53,7 @@ class Actors:
         declined = self.owner.client.order(product, paymentToken="tok_declined")
         assert declined.status_code == 402
         self.owner.client.final_order(declined.json()["orderId"])
+        self._at_bank = expect(self.owner.client.order(product, paymentToken="tok_action"), 202)["id"]
         shipped = self.owner.client.buy(product)["id"]
         expect(self.admin.post(f"/api/orders/{shipped}/ship"), 200)
         self.owned_ids = {
@@ -121,7 +122,8 @@ class Actors:
 
     def target(self, route: Route, id: str = "") -> str:
         """Return the path of this route to the object of the owner, or to that with this id."""
-        path = route.path.replace("{id}", id or self.owned_ids.get(route.service, _NOTHING))
+        owned = self._at_bank if "/bank/" in route.path else self.owned_ids.get(route.service, _NOTHING)
+        path = route.path.replace("{id}", id or owned)
         path = path.replace("{product}", self.owned_ids["products"]).replace("{name}", self._picture_name)
         return re.sub(r"{\w+}", _NOTHING, path)
 

@@ -38,16 +38,16 @@ CHECKS = [
 SEED = int(os.environ.get("SEED", "1"))
 """The same seed generates the same requests."""
 
-VALID_CASES, INVALID_CASES, FEW_CASES = by_form((60, 25, 10), (370, 115, 10))
+VALID_CASES, INVALID_CASES, FEW_CASES = by_form((36, 15, 6), (370, 115, 10))
 """Cases per route: valid ones, invalid ones, and those for a route without parameters."""
 REPEATS = 3
 """Times that each case is sent, with another caller and object each time: generating a case costs most."""
 EXPENSIVE = {
-    "POST /api/auth/login": by_form(25, 100),
-    "PUT /api/users/{id}": by_form(37, 150),
-    "POST /api/users": by_form(75, 300),
-    "POST /api/orders": by_form(75, 300),
-    "POST /api/products": by_form(75, 300),
+    "POST /api/auth/login": by_form(15, 100),
+    "PUT /api/users/{id}": by_form(22, 150),
+    "POST /api/users": by_form(45, 300),
+    "POST /api/orders": by_form(45, 300),
+    "POST /api/products": by_form(45, 300),
 }
 """Valid cases, sent once, for a route that hashes a password or calls other services."""
 
