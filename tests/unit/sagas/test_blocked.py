@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import requests
 from prometheus_client import REGISTRY
 
 from chassis.calls import outcomes
@@ -127,8 +126,8 @@ def test_undo_that_ends_by_a_defect_is_never_given_up(
 def test_request_that_a_service_cannot_read_is_told_from_one_that_it_does_not_allow(
     status: int, is_invalid: bool
 ) -> None:
-    response = requests.Response()
-    response.status_code, response._content = status, b'{"type": "/problems/invalid", "title": "Invalid input"}'
+    problem = b'{"type": "/problems/invalid", "title": "Invalid input"}'
+    response = outcomes.HttpResponse(status, {}, problem)
     with pytest.raises(RequestRejected) as caught:
         outcomes.read("inventory", response)
     assert caught.value.is_invalid is is_invalid
