@@ -67,10 +67,16 @@ def import_rows(
     """
     ids = [row.id for row in rows]
     stored = {doc["_id"]: doc for doc in repository.products.find({"_id": {"$in": ids}}, limit=MAX_ROWS)}
-    outcomes, changed = _import_parents(rows, stored, by)
-    rest = [row for row in rows if row.id not in outcomes]
-    levels = _stock(_rows_to_stock(rest, stored, sets_stock), sets_stock, dedup_key, by)
-    for row in rest:
+    outcomes: dict[str, Outcome | DomainError] = {
+        row.id: error for row in rows if (error := _kind_error(row, stored.get(row.id)))
+    }
+    fitting = [row for row in rows if row.id not in outcomes]
+    levels = _stock(_rows_to_stock(fitting, stored, sets_stock), sets_stock, dedup_key, by)
+    done, changed = _import_parents(fitting, stored, levels, by)
+    outcomes |= done
+    for row in fitting:
+        if row.id in done:
+            continue
         deadline.remaining(settings().deadline)
         try:
             outcome = _import_row(row, stored.get(row.id), levels.get(row.id), row.id in changed)
@@ -82,9 +88,9 @@ def import_rows(
 
 
 def _import_parents(
-    rows: Sequence[Row], stored: dict[str, Doc], by: str
+    rows: Sequence[Row], stored: Mapping[str, Doc], levels: Mapping[str, StockLevel], by: str
 ) -> tuple[dict[str, Outcome | DomainError], set[str]]:
-    """Store the products of variants, and insert the variants that are new: their rows are then in `stored`.
+    """Store the products of variants, and insert the variants that are new.
 
     Return the outcomes of variants that were inserted or refused, and the ids of the others that changed with it.
     """
@@ -92,16 +98,14 @@ def _import_parents(
     changed: set[str] = set()
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        if error := _kind_error(row, stored.get(row.id)):
-            outcomes[row.id] = error
-        elif row.parent_id:
+        if row.parent_id:
             groups.setdefault(row.parent_id, []).append(row)
     for parent_id, group in groups.items():
         new = [row for row in group if row.id not in stored]
         try:
             if _import_parent(parent_id, group):
                 changed |= {row.id for row in group}
-            variants.complete(parent_id, by)
+            variants.complete(parent_id, by, levels)
             for row in new:
                 is_created = repository.products.get(row.id) is not None
                 outcomes[row.id] = "created" if is_created else ProductDeleted()

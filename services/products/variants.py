@@ -7,12 +7,13 @@ Each step compares what is stored with what should be, and may be repeated: by t
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from chassis import calls, clock
 from chassis.errors import InvalidInput
 from chassis.events import outbox
 from chassis.store import Doc, Duplicate, Update, merge_updates
-from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockProducts
+from services.inventory.messages import MAX_STOCKED_PRODUCTS, ProductQuantity, StockLevel, StockProducts
 from services.products import documents, domain, repository, variant_rules, vocabulary
 from services.products.messages import ProductDeleted
 from services.products.repository import products
@@ -83,8 +84,10 @@ def due() -> str:
     return clock.timestamp_in(LEASE_S)
 
 
-def complete(id: str, by: str = "") -> None:
+def complete(id: str, by: str = "", levels: Mapping[str, StockLevel] = MappingProxyType({})) -> None:
     """Make the variants of a product as it says: insert those that are missing, change or delete the others.
+
+    `levels` are stocks that are open already.
 
     Raises TransientError; it can then be repeated.
     """
@@ -95,7 +98,7 @@ def complete(id: str, by: str = "") -> None:
                 _delete(entry["id"])
         else:
             stored = _stored(entries)
-            _insert([entry for entry in entries if entry["id"] not in stored], parent, by)
+            _insert([entry for entry in entries if entry["id"] not in stored], parent, by, levels)
             for entry in entries:
                 _align(entry, parent)
         stored = _stored(entries)
@@ -149,19 +152,26 @@ def _set_entries(parent: Doc, entries: Sequence[Entry], fields: Mapping[str, obj
     return products.update(parent["_id"], update, when=guard) is not None
 
 
-def _insert(entries: Sequence[Entry], parent: Doc, by: str) -> None:
+def _insert(entries: Sequence[Entry], parent: Doc, by: str, levels: Mapping[str, StockLevel]) -> None:
     """Insert variants once their stocks are open; one whose stock is closed was deleted before."""
-    for start in range(0, len(entries), MAX_STOCKED_PRODUCTS):
-        batch = {entry["id"]: entry for entry in entries[start : start + MAX_STOCKED_PRODUCTS]}
-        items = [ProductQuantity(product_id=id, quantity=entry["stock"]) for id, entry in batch.items()]
-        command = StockProducts(items=items, replaces=False, dedup_key=parent["_id"], by=by)
-        reply: StockProducts.Reply = calls.send(command, key=clock.new_id())
-        for level in reply.items:
-            entry = batch[level.product_id]
+    opened = {**levels, **_open_stocks([entry for entry in entries if entry["id"] not in levels], parent["_id"], by)}
+    for entry in entries:
+        if level := opened.get(entry["id"]):
             try:
                 products.insert(documents.new_variant(parent, entry, level.available, level.sequence))
             except Duplicate:  # another process was faster
                 pass
+
+
+def _open_stocks(entries: Sequence[Entry], parent_id: str, by: str) -> dict[str, StockLevel]:
+    found: dict[str, StockLevel] = {}
+    for start in range(0, len(entries), MAX_STOCKED_PRODUCTS):
+        batch = entries[start : start + MAX_STOCKED_PRODUCTS]
+        items = [ProductQuantity(product_id=entry["id"], quantity=entry["stock"]) for entry in batch]
+        command = StockProducts(items=items, replaces=False, dedup_key=parent_id, by=by)
+        reply: StockProducts.Reply = calls.send(command, key=clock.new_id())
+        found |= {level.product_id: level for level in reply.items}
+    return found
 
 
 def _align(entry: Entry, parent: Doc) -> None:
