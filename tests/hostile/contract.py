@@ -73,7 +73,7 @@ class Route:
 
     @property
     def successes(self) -> list[int]:
-        return [int(status) for status in self.described["responses"] if int(status) < 300]
+        return [int(status) for status in self.described["responses"] if int(status) < 400 and status != "304"]
 
     def parameters(self, place: str) -> dict[str, Schema]:
         """Return name -> schema of the parameters in `path`, `query` or `header`."""
