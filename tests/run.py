@@ -33,11 +33,14 @@ OVERRUN = 1.5
 """Times its budget beyond which the line of a stage is printed in red."""
 RED, GREEN, RESET = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 
-BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
-"""For pytest-xdist: a file stays together, in the order of collection, which starts the long ones first."""
+_BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+SIDE_BY_SIDE, BY_TWO = ("-n", "4", *_BY_FILE), ("-n", "2", *_BY_FILE)
+"""For pytest-xdist: a file stays together, in the order of collection, which starts the long ones first. More processes
+than cores, because most tests wait: for leases, restarts and elections."""
 NO_ENGINE = tuple(
     f"tests/{name}.py"
     for name in (
+        "contract/test_contracts",
         "system/test_launcher",
         "system/test_readme",
         "system/test_new",
@@ -98,14 +101,15 @@ def stages(kit: Path | None) -> dict[str, Stage]:
         "format": Stage("ruff", ("format", "--check", ".")),
         "imports": Stage("lint-imports"),
         "types": Stage("mypy"),
-        "tests": Stage("pytest", ("-n", "3", *BY_FILE)),
+        "tests": Stage("pytest", SIDE_BY_SIDE),
         "chart": Stage("pytest", ("tests/charts",)),
-        "observability": Stage("pytest", ("tests/observability",)),
+        "observability": Stage("pytest", (*BY_TWO, "tests/observability")),
         "browser": Stage("pytest", ("tests/browser",)),
         "engines-busy": Stage("pytest", ("--engines", *BUSY), engines),
-        "engines": Stage("pytest", ("-n", "3", *BY_FILE, *on_engines, *not_on_engines), engines),
-        "engines-all": Stage("pytest", ("-n", "3", *BY_FILE, "--nightly", *on_engines, *not_on_engines), engines),
-        "outages": Stage("pytest", ("tests/outages",), engines),
+        "engines": Stage("pytest", (*SIDE_BY_SIDE, *on_engines, *not_on_engines), engines),
+        "engines-all": Stage("pytest", (*SIDE_BY_SIDE, "--nightly", *on_engines, *not_on_engines), engines),
+        "engines-busy-all": Stage("pytest", ("--engines", "--nightly", *BUSY), engines),
+        "outages": Stage("pytest", (*BY_TWO, "tests/outages"), engines),
         "outages-long": Stage("pytest", ("--nightly", "tests/outages"), engines),
         "docker": Stage(".ci/docker", (str(kit),)),
         "containers": Stage("pytest", ("tests/containers",), {"DOCKER": "/usr/bin/docker"}),
@@ -131,15 +135,17 @@ PLANS = {
     "test": [*CHECKS, [["tests"]]],
     "engines": [[["engines-busy", "engines"]]],
     "ci": [
-        *CHECKS,
-        [["tests"]],
+        [*CHECKS[0], ["tests"]],
         [["engines-busy", "engines"]],
-        [["outages", "docker", "containers"], ["chart", "observability"]],
-        [["browser", "cluster"], ["mutants", "upstreams", "chaos", "mixed", "hostile"]],
+        [
+            ["docker", "containers", "cluster"],
+            ["outages", "mixed", "browser"],
+            ["observability", "mutants", "chart", "hostile", "chaos", "upstreams"],
+        ],
         [["bench"]],
     ],
     "nightly": [
-        [["engines-busy", "engines-all"]],
+        [["engines-busy-all", "engines-all"]],
         [["outages-long"]],
         [["hostile-long"]],
         [["mixed-pairs", "mixed-engines"]],

@@ -26,6 +26,7 @@ def broker():
     engine.wipe()
 
 
+@pytest.mark.any_engine
 def test_without_broker_calls_fail_in_time_and_leak_nothing():
     bus = KafkaBus(NOBODY)
     member = bus.consumer("g", ["t"])
@@ -49,6 +50,7 @@ def test_without_broker_calls_fail_in_time_and_leak_nothing():
     bus.close()
 
 
+@pytest.mark.any_engine
 def test_server_that_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as silent_server:
         bus = KafkaBus(f"127.0.0.1:{silent_server.getsockname()[1]}")
@@ -132,6 +134,7 @@ def test_paused_broker_delays_nobody_and_keeps_the_order(broker):
     assert len(found) - sum(step.values()) <= failed, "only unacknowledged records are duplicated"
 
 
+@pytest.mark.any_engine
 def test_log_is_short_and_has_no_secret():
     settings = Settings(
         kafka_bootstrap_servers=NOBODY,
