@@ -41,6 +41,7 @@ router: POST /api/orders
                 orders: payments/charge
                     payments: POST /internal/charge
                         payments: send payments.events
+                            orders: process payments.events
             orders: checkout confirm stock
                 orders: inventory/confirm-stock
                     inventory: POST /internal/confirm-stock
