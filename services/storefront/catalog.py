@@ -19,6 +19,8 @@ CACHE_S = 30
 LOW_STOCK = 5
 """Below this many units a page names the number."""
 MAX_SITEMAP = 5_000
+NO_FACETS: Mapping[str, Any] = {"categories": None, "vendors": None, "tags": None}
+"""The choices of a list that is not known."""
 products = on_behalf("products")
 Text = Annotated[str, StringConstraints(max_length=200)]
 
@@ -69,7 +71,7 @@ def products_page(query: ListQuery) -> Page:
         status=422 if unclear else 200,
         headers=BY_LANGUAGE,
         items=found["items"],
-        facets=found.get("facets") or {},
+        facets=found.get("facets") or NO_FACETS,
         did_you_mean=found.get("didYouMean"),
         more=_more(chosen, found["nextCursor"]),
         chosen={name: value if isinstance(value, list) else [value] for name, value in chosen.items()},
@@ -128,7 +130,10 @@ def _more(chosen: dict[str, Any], cursor: str | None) -> str:
 
 
 def _reason(problem: ProblemResponse) -> str:
-    reasons = [each["reason"] for each in problem.body.get("errors", ()) if each.get("reason")]
+    errors = problem.body.get("errors", ())
+    if any(each["field"] in ("minPrice", "maxPrice") for each in errors):
+        return translate("Please write a price as a number, such as 19.90.")
+    reasons = [each["reason"] for each in errors if each.get("reason")]
     return "; ".join(reasons) or problem.detail
 
 

@@ -25,8 +25,9 @@ def languages() -> tuple[str, ...]:
 
 
 def language() -> str:
-    """Return the language that the browser likes best of those there are."""
-    return request.accept_languages.best_match(languages(), SOURCE)
+    """Return the language that the browser likes best of those there are; a region, as in de-AT, is left out."""
+    wanted = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality)
+    return next((each for each in wanted if each in languages()), SOURCE)
 
 
 @cache
