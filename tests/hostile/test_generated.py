@@ -10,7 +10,7 @@ from tests.hostile.actors import Actors
 from tests.hostile.generate import World, plan_jobs, run
 from tests.sizes import by_form
 
-MIN_REQUESTS = by_form(3_000, 50_000)
+MIN_REQUESTS = by_form(5_000, 50_000)
 MIN_HANDLED_SHARE = 0.6
 PROCESSES = 2
 
