@@ -77,7 +77,7 @@ def signed_in() -> Session | None:
             return session  # another request will succeed before it expires
         raise
     if tokens is None:
-        _keep(Session(cart_id=session.cart_id, cart_token=session.cart_token))
+        forget_user()
         return None
     return sign_in(tokens)
 
@@ -105,6 +105,12 @@ def sign_out() -> None:
             users.post("/api/auth/logout", json={"refreshToken": token}, accept=(401, 422))
         except ServiceError:
             pass  # it expires by itself
+
+
+def forget_user() -> None:
+    """Forget a user whose session has ended elsewhere; the cart of a guest is kept."""
+    session = current()
+    _keep(Session(cart_id=session.cart_id, cart_token=session.cart_token))
 
 
 def keep_cart(id: str, token: str) -> None:
@@ -146,7 +152,7 @@ def _read(cookie: str) -> Session:
             if key
             else Session()
         )
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, AttributeError):  # whatever a client sends as a cookie
         return Session()
 
 
@@ -157,8 +163,8 @@ def _keys() -> dict[str, OctKey]:
 
 
 def _key_id(cookie: str) -> str:
-    header, _, _ = cookie.partition(".")
-    return str(orjson.loads(_decoded(header)).get("kid", ""))
+    header = orjson.loads(_decoded(cookie.partition(".")[0]))
+    return str(header.get("kid", "")) if isinstance(header, dict) else ""
 
 
 def _subject(token: str) -> str:
