@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, Request, request
 
 from chassis import deadline
+from chassis.calls.outcomes import ProblemResponse
 from chassis.calls.public_routes import acting_for
 from chassis.errors import DomainError, NotFound
 from chassis.observe import metrics
@@ -16,7 +17,7 @@ from chassis.observe.log import log
 from chassis.schema import ID
 from chassis.settings import settings
 from chassis.web import conditions, cookies, cross_site, forms, html_problems, limits, page_security, templates
-from chassis.web.api import ANYONE, SIGNED_IN, Content, add_response_headers
+from chassis.web.api import ANYONE, OPTIONAL, SIGNED_IN, Content, add_response_headers
 from chassis.web.auth import Caller
 from chassis.web.client_address import client_address
 from chassis.web.forms import FormErrors
@@ -112,7 +113,15 @@ class _View:
             self._count(current, user, address)
             if user is None and route.auth == SIGNED_IN:
                 return self._to_response(current, self._sign_in_first(current))
-            return self._to_response(current, self._answer(current, user, parts))
+            try:
+                answer = self._answer(current, user, parts)
+            except ProblemResponse as refused:
+                if user is None or refused.status != 401:
+                    raise
+                self._pages.forget()
+                is_open = route.auth == OPTIONAL
+                answer = self._answer(current, None, parts) if is_open else self._sign_in_first(current)
+            return self._to_response(current, answer)
 
     def _count(self, current: Request, user: User | None, address: str) -> None:
         """Count the request against the limit of its user or address. Raises RateLimited."""

@@ -164,8 +164,10 @@ class Pages:
     """The pages of one service: folders of its templates and of its static files, and the template of its problems.
 
     `identify` returns the user of a request, or None; a page for users sends anybody else to the path `sign_in`, with
-    the page itself as `next`. `context` returns values for every template. `csp` replaces directives of the
-    Content-Security-Policy of every page. Static files are served below `static_path`.
+    the page itself as `next`. `forget` forgets a user whose token another service refuses with 401, as after the session
+    was ended elsewhere; the page is then for somebody who has not signed in. `context` returns values for every
+    template. `csp` replaces directives of the Content-Security-Policy of every page. Static files are served below
+    `static_path`.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class Pages:
         problem: str,
         context: Callable[[], Mapping[str, Any]] = dict,
         identify: Callable[[], User | None] = lambda: None,
+        forget: Callable[[], None] = lambda: None,
         sign_in: str = "",
         filters: Mapping[str, Callable[..., Any]] | None = None,
         tests: Mapping[str, Callable[..., Any]] | None = None,
@@ -185,7 +188,8 @@ class Pages:
         self.templates = Templates(templates, context, {"static_url": self.static.url}, filters or {}, tests or {})
         self.routes: list[Route] = []
         self.files: dict[str, str] = {}
-        self.problem, self.identify, self.sign_in, self.csp = problem, identify, sign_in, csp or {}
+        self.problem, self.identify, self.forget, self.sign_in = problem, identify, forget, sign_in
+        self.csp = csp or {}
 
     def get(self, path: str, **options: Unpack[GetOptions]) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:

@@ -13,6 +13,7 @@ from services.storefront.session import Session, users
 from services.storefront.site import NOT_CACHED, pages, translate
 
 HOME = "/"
+_INPUT = (400, 403, 409, 410, 422)
 Line = Annotated[str, StringConstraints(max_length=254)]
 Secret = Annotated[str, StringConstraints(max_length=200)]
 Target = Annotated[str, StringConstraints(max_length=500)]
@@ -90,9 +91,9 @@ def _sign_up_again(form_data: dict[str, str], errors: dict[str, str]) -> Page:
     return _form("account/sign-up.html", translate("Create account"), form_data=form_data, errors=errors, next=next)
 
 
-def _refused(problem: ProblemResponse, field: str = "") -> FormErrors:
+def _refused(problem: ProblemResponse, field: str = "", statuses: tuple[int, ...] = _INPUT) -> FormErrors:
     """Return what `users` refused as errors of the form; anything but the input is raised as it is."""
-    if problem.status not in (400, 401, 403, 409, 410, 422):
+    if problem.status not in statuses:
         raise problem
     reasons = {each["field"]: each["reason"] for each in problem.body.get("errors", ()) if each.get("field")}
     return FormErrors(reasons or {field: problem.detail or problem.title})
@@ -117,7 +118,8 @@ def _sign_in(email: str, password: str, code: str = "") -> None:
     try:
         tokens = users.post("/api/auth/login", json=body).body
     except ProblemResponse as problem:
-        raise _refused(problem, "code" if problem.kind == "second_factor_required" else "") from problem
+        field = "code" if problem.kind == "second_factor_required" else ""
+        raise _refused(problem, field, (*_INPUT, 401)) from problem
     session.sign_in(tokens)
 
 

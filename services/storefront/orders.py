@@ -54,7 +54,7 @@ def resume(user: Session, id: str, is_fragment: bool) -> Page | Redirect:
     orders.post("/api/orders/{id}/resume", id=id, token=user.access_token, accept=(404, 409))
     if not is_fragment:
         return Redirect(f"/shop/orders/{id}")
-    return Fragment("orders/order.html", block="progress", headers=NOT_CACHED, **_order(user, id, polls=0))
+    return Fragment("orders/order.html", block="progress", headers=NOT_CACHED, **_order(user, id, polls=1))
 
 
 @pages.post("/shop/orders/{id}/cancel", auth=SIGNED_IN, errors=(NotFound,))

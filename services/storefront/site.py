@@ -24,6 +24,7 @@ pages = Pages(
     problem="problem.html",
     context=_context,
     identify=session.signed_in,
+    forget=session.forget_user,
     sign_in="/shop/sign-in",
     filters={"money": texts.money, "moment": texts.moment},
 )

@@ -32,7 +32,11 @@ NOTICE_LIFE_S = 24 * 3600.0
 """Time for which a mail without a token is retried."""
 RETRY_AFTER_S = 5.0
 
-_PAGES = {AccountMail.VERIFICATION: "verify", AccountMail.ADDRESS_CHANGE: "verify", AccountMail.RESET: "reset"}
+_PAGES = {
+    AccountMail.VERIFICATION: "shop/verify",
+    AccountMail.ADDRESS_CHANGE: "shop/verify",
+    AccountMail.RESET: "shop/reset",
+}
 """The page that a link opens; other mails have no link."""
 
 account_mails = Collection(

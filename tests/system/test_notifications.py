@@ -76,7 +76,7 @@ def test_without_a_mail_server_mails_are_files_and_an_address_changes_at_once(sh
     (path,) = eventually(lambda: [file for file in files_of(shop, buyer) if "/reset#" in file.read_text()])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert f"To: {new}" in path.read_text()
-    found = re.search(rf"{re.escape(shop.url)}/reset#(\S+)", path.read_text())
+    found = re.search(rf"{re.escape(shop.url)}/shop/reset#(\S+)", path.read_text())
     assert found
     confirmation = {"token": found[1], "password": "another secret"}
     expect(buyer.post("/api/auth/resets/confirm", confirmation), 204)

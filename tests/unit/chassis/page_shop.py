@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from chassis import deadline
+from chassis.calls import ProblemResponse
 from chassis.calls.tokens import ServiceTokens
 from chassis.errors import DomainError, NotAttempted
 from chassis.schema import QueryParams
@@ -53,6 +54,9 @@ class Search(QueryParams):
     page: int = 1
 
 
+signed_out = ProblemResponse("orders", 401, {"type": "about:blank", "title": "Unauthorized"}, {})
+
+
 class User:
     id = "ada"
 
@@ -69,7 +73,8 @@ def make_pages(folder, handled):
         static=folder / "static",
         problem="problem.html",
         context=lambda: {"text": "shared"},
-        identify=lambda: User if cookies.get(SESSION) == "of-ada" else None,
+        identify=lambda: User if cookies.get(SESSION) in ("of-ada", "ended") else None,
+        forget=lambda: cookies.delete(SESSION),
         sign_in="/shop/sign-in",
         csp={"img-src": "'self' https://pictures.example"},
     )
@@ -131,6 +136,16 @@ def declare_account(pages, handled):
     @pages.get("/shop/greeting", auth=OPTIONAL)
     def greeting(user: User | None) -> Page:
         return Page("text.html", text=user.id if user else "nobody", csp={"frame-src": "https://pay.example"})
+
+    @pages.get("/shop/orders", auth=SIGNED_IN)
+    def orders() -> Page:
+        raise signed_out
+
+    @pages.get("/shop/basket", auth=OPTIONAL)
+    def basket(user: User | None) -> Page:
+        if user and cookies.get(SESSION) == "ended":
+            raise signed_out
+        return Page("text.html", text=user.id if user else "a guest")
 
 
 def declare_others(pages, handled):

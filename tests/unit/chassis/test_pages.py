@@ -226,3 +226,20 @@ def test_malformed_template_ends_the_start(pages, tmp_path):
     (tmp_path / "templates" / "broken.html").write_text("{% if %}")
     with pytest.raises(TemplateSyntaxError):
         app_of(pages)
+
+
+def test_user_whose_token_another_service_refuses_signs_in_again(client):
+    client.set_cookie(SESSION, "ended")
+    found = client.get("/shop/orders?page=2")
+    assert (found.status_code, found.headers["Location"]) == (303, "/shop/sign-in?next=%2Fshop%2Forders%3Fpage%3D2")
+    assert found.headers["Set-Cookie"].startswith(f"{SESSION}=; Max-Age=0;")
+
+
+def test_page_for_everybody_goes_on_without_a_user_whose_token_is_refused(client):
+    client.set_cookie(SESSION, "ended")
+    found = client.get("/shop/basket", headers={"HX-Request": "true"})
+    assert (found.status_code, "a guest" in found.text) == (200, True)
+    assert found.headers["Set-Cookie"].startswith(f"{SESSION}=; Max-Age=0;")
+    client.set_cookie(SESSION, "of-ada")
+    kept = client.get("/shop/basket")
+    assert ("ada" in kept.text, "Set-Cookie" in kept.headers) == (True, False)

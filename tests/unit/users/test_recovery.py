@@ -98,7 +98,7 @@ def test_an_operator_gets_a_link_without_mail(fake_clock, inbox):
     create_verified()
     link = recovery.reset_link(repository.get("u1"))
     run_jobs(fake_clock)
-    assert link.startswith("https://shop.example/reset#")
+    assert link.startswith("https://shop.example/shop/reset#")
     assert inbox == []
     recovery.confirm_reset(link.partition("#")[2], NEW)
     assert can_sign_in("u1@shop.example", NEW)
