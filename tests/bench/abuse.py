@@ -60,7 +60,7 @@ def run(short: bool) -> list[dict[str, Any]]:
     return [
         {"name": "checkout, p95, quiet", "value": statistics.median(map(_p95, quiet_s)) * 1000, "unit": "ms"},
         {"name": "checkout, p95, beside abuse", "value": statistics.median(map(_p95, abused_s)) * 1000, "unit": "ms"},
-        _row("abused / quiet, median of pairs", ratio, f"<= {MAX_RATIO:g}", ratio <= MAX_RATIO) | {"goal": True},
+        _row("abused / quiet, median of pairs", ratio, f"<= {MAX_RATIO:g}", ratio <= MAX_RATIO),
         {"name": "abused / quiet, p95 of all checkouts", "value": _p95(sum(abused_s, [])) / _p95(sum(quiet_s, []))},
         _row("signing keys not answered", keys.failed, "== 0", keys.failed == 0 < keys.answered),
         _row("abusers' requests refused by 429", refused, "> 0.5", refused > 0.5),
