@@ -164,8 +164,8 @@ class Pages:
     """The pages of one service: folders of its templates and of its static files, and the template of its problems.
 
     `identify` returns the user of a request, or None; a page for users sends anybody else to the path `sign_in`, with
-    the page itself as `next`. `forget` forgets a user whose token another service refuses with 401, as after the session
-    was ended elsewhere; the page is then for somebody who has not signed in. `context` returns values for every
+    the page itself as `next`. `forget` forgets a user whose token another service refuses with 401, as after the
+    session was ended elsewhere; the page is then for somebody who has not signed in. `context` returns values for every
     template. `csp` replaces directives of the Content-Security-Policy of every page. Static files are served below
     `static_path`.
     """

@@ -152,7 +152,7 @@ def _read(cookie: str) -> Session:
             if key
             else Session()
         )
-    except (JoseError, ValueError, TypeError, AttributeError):  # whatever a client sends as a cookie
+    except (JoseError, ValueError, TypeError):
         return Session()
 
 
