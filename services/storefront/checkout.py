@@ -94,5 +94,6 @@ def _review(notice: str = "", status: int = 200) -> Page:
         headers=NOT_CACHED,
         cart=cart,
         can_order=bool(cart["items"]) and cart["total"] is not None,
+        takes_payments=settings().payment_provider == "test",
         notice=notice,
     )

@@ -1,6 +1,7 @@
 """Settings of the storefront."""
 
 from functools import cache
+from typing import Literal
 
 from chassis.settings import Settings, WebAddress
 
@@ -12,6 +13,8 @@ class StorefrontSettings(Settings):
     """Name of the shop, in its header and in the titles of pages."""
     public_url: WebAddress = "http://127.0.0.1:8080"
     """Where shoppers reach the shop: the addresses in the sitemap begin with it."""
+    payment_provider: Literal["test", "stripe"] = "test"
+    """That of `payments`. With `stripe`, the checkout says that it takes no cards; the API does."""
     imprint: str = ""
     """Who runs the shop; a page of its own, a paragraph for each line."""
     terms: str = ""
