@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from chassis.web.middleware import Middleware
     from chassis.web.pages import Pages
 
+_OF_WORKERS = leases, set_aside.entries
+"""Collections of every worker."""
 JWKS_PATH = "/api/auth/jwks.json"
 """Where a service that issues access tokens serves its public keys."""
 
@@ -67,7 +69,7 @@ class Service:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.collections: list[Collection] = [leases, set_aside.entries]
+        self.collections: list[Collection] = [*_OF_WORKERS]
         self.blobs: list[Blobs] = []
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
@@ -104,6 +106,11 @@ class Service:
     def stores_blobs(self, *blobs: Blobs) -> None:
         """Declare that the service stores blobs."""
         self.blobs += blobs
+
+    @property
+    def stores_nothing(self) -> bool:
+        """Whether its processes do without a store, so that they serve while it is down."""
+        return self.collections == [*_OF_WORKERS] and not self.blobs
 
     @property
     def versioned(self) -> list[Collection]:
@@ -215,17 +222,21 @@ class Service:
         """Open the store, the client for other services and the health port of this process, after any fork."""
         log.setup(self.name, process, settings().log_level)
         export.start(self.name, process, self.traced_ids)
+        if not self.stores_nothing:
+            self._open_store()
+        client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
+        calls.use(client)
+        self._health = Health(self.name, _do_not_ping if self.stores_nothing else self._store.ping)
+        self._health.serve(settings().host, settings().health_port)
+        return self._health
+
+    def _open_store(self) -> None:
         self._store = TimedStore(open_store(settings(), self.name))
         checked = CheckedStore(self._store, settings().prefix, settings().installation)
         for collection in self.collections:
             collection.attach(checked)
         for blobs in self.blobs:
             blobs.attach(open_blobs(settings(), self.name))
-        client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
-        calls.use(client)
-        self._health = Health(self.name, self._store.ping)
-        self._health.serve(settings().host, settings().health_port)
-        return self._health
 
     def application(self) -> "Middleware":
         """Return the WSGI app, in the web process after the fork. Until the store is ready, it answers 503."""
@@ -287,9 +298,10 @@ class Service:
         """
 
         def prepare() -> None:
-            check_format(self._store, settings().prefix, settings().installation)
-            for collection in self.collections:
-                collection.attach(self._store).ensure_indexes()
+            if not self.stores_nothing:
+                check_format(self._store, settings().prefix, settings().installation)
+                for collection in self.collections:
+                    collection.attach(self._store).ensure_indexes()
             for start in self.starters:
                 start()
 
@@ -310,6 +322,10 @@ def _exit_process_on_system_exit(prepare: Callable[[], None]) -> None:
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         os._exit(Arbiter.APP_LOAD_ERROR)  # at any other code the arbiter would start another worker
+
+
+def _do_not_ping() -> None:
+    """Be ready without a store."""
 
 
 def _do_nothing(event: Event, meta: Meta) -> None:
