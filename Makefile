@@ -28,8 +28,8 @@ help: ## explain every target (what `make` alone does)
 	@echo
 	@echo "Settings come from the environment: PORT=9000 DATA_DIR=/tmp/shop make up"
 
-up: $(STAMP) ## run the platform at http://127.0.0.1:8080 until Ctrl-C; reload=on restarts what changes
-	@exec $(BIN)/mercato up $(if $(filter on,$(reload)),--reload)
+up: $(STAMP) ## open the shop at http://127.0.0.1:8080 until Ctrl-C; reload=on restarts what changes
+	@exec $(BIN)/mercato up --catalog data/catalog.csv $(if $(filter on,$(reload)),--reload)
 
 down: $(STAMP) ## stop the platform that runs here; its data stays in .mercato
 	@exec $(BIN)/mercato down

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from runpy import run_module
 
 import click
@@ -21,8 +22,14 @@ _POLL_S = 0.05
 @click.command()
 @click.option("--detach", is_flag=True, help="Return when everything is ready, and leave it running.")
 @click.option("--reload", is_flag=True, help="Restart the processes whose code changes.")
+@click.option(
+    "--catalog",
+    "catalog_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Fill a new shop with the products of this file, once everything is ready.",
+)
 @click.option("--background", is_flag=True, hidden=True)
-def up(detach: bool, reload: bool, background: bool) -> None:
+def up(detach: bool, reload: bool, catalog_file: Path | None, background: bool) -> None:
     """Start the platform on this machine.
 
     Settings: PORT (8080), DATA_DIR (.mercato), REPLICAS, ADMIN_EMAIL, ADMIN_PASSWORD, RATE_LIMITS.
@@ -34,12 +41,13 @@ def up(detach: bool, reload: bool, background: bool) -> None:
 
     check_all()
     if detach:
-        _start_detached(["--reload"] if reload else [])
+        catalog = ["--catalog", str(catalog_file)] if catalog_file else []
+        _start_detached([*catalog, *(["--reload"] if reload else [])])
     else:
         open_folder(settings().data_dir)
         open_bus(settings()).close()  # checks the settings
         _check_stores()
-        Launcher(settings(), Screen(shows_welcome=not background), run_command, reload).run()
+        Launcher(settings(), Screen(shows_welcome=not background), run_command, reload, catalog_file).run()
 
 
 def _check_stores() -> None:

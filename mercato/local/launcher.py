@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from chassis import clock
 from mercato.catalog import catalog
 from mercato.local.account import AdminAccount, Outcome, checked_address
 from mercato.local.child import Child
+from mercato.local.first_catalog import FirstCatalog
 from mercato.local.folder import Folder, open_folder, shown
 from mercato.local.fork_server import Main
 from mercato.local.pids import start_time
@@ -41,7 +43,14 @@ class Launcher:
     Raises: SystemExit with one line if it cannot be started.
     """
 
-    def __init__(self, settings: LauncherSettings, screen: Screen, main: Main, reload: bool = False) -> None:
+    def __init__(
+        self,
+        settings: LauncherSettings,
+        screen: Screen,
+        main: Main,
+        reload: bool = False,
+        catalog_file: Path | None = None,
+    ) -> None:
         self._settings, self._screen, self._main = settings, screen, main
         self._folder = open_folder(settings.data_dir)
         self._stops = 0
@@ -52,6 +61,9 @@ class Launcher:
         self._not_ready: set[str] = set()
         self._is_complete = False
         self._account: AdminAccount | None = None
+        log = self._folder.log_path("catalog")
+        self._catalog = FirstCatalog(catalog_file, settings.data_dir, log) if catalog_file else None
+        self._is_new = False
         self._reloader = Reloader() if reload else None
         self._next_poll = 0.0
         self._replaced = False
@@ -89,6 +101,7 @@ class Launcher:
         """
         email, password = self._settings.admin_email, self._settings.admin_password.get_secret_value()
         given, kept = self._settings.model_fields_set & {"admin_email", "admin_password"}, self._folder.administrator()
+        self._is_new = kept is None
         if kept is None:
             kept = {"email": email, "password": password or clock.new_id()[10:].lower()}
             if "users" in catalog() and given:
@@ -121,6 +134,9 @@ class Launcher:
                 self._screen.print_line(f"{child.title} is not ready after {_STARTUP_S:.0f} s: see {shown(child.log)}")
         took = f"{clock.monotonic() - self._started_at:.1f} s" if self._is_complete else ""
         self._screen.print_welcome(self._url, self._folder.administrator(), took)
+        if self._catalog and self._is_new and self._is_complete:
+            self._catalog.start()
+            self._screen.print_line(f"Filling the shop with {shown(self._catalog.file)} ...")
 
     def _start_process(self, child: Child) -> None:
         """Start a process with the secrets as they are now: they may have been replaced since the last one started."""
@@ -130,6 +146,8 @@ class Launcher:
 
     def _turn(self) -> None:
         self._restart_dead()
+        if self._catalog and (outcome := self._catalog.outcome()):
+            self._screen.print_line(outcome)
         if not self._is_complete:
             self._probe()
         elif self._reloader and clock.monotonic() >= self._next_poll:
@@ -202,6 +220,8 @@ class Launcher:
             child.kill()
         if self._account:
             self._account.stop()
+        if self._catalog:
+            self._catalog.stop()
         self._folder.write("run.json", None)
         self._screen.print_line("Stopped.")
 

@@ -59,7 +59,7 @@ class Screen:
             f"  administrator   {first['email']}\n"
             f"  password        {first['password']}\n\n"
             "Try next:\n"
-            f"  curl {url}/api/products\n"
+            f"  {url}      the shop, in a browser\n"
             f"  {mercato} demo      place orders and watch what happens to them\n"
             f"  {mercato} status    list every process, its port and whether it is ready\n"
             f"  {mercato} down      stop the platform (or Ctrl-C here); the data is kept\n"

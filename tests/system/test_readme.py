@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.run import PLANS
 from tests.system.running import ROOT, eventually, free_port
@@ -35,7 +36,8 @@ def started(tmp_path_factory):
     command = block("make up").split()
     up = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:
-        eventually(lambda: "ready after" in Path(output.name).read_text() or up.poll() is not None, within=150)
+        filled = "The shop has the products of data/catalog.csv."
+        eventually(lambda: filled in Path(output.name).read_text() or up.poll() is not None, within=150)
         assert up.poll() is None, Path(output.name).read_text()
         yield environment, f"http://127.0.0.1:{port}", Path(output.name)
     finally:
@@ -62,6 +64,8 @@ def test_make_up_prints_the_address_and_the_administrator(started):
     output = started[2].read_text()
     assert started[1] in output
     assert "admin@mercato.example" in output and "password" in output
+    page = requests.get(started[1], timeout=20)
+    assert page.status_code == 200 and 'src="/media/' in page.text, "a shop with products and pictures"
 
 
 def test_first_order_with_curl_is_confirmed(started):
