@@ -9,6 +9,7 @@ from chassis import deadline
 from chassis.calls import ProblemResponse, on_behalf
 from chassis.errors import NotAttempted, TransientError
 from chassis.schema import Id
+from chassis.web.idempotency import REPLAYED
 from chassis.web.pages import SIGNED_IN, Form, Page, Redirect
 from services.storefront import cart as carts
 from services.storefront import session
@@ -21,6 +22,7 @@ _ORDER_SHARE = 0.6
 """Share of the deadline that the order may take; the rest is for the page that says what became of it."""
 _SAME_KEY = "key_in_use", "key_reused"
 """Kinds of errors that say: this cart was ordered before, and perhaps with another card."""
+_IN_VAIN = "rejected", "cancelled"
 Method = Literal["tok_ok", "tok_declined", "tok_insufficient_funds", "tok_action"]
 
 
@@ -51,7 +53,7 @@ def place(user: Session, form: Checkout) -> Page | Redirect:
     }
     try:
         with deadline.within(settings().deadline * _ORDER_SHARE):
-            order = orders.post("/api/orders", token=user.access_token, key=_key(user, form), json=body).body
+            order = _place(user, form, body)
     except ProblemResponse as problem:
         return _refused(problem)
     except NotAttempted:
@@ -59,7 +61,27 @@ def place(user: Session, form: Checkout) -> Page | Redirect:
     except TransientError:
         notice = translate("We do not know yet whether your order arrived. Press the button again: you pay once.")
         return _review(notice, 503)
-    return Redirect(f"/shop/orders/{order['id']}")
+    return Redirect(f"/shop/orders/{order}")
+
+
+def _place(user: Session, form: Checkout, body: dict[str, Any]) -> str:
+    """Return the id of the order. If this cart was ordered before in vain, the order is another one."""
+    token = user.access_token
+    try:
+        answer = orders.post("/api/orders", token=token, key=_key(user, form), json=body)
+        if answer.headers.get(REPLAYED) != "true":
+            return str(answer.body["id"])
+        former = orders.get("/api/orders/{id}", id=answer.body["id"], token=token).body
+    except ProblemResponse as problem:
+        if problem.kind != "key_reused":  # with another card: the order before this one is the newest
+            raise
+        former = orders.get("/api/orders", token=token, query={"limit": 1}).body["items"][0]
+        if former["status"] not in _IN_VAIN:
+            raise
+    if former["status"] not in _IN_VAIN:
+        return str(former["id"])
+    again = _key(session.allow_another_order(), form)
+    return str(orders.post("/api/orders", token=token, key=again, json=body).body["id"])
 
 
 def _key(user: Session, form: Checkout) -> str:

@@ -206,3 +206,21 @@ def test_form_of_another_site_changes_nothing(signed_in: Browser, lamp: dict[str
         assert (response.status_code, "Set-Cookie" in response.headers) == (403, False), path
     assert orders_of(signed_in) == [] and review(signed_in) == fields
     assert "Ada Byron" in account and "Ada Byron" in signed_in.get("/shop/account").text
+
+
+@pytest.mark.parametrize("card", ["tok_action", "tok_ok"])
+def test_a_cart_that_was_ordered_in_vain_is_ordered_again(browser: Browser, shop: Shop, card: str) -> None:
+    """The payment is refused at the bank, so the response that is replayed says nothing of that."""
+    sign_up(browser)
+    fill(browser, shop.product(stock=9))
+    fields = {**review(browser), "payment": "tok_action"}
+    first = location(browser.submit("/shop/checkout", **fields))
+    assert location(browser.submit("/shop/checkout", **fields)) == first, "it waits: the same order"
+    page = finally_shows(browser, first, "/api/payments/bank/")
+    bank = re.search(r'href="[^"]*(/api/payments/bank/[^"]+)"', page)
+    assert bank
+    assert requests.post(shop.url + bank[1] + "/refuse", allow_redirects=False, timeout=20).status_code == 303
+    finally_shows(browser, first, "rejected")
+    again = location(browser.submit("/shop/checkout", **{**fields, "payment": card}))
+    assert again != first
+    assert sorted(f"/shop/orders/{each}" for each in orders_of(browser)) == sorted((first, again))
