@@ -58,18 +58,19 @@ if TYPE_CHECKING:
     from chassis.web.middleware import Middleware
     from chassis.web.pages import Pages
 
-_OF_WORKERS = leases, set_aside.entries
-"""Collections of every worker."""
 JWKS_PATH = "/api/auth/jwks.json"
 """Where a service that issues access tokens serves its public keys."""
 
 
 class Service:
-    """One service. Its name is also that of its package, database, topics and address."""
+    """One service. Its name is also that of its package, database, topics and address.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.collections: list[Collection] = [*_OF_WORKERS]
+    A stateless one has no store and no worker: it serves pages or routes over those of other services.
+    """
+
+    def __init__(self, name: str, stateless: bool = False) -> None:
+        self.name, self._stateless = name, stateless
+        self.collections: list[Collection] = [leases, set_aside.entries]
         self.blobs: list[Blobs] = []
         self.outboxes: list[Outbox] = []
         self.apis: list[Api] = []
@@ -106,11 +107,6 @@ class Service:
     def stores_blobs(self, *blobs: Blobs) -> None:
         """Declare that the service stores blobs."""
         self.blobs += blobs
-
-    @property
-    def stores_nothing(self) -> bool:
-        """Whether its processes do without a store, so that they serve while it is down."""
-        return self.collections == [*_OF_WORKERS] and not self.blobs
 
     @property
     def versioned(self) -> list[Collection]:
@@ -222,11 +218,11 @@ class Service:
         """Open the store, the client for other services and the health port of this process, after any fork."""
         log.setup(self.name, process, settings().log_level)
         export.start(self.name, process, self.traced_ids)
-        if not self.stores_nothing:
+        if not self._stateless:
             self._open_store()
         client = calls.Client(self._tokens(), resolver_for, settings().threads, settings().balancing, self.breakers)
         calls.use(client)
-        self._health = Health(self.name, _do_not_ping if self.stores_nothing else self._store.ping)
+        self._health = Health(self.name, _do_not_ping if self._stateless else self._store.ping)
         self._health.serve(settings().host, settings().health_port)
         return self._health
 
@@ -298,7 +294,7 @@ class Service:
         """
 
         def prepare() -> None:
-            if not self.stores_nothing:
+            if not self._stateless:
                 check_format(self._store, settings().prefix, settings().installation)
                 for collection in self.collections:
                     collection.attach(self._store).ensure_indexes()

@@ -149,8 +149,9 @@ def test_data_is_consistent_after_each_process_died_under_load(crash: Scenario, 
         buyers = [pool.submit(buy, turn) for turn in range(3)]
         try:
             for kind in ("worker", "web"):
-                for name in catalog():
-                    _kill(crash, name, kind)
+                for name, entry in catalog().items():
+                    if kind == "web" or entry.worker:
+                        _kill(crash, name, kind)
         finally:
             stopped.set()
         for buyer in buyers:

@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.timeout(300)
 def test_nobody_is_charged_a_price_that_was_not_shown(folder: Path, fake_clock: FakeClock) -> None:
     platform, random = InProcessPlatform(folder, stock=10), Random(7)
-    client = _RepricingClient(calls._current(), platform.product, random)
+    client = _RepricingClient(calls.current(), platform.product, random)
     calls.use(client)  # type: ignore[arg-type]
     charged = refused = 0
     while charged < CHECKOUTS:

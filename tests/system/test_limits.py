@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 import requests
@@ -9,16 +10,27 @@ import requests
 from chassis import clock
 from chassis.web.pacing import INTERVAL_S
 from tests.faults.replica import Replica
-from tests.system.platform import Client, Shop, eventually, expect, problem
+from tests.system.platform import PASSWORD, Client, Shop, eventually, expect, problem
 
 pytestmark = pytest.mark.any_engine
 
 CONNECTIONS = 8
+_addresses = count(1)
 
 
 def from_address(shop: Shop, service: str, address: str) -> Client:
     """Return an anonymous client whose requests seem to come from this address through the router."""
     return Client(shop.url_of(service), headers={"X-Forwarded-For": address})
+
+
+def shopper(shop: Shop) -> Client:
+    """Return a shopper with an address of their own: this module signs in more often than one address may."""
+    client = from_address(shop, "users", f"198.18.{next(_addresses)}.1")
+    person = {"email": f"{clock.new_id().lower()}@example.com", "name": "Ada Byron", "password": PASSWORD}
+    expect(client.post("/api/users", person), 201)
+    client.sign_in(person["email"], PASSWORD)
+    client.url = shop.url
+    return client
 
 
 def rate_limit(response: requests.Response, name: str) -> tuple[int, int, int]:
@@ -53,7 +65,7 @@ def test_anonymous_writes_are_limited_by_address(strict_shop: Shop) -> None:
 
 
 def test_rate_limit_headers_show_the_remaining_quota(strict_shop: Shop) -> None:
-    guest, buyer = from_address(strict_shop, "users", "198.51.100.3"), strict_shop.shopper()
+    guest, buyer = from_address(strict_shop, "users", "198.51.100.3"), shopper(strict_shop)
     first, second = (rate_limit(guest.post("/api/auth/logout", {"refreshToken": "x"}), "anonymous") for _ in range(2))
     assert (first[:2], second[:2]) == ((100, 99), (100, 98))
     quota, left, _ = rate_limit(buyer.put(f"/api/users/{buyer.id}", {"name": "Ada"}), "user")
@@ -66,7 +78,7 @@ def test_rate_limit_headers_show_the_remaining_quota(strict_shop: Shop) -> None:
 
 def test_guesses_of_the_current_password_are_limited(strict_shop: Shop) -> None:
     """Else the holder of a stolen access token would find the password, and with it own the account."""
-    buyer = strict_shop.shopper()
+    buyer = shopper(strict_shop)
     body = {"email": f"thief-{buyer.email}", "currentPassword": "a wrong guess"}
     statuses = [buyer.put(f"/api/users/{buyer.id}", body).status_code for _ in range(21)]
     assert statuses == [403] * 20 + [429]
@@ -76,7 +88,7 @@ def test_guesses_of_the_current_password_are_limited(strict_shop: Shop) -> None:
 
 def test_a_stolen_token_does_not_use_up_the_limits_of_the_owner(strict_shop: Shop) -> None:
     """Else its holder could keep the owner from setting a new password, and an administrator from signing in."""
-    owner = strict_shop.shopper()
+    owner = shopper(strict_shop)
     thief = strict_shop.guest().sign_in(owner.email, owner.password)
     path = f"/api/users/{owner.id}"
     without = [thief.put(path, {"email": f"thief-{owner.email}"}).status_code for _ in range(31)]
@@ -96,7 +108,7 @@ def test_a_client_cannot_forge_its_address(strict_shop: Shop) -> None:
 
 
 def test_password_guessing_is_limited_without_locking_out_others(strict_shop: Shop) -> None:
-    victim = strict_shop.shopper()
+    victim = shopper(strict_shop)
     guesser = from_address(strict_shop, "users", "198.51.100.4")
     assert guess(guesser, victim.email, 6) == [401] * 5 + [429]
     assert guess(guesser, victim.email.upper(), 1) == [429]
@@ -185,7 +197,7 @@ def test_creating_carts_is_limited_by_address(strict_shop: Shop) -> None:
     expect(client.get(f"/api/carts/{first['id']}", **mine), 200)
     expect(from_address(strict_shop, "carts", "198.51.100.91").post("/api/carts"), 201)
     buyer = from_address(strict_shop, "carts", "198.51.100.90")
-    buyer.token = strict_shop.shopper().token
+    buyer.token = shopper(strict_shop).token
     product = strict_shop.product()["id"]
     expect(buyer.post("/api/carts/mine/items", {"productId": product, "quantity": 1}), 200)
     kept = {cart["_id"] for cart in strict_shop.documents("carts", "carts")}
@@ -200,7 +212,7 @@ def has_expired(shop: Shop, order: str) -> bool:
 
 
 def test_an_expired_reservation_is_reserved_again(strict_shop: Shop) -> None:
-    buyer, product = strict_shop.shopper(), strict_shop.product(stock=1)
+    buyer, product = shopper(strict_shop), strict_shop.product(stock=1)
     with strict_shop.frozen("payments"):
         order = expect(buyer.order(product), 202)["id"]
         with strict_shop.frozen("orders"):
@@ -211,7 +223,7 @@ def test_an_expired_reservation_is_reserved_again(strict_shop: Shop) -> None:
 
 
 def test_a_payment_is_refunded_when_expired_units_are_gone(strict_shop: Shop) -> None:
-    admin, buyer, product = strict_shop.admin(), strict_shop.shopper(), strict_shop.product(stock=1)
+    admin, buyer, product = strict_shop.admin(), shopper(strict_shop), strict_shop.product(stock=1)
     with strict_shop.frozen("payments"):
         order = expect(buyer.order(product), 202)["id"]
         with strict_shop.frozen("orders"):
@@ -226,7 +238,7 @@ def test_a_payment_is_refunded_when_expired_units_are_gone(strict_shop: Shop) ->
 
 
 def test_replicas_share_the_sign_in_limit(strict_shop: Shop) -> None:
-    email = strict_shop.shopper().email
+    email = shopper(strict_shop).email
     with Replica(strict_shop, "users", "web") as replica:
         first = from_address(strict_shop, "users", "198.51.100.77")
         second = Client(replica.url, headers={"X-Forwarded-For": "198.51.100.77"})
@@ -235,7 +247,7 @@ def test_replicas_share_the_sign_in_limit(strict_shop: Shop) -> None:
 
 
 def test_a_sixth_open_checkout_gets_429(strict_shop: Shop) -> None:
-    product, buyer, other = strict_shop.product(stock=50), strict_shop.shopper(), strict_shop.shopper()
+    product, buyer, other = strict_shop.product(stock=50), shopper(strict_shop), shopper(strict_shop)
     with strict_shop.frozen("payments"):
         placed = [buyer.order(product, key=f"open-{number}") for number in range(6)]
         assert [response.status_code for response in placed] == [202] * 5 + [429]
@@ -257,7 +269,7 @@ def rejected_order(buyer: Client, response: requests.Response) -> tuple[str, str
 
 
 def test_declined_payments_make_the_next_order_wait(strict_shop: Shop) -> None:
-    product, buyer, other = strict_shop.product(stock=50), strict_shop.shopper(), strict_shop.shopper()
+    product, buyer, other = strict_shop.product(stock=50), shopper(strict_shop), shopper(strict_shop)
     for _ in range(3):
         declined = buyer.order(product, paymentToken="tok_declined")
         assert rejected_order(buyer, declined)[1] == "payment_declined"
@@ -272,7 +284,7 @@ def test_declined_payments_make_the_next_order_wait(strict_shop: Shop) -> None:
 
 
 def test_one_account_cannot_order_more_units_than_its_quota(strict_shop: Shop) -> None:
-    product, buyer = strict_shop.product(stock=10_100, price="0.01"), strict_shop.shopper()
+    product, buyer = strict_shop.product(stock=10_100, price="0.01"), shopper(strict_shop)
     problem(buyer.order(product, 10_001), 422)
     rejected_order(buyer, buyer.order(product, 10_000, paymentToken="tok_declined"))
     order = eventually(lambda: (placed := buyer.order(product, 10_000)).ok and placed.json())
@@ -283,22 +295,22 @@ def test_one_account_cannot_order_more_units_than_its_quota(strict_shop: Shop) -
     problem(buyer.post("/api/orders", {"productId": "none", "quantity": 1}), 422)
     expect(buyer.post(f"/api/orders/{order['id']}/cancel"), 200)
     assert buyer.order(product, 1).status_code == 429, "a canceled order counts on"
-    strict_shop.shopper().buy(product, 100)
+    shopper(strict_shop).buy(product, 100)
 
 
 def test_who_cancels_again_and_again_leaves_the_stock_to_others(strict_shop: Shop) -> None:
-    product, buyer = strict_shop.product(stock=3), strict_shop.shopper()
+    product, buyer = strict_shop.product(stock=3), shopper(strict_shop)
     for _ in range(3):
         order = buyer.buy(product, 3)
         expect(buyer.post(f"/api/orders/{order['id']}/cancel"), 200)
         expect(buyer.post(f"/api/orders/{order['id']}/cancel"), 200)
         eventually(lambda: strict_shop.stock(product) == (3, 0, 0))
     assert problem(buyer.order(product, 3), 429)["type"] == "/problems/quota-exceeded"
-    strict_shop.shopper().buy(product, 3)
+    shopper(strict_shop).buy(product, 3)
 
 
 def test_an_eleventh_cancel_in_an_hour_gets_429(strict_shop: Shop) -> None:
-    buyer, admin = strict_shop.shopper(), strict_shop.admin()
+    buyer, admin = shopper(strict_shop), strict_shop.admin()
     orders = [buyer.buy(strict_shop.product())["id"] for _ in range(11)]
     responses = [buyer.post(f"/api/orders/{order}/cancel") for order in orders]
     assert [response.status_code for response in responses] == [200] * 10 + [429]
@@ -320,7 +332,7 @@ def test_requests_for_mails_are_limited(strict_shop: Shop, route: str, address: 
 
 
 def test_order_whose_buyer_never_answers_the_bank_is_rejected_and_holds_nothing(strict_shop: Shop) -> None:
-    buyer, product = strict_shop.shopper(), strict_shop.product(stock=3)
+    buyer, product = shopper(strict_shop), strict_shop.product(stock=3)
     order = expect(buyer.order(product, paymentToken="tok_action"), 202)["id"]
     done = buyer.final_order(order)
     assert (done["status"], done["reason"], done["action"]) == ("rejected", "payment_declined", None)

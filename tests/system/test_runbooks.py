@@ -142,7 +142,7 @@ def test_blocked_saga_and_compensation_that_fails(shop: Shop, buyer: Client, on:
         assert "undo take payment" in page.run("mercato sagas list --undoing")
         page.run("mercato sagas show ORDER")
         page.run("kubectl -n mercato exec deployment/orders-worker -- mercato sagas show ORDER")
-    page.run('mercato sagas retry ORDER --reason "the provider is back"')
+        page.run('mercato sagas retry ORDER --reason "the provider is back"')
     final = buyer.final_order(order)
     assert (final["status"], final["reason"]) == ("rejected", "aborted")
     assert "looks like fraud" in page.run("mercato sagas show ORDER")
