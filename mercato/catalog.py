@@ -40,6 +40,12 @@ def catalog() -> dict[str, Entry]:
     }
 
 
+def processes() -> list[tuple[str, str]]:
+    """Return (service, kind) of each process: a stateless service has no worker."""
+    kinds = {True: ("web", "worker"), False: ("web",)}
+    return [(entry.name, kind) for entry in catalog().values() for kind in kinds[entry.worker]]
+
+
 def owner(path: str) -> tuple[str, str]:
     """Return the route of this raw path and its service, or "" for both.
 

@@ -63,9 +63,9 @@ def _round(random: Random, real: bool, share: float) -> list[Fault]:
         *(Fault("kill", name, kind) for kind, targets in kills for name in some(targets)),
         Fault("kill", "router"),
         *(Fault("pause", name, kind, PAUSE_S) for kind, targets in pauses for name in some(targets)),
-        *([] if real else [Fault("fill", name, duration_s=OUTAGE_S) for name in some(names)]),
+        *([] if real else [Fault("fill", name, duration_s=OUTAGE_S) for name in some(workers)]),
         *(Fault(what, engine, "engine", OUTAGE_S) for what in ("kill", "pause") for engine in ENGINES if real),
-        *(Fault("pulse", name, duration_s=PULSES_S) for name in random.sample(names, 2)),
+        *(Fault("pulse", name, duration_s=PULSES_S) for name in random.sample(workers, 2)),
         Fault("drip", "router", duration_s=DRIP_S),
         Fault("poison", "notifications"),
     ]

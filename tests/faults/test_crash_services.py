@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from chassis import clock
-from mercato.catalog import catalog
+from mercato.catalog import processes
 from services.inventory.domain import PENDING_STAGES
 from tests import dump
 from tests.faults.scenario import Scenario
@@ -148,10 +148,8 @@ def test_data_is_consistent_after_each_process_died_under_load(crash: Scenario, 
     with ThreadPoolExecutor(3) as pool:
         buyers = [pool.submit(buy, turn) for turn in range(3)]
         try:
-            for kind in ("worker", "web"):
-                for name, entry in catalog().items():
-                    if kind == "web" or entry.worker:
-                        _kill(crash, name, kind)
+            for name, kind in processes():
+                _kill(crash, name, kind)
         finally:
             stopped.set()
         for buyer in buyers:

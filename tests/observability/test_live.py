@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from chassis import clock
-from mercato.catalog import catalog
+from mercato.catalog import catalog, processes
 from tests.observability.faults import gone, late, locked, publish
 from tests.observability.files import filled, panels, queries
 from tests.observability.prometheus import Prometheus
@@ -89,7 +89,7 @@ def product(shop: Shop) -> dict[str, Any]:
 def test_no_alert_fires_on_a_healthy_platform(
     shop: Shop, prometheus: Prometheus, buyer: Client, product: Any, calm: Calm
 ) -> None:
-    expected = {(name, process) for name in catalog() for process in ("web", "worker")} | {("router", "router")}
+    expected = {*processes(), ("router", "router")}
     eventually(lambda: {(each["service"], each["process"]) for each, _ in prometheus.ask("up == 1")} == expected)
     assert buyer.order(product, key="once").ok and buyer.order(product, key="once").ok
     for _ in range(20):

@@ -8,14 +8,11 @@ from typing import Any
 
 import pytest
 
-from mercato.catalog import catalog
+from mercato.catalog import catalog, processes
 from tests.system.platform import PASSWORD, Client, Shop, expect, problem, refused_fields
 
 pytestmark = pytest.mark.any_engine
 SERVICES = tuple(catalog())
-PROCESSES = [
-    (name, kind) for name, entry in catalog().items() for kind in (("web", "worker") if entry.worker else ("web",))
-]
 JSON = {"Content-Type": "application/json"}
 
 Row = tuple[str, str, dict[str, Any] | None]
@@ -291,7 +288,7 @@ def test_the_front_door_reports_healthy(guest: Client) -> None:
     assert guest.get("/health/x").status_code == 404
 
 
-@pytest.mark.parametrize(("service", "kind"), PROCESSES)
+@pytest.mark.parametrize(("service", "kind"), processes())
 def test_every_process_serves_probes_and_metrics(shop: Shop, service: str, kind: str) -> None:
     client = Client(shop.health_url_of(service, kind))
     for probe in ("/livez", "/readyz", "/startupz"):
