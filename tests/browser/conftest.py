@@ -9,7 +9,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: make test-browser installs it")
 
-from tests.browser.window import Window  # noqa: E402
+from tests.browser.window import Window, windows  # noqa: E402
 from tests.system.platform import Shop  # noqa: E402
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -37,13 +37,5 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def window(browser: Any, shop: Shop) -> Iterator[Callable[..., Window]]:
-    """Return a function that opens a window; at the end none may have logged an error."""
-    opened: list[Window] = []
-
-    def open_window(**options: Any) -> Window:
-        opened.append(Window(browser, shop.url, **options))
-        return opened[-1]
-
-    yield open_window
-    for each in opened:
-        each.close()
+    with windows(browser, shop.url) as open_window:
+        yield open_window

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.browser.test_journeys import fill_cart, pay, shopper
-from tests.browser.window import HERE, Window
+from tests.browser.window import HERE, Window, windows
 from tests.system.platform import Shop, eventually
 
 pytestmark = pytest.mark.embedded
@@ -65,15 +65,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def open_window(browser: Any, shop: Shop) -> Iterator[Callable[..., Window]]:
-    opened: list[Window] = []
-
-    def open_window(**options: Any) -> Window:
-        opened.append(Window(browser, shop.url, **options))
-        return opened[-1]
-
-    yield open_window
-    for each in opened:
-        each.close()
+    with windows(browser, shop.url) as open_window:
+        yield open_window
 
 
 @pytest.fixture(scope="module")

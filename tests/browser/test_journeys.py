@@ -98,6 +98,22 @@ def test_declined_card(window: Any, shop: Shop, lantern: dict[str, Any]) -> None
     assert buyer.visit("/shop/cart").get_by_role("link", name="Storm lantern").count() == 1, "the cart is kept"
 
 
+@pytest.mark.parametrize(("answer", "status"), [("Approve", "confirmed"), ("Refuse", "rejected")])
+def test_the_bank_asks_the_buyer(window: Any, shop: Shop, lantern: dict[str, Any], answer: str, status: str) -> None:
+    buyer = window()
+    email = shopper(buyer)
+    fill_cart(buyer, lantern)
+    pay(buyer, "A card whose bank asks you to confirm")
+    page = buyer.page
+    page.get_by_role("link", name="Confirm with your bank").click()
+    page.get_by_role("heading", name="Test bank").wait_for()
+    page.get_by_role("button", name=answer).click()
+    page.locator(f"#progress .{status}").wait_for()
+    (order,) = orders_of(shop, email)
+    assert order["status"] == status
+    assert shop.captures(order["id"]) == ([(2500, 0)] if status == "confirmed" else [(0, 0)])
+
+
 def test_price_changes_between_cart_and_order(window: Any, shop: Shop) -> None:
     product = shop.product(stock=5, name="Axe", price="40.00")
     buyer = window()

@@ -5,7 +5,8 @@ window.visit("/shop/cart")
 window.check("cart")
 """
 
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,7 +83,15 @@ class Window:
             self.errors.append(f"request to another host: {request.url}")
 
 
-def structured_data(page: Page) -> list[dict[str, Any]]:
-    """Return the JSON-LD of a page."""
-    scripts = page.locator('script[type="application/ld+json"]').all()
-    return [json.loads(each.text_content() or "") for each in scripts]
+@contextmanager
+def windows(browser: Browser, url: str) -> Iterator[Callable[..., Window]]:
+    """Yield a function that opens a window; at the end none may have logged an error."""
+    opened: list[Window] = []
+
+    def open_window(**options: Any) -> Window:
+        opened.append(Window(browser, url, **options))
+        return opened[-1]
+
+    yield open_window
+    for each in opened:
+        each.close()
