@@ -81,7 +81,7 @@ soak: $(STAMP) ## the same for 45 minutes: five rounds of faults, then half an h
 bench: $(STAMP) ## measure performance, as ratios within one run
 	@exec $(BIN)/python -m tests.bench
 
-nightly: $(STAMP) ## run the long forms of engines, outages, hostile, mixed, soak and bench (2 hours): needs ENGINES
+nightly: $(BROWSER) ## run the long forms of engines, outages, hostile, browser, mixed, soak, bench (2 hours): needs ENGINES
 	@$(NEEDS_ENGINES)
 	@$(BIN)/python tests/run.py nightly
 
