@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from chassis.events import set_aside
 from chassis.store import StoreUnavailable
 from chassis.store.sqlite.store import SqliteStore
 
@@ -46,8 +47,9 @@ class FaultyStore:
 
 @pytest.fixture
 def store(tmp_path):
-    """A new store to attach collections to."""
+    """A new store to attach collections to; what jobs set aside is in it, and not where the test before left it."""
     engine = SqliteStore(tmp_path / "store.db")
+    set_aside.entries.attach(engine).ensure_indexes()
     yield FaultyStore(engine)
     engine.close()
 
