@@ -106,7 +106,8 @@ checkout = board(
                 timeseries(
                     "Open sagas by saga and step",
                     STEP + largest("mercato_saga_open", "saga, step"),
-                    about="Open sagas at each step, forward or in compensation.",
+                    "{{saga}} {{step}} waits for a person: " + largest("mercato_saga_waiting", "saga, step"),
+                    about="Open sagas at each step, forward or in compensation; those that wait for a person as well.",
                     service="orders",
                 ),
                 timeseries(
