@@ -10,7 +10,7 @@ from tests.system.platform import eventually
 
 pytestmark = pytest.mark.timeout(600)
 AUDITS = ("inventory-audit", "orders-audit", "payments-audit", "payments-reconcile")
-MAX_REQUESTED_MIB = 1368
+MAX_REQUESTED_MIB = 1464
 """Sum of the memory requests of all services."""
 CONNECT = "import socket; socket.create_connection(('payments', 80), 3)"
 
